@@ -1,0 +1,256 @@
+//! Devices by name, among the backends that were compiled in.
+//!
+//! This module is the only place of the workspace where backends have names in code.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+
+/// A backend that the workspace can be compiled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// Nvidia GPUs.
+    Cuda,
+    /// AMD GPUs.
+    Rocm,
+    /// Apple GPUs.
+    Metal,
+    /// GPUs through Vulkan.
+    Vulkan,
+    /// GPUs through whichever graphics interface the system offers.
+    Wgpu,
+    /// The processor: pure Rust, with SIMD and threads.
+    Cpu,
+}
+
+impl Backend {
+    /// Every backend, the one that `auto` likes best first.
+    pub const ALL: [Self; 6] = [
+        Self::Cuda,
+        Self::Rocm,
+        Self::Metal,
+        Self::Vulkan,
+        Self::Wgpu,
+        Self::Cpu,
+    ];
+
+    /// The name that users give.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Rocm => "rocm",
+            Self::Metal => "metal",
+            Self::Vulkan => "vulkan",
+            Self::Wgpu => "wgpu",
+            Self::Cpu => "cpu",
+        }
+    }
+
+    /// The Cargo feature that compiles it in.
+    pub fn feature(self) -> &'static str {
+        match self {
+            Self::Cpu => "flex",
+            gpu => gpu.name(),
+        }
+    }
+
+    /// Whether this build has it.
+    pub fn is_compiled(self) -> bool {
+        match self {
+            Self::Cuda => cfg!(feature = "cuda"),
+            Self::Rocm => cfg!(feature = "rocm"),
+            Self::Metal => cfg!(feature = "metal"),
+            Self::Vulkan => cfg!(feature = "vulkan"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Cpu => cfg!(feature = "flex"),
+        }
+    }
+
+    /// Its devices on this machine; none if it was not compiled in.
+    pub fn devices(self) -> Vec<Device> {
+        use burn::tensor::DeviceType;
+
+        let kind = match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda => DeviceType::Cuda,
+            #[cfg(feature = "rocm")]
+            Self::Rocm => DeviceType::Rocm,
+            #[cfg(feature = "metal")]
+            Self::Metal => DeviceType::Metal,
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => DeviceType::Vulkan,
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => DeviceType::Wgpu,
+            #[cfg(feature = "flex")]
+            Self::Cpu => DeviceType::Flex,
+            // Reached for backends that were left out; a build with all of them has none.
+            #[allow(unreachable_patterns)]
+            _ => return Vec::new(),
+        };
+        Device::enumerate(kind).into_iter().collect()
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backend {
+    type Err = DeviceError;
+
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
+        Self::ALL
+            .into_iter()
+            .find(|backend| backend.name() == name)
+            .ok_or_else(|| DeviceError::UnknownName {
+                name: name.to_owned(),
+            })
+    }
+}
+
+/// Why a device cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The name is none of those known.
+    #[error(
+        "no device is called '{name}'; use auto, cpu, cuda, rocm, metal, vulkan or wgpu, a GPU \
+         optionally with its number as in cuda:0"
+    )]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+    },
+    /// The backend exists, but this build lacks it.
+    #[error(
+        "this build has no {backend} backend (it has: {}); build it with --features {}",
+        names(compiled()),
+        backend.feature()
+    )]
+    NotCompiled {
+        /// What was asked for.
+        backend: Backend,
+    },
+    /// The backend is there, the device is not.
+    #[error(
+        "{backend} finds {found} device(s) on this machine, so there is no number {index}; \
+         `auto` picks what is there"
+    )]
+    NotFound {
+        /// The backend asked.
+        backend: Backend,
+        /// The 0-based device number asked for.
+        index: usize,
+        /// How many devices the backend sees.
+        found: usize,
+    },
+    /// The library was built without any backend.
+    #[error("this build has no backend at all; build it with --features flex")]
+    NoBackend,
+}
+
+/// The backends of this build, the one that `auto` likes best first.
+pub fn compiled() -> impl Iterator<Item = Backend> {
+    Backend::ALL
+        .into_iter()
+        .filter(|backend| backend.is_compiled())
+}
+
+/// What this build finds on this machine: each compiled backend with the number of its devices.
+pub fn probe() -> Vec<(Backend, usize)> {
+    compiled()
+        .map(|backend| (backend, backend.devices().len()))
+        .collect()
+}
+
+/// A device by name: `auto`, `cpu`, or a GPU backend with an optional number, as `cuda:1`.
+///
+/// `auto` is the first GPU that was compiled in and found, else the processor.
+///
+/// # Errors
+///
+/// [`DeviceError`] if the name is unknown, the backend was not compiled in, or the machine has no
+/// such device.
+pub fn device(name: &str) -> Result<Device, DeviceError> {
+    if name == "auto" {
+        return compiled()
+            .find_map(|backend| backend.devices().into_iter().next())
+            .ok_or(DeviceError::NoBackend);
+    }
+    let (backend, index) = parse(name)?;
+    if !backend.is_compiled() {
+        return Err(DeviceError::NotCompiled { backend });
+    }
+    let mut devices = backend.devices();
+    if index >= devices.len() {
+        return Err(DeviceError::NotFound {
+            backend,
+            index,
+            found: devices.len(),
+        });
+    }
+    Ok(devices.swap_remove(index))
+}
+
+fn parse(name: &str) -> Result<(Backend, usize), DeviceError> {
+    let unknown = || DeviceError::UnknownName {
+        name: name.to_owned(),
+    };
+    let Some((backend, index)) = name.split_once(':') else {
+        return Ok((name.parse()?, 0));
+    };
+    let backend = backend.parse().map_err(|_| unknown())?;
+    let index = index.parse().map_err(|_| unknown())?;
+    Ok((backend, index))
+}
+
+fn names(backends: impl Iterator<Item = Backend>) -> String {
+    backends.map(Backend::name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_and_without_numbers() {
+        assert_eq!(parse("cpu"), Ok((Backend::Cpu, 0)));
+        assert_eq!(parse("cuda:3"), Ok((Backend::Cuda, 3)));
+        for name in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:0:0", "CPU"] {
+            let error = DeviceError::UnknownName {
+                name: name.to_owned(),
+            };
+            assert_eq!(parse(name), Err(error), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_compiled_backend_is_named_and_the_others_say_how_to_get_them() {
+        for backend in Backend::ALL {
+            if backend.is_compiled() {
+                assert!(probe().iter().any(|(found, _)| *found == backend));
+            } else {
+                let error = device(backend.name()).unwrap_err();
+                assert_eq!(error, DeviceError::NotCompiled { backend });
+                let feature = format!("--features {}", backend.feature());
+                assert!(error.to_string().ends_with(&feature), "{error}");
+            }
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn the_processor_is_always_there_and_is_one_device() {
+        assert!(device("cpu").is_ok());
+        assert!(device("auto").is_ok());
+        let error = DeviceError::NotFound {
+            backend: Backend::Cpu,
+            index: 1,
+            found: 1,
+        };
+        assert_eq!(device("cpu:1").unwrap_err(), error);
+    }
+}
