@@ -1,0 +1,76 @@
+//! What can be wrong with data.
+
+use std::path::PathBuf;
+
+/// Errors of this crate. Every message says what was wrong, where, and what would mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A setting of a dataset builder is out of its range.
+    #[error("key-value setting `{field}`: {reason}")]
+    Config {
+        /// Name of the setting.
+        field: &'static str,
+        /// What is wrong and what it may be.
+        reason: String,
+    },
+    /// A line of a JSON Lines file cannot be used.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is nothing to train on or to evaluate.
+    #[error("{}: holds no example; each line should be an object with `prompt` and `target`", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A word is not in the vocabulary of the models.
+    #[error(
+        "example {example}: {word:?} is not one token of this vocabulary; use the tokenizer that \
+         the dataset was built with"
+    )]
+    UnknownWord {
+        /// 0-based example.
+        example: usize,
+        /// The word.
+        word: String,
+    },
+    /// A target that is empty has nothing to be learnt or scored.
+    #[error("example {example}: the target has no token")]
+    EmptyTarget {
+        /// 0-based example.
+        example: usize,
+    },
+    /// An example does not fit the models.
+    #[error("example {example}: {tokens} tokens do not fit the context of {context}; shorten it")]
+    TooLong {
+        /// 0-based example.
+        example: usize,
+        /// Its tokens, end of text included.
+        tokens: usize,
+        /// The longest that the models can read.
+        context: usize,
+    },
+    /// The tokenizer failed on a text.
+    #[error("example {example}: the tokenizer refused it: {reason}")]
+    Tokenizer {
+        /// 0-based example.
+        example: usize,
+        /// Its answer.
+        reason: String,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}

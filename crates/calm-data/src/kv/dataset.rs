@@ -1,0 +1,371 @@
+//! Keys, their values, the split, and examples drawn from them.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::notation::Notation;
+use super::{KvConfig, Operator, expression};
+use crate::DataError;
+
+/// What a prompt asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Keys in, their values out: what the augmenting model knows.
+    KvSubstitution,
+    /// Numbers in, the result out: what the anchor can do.
+    NumericArithmetic,
+    /// Keys in, the result out: what only the composition can do.
+    KvArithmetic,
+    /// Numbers in, the same numbers out. Not one of the paper's tasks: it belongs to the general
+    /// numeracy that small models are given before anything else.
+    NumericCopy,
+}
+
+impl Task {
+    /// The three tasks of Table 1, in its order.
+    pub const TABLE: [Self; 3] = [
+        Self::KvSubstitution,
+        Self::NumericArithmetic,
+        Self::KvArithmetic,
+    ];
+
+    /// The name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KvSubstitution => "kv-substitution",
+            Self::NumericArithmetic => "numeric-arithmetic",
+            Self::KvArithmetic => "kv-arithmetic",
+            Self::NumericCopy => "numeric-copy",
+        }
+    }
+
+    fn reads_keys(self) -> bool {
+        matches!(self, Self::KvSubstitution | Self::KvArithmetic)
+    }
+
+    fn computes(self) -> bool {
+        matches!(self, Self::NumericArithmetic | Self::KvArithmetic)
+    }
+}
+
+/// Which keys an expression may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyPool {
+    /// Every key: what the augmenting model is trained on.
+    All,
+    /// The keys that D_C, the composition's training data, may use.
+    HeldIn,
+    /// The keys that evaluation uses.
+    HeldOut,
+}
+
+impl KeyPool {
+    /// The name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::HeldIn => "held-in",
+            Self::HeldOut => "held-out",
+        }
+    }
+}
+
+/// What to draw an example from. [`KvDataset::example`] uses the dataset's own settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draw {
+    /// What the prompt asks for.
+    pub task: Task,
+    /// Which keys, and so which values, the expression may use.
+    pub pool: KeyPool,
+    /// Fewest and most operands.
+    pub operands: [usize; 2],
+    /// Operators to draw from.
+    pub operators: Vec<Operator>,
+    /// Leaves out operands above this number, if given: for a curriculum of numeric tasks.
+    pub largest_operand: Option<u32>,
+}
+
+/// One line of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// What the models read.
+    pub prompt: String,
+    /// What they are to write.
+    pub target: String,
+    /// What is asked for.
+    pub task: Task,
+    /// Which keys could be drawn.
+    pub pool: KeyPool,
+    /// The keys of the expression, also where the prompt shows their values.
+    pub keys: Vec<String>,
+    /// Their values.
+    pub values: Vec<u32>,
+    /// Between them.
+    pub operators: Vec<Operator>,
+    /// The exact value of the expression.
+    pub value: i128,
+}
+
+/// The secret table with its split, from which any number of examples can be drawn.
+///
+/// Pairs are stored in the order of the split: the first [`KvConfig::held_in`] are held in.
+#[derive(Debug, Clone)]
+pub struct KvDataset {
+    config: KvConfig,
+    keys: Vec<String>,
+    values: Vec<u32>,
+    notation: Notation,
+}
+
+impl KvDataset {
+    /// Draws keys and values.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Config`] if a setting is out of range.
+    pub fn new(config: KvConfig) -> Result<Self, DataError> {
+        config.validate()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+        let keys = draw_keys(&config, &mut rng);
+        let mut values: Vec<u32> = (1..=config.largest_value).collect();
+        values.shuffle(&mut rng);
+        values.truncate(config.pairs);
+        let notation = Notation::for_values(&config);
+        Ok(Self {
+            config,
+            keys,
+            values,
+            notation,
+        })
+    }
+
+    /// The settings it was drawn with.
+    pub fn config(&self) -> &KvConfig {
+        &self.config
+    }
+
+    /// Every key with its value, the held-in ones first.
+    pub fn pairs(&self) -> impl ExactSizeIterator<Item = (&str, u32)> {
+        self.keys
+            .iter()
+            .map(String::as_str)
+            .zip(self.values.iter().copied())
+    }
+
+    /// Digits of an arithmetic answer.
+    pub fn answer_width(&self) -> usize {
+        self.notation.width()
+    }
+
+    /// The number that the target of an arithmetic task stands for, or `None` if the text is not
+    /// a whole answer.
+    pub fn answer(&self, target: &str) -> Option<i128> {
+        self.notation.read(target)
+    }
+
+    /// Example `index` of a task, with the dataset's operands and operators. The same index means
+    /// the same expression in every task.
+    pub fn example(&self, task: Task, pool: KeyPool, index: u64) -> Example {
+        let draw = Draw {
+            task,
+            pool,
+            operands: self.config.operands,
+            operators: self.config.operators.clone(),
+            largest_operand: None,
+        };
+        self.draw(&draw, 0, index)
+    }
+
+    /// Example `index` of what `draw` describes; another `stream` gives other examples.
+    ///
+    /// Expressions are drawn independently of each other, so that one may occur twice: with 200
+    /// keys and three operands, there are 32 million.
+    pub fn draw(&self, draw: &Draw, stream: u64, index: u64) -> Example {
+        let mut rng = self.rng(draw.pool, stream, index);
+        let count = rng.random_range(draw.operands[0]..=draw.operands[1]);
+        let pairs: Vec<usize> = (0..count).map(|_| self.draw_pair(draw, &mut rng)).collect();
+        let operators: Vec<Operator> = (1..count)
+            .map(|_| draw.operators[rng.random_range(0..draw.operators.len())])
+            .collect();
+        self.assemble(draw, &pairs, operators)
+    }
+
+    fn assemble(&self, draw: &Draw, pairs: &[usize], operators: Vec<Operator>) -> Example {
+        let keys: Vec<String> = pairs.iter().map(|&pair| self.keys[pair].clone()).collect();
+        let values: Vec<u32> = pairs.iter().map(|&pair| self.values[pair]).collect();
+        let value = expression::value(&values, &operators);
+        let numbers = expression::text(&values, &operators);
+        let read = if draw.task.reads_keys() {
+            expression::text(&keys, &operators)
+        } else {
+            numbers.clone()
+        };
+        let (prompt, target) = if draw.task.computes() {
+            (format!("{read} ="), self.notation.write(value))
+        } else {
+            (format!("{read} :"), numbers)
+        };
+        let (task, pool) = (draw.task, draw.pool);
+        Example {
+            prompt,
+            target,
+            task,
+            pool,
+            keys,
+            values,
+            operators,
+            value,
+        }
+    }
+
+    /// A pair from the pool; where the largest operand is bounded, by rejection.
+    fn draw_pair(&self, draw: &Draw, rng: &mut impl Rng) -> usize {
+        let range = self.range(draw.pool);
+        let Some(largest) = draw.largest_operand else {
+            return rng.random_range(range);
+        };
+        let mut allowed = range.filter(|&pair| self.values[pair] <= largest);
+        let count = allowed.clone().count();
+        assert!(count > 0, "no value of the pool is at most {largest}");
+        allowed
+            .nth(rng.random_range(0..count))
+            .expect("drawn below the count")
+    }
+
+    fn range(&self, pool: KeyPool) -> Range<usize> {
+        let held_in = self.config.held_in();
+        match pool {
+            KeyPool::All => 0..self.config.pairs,
+            KeyPool::HeldIn => 0..held_in,
+            KeyPool::HeldOut => held_in..self.config.pairs,
+        }
+    }
+
+    /// A generator of its own for every pool, stream and index.
+    fn rng(&self, pool: KeyPool, stream: u64, index: u64) -> ChaCha8Rng {
+        let mut seed = [0; 32];
+        let words = [self.config.seed, 1 + pool as u64, stream, index];
+        for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        ChaCha8Rng::from_seed(seed)
+    }
+}
+
+/// Distinct strings of lower-case letters, every length equally likely as long as it has room.
+fn draw_keys(config: &KvConfig, rng: &mut impl Rng) -> Vec<String> {
+    let [shortest, longest] = config.key_length;
+    let mut taken = HashSet::with_capacity(config.pairs);
+    let mut keys = Vec::with_capacity(config.pairs);
+    let mut used = [0u32; 7];
+    while keys.len() < config.pairs {
+        let length = rng.random_range(shortest..=longest);
+        // Half of a length stays free, or drawing from it would take ever more tries.
+        if 2 * used[length] >= 26u32.pow(length as u32) {
+            continue;
+        }
+        let key: String = (0..length)
+            .map(|_| rng.random_range(b'a'..=b'z') as char)
+            .collect();
+        if taken.insert(key.clone()) {
+            used[length] += 1;
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn laptop() -> KvDataset {
+        KvDataset::new(KvConfig::laptop()).unwrap()
+    }
+
+    #[test]
+    fn tasks_share_their_expressions() {
+        let dataset = laptop();
+        let of = |task| dataset.example(task, KeyPool::HeldOut, 7);
+        let [substitution, numeric, kv] = Task::TABLE.map(of);
+        assert_eq!(substitution.values, kv.values);
+        assert_eq!(format!("{} =", substitution.target), numeric.prompt);
+        assert_eq!(substitution.prompt.replace(':', "="), kv.prompt);
+        assert_eq!(numeric.target, kv.target);
+        assert_eq!(dataset.answer(&kv.target), Some(kv.value));
+    }
+
+    #[test]
+    fn values_are_a_permutation_and_keys_are_distinct() {
+        let dataset = laptop();
+        let mut values: Vec<u32> = dataset.pairs().map(|(_, value)| value).collect();
+        values.sort_unstable();
+        assert!(values.into_iter().eq(1..=1000));
+        let keys: HashSet<&str> = dataset.pairs().map(|(key, _)| key).collect();
+        assert_eq!(keys.len(), 1000);
+        assert!(keys.iter().all(|key| (2..=6).contains(&key.len())));
+    }
+
+    #[test]
+    fn a_curriculum_bounds_the_operands() {
+        let dataset = laptop();
+        let draw = Draw {
+            task: Task::NumericArithmetic,
+            pool: KeyPool::All,
+            operands: [2, 2],
+            operators: vec![Operator::Plus],
+            largest_operand: Some(9),
+        };
+        let examples: Vec<_> = (0..200)
+            .map(|index| dataset.draw(&draw, 3, index))
+            .collect();
+        assert!(
+            examples
+                .iter()
+                .flat_map(|e| &e.values)
+                .all(|&value| value <= 9)
+        );
+        assert_ne!(examples[0], dataset.draw(&draw, 4, 0), "another stream");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// The claim that the whole table rests on.
+        #[test]
+        fn no_held_out_key_is_ever_drawn_for_training(
+            seed in any::<u64>(),
+            pairs in 2usize..300,
+            held_in_share in 0.01f64..0.99,
+        ) {
+            let config = KvConfig {
+                pairs,
+                largest_value: pairs as u32,
+                held_in_share,
+                seed,
+                ..KvConfig::default()
+            };
+            let dataset = KvDataset::new(config).unwrap();
+            let drawn = |pool| -> HashSet<String> {
+                (0..200)
+                    .flat_map(|index| dataset.example(Task::KvArithmetic, pool, index).keys)
+                    .collect()
+            };
+            let held_in = drawn(KeyPool::HeldIn);
+            let held_out = drawn(KeyPool::HeldOut);
+            prop_assert!(held_in.is_disjoint(&held_out));
+            let split = dataset.config().held_in();
+            let allowed: HashSet<_> = dataset.pairs().take(split).map(|(key, _)| key).collect();
+            prop_assert!(held_in.iter().all(|key| allowed.contains(key.as_str())));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The vocabulary that all small models share: every key and every number is one token.
+
+use serde_json::{Value, json};
+
+use super::KvDataset;
+
+/// Padding, token 0.
+pub const PAD: &str = "<pad>";
+/// Beginning of text, token 1, which the tokenizer puts before every prompt.
+pub const BOS: &str = "<s>";
+/// End of text, token 2.
+pub const EOS: &str = "</s>";
+/// Any word that is not in the vocabulary, token 3.
+pub const UNKNOWN: &str = "<unk>";
+
+impl KvDataset {
+    /// A word-level `tokenizer.json` in the format of Hugging Face's tokenizers library.
+    ///
+    /// After the special tokens come the operators and signs, the numbers from 0 to the largest
+    /// value, and the keys. Digits of answers are the tokens of the numbers 0 to 9.
+    pub fn tokenizer_json(&self) -> String {
+        let specials = [PAD, BOS, EOS, UNKNOWN];
+        let words = specials
+            .into_iter()
+            .chain(["+", "-", "×", "=", ":"])
+            .map(str::to_owned);
+        let numbers = (0..=self.config().largest_value.max(9)).map(|number| number.to_string());
+        let keys = self.pairs().map(|(key, _)| key.to_owned());
+        let vocabulary: serde_json::Map<String, Value> = words
+            .chain(numbers)
+            .chain(keys)
+            .enumerate()
+            .map(|(id, word)| (word, json!(id)))
+            .collect();
+        let added: Vec<Value> = specials
+            .into_iter()
+            .enumerate()
+            .map(special_token)
+            .collect();
+        let bos = json!({"SpecialToken": {"id": BOS, "type_id": 0}});
+        let first = json!({"Sequence": {"id": "A", "type_id": 0}});
+        let second = json!({"Sequence": {"id": "B", "type_id": 1}});
+        let tokenizer = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": added,
+            "normalizer": null,
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [bos, first],
+                "pair": [bos, first, second],
+                "special_tokens": {BOS: {"id": BOS, "ids": [1], "tokens": [BOS]}},
+            },
+            "decoder": null,
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": UNKNOWN},
+        });
+        serde_json::to_string_pretty(&tokenizer).expect("a JSON value can be written")
+    }
+}
+
+fn special_token((id, content): (usize, &str)) -> Value {
+    json!({
+        "id": id,
+        "content": content,
+        "single_word": false,
+        "lstrip": false,
+        "rstrip": false,
+        "normalized": false,
+        "special": true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::Tokenizer;
+
+    use super::super::{KeyPool, KvConfig, Task};
+    use super::*;
+
+    #[test]
+    fn every_word_of_the_dataset_is_one_token() {
+        let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
+        let tokenizer = Tokenizer::from_bytes(dataset.tokenizer_json()).unwrap();
+        let unknown = tokenizer.token_to_id(UNKNOWN).unwrap();
+        for index in 0..100 {
+            for task in Task::TABLE {
+                let example = dataset.example(task, KeyPool::All, index);
+                let text = format!("{} {}", example.prompt, example.target);
+                let encoding = tokenizer.encode(text.as_str(), true).unwrap();
+                assert_eq!(encoding.get_ids()[0], 1, "text begins with {BOS}");
+                assert_eq!(encoding.len(), 1 + text.split(' ').count(), "{text}");
+                assert!(!encoding.get_ids().contains(&unknown), "{text}");
+                assert_eq!(tokenizer.decode(encoding.get_ids(), true).unwrap(), text);
+            }
+        }
+    }
+}
