@@ -1,0 +1,168 @@
+//! The one decoder that all families are read into.
+
+mod block;
+mod build;
+mod cache;
+mod context;
+mod rope;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::nn::{Embedding, Linear};
+use burn::tensor::module::linear;
+use burn::tensor::{DType, Device, Int, Tensor};
+
+pub use self::block::{Attention, Block, FeedForward, RmsNorm};
+pub(crate) use self::build::{BlockSlot, ParameterSource, Slot, build};
+pub use self::cache::KvCache;
+pub use self::context::Context;
+use crate::DecoderConfig;
+
+/// A decoder-only transformer whose blocks can be run a few at a time.
+///
+/// ```text
+/// ids ─ embed ─► hidden ─ run(0..i) ─► hidden ─ run(i..n) ─► hidden ─ finish ─► logits
+/// ```
+///
+/// The same module serves frozen models and models in training: parameters on a device without
+/// autodiff are constants, those on a device with it can be trained, in part or through adapters
+/// ([`Module::apply_lora`]). Parameter paths read like `blocks.0.attention.query.weight`.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// `[vocab, d_model]`.
+    pub embedding: Embedding,
+    /// In order.
+    pub blocks: Vec<Block>,
+    /// After the last block.
+    pub norm: RmsNorm,
+    /// `[d_model, vocab]`; none where the embedding serves as the head.
+    pub head: Option<Linear>,
+    #[module(skip)]
+    rotary_frequencies: Arc<[f32]>,
+    #[module(skip)]
+    config: Arc<DecoderConfig>,
+}
+
+impl Decoder {
+    /// An untrained decoder. The weights depend on the seed alone, not on the device or the
+    /// number of threads.
+    ///
+    /// # Panics
+    ///
+    /// If `config` does not pass [`DecoderConfig::validate`].
+    pub fn untrained(config: &DecoderConfig, seed: u64, device: &Device) -> Self {
+        if let Err(reason) = config.validate() {
+            panic!("{reason}");
+        }
+        build(config, &mut build::Untrained::new(seed, device))
+    }
+
+    /// The description that this decoder was built from.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Number of blocks.
+    pub fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> Device {
+        self.embedding.weight.device()
+    }
+
+    /// The type of the parameters, in which the decoder computes.
+    pub fn dtype(&self) -> DType {
+        self.embedding.weight.base().dtype()
+    }
+
+    /// An empty cache for a batch of so many rows.
+    pub fn new_cache(&self, batch: usize) -> KvCache {
+        KvCache::new(self.block_count(), batch)
+    }
+
+    /// Hidden states as the first block receives them.
+    ///
+    /// # Shapes
+    ///
+    /// - `ids`: `[batch, seq]`, each below the vocabulary's size
+    /// - output: `[batch, seq, d_model]`
+    pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        self.embedding.forward(ids)
+    }
+
+    /// Runs `blocks` (0-based, end exclusive) over `hidden`.
+    ///
+    /// With a cache, the positions of `hidden` follow those held; it must be the cache that
+    /// `context` was made with. A pass may stop at any block, and runs each block at most once.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden` and output: `[batch, seq, d_model]`
+    ///
+    /// # Panics
+    ///
+    /// If `blocks` is out of range.
+    pub fn run(
+        &self,
+        blocks: Range<usize>,
+        hidden: Tensor<3>,
+        context: &Context,
+        mut cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
+        let first = blocks.start;
+        self.blocks[blocks]
+            .iter()
+            .enumerate()
+            .fold(hidden, |hidden, (index, block)| {
+                block.forward(hidden, context, cache.as_deref_mut(), first + index)
+            })
+    }
+
+    /// Logits of every position: the final norm and the head.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[batch, seq, d_model]`, the output of the last block
+    /// - output: `[batch, seq, vocab]`
+    pub fn finish(&self, hidden: Tensor<3>) -> Tensor<3> {
+        let [batch, seq, d_model] = hidden.dims();
+        let logits = self.finish_positions(hidden.reshape([batch * seq, d_model]));
+        let [_, vocab] = logits.dims();
+        logits.reshape([batch, seq, vocab])
+    }
+
+    /// Logits of chosen positions, such as those that carry a loss: where the vocabulary is large,
+    /// this is where the time and the memory go.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[n, d_model]`
+    /// - output: `[n, vocab]`
+    pub fn finish_positions(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let normed = self.norm.forward(hidden);
+        match &self.head {
+            Some(head) => head.forward(normed),
+            None => linear(normed, self.embedding.weight.val().transpose(), None),
+        }
+    }
+
+    /// Logits of a whole batch, without a cache.
+    ///
+    /// # Shapes
+    ///
+    /// - `ids`: `[batch, seq]`, of the shape of `padding`
+    /// - output: `[batch, seq, vocab]`
+    pub fn forward(&self, ids: Tensor<2, Int>, padding: &crate::PaddingMask) -> Tensor<3> {
+        let context = Context::new(self, padding, None);
+        self.finish(self.run(0..self.block_count(), self.embed(ids), &context, None))
+    }
+
+    /// The rotary angles per position, `d_head / 2` of them.
+    pub(crate) fn rotary_frequencies(&self) -> &[f32] {
+        &self.rotary_frequencies
+    }
+}

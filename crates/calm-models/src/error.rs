@@ -1,0 +1,175 @@
+//! What can go wrong with a checkpoint, a tokenizer or a request to generate.
+
+use std::path::PathBuf;
+
+use crate::weights::{HeaderError, WeightProblem};
+
+/// Errors of this crate. Every message names the file and what in it is wrong, and says what
+/// would mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A JSON file is not valid JSON, or a field has the wrong type.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected there.
+        source: serde_json::Error,
+    },
+    /// The model's architecture is none that this crate knows.
+    #[error(
+        "{}: models of the family '{family}' are not supported; supported are: {supported}",
+        path.display()
+    )]
+    UnsupportedFamily {
+        /// config.json.
+        path: PathBuf,
+        /// Its `model_type`.
+        family: String,
+        /// The families that are.
+        supported: &'static str,
+    },
+    /// A setting would change the model's numbers in a way that is not implemented, so that
+    /// going on would silently compute something else.
+    #[error("{}: setting '{key}' is not supported ({found}); {expected}", path.display())]
+    UnsupportedSetting {
+        /// config.json.
+        path: PathBuf,
+        /// Its key.
+        key: String,
+        /// Its value, shortened.
+        found: String,
+        /// What is supported.
+        expected: String,
+    },
+    /// The settings are readable but make no model.
+    #[error("{}: {reason}", path.display())]
+    InvalidConfig {
+        /// config.json.
+        path: PathBuf,
+        /// What is wrong and what it would have to be.
+        reason: String,
+    },
+    /// A directory holds no weights in a format that this crate reads.
+    #[error(
+        "{}: neither model.safetensors nor model.safetensors.index.json is here; give a \
+         directory in the Hugging Face layout",
+        dir.display()
+    )]
+    NoWeights {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A file is damaged or no safetensors file.
+    #[error("{}: {source}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the byte offset.
+        source: HeaderError,
+    },
+    /// The index of a sharded checkpoint says something it may not say.
+    #[error("{}: {reason}", path.display())]
+    Index {
+        /// model.safetensors.index.json.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The tensors are not those that the configuration asks for.
+    #[error(
+        "{}: {}; check that the weights belong to the config.json beside them",
+        dir.display(),
+        join(problems)
+    )]
+    Weights {
+        /// The checkpoint's directory.
+        dir: PathBuf,
+        /// Every tensor that is missing, left over, or of the wrong shape or type.
+        problems: Vec<WeightProblem>,
+    },
+    /// The tokenizer cannot be read.
+    #[error("{}: {reason}", path.display())]
+    Tokenizer {
+        /// tokenizer.json.
+        path: PathBuf,
+        /// What the tokenizer library says.
+        reason: String,
+    },
+    /// The tokenizer cannot encode or decode a text.
+    #[error("the tokenizer failed: {reason}")]
+    Tokenize {
+        /// What the tokenizer library says.
+        reason: String,
+    },
+    /// The tokenizer has more tokens than the model has embeddings.
+    #[error(
+        "{}: the tokenizer has token ids up to {largest_id}, but the model's vocabulary ends at \
+         {last}; use the tokenizer that came with the model",
+        path.display()
+    )]
+    Vocabulary {
+        /// tokenizer.json.
+        path: PathBuf,
+        /// The largest id of the tokenizer.
+        largest_id: u32,
+        /// The largest id of the model.
+        last: usize,
+    },
+    /// The device cannot compute in the type asked for.
+    #[error("the device cannot compute in {dtype}; use f32")]
+    UnsupportedType {
+        /// The type asked for.
+        dtype: calm_backend::FloatType,
+    },
+    /// A prompt holds an id that the model has no embedding for.
+    #[error("prompt {row}: token id {id} is outside the vocabulary of {vocab_size} tokens")]
+    TokenOutOfRange {
+        /// 0-based number of the prompt.
+        row: usize,
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab_size: usize,
+    },
+    /// A prompt has no tokens.
+    #[error("prompt {row} has no tokens; begin it with the model's first token at least")]
+    EmptyPrompt {
+        /// 0-based number of the prompt.
+        row: usize,
+    },
+    /// A prompt leaves no room in the context.
+    #[error(
+        "prompt {row} has {tokens} tokens, the model's context holds {context_length}; shorten it"
+    )]
+    ContextLength {
+        /// 0-based number of the prompt.
+        row: usize,
+        /// Its length.
+        tokens: usize,
+        /// The model's longest sequence.
+        context_length: usize,
+    },
+    /// The fixture that a model is held against is incomplete or of other shapes.
+    #[error("{}: {reason}", path.display())]
+    Fixture {
+        /// expected.safetensors.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn join(problems: &[WeightProblem]) -> String {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}

@@ -1,0 +1,15 @@
+//! Frozen decoders from Hugging Face checkpoints.
+
+mod config;
+mod decoder;
+mod error;
+mod family;
+mod padding;
+mod weights;
+
+pub use config::{DecoderConfig, RopeConfig, RopeScaling, SpecialIds};
+pub use decoder::{Attention, Block, Context, Decoder, FeedForward, KvCache, RmsNorm};
+pub use error::ModelError;
+pub use family::Family;
+pub use padding::PaddingMask;
+pub use weights::{HeaderError, WeightProblem};

@@ -1,0 +1,124 @@
+//! Which positions of a batch hold tokens, and which only fill it up.
+
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+/// A batch's shape, and for every position whether it holds a real token (`true`) or padding.
+///
+/// Kept on the host: positions and masks are worked out from it once per forward pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaddingMask {
+    batch: usize,
+    seq: usize,
+    /// `[batch, seq]`, row by row.
+    real: Vec<bool>,
+}
+
+impl PaddingMask {
+    /// A batch without padding.
+    pub fn none(batch: usize, seq: usize) -> Self {
+        Self {
+            batch,
+            seq,
+            real: vec![true; batch * seq],
+        }
+    }
+
+    /// Rows of these lengths, padded on the left to the longest.
+    pub fn left(lengths: &[usize]) -> Self {
+        let seq = lengths.iter().copied().max().unwrap_or(0);
+        Self::new(lengths.len(), seq, |row, position| {
+            position >= seq - lengths[row]
+        })
+    }
+
+    /// Rows of these lengths, padded on the right to the longest.
+    pub fn right(lengths: &[usize]) -> Self {
+        let seq = lengths.iter().copied().max().unwrap_or(0);
+        Self::new(lengths.len(), seq, |row, position| position < lengths[row])
+    }
+
+    /// A batch whose real positions are those for which `is_real(row, position)` holds.
+    pub fn new(batch: usize, seq: usize, is_real: impl Fn(usize, usize) -> bool) -> Self {
+        let is_real = &is_real;
+        let real = (0..batch).flat_map(|row| (0..seq).map(move |position| is_real(row, position)));
+        Self {
+            batch,
+            seq,
+            real: real.collect(),
+        }
+    }
+
+    /// Number of rows.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Number of positions, padding included.
+    pub fn seq(&self) -> usize {
+        self.seq
+    }
+
+    /// The positions of a row, `true` where it holds a token.
+    pub fn row(&self, row: usize) -> &[bool] {
+        &self.real[row * self.seq..(row + 1) * self.seq]
+    }
+
+    /// Whether no position is padding.
+    pub fn is_full(&self) -> bool {
+        self.real.iter().all(|real| *real)
+    }
+
+    /// On a device, `[batch, seq]`, `true` = real.
+    pub fn to_tensor(&self, device: &Device) -> Tensor<2, Bool> {
+        let data = TensorData::new(self.real.clone(), [self.batch, self.seq]);
+        Tensor::from_data(data, device)
+    }
+
+    /// The positions of `next` after those of `self`, row by row.
+    pub(crate) fn followed_by(&self, next: &Self) -> Self {
+        let seq = self.seq + next.seq;
+        Self::new(self.batch, seq, |row, position| {
+            match position.checked_sub(self.seq) {
+                None => self.row(row)[position],
+                Some(position) => next.row(row)[position],
+            }
+        })
+    }
+
+    /// The first `seq` positions of these rows.
+    pub(crate) fn select(&self, rows: &[usize], seq: usize) -> Self {
+        Self::new(rows.len(), seq, |row, position| {
+            self.row(rows[row])[position]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides() {
+        let left = PaddingMask::left(&[1, 3]);
+        assert_eq!(
+            (left.row(0), left.row(1)),
+            (&[false, false, true][..], &[true; 3][..])
+        );
+        let right = PaddingMask::right(&[1, 3]);
+        assert_eq!(
+            (right.row(0), right.row(1)),
+            (&[true, false, false][..], &[true; 3][..])
+        );
+        assert!(!left.is_full() && PaddingMask::none(2, 3).is_full());
+    }
+
+    #[test]
+    fn following_and_selecting() {
+        let both = PaddingMask::left(&[1, 2]).followed_by(&PaddingMask::right(&[1, 0]));
+        assert_eq!(
+            (both.row(0), both.row(1)),
+            (&[false, true, true][..], &[true, true, false][..])
+        );
+        assert_eq!(both.select(&[1], 2), PaddingMask::none(1, 2));
+    }
+}

@@ -1,0 +1,52 @@
+//! What can be wrong with a single tensor of a checkpoint.
+
+/// One disagreement between a checkpoint's tensors and its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightProblem {
+    /// The configuration asks for a tensor that no file holds.
+    #[error("tensor {name} is missing{}", hint(near_miss))]
+    Missing {
+        /// Its name.
+        name: String,
+        /// A tensor left over whose name comes close.
+        near_miss: Option<String>,
+    },
+    /// A tensor that the model has no place for.
+    #[error("tensor {name} is not part of this model")]
+    Surplus {
+        /// Its name.
+        name: String,
+    },
+    /// Two files hold a tensor of the same name.
+    #[error("tensor {name} is in two files")]
+    Duplicate {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor of another shape.
+    #[error("tensor {name} has shape {found:?}, the configuration implies {expected:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// The shape that the configuration implies, as stored.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor whose numbers are of a type that weights are not stored in.
+    #[error("tensor {name} is stored as {found}; F32, F16 and BF16 can be read")]
+    Type {
+        /// Its name.
+        name: String,
+        /// The type in the file.
+        found: String,
+    },
+}
+
+fn hint(near_miss: &Option<String>) -> String {
+    match near_miss {
+        Some(name) => format!(" (there is a {name})"),
+        None => String::new(),
+    }
+}
