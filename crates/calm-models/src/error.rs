@@ -159,6 +159,12 @@ pub enum ModelError {
         /// The model's longest sequence.
         context_length: usize,
     },
+    /// Reading results back from the device failed.
+    #[error("the device failed: {source}")]
+    Device {
+        /// What Burn says.
+        source: burn::tensor::TensorReadError,
+    },
     /// The fixture that a model is held against is incomplete or of other shapes.
     #[error("{}: {reason}", path.display())]
     Fixture {

@@ -122,8 +122,8 @@ fn linear(
     }
 }
 
-/// Untrained parameters: matrices normal with a standard deviation of 0.02, norms one, biases
-/// zero.
+/// Untrained parameters: matrices normal with a standard deviation of 1/√inputs, so that a narrow
+/// model starts with as much signal as a wide one; embeddings of 0.02; norms one, biases zero.
 pub(crate) struct Untrained<'a> {
     init: SeededInit,
     device: &'a Device,
@@ -139,12 +139,13 @@ impl<'a> Untrained<'a> {
 }
 
 impl ParameterSource for Untrained<'_> {
-    fn table(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
-        self.matrix(slot, shape)
+    fn table(&mut self, _slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
+        self.init.normal(shape, 0.02, self.device)
     }
 
     fn matrix(&mut self, _slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
-        self.init.normal(shape, 0.02, self.device)
+        let std = (shape[0] as f64).sqrt().recip();
+        self.init.normal(shape, std, self.device)
     }
 
     fn bias(&mut self, _slot: Slot, width: usize) -> Param<Tensor<1>> {

@@ -8,6 +8,30 @@ use crate::PaddingMask;
 /// in so many tokens, and attends over at most one position less than this in vain.
 const GROWTH: usize = 32;
 
+/// What a model remembers of the positions so far, so that decoding need not compute them again.
+pub trait Cache {
+    /// Positions held, padding included.
+    fn len(&self) -> usize;
+
+    /// Whether nothing is held yet.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all positions from `len` on.
+    fn truncate(&mut self, len: usize);
+
+    /// Keeps these rows, in this order.
+    ///
+    /// # Panics
+    ///
+    /// If a row is out of range.
+    fn select_rows(&mut self, rows: &[usize]);
+
+    /// Memory in use, in bytes.
+    fn bytes(&self) -> usize;
+}
+
 /// Keys and values that the blocks of one decoder have computed for the positions so far.
 ///
 /// [`Context::new`](crate::Context::new) reserves room for the positions about to be computed,
@@ -38,16 +62,6 @@ impl KvCache {
         }
     }
 
-    /// Positions held, padding included.
-    pub fn len(&self) -> usize {
-        self.past.seq()
-    }
-
-    /// Whether nothing is held yet.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Rows of the batch.
     pub fn batch(&self) -> usize {
         self.past.batch()
@@ -58,44 +72,11 @@ impl KvCache {
         &self.past
     }
 
-    /// Forgets all positions from `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        if len < self.len() {
-            let rows: Vec<usize> = (0..self.batch()).collect();
-            self.past = self.past.select(&rows, len);
-        }
-    }
-
-    /// Keeps these rows, in this order.
-    ///
-    /// # Panics
-    ///
-    /// If a row is out of range.
-    pub fn select_rows(&mut self, rows: &[usize]) {
-        self.past = self.past.select(rows, self.len());
-        let indices: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
-        for held in self.blocks.iter_mut().flatten() {
-            let data = TensorData::new(indices.clone(), [indices.len()]);
-            let indices = Tensor::<1, Int>::from_data(data, &held.keys.device());
-            held.keys = held.keys.clone().select(0, indices.clone());
-            held.values = held.values.clone().select(0, indices);
-        }
-    }
-
-    /// Memory in use, in bytes.
-    pub fn bytes(&self) -> usize {
-        let tensors = self
-            .blocks
-            .iter()
-            .flatten()
-            .flat_map(|held| [&held.keys, &held.values]);
-        tensors
-            .map(|tensor| tensor.shape().num_elements() * tensor.dtype().size())
-            .sum()
-    }
-
     /// Makes room for these positions. Returns how many were there before.
-    pub(crate) fn reserve(&mut self, next: &PaddingMask) -> usize {
+    ///
+    /// Part of [`Context::new`](crate::Context::new); public for layers beside a decoder that
+    /// keep keys and values of their own.
+    pub fn reserve(&mut self, next: &PaddingMask) -> usize {
         let past = self.len();
         self.past = self.past.followed_by(next);
         past
@@ -107,9 +88,13 @@ impl KvCache {
     }
 
     /// Stores what `block` computed for positions `past..`, and returns all that it holds:
-    /// `[batch, kv_heads, capacity, d_head]` with positions past the end undefined but finite, or
-    /// the new ones alone if there were none before.
-    pub(crate) fn append(
+    /// `[batch, kv_heads, capacity, d_head]` with zeros or forgotten positions past the end, which
+    /// the context's mask hides, or the new ones alone if there were none before.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such block, or the shapes are not those of the positions reserved.
+    pub fn append(
         &mut self,
         block: usize,
         past: usize,
@@ -130,6 +115,41 @@ impl KvCache {
         };
         self.blocks[block] = Some(stored);
         all
+    }
+}
+
+impl Cache for KvCache {
+    fn len(&self) -> usize {
+        self.past.seq()
+    }
+
+    fn truncate(&mut self, len: usize) {
+        if len < self.len() {
+            let rows: Vec<usize> = (0..self.batch()).collect();
+            self.past = self.past.select(&rows, len);
+        }
+    }
+
+    fn select_rows(&mut self, rows: &[usize]) {
+        self.past = self.past.select(rows, self.len());
+        let indices: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+        for held in self.blocks.iter_mut().flatten() {
+            let data = TensorData::new(indices.clone(), [indices.len()]);
+            let indices = Tensor::<1, Int>::from_data(data, &held.keys.device());
+            held.keys = held.keys.clone().select(0, indices.clone());
+            held.values = held.values.clone().select(0, indices);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let tensors = self
+            .blocks
+            .iter()
+            .flatten()
+            .flat_map(|held| [&held.keys, &held.values]);
+        tensors
+            .map(|tensor| tensor.shape().num_elements() * tensor.dtype().size())
+            .sum()
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::cache::KvCache;
 use super::rope;
-use crate::{Decoder, PaddingMask};
+use crate::{Cache, Decoder, PaddingMask};
 
 /// Positions and visibility of one forward pass, worked out once for all blocks.
 ///
@@ -58,6 +58,12 @@ impl Context {
             masked: attention_mask(&all, past, capacity, &device),
             past,
         }
+    }
+
+    /// What queries may not see: `[batch or 1, 1, seq, keys]`, `true` = masked; none where every
+    /// query sees every key. A cache that is filled alongside the decoder's has the same keys.
+    pub fn masked(&self) -> Option<Tensor<4, Bool>> {
+        self.masked.clone()
     }
 }
 

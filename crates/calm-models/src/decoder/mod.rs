@@ -16,7 +16,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 
 pub use self::block::{Attention, Block, FeedForward, RmsNorm};
 pub(crate) use self::build::{BlockSlot, ParameterSource, Slot, build};
-pub use self::cache::KvCache;
+pub use self::cache::{Cache, KvCache};
 pub use self::context::Context;
 use crate::DecoderConfig;
 
@@ -77,11 +77,6 @@ impl Decoder {
     /// The type of the parameters, in which the decoder computes.
     pub fn dtype(&self) -> DType {
         self.embedding.weight.base().dtype()
-    }
-
-    /// An empty cache for a batch of so many rows.
-    pub fn new_cache(&self, batch: usize) -> KvCache {
-        KvCache::new(self.block_count(), batch)
     }
 
     /// Hidden states as the first block receives them.
