@@ -1,5 +1,7 @@
 //! A decoder's description with every question settled.
 
+use serde::Deserialize;
+
 use crate::Family;
 
 /// What a decoder is, whichever family it comes from: nothing in it depends on how a checkpoint's
@@ -84,13 +86,26 @@ pub struct SpecialIds {
     pub pad: Option<u32>,
 }
 
-/// Bounds that no real model comes near; they keep a damaged file from asking for terabytes.
-const LARGEST: [(&str, usize); 4] = [
-    ("vocabulary", 1 << 24),
-    ("width", 1 << 20),
-    ("number of blocks", 1 << 12),
-    ("context", 1 << 30),
-];
+/// How files write one or several ids.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl From<OneOrMany> for Vec<u32> {
+    fn from(ids: OneOrMany) -> Self {
+        match ids {
+            OneOrMany::One(id) => vec![id],
+            OneOrMany::Many(ids) => ids,
+        }
+    }
+}
+
+/// Bounds like this one, which no real model comes near, keep a damaged file from asking for
+/// terabytes.
+const MAX_WIDTH: usize = 1 << 20;
 
 impl DecoderConfig {
     /// A small Llama-shaped model: as many key-value heads as heads, a feed-forward layer of
@@ -123,60 +138,52 @@ impl DecoderConfig {
     ///
     /// # Errors
     ///
-    /// A sentence that says which number is wrong, and what it would have to be.
-    pub fn validate(&self) -> Result<(), String> {
-        let positive = [
-            ("vocab_size", self.vocab_size),
-            ("hidden size", self.d_model),
-            ("number of blocks", self.block_count),
-            ("number of attention heads", self.heads),
-            ("number of key-value heads", self.kv_heads),
-            ("head width", self.d_head),
-            ("feed-forward width", self.d_ff),
-            ("context length", self.context_length),
-        ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(format!("the {name} is 0; it must be at least 1"));
-        }
-        self.validate_bounds()?;
-        if !self.heads.is_multiple_of(self.kv_heads) {
-            return Err(format!(
-                "{} key-value heads do not divide {} attention heads",
-                self.kv_heads, self.heads
-            ));
+    /// [`ConfigError`] with the number that is wrong.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_sizes()?;
+        let (heads, kv_heads) = (self.heads, self.kv_heads);
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(ConfigError::KvHeads { heads, kv_heads });
         }
         if !self.d_head.is_multiple_of(2) {
-            return Err(format!(
-                "rotary encoding needs heads of even width, not {}",
-                self.d_head
-            ));
+            return Err(ConfigError::OddHeadWidth {
+                d_head: self.d_head,
+            });
         }
         self.validate_numbers()?;
         self.validate_special_ids()
     }
 
-    fn validate_bounds(&self) -> Result<(), String> {
-        let widest = self
-            .d_model
-            .max(self.d_ff)
-            .max(self.heads.saturating_mul(self.d_head));
-        let values = [
-            self.vocab_size,
-            widest,
-            self.block_count,
-            self.context_length,
+    fn validate_sizes(&self) -> Result<(), ConfigError> {
+        let sizes = [
+            ("vocabulary size", self.vocab_size, 1 << 24),
+            ("hidden size", self.d_model, MAX_WIDTH),
+            ("number of blocks", self.block_count, 1 << 12),
+            ("number of attention heads", self.heads, MAX_WIDTH),
+            ("number of key-value heads", self.kv_heads, MAX_WIDTH),
+            ("head width", self.d_head, MAX_WIDTH),
+            (
+                "width of all heads",
+                self.heads.saturating_mul(self.d_head),
+                MAX_WIDTH,
+            ),
+            ("feed-forward width", self.d_ff, MAX_WIDTH),
+            ("context length", self.context_length, 1 << 30),
         ];
-        for ((name, largest), value) in LARGEST.iter().zip(values) {
-            if value > *largest {
-                return Err(format!(
-                    "a {name} of {value} is beyond the largest allowed, {largest}"
-                ));
-            }
+        match sizes
+            .into_iter()
+            .find(|(_, value, largest)| *value == 0 || value > largest)
+        {
+            Some((name, value, largest)) => Err(ConfigError::Size {
+                name,
+                value,
+                largest,
+            }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn validate_numbers(&self) -> Result<(), String> {
+    fn validate_numbers(&self) -> Result<(), ConfigError> {
         let mut positive = vec![
             ("norm epsilon", self.norm_epsilon),
             ("rope theta", self.rope.theta),
@@ -186,16 +193,13 @@ impl DecoderConfig {
             RopeScaling::Linear { factor } => positive.push(("rope factor", factor)),
             RopeScaling::Llama3 {
                 factor,
-                low_frequency_factor,
-                high_frequency_factor,
+                low_frequency_factor: low,
+                high_frequency_factor: high,
                 original_context,
             } => positive.extend([
                 ("rope factor", factor),
-                ("rope low_freq_factor", low_frequency_factor),
-                (
-                    "rope high_freq_factor minus low_freq_factor",
-                    high_frequency_factor - low_frequency_factor,
-                ),
+                ("rope low_freq_factor", low),
+                ("rope high_freq_factor minus low_freq_factor", high - low),
                 (
                     "rope original_max_position_embeddings",
                     original_context as f64,
@@ -203,27 +207,119 @@ impl DecoderConfig {
             ]),
         }
         match positive
-            .iter()
+            .into_iter()
             .find(|(_, value)| !(value.is_finite() && *value > 0.0))
         {
-            Some((name, value)) => Err(format!("the {name} is {value}; it must be above 0")),
+            Some((name, value)) => Err(ConfigError::NotPositive { name, value }),
             None => Ok(()),
         }
     }
 
-    fn validate_special_ids(&self) -> Result<(), String> {
+    fn validate_special_ids(&self) -> Result<(), ConfigError> {
         let SpecialIds { bos, eos, pad } = &self.special;
+        let vocab_size = self.vocab_size;
         match bos
             .iter()
             .chain(eos)
             .chain(pad)
-            .find(|id| **id as usize >= self.vocab_size)
+            .find(|id| **id as usize >= vocab_size)
         {
-            Some(id) => Err(format!(
-                "special token id {id} is outside the vocabulary of {} tokens",
-                self.vocab_size
-            )),
+            Some(id) => Err(ConfigError::SpecialId {
+                id: *id,
+                vocab_size,
+            }),
             None => Ok(()),
         }
+    }
+}
+
+/// Why settings make no model.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A size is zero, or beyond what any model has.
+    #[error("the {name} is {value}; it must be between 1 and {largest}")]
+    Size {
+        /// Of what.
+        name: &'static str,
+        /// The size.
+        value: usize,
+        /// The largest allowed.
+        largest: usize,
+    },
+    /// The key-value heads cannot be shared evenly.
+    #[error("{kv_heads} key-value heads do not divide {heads} attention heads")]
+    KvHeads {
+        /// Attention heads.
+        heads: usize,
+        /// Key-value heads.
+        kv_heads: usize,
+    },
+    /// Without a head width of its own, the hidden size must split evenly.
+    #[error(
+        "{heads} attention heads do not divide the hidden size {d_model}, and there is no head_dim"
+    )]
+    Heads {
+        /// Attention heads.
+        heads: usize,
+        /// Hidden size.
+        d_model: usize,
+    },
+    /// Rotary encoding turns pairs.
+    #[error("rotary encoding needs heads of even width, not {d_head}")]
+    OddHeadWidth {
+        /// Width of a head.
+        d_head: usize,
+    },
+    /// A number must be above zero.
+    #[error("the {name} is {value}; it must be above 0")]
+    NotPositive {
+        /// Which.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+    },
+    /// A number that the position encoding needs is missing.
+    #[error("{section} has no number {name}")]
+    MissingRopeNumber {
+        /// `rope_parameters` or `rope_scaling`.
+        section: &'static str,
+        /// Its key.
+        name: &'static str,
+    },
+    /// A special token has no embedding.
+    #[error("special token id {id} is outside the vocabulary of {vocab_size} tokens")]
+    SpecialId {
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab_size: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_shape_is_valid() {
+        let config = DecoderConfig::llama(320, 48, 4, 4);
+        assert_eq!(config.validate(), Ok(()));
+        assert_eq!((config.d_head, config.d_ff), (12, 128));
+    }
+
+    #[test]
+    fn impossible_numbers_are_named() {
+        let message = |change: fn(&mut DecoderConfig)| {
+            let mut config = DecoderConfig::llama(320, 48, 4, 4);
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(message(|c| c.heads = 0).contains("number of attention heads is 0"));
+        assert!(message(|c| c.block_count = 1_000_000_000).contains("number of blocks"));
+        assert!(message(|c| c.kv_heads = 3).contains("3 key-value heads do not divide 4"));
+        assert!(message(|c| c.d_head = 11).contains("even width, not 11"));
+        assert!(message(|c| c.norm_epsilon = f64::NAN).contains("norm epsilon is NaN"));
+        assert!(message(|c| c.special.eos = vec![2, 320]).contains("token id 320"));
     }
 }

@@ -17,6 +17,14 @@ pub enum ModelError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A file is larger than any of its kind.
+    #[error("{}: longer than the {max_bytes} bytes that such a file may have", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        max_bytes: u64,
+    },
     /// A JSON file is not valid JSON, or a field has the wrong type.
     #[error("{}: {source}", path.display())]
     Json {
@@ -52,12 +60,12 @@ pub enum ModelError {
         expected: String,
     },
     /// The settings are readable but make no model.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {source}", path.display())]
     InvalidConfig {
         /// config.json.
         path: PathBuf,
         /// What is wrong and what it would have to be.
-        reason: String,
+        source: crate::ConfigError,
     },
     /// A directory holds no weights in a format that this crate reads.
     #[error(

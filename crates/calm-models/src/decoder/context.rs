@@ -4,7 +4,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::cache::KvCache;
 use super::rope;
-use crate::{Cache, Decoder, PaddingMask};
+use crate::{Decoder, PaddingMask};
 
 /// Positions and visibility of one forward pass, worked out once for all blocks.
 ///
@@ -58,6 +58,32 @@ impl Context {
             masked: attention_mask(&all, past, capacity, &device),
             past,
         }
+    }
+
+    /// The same pass, but rows for which `narrow(row)` holds see only the last `window` positions,
+    /// their own included.
+    ///
+    /// For training with windows of changing width; not for a pass that continues a cache.
+    ///
+    /// # Panics
+    ///
+    /// If the pass continues a cache.
+    pub fn with_window(&self, window: usize, narrow: impl Fn(usize) -> bool, batch: usize) -> Self {
+        assert_eq!(self.past, 0, "a window cannot be put over a cache");
+        let (device, seq) = (self.cos.device(), self.cos.dims()[2]);
+        let outside: Vec<bool> = (0..batch * seq * seq)
+            .map(|entry| {
+                let (row, query, key) = (entry / (seq * seq), entry / seq % seq, entry % seq);
+                narrow(row) && key + window <= query
+            })
+            .collect();
+        let shape = [batch, 1, seq, seq];
+        let outside = Tensor::<4, Bool>::from_data(TensorData::new(outside, shape), &device);
+        let masked = match self.masked() {
+            Some(masked) => outside.bool_or(masked.expand(shape)),
+            None => outside,
+        };
+        Self { masked: Some(masked), ..self.clone() }
     }
 
     /// What queries may not see: `[batch or 1, 1, seq, keys]`, `true` = masked; none where every

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Family;
-use crate::config::{RopeConfig, RopeScaling, SpecialIds};
+use crate::config::{OneOrMany, RopeConfig, RopeScaling, SpecialIds};
 use crate::decoder::{BlockSlot, Slot};
-use crate::{DecoderConfig, ModelError};
+use crate::{ConfigError, DecoderConfig, ModelError};
 
 /// `config.json` as it stands. Keys that are absent have the defaults of `transformers`.
 ///
@@ -57,13 +57,6 @@ struct RopeParameters {
     original_max_position_embeddings: Option<usize>,
     #[serde(flatten)]
     other: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(u32),
-    Many(Vec<u32>),
 }
 
 fn default_activation() -> String {
@@ -150,11 +143,7 @@ pub(super) fn read(settings: Map<String, Value>, path: &Path) -> Result<DecoderC
         context_length: raw.max_position_embeddings,
         special: SpecialIds {
             bos: raw.bos_token_id,
-            eos: match raw.eos_token_id {
-                None => Vec::new(),
-                Some(OneOrMany::One(id)) => vec![id],
-                Some(OneOrMany::Many(ids)) => ids,
-            },
+            eos: raw.eos_token_id.map_or_else(Vec::new, Vec::from),
             pad: raw.pad_token_id,
         },
     })
@@ -166,10 +155,10 @@ fn head_width(raw: &LlamaConfig, path: &Path) -> Result<usize, ModelError> {
         Some(0) => Ok(width / heads),
         _ => Err(ModelError::InvalidConfig {
             path: path.to_owned(),
-            reason: format!(
-                "num_attention_heads {heads} does not divide hidden_size {width}, and there is no \
-                 head_dim"
-            ),
+            source: ConfigError::Heads {
+                heads,
+                d_model: width,
+            },
         }),
     }
 }
@@ -194,15 +183,15 @@ fn resolve_rope(raw: &LlamaConfig, path: &Path) -> Result<RopeConfig, ModelError
 
 fn resolve_scaling(
     section: &RopeParameters,
-    key: &str,
+    key: &'static str,
     context_length: usize,
     path: &Path,
 ) -> Result<RopeScaling, ModelError> {
     reject_unknown(&section.other, &format!("{key}."), path)?;
-    let number = |name: &str, value: Option<f64>| {
+    let number = |name, value: Option<f64>| {
         value.ok_or_else(|| ModelError::InvalidConfig {
             path: path.to_owned(),
-            reason: format!("{key} has no number {name}"),
+            source: ConfigError::MissingRopeNumber { section: key, name },
         })
     };
     match section.rope_type.as_deref().unwrap_or("default") {

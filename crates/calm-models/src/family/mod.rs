@@ -58,9 +58,9 @@ impl Family {
         };
         config
             .validate()
-            .map_err(|reason| ModelError::InvalidConfig {
+            .map_err(|source| ModelError::InvalidConfig {
                 path: path.to_owned(),
-                reason,
+                source,
             })?;
         Ok(config)
     }

@@ -1,7 +1,15 @@
-//! Weights in safetensors files.
+//! Weights in safetensors files: one file, or several with an index.
 
+mod checkpoint;
+mod convert;
 mod header;
+mod load;
 mod problem;
+mod save;
 
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use convert::{Stored, StoredTensor};
 pub use header::HeaderError;
+pub(crate) use load::load;
 pub use problem::WeightProblem;
+pub(crate) use save::{sha256_of_memory, write};

@@ -1,5 +1,7 @@
 //! What can be wrong with a single tensor of a checkpoint.
 
+use calm_backend::FloatType;
+
 /// One disagreement between a checkpoint's tensors and its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +43,14 @@ pub enum WeightProblem {
         name: String,
         /// The type in the file.
         found: String,
+    },
+    /// A tensor holds NaN, an infinity, or a number too large for the type computed in.
+    #[error("tensor {name} holds a number that is not finite in {dtype}")]
+    NotFinite {
+        /// Its name.
+        name: String,
+        /// The type computed in.
+        dtype: FloatType,
     },
 }
 

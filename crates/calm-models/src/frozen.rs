@@ -1,0 +1,260 @@
+//! A checkpoint, loaded: decoder, tokenizer and special ids.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Device, FloatDType};
+use calm_backend::FloatType;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::{OneOrMany, SpecialIds};
+use crate::files::read_text;
+use crate::weights::{self, Checkpoint};
+use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
+
+const CONFIG: &str = "config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// Settings are a few kilobytes.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
+
+/// Where a model is loaded to, and what it computes in.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// The device of the weights; one without autodiff for a model that stays frozen.
+    pub device: Device,
+    /// The type that the weights are converted to, whatever they are stored in.
+    pub dtype: FloatType,
+}
+
+/// A model with all that is needed to use it.
+#[derive(Debug, Clone)]
+pub struct FrozenModel {
+    /// The transformer.
+    pub decoder: Decoder,
+    /// Text to ids and back.
+    pub tokenizer: Tokenizer,
+    /// Ids with a meaning, of generation_config.json where it names them, else of config.json.
+    pub special: SpecialIds,
+    source: Source,
+}
+
+/// Where the weights come from, and their hash once it was asked for.
+#[derive(Debug, Clone)]
+struct Source {
+    /// The files, if they come from any.
+    checkpoint: Option<Arc<Checkpoint>>,
+    sha256: Arc<OnceLock<String>>,
+}
+
+impl Source {
+    fn new(checkpoint: Option<Checkpoint>) -> Self {
+        Self {
+            checkpoint: checkpoint.map(Arc::new),
+            sha256: Arc::default(),
+        }
+    }
+}
+
+impl FrozenModel {
+    /// Loads a directory in the Hugging Face layout.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if a file is missing or damaged, the family or a setting is not supported,
+    /// or the weights are not those that the settings ask for.
+    pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
+        let dtype = options.dtype;
+        if !options.device.supports_dtype(FloatDType::from(dtype)) {
+            return Err(ModelError::UnsupportedType { dtype });
+        }
+        let path = dir.join(CONFIG);
+        let config = Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)?;
+        let special = special_ids(dir, &config)?;
+        let path = dir.join(TOKENIZER);
+        let tokenizer = Tokenizer::load(&path)?;
+        check_vocabulary(&tokenizer, &config, &path)?;
+        let checkpoint = Checkpoint::open(dir)?;
+        let decoder = weights::load(&checkpoint, &config, dtype, &options.device)?;
+        tracing::debug!(dir = %dir.display(), %dtype, "loaded a checkpoint");
+        Ok(Self {
+            decoder,
+            tokenizer,
+            special,
+            source: Source::new(Some(checkpoint)),
+        })
+    }
+
+    /// A model out of parts, such as one that was just trained.
+    pub fn new(decoder: Decoder, tokenizer: Tokenizer) -> Self {
+        let special = decoder.config().special.clone();
+        Self {
+            decoder,
+            tokenizer,
+            special,
+            source: Source::new(None),
+        }
+    }
+
+    /// The same architecture and tokenizer with untrained weights (see [`Decoder::untrained`]).
+    pub fn untrained_twin(&self, seed: u64) -> Self {
+        let decoder = Decoder::untrained(self.config(), seed, &self.decoder.device());
+        let special = self.special.clone();
+        Self {
+            decoder,
+            tokenizer: self.tokenizer.clone(),
+            special,
+            source: Source::new(None),
+        }
+    }
+
+    /// The decoder's description.
+    pub fn config(&self) -> &DecoderConfig {
+        self.decoder.config()
+    }
+
+    /// SHA-256 of the weights in hexadecimal.
+    ///
+    /// Of a checkpoint with one weight file it is that file's; of several, that of the lines that
+    /// `sha256sum` prints for them in the order of their names. Of a model that was not loaded it
+    /// is the hash of the file that [`FrozenModel::save`] would write in `f32`.
+    pub fn weights_sha256(&self) -> &str {
+        self.source
+            .sha256
+            .get_or_init(|| match &self.source.checkpoint {
+                Some(checkpoint) => checkpoint.sha256(),
+                None => weights::sha256_of_memory(&self.decoder),
+            })
+    }
+
+    /// Writes a directory that [`FrozenModel::load`] and `transformers` open, the weights stored
+    /// as `dtype`.
+    ///
+    /// The files appear complete or not at all: they are written to a directory beside `dir`,
+    /// which is then renamed, or, if `dir` exists, whose files are moved into it one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Io`] if something can't be written.
+    pub fn save(&self, dir: &Path, dtype: FloatType) -> Result<(), ModelError> {
+        let as_io = |source| ModelError::Io {
+            path: dir.to_owned(),
+            source,
+        };
+        let parent = match dir.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => Path::new("/"),
+        };
+        fs::create_dir_all(parent).map_err(as_io)?;
+        let staging = tempfile::Builder::new()
+            .prefix(".saving-")
+            .tempdir_in(parent)
+            .map_err(as_io)?;
+        let config = Family::write(self.config(), torch_name(dtype));
+        write_text(
+            &staging.path().join(CONFIG),
+            &pretty(&Value::Object(config)),
+        )?;
+        write_text(
+            &staging.path().join(GENERATION_CONFIG),
+            &pretty(&self.generation_config()),
+        )?;
+        write_text(&staging.path().join(TOKENIZER), self.tokenizer.json())?;
+        let path = staging.path().join(WEIGHTS);
+        weights::write(&self.decoder, dtype, &path)?;
+        File::open(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| ModelError::Io { path, source })?;
+        publish(staging, dir).map_err(as_io)
+    }
+
+    fn generation_config(&self) -> Value {
+        let SpecialIds { bos, eos, pad } = &self.special;
+        json!({ "bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad })
+    }
+}
+
+/// Renames a finished directory, or moves its files into one that exists.
+fn publish(staging: tempfile::TempDir, dir: &Path) -> std::io::Result<()> {
+    if dir.exists() {
+        for name in [TOKENIZER, GENERATION_CONFIG, CONFIG, WEIGHTS] {
+            fs::rename(staging.path().join(name), dir.join(name))?;
+        }
+        return File::open(dir)?.sync_all();
+    }
+    fs::rename(staging.keep(), dir)?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn write_text(path: &Path, text: &str) -> Result<(), ModelError> {
+    let write = || {
+        fs::write(path, text)?;
+        File::open(path)?.sync_all()
+    };
+    write().map_err(|source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// The type's name in PyTorch.
+fn torch_name(dtype: FloatType) -> &'static str {
+    match dtype {
+        FloatType::F32 => "float32",
+        FloatType::F16 => "float16",
+        FloatType::BF16 => "bfloat16",
+    }
+}
+
+/// The part of `generation_config.json` that names ids.
+#[derive(Debug, Default, Deserialize)]
+struct GenerationConfig {
+    bos_token_id: Option<u32>,
+    eos_token_id: Option<OneOrMany>,
+    pad_token_id: Option<u32>,
+}
+
+fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
+    let path = dir.join(GENERATION_CONFIG);
+    let generation = if path.exists() {
+        let text = read_text(&path, MAX_CONFIG_BYTES)?;
+        serde_json::from_str(&text).map_err(|source| ModelError::Json { path, source })?
+    } else {
+        GenerationConfig::default()
+    };
+    let of_model = config.special.clone();
+    Ok(SpecialIds {
+        bos: generation.bos_token_id.or(of_model.bos),
+        eos: generation.eos_token_id.map_or(of_model.eos, Vec::from),
+        pad: generation.pad_token_id.or(of_model.pad),
+    })
+}
+
+fn check_vocabulary(
+    tokenizer: &Tokenizer,
+    config: &DecoderConfig,
+    path: &Path,
+) -> Result<(), ModelError> {
+    match tokenizer.largest_id() {
+        Some(largest_id) if largest_id as usize >= config.vocab_size => {
+            Err(ModelError::Vocabulary {
+                path: path.to_owned(),
+                largest_id,
+                last: config.vocab_size - 1,
+            })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,177 @@
+//! Text to token ids and back.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::ModelError;
+use crate::files::read_text;
+
+/// Vocabularies of a few hundred thousand tokens take tens of megabytes.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// A `tokenizer.json`, as Hugging Face's library reads it.
+///
+/// Truncation and padding that the file may ask for are switched off: what a text becomes depends
+/// on the text alone.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: Arc<tokenizers::Tokenizer>,
+    json: Arc<str>,
+    largest_id: Option<u32>,
+}
+
+/// A text's tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Each token's bytes in the text, start and end; empty for tokens that stand for no text.
+    pub offsets: Vec<(usize, usize)>,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if it can't be read.
+    pub fn load(path: &Path) -> Result<Self, ModelError> {
+        Self::from_json(read_text(path, MAX_BYTES)?, path)
+    }
+
+    /// From the text of a `tokenizer.json`; `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenizer`] with what the tokenizer library finds wrong with it.
+    pub fn from_json(json: impl Into<Arc<str>>, path: &Path) -> Result<Self, ModelError> {
+        let json = json.into();
+        let invalid = |error: tokenizers::Error| ModelError::Tokenizer {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+        let mut inner = tokenizers::Tokenizer::from_bytes(json.as_bytes()).map_err(invalid)?;
+        inner.with_truncation(None).map_err(invalid)?;
+        inner.with_padding(None);
+        let largest_id = inner.get_vocab(true).into_values().max();
+        Ok(Self {
+            inner: Arc::new(inner),
+            json,
+            largest_id,
+        })
+    }
+
+    /// The text of the `tokenizer.json`, as it was read.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// Encodes a text; `with_special` adds what the tokenizer puts around every text, such as a
+    /// token for its beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenize`] if the tokenizer has no token for part of the text.
+    pub fn encode(&self, text: &str, with_special: bool) -> Result<Encoded, ModelError> {
+        let encoding = self
+            .inner
+            .encode(text, with_special)
+            .map_err(tokenize_error)?;
+        Ok(Encoded {
+            ids: encoding.get_ids().to_vec(),
+            offsets: encoding.get_offsets().to_vec(),
+        })
+    }
+
+    /// The text of these ids; `skip_special` leaves out tokens that stand for no text.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenize`] if the tokenizer cannot decode them.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, ModelError> {
+        self.inner.decode(ids, skip_special).map_err(tokenize_error)
+    }
+
+    /// The id of a token, if there is such a token.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, if there is one.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Size of the vocabulary: one more than the largest id.
+    pub fn vocab_size(&self) -> usize {
+        self.largest_id.map_or(0, |id| id as usize + 1)
+    }
+
+    pub(crate) fn largest_id(&self) -> Option<u32> {
+        self.largest_id
+    }
+
+    /// Whether every token has the same id in both, so that two models read the same tokens.
+    pub fn has_same_ids(&self, other: &Self) -> bool {
+        self.json == other.json || self.inner.get_vocab(true) == other.inner.get_vocab(true)
+    }
+}
+
+fn tokenize_error(error: tokenizers::Error) -> ModelError {
+    ModelError::Tokenize {
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_json(json: impl Into<Arc<str>>) -> Result<Tokenizer, ModelError> {
+        Tokenizer::from_json(json, Path::new("tokenizer.json"))
+    }
+
+    fn words(padding: &str) -> Tokenizer {
+        let json = format!(
+            r#"{{"version":"1.0","truncation":{{"direction":"Right","max_length":2,
+            "strategy":"LongestFirst","stride":0}},"padding":{padding},
+            "added_tokens":[{{"id":9,"content":"<s>","single_word":false,"lstrip":false,
+            "rstrip":false,"normalized":false,"special":true}}],"normalizer":null,
+            "pre_tokenizer":{{"type":"Whitespace"}},"post_processor":null,"decoder":null,
+            "model":{{"type":"WordLevel","vocab":{{"one":0,"two":1,"<s>":9}},"unk_token":"?"}}}}"#
+        );
+        from_json(json).unwrap()
+    }
+
+    #[test]
+    fn ids_offsets_and_text() {
+        let tokenizer = words("null");
+        let encoded = tokenizer.encode("one two one", false).unwrap();
+        assert_eq!(encoded.ids, [0, 1, 0], "truncation is off");
+        assert_eq!(encoded.offsets, [(0, 3), (4, 7), (8, 11)]);
+        assert_eq!(tokenizer.decode(&[9, 0, 1], true).unwrap(), "one two");
+        assert_eq!(tokenizer.decode(&[9, 0, 1], false).unwrap(), "<s> one two");
+        assert_eq!(
+            (tokenizer.token_id("<s>"), tokenizer.token_id("six")),
+            (Some(9), None)
+        );
+        assert_eq!(tokenizer.token(1).as_deref(), Some("two"));
+        assert_eq!(tokenizer.vocab_size(), 10);
+    }
+
+    #[test]
+    fn texts_without_a_token_are_errors() {
+        let error = words("null").encode("three", false).unwrap_err();
+        assert!(matches!(error, ModelError::Tokenize { .. }), "{error}");
+        assert!(from_json("{}").is_err());
+    }
+
+    #[test]
+    fn same_ids_do_not_need_the_same_file() {
+        let padding = r#"{"strategy":"BatchLongest","direction":"Right",
+            "pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"<s>"}"#;
+        assert!(words("null").has_same_ids(&words(padding)));
+        let other = words("null").json().replace("\"two\":1", "\"two\":2");
+        assert!(!words("null").has_same_ids(&from_json(other).unwrap()));
+    }
+}

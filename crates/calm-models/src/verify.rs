@@ -1,0 +1,306 @@
+//! Holding a checkpoint against values that another implementation computed.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::weights::{Checkpoint, Stored, StoredTensor};
+use crate::{
+    CausalLm, Context, Decoder, FrozenModel, GenerateOptions, LoadOptions, ModelError, PaddingMask,
+    generate,
+};
+
+const EXPECTED: &str = "expected.safetensors";
+
+/// How far one tensor is from its expected values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deviation {
+    /// `hidden_0` (the embeddings) to `hidden_L` (the output of block L), or `logits`.
+    pub name: String,
+    /// `‖found - expected‖ / ‖expected‖` over real positions; NaN if a found value is NaN.
+    pub relative: f64,
+}
+
+/// Whether greedy decoding gave the expected tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GreedyCheck {
+    /// Tokens compared.
+    pub tokens: usize,
+    /// 0-based place of the first token that differs, when decoding with a cache.
+    pub cached_differs_at: Option<usize>,
+    /// The same when every token is decoded from the whole text.
+    pub uncached_differs_at: Option<usize>,
+}
+
+/// How a checkpoint compares with its expected values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verification {
+    /// One entry per tensor, in the order of the computation.
+    pub deviations: Vec<Deviation>,
+    /// Greedy decoding of the first row.
+    pub greedy: GreedyCheck,
+}
+
+impl Verification {
+    /// Whether every tensor is within the relative `tolerance` and all tokens are the same.
+    pub fn is_within(&self, tolerance: f64) -> bool {
+        // NaN is within nothing.
+        self.deviations
+            .iter()
+            .all(|deviation| deviation.relative <= tolerance)
+            && self.greedy.cached_differs_at.is_none()
+            && self.greedy.uncached_differs_at.is_none()
+    }
+}
+
+/// Compares the checkpoint in `dir` with the `expected.safetensors` beside it, which holds
+/// `input_ids` and `attention_mask` `[batch, seq]`, `hidden_0` … `hidden_L`
+/// `[batch, seq, d_model]`, `logits` `[batch, seq, vocab]`, and in `greedy` `[1, n]` the
+/// continuation of the first row.
+///
+/// Only real positions are compared: what a model computes for padding has no meaning.
+///
+/// # Errors
+///
+/// [`ModelError`] if the checkpoint can't be loaded or the expected values are incomplete.
+pub fn verify(dir: &Path, options: &LoadOptions) -> Result<Verification, ModelError> {
+    let expected = Expected::open(dir)?;
+    let model = FrozenModel::load(dir, options)?;
+    let decoder = &model.decoder;
+    let batch = expected.batch(decoder)?;
+    let mut deviations = Vec::new();
+    for (name, found) in hidden_states_and_logits(decoder, &batch, &options.device) {
+        let relative = expected.deviation(&name, found, &batch.padding)?;
+        deviations.push(Deviation { name, relative });
+    }
+    let greedy = expected.ids("greedy")?.1;
+    let prompt = batch.prompt();
+    let cached = continue_cached(decoder, &prompt, greedy.len())?;
+    let uncached = continue_uncached(decoder, &prompt, greedy.len(), &options.device)?;
+    let greedy = GreedyCheck {
+        tokens: greedy.len(),
+        cached_differs_at: first_difference(&cached, &greedy),
+        uncached_differs_at: first_difference(&uncached, &greedy),
+    };
+    Ok(Verification { deviations, greedy })
+}
+
+/// The batch that the expected values are for.
+struct Batch {
+    /// `[batch, seq]`, row by row.
+    ids: Vec<u32>,
+    padding: PaddingMask,
+}
+
+impl Batch {
+    /// The real tokens of the first row.
+    fn prompt(&self) -> Vec<u32> {
+        let row = self.padding.row(0);
+        self.ids
+            .iter()
+            .zip(row)
+            .filter(|(_, real)| **real)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+}
+
+fn hidden_states_and_logits(
+    decoder: &Decoder,
+    batch: &Batch,
+    device: &Device,
+) -> Vec<(String, Tensor<3>)> {
+    let context = Context::new(decoder, &batch.padding, None);
+    let shape = [batch.padding.batch(), batch.padding.seq()];
+    let mut hidden = decoder.embed(id_tensor(&batch.ids, shape, device));
+    let mut tensors = vec![("hidden_0".to_owned(), hidden.clone())];
+    for block in 0..decoder.block_count() {
+        hidden = decoder.run(block..block + 1, hidden, &context, None);
+        tensors.push((format!("hidden_{}", block + 1), hidden.clone()));
+    }
+    tensors.push(("logits".to_owned(), decoder.finish(hidden)));
+    tensors
+}
+
+fn continue_cached(
+    decoder: &Decoder,
+    prompt: &[u32],
+    max_new_tokens: usize,
+) -> Result<Vec<u32>, ModelError> {
+    let options = GenerateOptions {
+        max_new_tokens,
+        stop: Vec::new(),
+    };
+    let continuations = generate(decoder, &[prompt.to_vec()], &options)?;
+    Ok(continuations
+        .into_iter()
+        .flat_map(|continuation| continuation.ids)
+        .collect())
+}
+
+fn continue_uncached(
+    decoder: &Decoder,
+    prompt: &[u32],
+    max_new_tokens: usize,
+    device: &Device,
+) -> Result<Vec<u32>, ModelError> {
+    let mut ids = prompt.to_vec();
+    for _ in 0..max_new_tokens {
+        let shape = [1, ids.len()];
+        let padding = PaddingMask::none(1, ids.len());
+        let hidden = decoder.hidden_states(id_tensor(&ids, shape, device), &padding, None);
+        let last = hidden.narrow(1, ids.len() - 1, 1).squeeze_dim::<2>(1);
+        let next = decoder.finish_positions(last).argmax(1);
+        ids.extend(
+            next.try_into_vec_as::<u32>()
+                .map_err(|source| ModelError::Device { source })?,
+        );
+    }
+    Ok(ids.split_off(prompt.len()))
+}
+
+fn id_tensor(ids: &[u32], shape: [usize; 2], device: &Device) -> Tensor<2, Int> {
+    let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+    Tensor::from_data(TensorData::new(ids, shape), device)
+}
+
+fn first_difference(found: &[u32], expected: &[u32]) -> Option<usize> {
+    let differs = found
+        .iter()
+        .zip(expected)
+        .position(|(found, expected)| found != expected);
+    let shorter = found.len().min(expected.len());
+    differs.or((found.len() != expected.len()).then_some(shorter))
+}
+
+/// The file of expected values.
+struct Expected {
+    path: PathBuf,
+    tensors: Checkpoint,
+}
+
+impl Expected {
+    fn open(dir: &Path) -> Result<Self, ModelError> {
+        let tensors = Checkpoint::open_file(dir, EXPECTED)?;
+        Ok(Self {
+            path: dir.join(EXPECTED),
+            tensors,
+        })
+    }
+
+    fn invalid(&self, reason: String) -> ModelError {
+        ModelError::Fixture {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+
+    fn batch(&self, decoder: &Decoder) -> Result<Batch, ModelError> {
+        let (shape, ids) = self.ids("input_ids")?;
+        let (mask_shape, mask) = self.ids("attention_mask")?;
+        if shape != mask_shape || shape.contains(&0) {
+            let reason = format!(
+                "input_ids are {shape:?}, attention_mask {mask_shape:?}; both must be alike"
+            );
+            return Err(self.invalid(reason));
+        }
+        let vocab_size = decoder.config().vocab_size;
+        if let Some(id) = ids.iter().find(|id| **id as usize >= vocab_size) {
+            let reason = format!("input id {id} is outside the vocabulary of {vocab_size} tokens");
+            return Err(self.invalid(reason));
+        }
+        let [batch, seq] = shape;
+        let padding = PaddingMask::new(batch, seq, |row, position| mask[row * seq + position] != 0);
+        Ok(Batch { ids, padding })
+    }
+
+    /// A matrix of ids.
+    fn ids(&self, name: &str) -> Result<([usize; 2], Vec<u32>), ModelError> {
+        let Some((info, bytes)) = self.tensors.tensor(name) else {
+            return Err(self.invalid(format!("tensor {name} is missing")));
+        };
+        let (&[rows, columns], "I64") = (info.shape.as_slice(), info.dtype.as_str()) else {
+            let reason = format!(
+                "tensor {name} is {} {:?}, not a matrix of I64",
+                info.dtype, info.shape
+            );
+            return Err(self.invalid(reason));
+        };
+        let (ids, _) = bytes.as_chunks::<8>();
+        let ids: Result<Vec<u32>, _> = ids
+            .iter()
+            .map(|bytes| u32::try_from(i64::from_le_bytes(*bytes)))
+            .collect();
+        let ids =
+            ids.map_err(|_| self.invalid(format!("tensor {name} holds ids that are none")))?;
+        Ok(([rows, columns], ids))
+    }
+
+    fn deviation(
+        &self,
+        name: &str,
+        found: Tensor<3>,
+        padding: &PaddingMask,
+    ) -> Result<f64, ModelError> {
+        let shape = found.dims();
+        let Some((info, bytes)) = self.tensors.tensor(name) else {
+            return Err(self.invalid(format!("tensor {name} is missing")));
+        };
+        let stored = Stored::from_name(&info.dtype).filter(|_| info.shape == shape);
+        let Some(stored) = stored else {
+            let (dtype, found) = (&info.dtype, &info.shape);
+            let reason = format!("tensor {name} is {dtype} {found:?}, not F32 {shape:?}");
+            return Err(self.invalid(reason));
+        };
+        let expected = StoredTensor {
+            bytes,
+            stored,
+            shape: [1, shape.iter().product()],
+        }
+        .to_f32();
+        let found = found
+            .try_into_vec_as::<f32>()
+            .map_err(|source| ModelError::Device { source })?;
+        Ok(relative_error(&found, &expected, shape, padding))
+    }
+}
+
+fn relative_error(
+    found: &[f32],
+    expected: &[f32],
+    [_, seq, width]: [usize; 3],
+    padding: &PaddingMask,
+) -> f64 {
+    let positions = found.chunks(width).zip(expected.chunks(width)).enumerate();
+    let real = positions.filter(|(i, _)| padding.row(i / seq)[i % seq]);
+    let (mut difference, mut norm) = (0.0, 0.0);
+    for (found, expected) in real.flat_map(|(_, (found, expected))| found.iter().zip(expected)) {
+        difference += (f64::from(*found) - f64::from(*expected)).powi(2);
+        norm += f64::from(*expected).powi(2);
+    }
+    (difference / norm).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_relative_and_ignore_padding() {
+        let padding = PaddingMask::left(&[1, 2]);
+        let expected = [9.0, 9.0, 3.0, 0.0, 4.0, 0.0, 0.0, 0.0];
+        let mut found = expected;
+        found[0] = 1000.0;
+        found[7] = 0.5;
+        assert_eq!(relative_error(&found, &expected, [2, 2, 2], &padding), 0.1);
+        found[7] = f32::NAN;
+        assert!(relative_error(&found, &expected, [2, 2, 2], &padding).is_nan());
+    }
+
+    #[test]
+    fn differences_in_length_count() {
+        assert_eq!(first_difference(&[1, 2], &[1, 2]), None);
+        assert_eq!(first_difference(&[1, 2], &[1, 3]), Some(1));
+        assert_eq!(first_difference(&[1], &[1, 3]), Some(1));
+    }
+}
