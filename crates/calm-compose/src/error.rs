@@ -1,0 +1,80 @@
+//! What can go wrong while two models are joined.
+
+use std::path::PathBuf;
+
+/// Errors of this crate. Every message says what was wrong, where, and what would mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComposeError {
+    /// A connection plan does not fit the depths of the two models.
+    #[error("connections: {reason}")]
+    Connections {
+        /// What is wrong, with the valid range.
+        reason: String,
+    },
+    /// The anchor's width cannot be split into that many heads.
+    #[error("{heads} heads do not divide the anchor's width {d_anchor}; choose a divisor")]
+    Heads {
+        /// Heads asked for.
+        heads: usize,
+        /// `d_anchor`.
+        d_anchor: usize,
+    },
+    /// The models do not read the same token ids.
+    #[error(
+        "the anchor and the augmenting model {augmenting} have different tokenizers; both must \
+         read the same token ids"
+    )]
+    Tokenizers {
+        /// 0-based index of the augmenting model.
+        augmenting: usize,
+    },
+    /// The composition names another number of augmenting models than were given.
+    #[error("the composition joins {expected} augmenting models, {found} were given")]
+    AugmentingCount {
+        /// In the composition.
+        expected: usize,
+        /// Given by the caller.
+        found: usize,
+    },
+    /// No rank of a LoRA baseline comes near the number of parameters of the bridges.
+    #[error("a LoRA of rank 1 already has {smallest} parameters, more than the {wanted} wanted")]
+    LoraRank {
+        /// Parameters wanted.
+        wanted: usize,
+        /// Parameters of rank 1.
+        smallest: usize,
+    },
+    /// The composition was trained over other weights.
+    #[error(
+        "{}: made for {role} weights {expected}, but the checkpoint given has {found}; give the \
+         checkpoint it was trained with",
+        path.display()
+    )]
+    OtherWeights {
+        /// composition.json.
+        path: PathBuf,
+        /// `anchor` or `augmenting model N`.
+        role: String,
+        /// SHA-256 in the file.
+        expected: String,
+        /// SHA-256 of the checkpoint.
+        found: String,
+    },
+    /// A file of the composition says something it may not say.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what is expected.
+        reason: String,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,77 @@
+//! The paper's baseline (section 4.4): low-rank adapters on the anchor alone, with as many
+//! trainable parameters as the bridges have.
+
+use burn::module::{Lora, Module, ModuleVisitor, Param, ParamGroup};
+use burn::tensor::{Device, Tensor};
+use calm_models::Decoder;
+
+use crate::ComposeError;
+
+/// A rank chosen so that the adapters come as near as possible to a number of parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoraPlan {
+    /// Rank of every adapter.
+    pub rank: usize,
+    /// Trainable parameters of all adapters together.
+    pub parameters: usize,
+}
+
+impl LoraPlan {
+    /// The rank whose parameter count is nearest to `wanted`, with adapters on every weight
+    /// matrix of every block of `decoder`. A matrix `[d_in, d_out]` takes `rank (d_in + d_out)`.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::LoraRank`] if even rank 1 has twice as many parameters as wanted.
+    pub fn near(decoder: &Decoder, wanted: usize) -> Result<Self, ComposeError> {
+        let mut sides = SidesOfMatrices::default();
+        decoder.visit(&mut sides);
+        let rank = (wanted + sides.sum / 2) / sides.sum;
+        if rank == 0 {
+            return Err(ComposeError::LoraRank {
+                wanted,
+                smallest: sides.sum,
+            });
+        }
+        Ok(Self {
+            rank,
+            parameters: rank * sides.sum,
+        })
+    }
+
+    /// `decoder` on `device`, frozen but for fresh adapters that change nothing yet.
+    ///
+    /// The scale α / rank is 2, the usual choice.
+    pub fn apply(self, decoder: &Decoder, seed: u64, device: &Device) -> Decoder {
+        // Burn draws the adapters from the device's generator.
+        device.seed(seed);
+        let blocks = ParamGroup::from_predicate("blocks");
+        let lora = Lora::new(self.rank, 2.0 * self.rank as f64).set_param_group(blocks);
+        decoder.clone().fork(device).apply_lora(lora)
+    }
+}
+
+/// Sum of d_in + d_out over the weight matrices of all blocks.
+#[derive(Default)]
+struct SidesOfMatrices {
+    inside_blocks: usize,
+    sum: usize,
+}
+
+impl ModuleVisitor for SidesOfMatrices {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        if name == "blocks" || self.inside_blocks > 0 {
+            self.inside_blocks += 1;
+        }
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.inside_blocks = self.inside_blocks.saturating_sub(1);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if D == 2 && self.inside_blocks > 0 {
+            self.sum += param.shape().iter().sum::<usize>();
+        }
+    }
+}
