@@ -1,0 +1,44 @@
+//! One training loop for everything that is trained here: the bridges of a composition, LoRA
+//! adapters, whole small models.
+//!
+//! An [`Objective`] says what is trained and how a batch is scored, a [`BatchSource`] gives the
+//! batches, a [`TrainConfig`] fixes everything else, and a [`Trainer`] puts them together. With a
+//! [`RunDir`] the run writes checkpoints and goes on from them after any interruption, bit for bit
+//! on the processor.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//!
+//! use calm_data::{Batch, TokenizedExample};
+//! use calm_models::{Decoder, DecoderConfig};
+//! use calm_train::{LanguageModelling, TrainConfig, Trainer};
+//!
+//! let device = calm_backend::device("cpu")?.autodiff();
+//! let decoder = Decoder::untrained(&DecoderConfig::llama(16, 8, 1, 2), 0, &device);
+//! let text = TokenizedExample { ids: vec![1, 5, 6, 2], target_start: 2 };
+//! let batches = |_| Ok(Batch::collate([(0, &text)], 0));
+//! let config = TrainConfig { steps: 3, warmup_steps: 1, ..TrainConfig::default() };
+//!
+//! let objective = LanguageModelling::default();
+//! let mut trainer = Trainer::new(&objective, decoder, config, None)?;
+//! trainer.run(&batches, |metrics| {
+//!     assert!(metrics.loss.is_finite());
+//!     ControlFlow::Continue(())
+//! })?;
+//! let decoder = trainer.into_parameters();
+//! # let _ = decoder;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod error;
+mod gradient;
+mod objective;
+mod run_dir;
+mod trainer;
+
+pub use config::TrainConfig;
+pub use error::TrainError;
+pub use objective::{LanguageModelling, Objective};
+pub use run_dir::{RunDir, StepMetrics};
+pub use trainer::{BatchSource, Outcome, Trainer};

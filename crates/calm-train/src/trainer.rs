@@ -1,0 +1,230 @@
+//! The one training loop: bridges, LoRA, fine-tuning and pre-training all go through it.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::store::ModuleRecord;
+use calm_data::Batch;
+
+use crate::gradient::clip_global_norm;
+use crate::run_dir::{Checkpoint, RunDir, StepMetrics};
+use crate::{Objective, TrainConfig, TrainError};
+
+/// Where batches come from: a pure function of their number, so that a resumed run sees the
+/// batches that the interrupted one would have seen.
+pub trait BatchSource {
+    /// The batch with this 0-based number.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the data from being read.
+    fn batch(&self, number: usize) -> Result<Batch, TrainError>;
+}
+
+impl<F: Fn(usize) -> Result<Batch, TrainError>> BatchSource for F {
+    fn batch(&self, number: usize) -> Result<Batch, TrainError> {
+        self(number)
+    }
+}
+
+/// How a call to [`Trainer::run`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// The observer asked to stop; the last step is saved.
+    Interrupted,
+}
+
+/// A run in progress: parameters, optimiser, schedule and the number of steps behind it.
+pub struct Trainer<'a, O: Objective> {
+    objective: &'a O,
+    config: TrainConfig,
+    parameters: O::Parameters,
+    optimizer: ModuleOptimizer,
+    schedule: ModuleLrScheduler,
+    completed: usize,
+    saved: usize,
+    dir: Option<RunDir>,
+}
+
+impl<'a, O: Objective> Trainer<'a, O> {
+    /// A run that starts from `parameters`, or goes on from the newest checkpoint in `dir`.
+    ///
+    /// Without a directory nothing is written and nothing can be resumed.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Config`] if a setting is out of range, [`TrainError::Malformed`] if a
+    /// checkpoint does not fit the parameters.
+    pub fn new(
+        objective: &'a O,
+        parameters: O::Parameters,
+        config: TrainConfig,
+        dir: Option<RunDir>,
+    ) -> Result<Self, TrainError> {
+        config.validate()?;
+        let mut trainer = Self {
+            objective,
+            schedule: config.schedule(0)?,
+            optimizer: config.optimizer(),
+            config,
+            parameters,
+            completed: 0,
+            saved: 0,
+            dir,
+        };
+        trainer.resume()?;
+        Ok(trainer)
+    }
+
+    /// Steps done so far, those of earlier processes included.
+    pub fn completed(&self) -> usize {
+        self.completed
+    }
+
+    /// Trains until all steps are done or `observe`, called after every step, breaks off.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::NotFinite`] if the loss is not a number, and whatever the data or the run
+    /// directory report. The last checkpoint stays whole in any case.
+    pub fn run(
+        &mut self,
+        batches: &impl BatchSource,
+        mut observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
+    ) -> Result<Outcome, TrainError> {
+        let started = Instant::now();
+        while self.completed < self.config.steps {
+            let metrics = self.step(batches, started)?;
+            if let Some(dir) = &mut self.dir {
+                dir.record(&metrics)?;
+            }
+            let stop = observe(&metrics).is_break();
+            let last = self.completed == self.config.steps;
+            if stop || last || self.completed.is_multiple_of(self.config.checkpoint_steps) {
+                self.save()?;
+            }
+            if stop && !last {
+                return Ok(Outcome::Interrupted);
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// The parameters as they are now.
+    pub fn into_parameters(self) -> O::Parameters {
+        self.parameters
+    }
+
+    fn step(
+        &mut self,
+        batches: &impl BatchSource,
+        started: Instant,
+    ) -> Result<StepMetrics, TrainError> {
+        let first = self.completed * self.config.accumulation;
+        let batches = (first..first + self.config.accumulation)
+            .map(|number| batches.batch(number))
+            .collect::<Result<Vec<_>, _>>()?;
+        let target_tokens = batches.iter().map(Batch::target_tokens).sum::<usize>();
+
+        let (loss, mut gradients) = self.gradients(&batches, target_tokens);
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite {
+                step: self.completed + 1,
+                loss,
+                checkpoint: self.saved,
+                examples: batches
+                    .iter()
+                    .flat_map(|batch| batch.examples.clone())
+                    .collect(),
+            });
+        }
+        let gradient_norm =
+            clip_global_norm(&self.parameters, &mut gradients, self.config.clip_norm);
+        let rate = self.schedule.step();
+        let learning_rate = rate.base();
+        self.parameters = self
+            .optimizer
+            .step(rate, self.parameters.clone(), gradients);
+        self.completed += 1;
+        Ok(StepMetrics {
+            step: self.completed,
+            loss,
+            gradient_norm,
+            learning_rate,
+            target_tokens,
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Mean loss per target token of all micro-batches together, and its gradients. Each sum is
+    /// divided by the number of target tokens of the whole step: the mean of micro-batch means
+    /// would give a token in a short batch more weight than one in a long batch.
+    fn gradients(&self, batches: &[Batch], target_tokens: usize) -> (f32, GradientsParams) {
+        let mut accumulated = GradientsAccumulator::new();
+        let mut loss = 0.0;
+        for batch in batches {
+            let share = self
+                .objective
+                .loss(&self.parameters, batch)
+                .div_scalar(target_tokens as f64);
+            let gradients = share.backward();
+            loss += share.into_scalar::<f32>();
+            let gradients = GradientsParams::from_grads(gradients, &self.parameters);
+            accumulated.accumulate(&self.parameters, gradients);
+        }
+        (loss, accumulated.grads())
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let unwritable = |error: burn::store::RecordError| TrainError::Malformed {
+            path: dir.path().to_owned(),
+            reason: error.to_string(),
+        };
+        dir.save(&Checkpoint {
+            step: self.completed,
+            parameters: self
+                .parameters
+                .clone()
+                .into_record()
+                .into_bytes()
+                .map_err(unwritable)?,
+            optimizer: self.optimizer.into_bytes().map_err(unwritable)?,
+        })?;
+        self.saved = self.completed;
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), TrainError> {
+        let Some(dir) = &mut self.dir else {
+            return Ok(());
+        };
+        let Some(checkpoint) = dir.latest()? else {
+            return dir.rewind_metrics(0);
+        };
+        let foreign = |error: burn::store::RecordError| TrainError::Malformed {
+            path: dir.path().to_owned(),
+            reason: format!("the checkpoint does not fit what is trained: {error}"),
+        };
+        let record = ModuleRecord::from_bytes(checkpoint.parameters).map_err(foreign)?;
+        self.parameters = self
+            .parameters
+            .clone()
+            .try_load_record(record)
+            .map_err(foreign)?;
+        self.optimizer = self
+            .optimizer
+            .clone()
+            .from_bytes(checkpoint.optimizer)
+            .map_err(foreign)?;
+        self.schedule = self.config.schedule(checkpoint.step)?;
+        self.completed = checkpoint.step;
+        self.saved = checkpoint.step;
+        dir.rewind_metrics(checkpoint.step)
+    }
+}
