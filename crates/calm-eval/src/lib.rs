@@ -1,0 +1,7 @@
+//! Scores of language models.
+
+mod proportion;
+mod spread;
+
+pub use proportion::Proportion;
+pub use spread::Spread;
