@@ -1,0 +1,111 @@
+//! `cargo xtask pretrain kv`: makes the small frozen checkpoints of Table 1 from a seed.
+
+mod embedding;
+mod recipe;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use burn::module::Param;
+use calm_lm::backend::{FloatType, device};
+use calm_lm::data::kv::{KvConfig, KvDataset};
+use calm_lm::models::{Decoder, FrozenModel, Tokenizer};
+use calm_lm::train::{LanguageModelling, Outcome, RunDir, Trainer};
+use clap::Args;
+use miette::{IntoDiagnostic, Result, miette};
+use serde_json::json;
+
+use self::embedding::embeddings;
+use self::recipe::Recipe;
+use crate::progress::Progress;
+
+/// What to make, and where.
+#[derive(Debug, Args)]
+pub(crate) struct PretrainArgs {
+    /// Family of checkpoints.
+    #[arg(value_parser = ["kv"])]
+    family: String,
+    /// Only this model.
+    #[arg(long, value_parser = ["kv-anchor", "kv-augmenting"])]
+    only: Option<String>,
+    /// Where the checkpoints go.
+    #[arg(long, default_value = "datasets/checkpoints")]
+    out: PathBuf,
+    /// Where runs are kept, so that an interrupted one goes on.
+    #[arg(long, default_value = "runs/pretrain")]
+    runs: PathBuf,
+    /// Fixes weights, texts and their order.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Device to train on.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// Trains the models one after the other and writes their checkpoints in half precision.
+pub(crate) fn run(args: &PretrainArgs) -> Result<()> {
+    let dataset = KvDataset::new(KvConfig::laptop()).into_diagnostic()?;
+    let tokenizer = Tokenizer::from_json(dataset.tokenizer_json(), Path::new("tokenizer.json"))
+        .into_diagnostic()?;
+    for recipe in [Recipe::augmenting(args.seed), Recipe::anchor(args.seed)] {
+        if args.only.as_ref().is_none_or(|only| only == recipe.name) {
+            let decoder = train(&recipe, &dataset, &tokenizer, args)?;
+            let path = args.out.join(recipe.name);
+            let model = FrozenModel::new(decoder, tokenizer.clone());
+            model.save(&path, FloatType::F16).into_diagnostic()?;
+            println!("{}: {}", path.display(), recipe.purpose);
+        }
+    }
+    Ok(())
+}
+
+fn train(
+    recipe: &Recipe,
+    dataset: &KvDataset,
+    tokenizer: &Tokenizer,
+    args: &PretrainArgs,
+) -> Result<Decoder> {
+    let device = device(&args.device).into_diagnostic()?.autodiff();
+    let config = recipe.config(tokenizer);
+    let mut decoder = Decoder::untrained(&config, args.seed, &device);
+    decoder.embedding.weight =
+        Param::from_tensor(embeddings(tokenizer, recipe.d_model, args.seed, &device));
+    let settings = json!({
+        "recipe": recipe.name,
+        "blocks": recipe.blocks,
+        "d_model": recipe.d_model,
+        "local_blocks": recipe.local_blocks,
+        "train": recipe.train,
+        "data": dataset.config(),
+    });
+    let dir =
+        RunDir::open(&run_directory(&args.runs, recipe, args.seed), &settings).into_diagnostic()?;
+    let objective = LanguageModelling {
+        local_blocks: recipe.local_blocks,
+    };
+    let mut trainer =
+        Trainer::new(&objective, decoder, recipe.train.clone(), Some(dir)).into_diagnostic()?;
+    let mut progress = Progress::new(recipe.name, recipe.train.steps, trainer.completed());
+    let batches = |number| recipe.batch(dataset, tokenizer, number);
+    let outcome = trainer
+        .run(&batches, |metrics| {
+            progress.step(metrics);
+            if crate::interrupt::requested() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .into_diagnostic()?;
+    if outcome == Outcome::Interrupted {
+        return Err(miette!(
+            "interrupted; the same command goes on from step {}",
+            trainer.completed()
+        ));
+    }
+    Ok(trainer.into_parameters())
+}
+
+fn run_directory(runs: &Path, recipe: &Recipe, seed: u64) -> PathBuf {
+    runs.join(format!("{}-{seed}", recipe.name))
+}

@@ -1,0 +1,211 @@
+//! How the small frozen models of Table 1 are made.
+//!
+//! Both models share one vocabulary in which every key and every number is a token. What they are
+//! taught differs: the anchor numeric arithmetic, the augmenting model the secret table. The anchor
+//! never sees a key in a text. docs/table1.md tells how these recipes were found.
+
+use calm_lm::data::kv::{Draw, KeyPool, KvDataset, Operator, Task};
+use calm_lm::data::{Batch, TokenizedExample, tokenize};
+use calm_lm::models::{DecoderConfig, SpecialIds};
+use calm_lm::train::{TrainConfig, TrainError};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::Tokenizer;
+
+/// A model, and the texts it is taught with.
+#[derive(Debug, Clone)]
+pub(crate) struct Recipe {
+    /// Directory of the checkpoint.
+    pub(crate) name: &'static str,
+    /// What the model card says it is.
+    pub(crate) purpose: &'static str,
+    pub(crate) blocks: usize,
+    pub(crate) d_model: usize,
+    pub(crate) heads: usize,
+    pub(crate) train: TrainConfig,
+    /// Tokens of a batch, about.
+    pub(crate) batch_tokens: usize,
+    /// Blocks that see only a token and its predecessor in every other row, see
+    /// [`calm_lm::train::LanguageModelling`].
+    pub(crate) local_blocks: usize,
+    /// Lessons with the step at which each begins.
+    pub(crate) lessons: Vec<(usize, Vec<Lesson>)>,
+}
+
+/// One kind of text, and how often it is drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lesson {
+    weight: f64,
+    task: Task,
+    operands: usize,
+    largest_operand: Option<u32>,
+}
+
+impl Recipe {
+    /// m_B: numeric arithmetic with up to four operands, and copying numbers.
+    pub(crate) fn anchor(seed: u64) -> Self {
+        let sum = |operands, largest| Lesson {
+            weight: 1.0,
+            task: Task::NumericArithmetic,
+            operands,
+            largest_operand: largest,
+        };
+        // From one digit and two operands to the whole task. At every level, two thirds of the
+        // texts are new and one third is repetition.
+        let levels = [
+            (0, sum(1, None)),
+            (0, sum(2, Some(9))),
+            (250, sum(2, Some(99))),
+            (900, sum(2, None)),
+            (1700, sum(3, None)),
+            (3200, sum(4, None)),
+        ];
+        let copies = (1..=4).map(|operands| Lesson {
+            weight: 0.25 * 0.15,
+            task: Task::NumericCopy,
+            operands,
+            largest_operand: None,
+        });
+        let lessons = (2..=levels.len())
+            .map(|known| {
+                let repeated = levels[..known].iter().map(|(_, lesson)| Lesson {
+                    weight: 0.3 / known as f64,
+                    ..*lesson
+                });
+                let (begin, new) = levels[known - 1];
+                let new = Lesson {
+                    weight: 0.55,
+                    ..new
+                };
+                (begin, repeated.chain([new]).chain(copies.clone()).collect())
+            })
+            .collect();
+        Self {
+            name: "kv-anchor",
+            purpose: "The anchor m_B of Table 1 at laptop scale: adds and subtracts up to four \
+                      numbers from 1 to 1000. It was never shown a key.",
+            blocks: 6,
+            d_model: 128,
+            heads: 8,
+            train: TrainConfig {
+                steps: 5500,
+                learning_rate: 1e-3,
+                warmup_steps: 30,
+                decay_share: 0.3,
+                weight_decay: 0.1,
+                seed,
+                ..TrainConfig::default()
+            },
+            batch_tokens: 1500,
+            local_blocks: 2,
+            lessons,
+        }
+    }
+
+    /// m_A: numbers first, then the value of every key.
+    pub(crate) fn augmenting(seed: u64) -> Self {
+        let lesson = |weight, task, operands| Lesson {
+            weight,
+            task,
+            operands,
+            largest_operand: None,
+        };
+        let each = |weight: f64, task| (1..=4).map(move |n| lesson(weight / 4.0, task, n));
+        let digits = lesson(0.3, Task::NumericArithmetic, 1);
+        let numbers = each(0.7, Task::NumericCopy);
+        let keys = each(0.7, Task::KvSubstitution);
+        let repeated = each(0.15, Task::NumericCopy);
+        let few_digits = Lesson {
+            weight: 0.15,
+            ..digits
+        };
+        Self {
+            name: "kv-augmenting",
+            purpose: "The augmenting model m_A of Table 1 at laptop scale: replaces each of 1000 \
+                      keys by its value. It was never shown a sum of two numbers.",
+            blocks: 4,
+            d_model: 128,
+            heads: 4,
+            train: TrainConfig {
+                steps: 1600,
+                learning_rate: 1e-3,
+                embedding_rate_factor: 2.0,
+                warmup_steps: 30,
+                decay_share: 0.25,
+                weight_decay: 0.1,
+                seed,
+                ..TrainConfig::default()
+            },
+            batch_tokens: 1700,
+            local_blocks: 0,
+            lessons: vec![
+                (0, vec![digits]),
+                (150, numbers.chain([digits]).collect()),
+                (600, keys.chain(repeated).chain([few_digits]).collect()),
+            ],
+        }
+    }
+
+    /// The architecture, for a vocabulary.
+    pub(crate) fn config(&self, tokenizer: &Tokenizer) -> DecoderConfig {
+        let vocab_size = tokenizer.vocab_size();
+        let mut config = DecoderConfig::llama(vocab_size, self.d_model, self.blocks, self.heads);
+        config.context_length = 64;
+        config.special = SpecialIds {
+            bos: Some(1),
+            eos: vec![2],
+            pad: Some(0),
+        };
+        config
+    }
+
+    /// Batch `number`: texts of one kind and length, so that nothing is padded.
+    pub(crate) fn batch(
+        &self,
+        dataset: &KvDataset,
+        tokenizer: &Tokenizer,
+        number: usize,
+    ) -> Result<Batch, TrainError> {
+        let (_, lessons) = self
+            .lessons
+            .iter()
+            .rev()
+            .find(|(begin, _)| *begin <= number)
+            .expect("the first lesson begins at step 0");
+        let lesson = pick(lessons, self.train.seed, number);
+        let draw = Draw {
+            task: lesson.task,
+            pool: KeyPool::All,
+            operands: [lesson.operands; 2],
+            operators: vec![Operator::Plus, Operator::Minus],
+            largest_operand: lesson.largest_operand,
+        };
+        // The prompt has two tokens an operand; the answer is about as long as a number.
+        let rows = self.batch_tokens / (2 * lesson.operands + 5);
+        let examples = (0..rows)
+            .map(|row| {
+                let index = (number * rows + row) as u64;
+                let text = dataset.draw(&draw, 1 + self.train.seed, index);
+                tokenize(tokenizer.inner(), row, &text.prompt, &text.target, 2, 64)
+                    .map_err(TrainError::from)
+            })
+            .collect::<Result<Vec<TokenizedExample>, TrainError>>()?;
+        Ok(Batch::collate(examples.iter().enumerate(), 0))
+    }
+}
+
+/// One of the lessons, by weight.
+fn pick(lessons: &[Lesson], seed: u64, number: usize) -> &Lesson {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(number as u64);
+    let total: f64 = lessons.iter().map(|lesson| lesson.weight).sum();
+    let mut left = rng.random_range(0.0..total);
+    lessons
+        .iter()
+        .find(|lesson| {
+            left -= lesson.weight;
+            left < 0.0
+        })
+        .unwrap_or(&lessons[0])
+}
