@@ -1,6 +1,7 @@
 //! A decoder's description with every question settled.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::Family;
 
@@ -84,6 +85,17 @@ pub struct SpecialIds {
     pub eos: Vec<u32>,
     /// Fills up shorter rows of a batch.
     pub pad: Option<u32>,
+}
+
+impl SpecialIds {
+    /// The ids that end a sequence, as files write them.
+    pub(crate) fn eos_json(&self) -> Value {
+        match self.eos.as_slice() {
+            [] => Value::Null,
+            [id] => json!(id),
+            ids => json!(ids),
+        }
+    }
 }
 
 /// How files write one or several ids.

@@ -167,15 +167,20 @@ impl FrozenModel {
         write_text(&staging.path().join(TOKENIZER), self.tokenizer.json())?;
         let path = staging.path().join(WEIGHTS);
         weights::write(&self.decoder, dtype, &path)?;
-        File::open(&path)
-            .and_then(|file| file.sync_all())
-            .map_err(|source| ModelError::Io { path, source })?;
+        // The safetensors crate makes files that only their owner may read.
+        let readable = fs::metadata(staging.path().join(CONFIG))
+            .map_err(as_io)?
+            .permissions();
+        fs::set_permissions(&path, readable).map_err(as_io)?;
         publish(staging, dir).map_err(as_io)
     }
 
     fn generation_config(&self) -> Value {
-        let SpecialIds { bos, eos, pad } = &self.special;
-        json!({ "bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad })
+        json!({
+            "bos_token_id": self.special.bos,
+            "eos_token_id": self.special.eos_json(),
+            "pad_token_id": self.special.pad,
+        })
     }
 }
 

@@ -66,6 +66,11 @@ impl Tokenizer {
         &self.json
     }
 
+    /// The library's own tokenizer, for code that does not know of models.
+    pub fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
+    }
+
     /// Encodes a text; `with_special` adds what the tokenizer puts around every text, such as a
     /// token for its beginning.
     ///

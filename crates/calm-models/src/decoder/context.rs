@@ -83,7 +83,10 @@ impl Context {
             Some(masked) => outside.bool_or(masked.expand(shape)),
             None => outside,
         };
-        Self { masked: Some(masked), ..self.clone() }
+        Self {
+            masked: Some(masked),
+            ..self.clone()
+        }
     }
 
     /// What queries may not see: `[batch or 1, 1, seq, keys]`, `true` = masked; none where every

@@ -26,9 +26,11 @@ use crate::DecoderConfig;
 /// ids ─ embed ─► hidden ─ run(0..i) ─► hidden ─ run(i..n) ─► hidden ─ finish ─► logits
 /// ```
 ///
-/// The same module serves frozen models and models in training: parameters on a device without
-/// autodiff are constants, those on a device with it can be trained, in part or through adapters
-/// ([`Module::apply_lora`]). Parameter paths read like `blocks.0.attention.query.weight`.
+/// The same module serves frozen models and models in training. Loaded to a device without
+/// autodiff, its parameters are constants through which gradients may pass;
+/// [`decoder.train()`](Module::train) makes them trainable, all of them or, with
+/// [`Module::apply_lora`] after it, adapters only. Parameter paths read like
+/// `blocks.0.attention.query.weight`.
 #[derive(Module, Debug)]
 pub struct Decoder {
     /// `[vocab, d_model]`.

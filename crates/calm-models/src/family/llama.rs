@@ -38,7 +38,9 @@ struct LlamaConfig {
     rope_theta: Option<f64>,
     rope_scaling: Option<RopeParameters>,
     rope_parameters: Option<RopeParameters>,
+    #[serde(default = "default_bos")]
     bos_token_id: Option<u32>,
+    #[serde(default = "default_eos")]
     eos_token_id: Option<OneOrMany>,
     pad_token_id: Option<u32>,
     /// Everything else.
@@ -69,6 +71,15 @@ fn default_context_length() -> usize {
 
 fn default_epsilon() -> f64 {
     1e-6
+}
+
+/// An explicit `null` means that there is none.
+fn default_bos() -> Option<u32> {
+    Some(1)
+}
+
+fn default_eos() -> Option<OneOrMany> {
+    Some(OneOrMany::One(2))
 }
 
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -254,12 +265,6 @@ fn unsupported(path: &Path, key: &str, found: &Value, expected: &str) -> ModelEr
 
 /// The settings in the layout of `transformers` 5, with the older names beside them.
 pub(super) fn write(config: &DecoderConfig, dtype: &str) -> Map<String, Value> {
-    let SpecialIds { bos, eos, pad } = &config.special;
-    let eos = match eos.as_slice() {
-        [] => Value::Null,
-        [id] => json!(id),
-        ids => json!(ids),
-    };
     let settings = json!({
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -277,9 +282,9 @@ pub(super) fn write(config: &DecoderConfig, dtype: &str) -> Map<String, Value> {
         "attention_bias": config.attention_bias,
         "mlp_bias": config.mlp_bias,
         "tie_word_embeddings": config.tied_head,
-        "bos_token_id": bos,
-        "eos_token_id": eos,
-        "pad_token_id": pad,
+        "bos_token_id": config.special.bos,
+        "eos_token_id": config.special.eos_json(),
+        "pad_token_id": config.special.pad,
         "dtype": dtype,
     });
     match settings {
@@ -337,4 +342,88 @@ pub(super) fn tensor_name(slot: Slot) -> String {
 /// settings.
 pub(super) fn is_harmless(name: &str, config: &DecoderConfig) -> bool {
     (config.tied_head && name == "lm_head.weight") || name.ends_with(".rotary_emb.inv_freq")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(extra: &str) -> DecoderConfig {
+        let json = format!(
+            r#"{{"model_type":"llama","vocab_size":80,"hidden_size":32,"intermediate_size":40,
+            "num_hidden_layers":2,"num_attention_heads":4{extra}}}"#
+        );
+        Family::read(&json, Path::new("config.json")).unwrap()
+    }
+
+    #[test]
+    fn absent_keys_have_the_defaults_of_transformers() {
+        let config = resolve("");
+        assert_eq!(
+            (config.kv_heads, config.d_head, config.context_length),
+            (4, 8, 2048)
+        );
+        assert_eq!(
+            config.rope,
+            RopeConfig {
+                theta: 10_000.0,
+                scaling: RopeScaling::None
+            }
+        );
+        assert_eq!(config.norm_epsilon, 1e-6);
+        assert!(!config.tied_head && !config.attention_bias && !config.mlp_bias);
+        assert_eq!(
+            config.special,
+            SpecialIds {
+                bos: Some(1),
+                eos: vec![2],
+                pad: None
+            }
+        );
+    }
+
+    #[test]
+    fn both_layouts_of_the_position_settings_mean_the_same() {
+        let numbers = r#""factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,
+            "original_max_position_embeddings":64"#;
+        let old = resolve(&format!(
+            r#","rope_theta":500000.0,"torch_dtype":"bfloat16",
+            "rope_scaling":{{"type":"llama3",{numbers}}}"#
+        ));
+        let new = resolve(&format!(
+            r#","dtype":"bfloat16",
+            "rope_parameters":{{"rope_type":"llama3","rope_theta":500000.0,{numbers}}}"#
+        ));
+        assert_eq!(old, new);
+        assert_eq!(old.rope.theta, 500_000.0);
+        assert!(matches!(
+            old.rope.scaling,
+            RopeScaling::Llama3 {
+                original_context: 64,
+                ..
+            }
+        ));
+        assert_eq!(
+            resolve(r#","rope_theta":7.0,"rope_scaling":null"#)
+                .rope
+                .theta,
+            7.0
+        );
+    }
+
+    #[test]
+    fn several_end_tokens() {
+        assert_eq!(resolve(r#","eos_token_id":[5,6]"#).special.eos, [5, 6]);
+        assert_eq!(resolve(r#","eos_token_id":null"#).special.eos, [0; 0]);
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        let config = resolve(r#","mlp_bias":true,"eos_token_id":[5,6],"head_dim":6"#);
+        let json = Value::Object(write(&config, "float16")).to_string();
+        assert_eq!(
+            Family::read(&json, Path::new("config.json")).unwrap(),
+            config
+        );
+    }
 }

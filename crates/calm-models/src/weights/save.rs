@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 
 use burn::module::Param;
@@ -20,16 +21,19 @@ use crate::{Decoder, ModelError};
 
 /// Writes the decoder's weights; each tensor is converted when its turn comes.
 pub(crate) fn write(decoder: &Decoder, dtype: FloatType, path: &Path) -> Result<(), ModelError> {
+    let as_io = |source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    };
     serialize_to_file(named_views(decoder, dtype), metadata(), path).map_err(|error| {
-        let source = match error {
+        as_io(match error {
             safetensors::SafeTensorError::IoError(source) => source,
             other => std::io::Error::other(other),
-        };
-        ModelError::Io {
-            path: path.to_owned(),
-            source,
-        }
-    })
+        })
+    })?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(as_io)
 }
 
 /// SHA-256 of the file that [`write`] would write in `f32`.

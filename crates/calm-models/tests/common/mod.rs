@@ -1,0 +1,42 @@
+//! What several test files need.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::path::PathBuf;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use calm_models::{FrozenModel, LoadOptions};
+
+pub(crate) const FIXTURES: [&str; 2] = ["llama", "llama3-scaled-tied"];
+
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+pub(crate) fn load(name: &str) -> FrozenModel {
+    FrozenModel::load(&fixture(name), &LoadOptions::default()).unwrap()
+}
+
+pub(crate) fn ids<const N: usize>(rows: &[[u32; N]]) -> Tensor<2, Int> {
+    let ids: Vec<i64> = rows
+        .as_flattened()
+        .iter()
+        .map(|id| i64::from(*id))
+        .collect();
+    Tensor::from_data(TensorData::new(ids, [rows.len(), N]), &Device::default())
+}
+
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as().unwrap()
+}
+
+/// `‖a - b‖ / ‖b‖` is tiny.
+#[track_caller]
+pub(crate) fn assert_close<const D: usize>(a: Tensor<D>, b: Tensor<D>) {
+    assert_eq!(a.dims(), b.dims());
+    let norm = |x: Vec<f32>| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let relative = norm(values(a - b.clone())) / norm(values(b));
+    assert!(relative < 1e-5, "relative error {relative:e}");
+}

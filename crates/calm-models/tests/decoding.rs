@@ -1,0 +1,199 @@
+//! Caches, padding and batches never change what a model computes.
+
+mod common;
+
+use calm_models::{
+    Cache, CausalLm, Context, Continuation, Decoder, GenerateOptions, ModelError, PaddingMask,
+    generate,
+};
+use common::{FIXTURES, assert_close, ids, load};
+
+const TEXT: [u32; 8] = [1, 30, 12, 55, 7, 7, 41, 20];
+
+/// A cache's storage grows by 32 positions; this text needs it to grow twice.
+fn long_text() -> [u32; 70] {
+    std::array::from_fn(|i| 3 + (i as u32 * 31) % 70)
+}
+
+#[test]
+fn token_by_token_equals_all_at_once() {
+    for name in FIXTURES {
+        let decoder = load(name).decoder;
+        let text = long_text();
+        let whole = decoder.hidden_states(ids(&[text]), &PaddingMask::none(1, 70), None);
+        let mut cache = decoder.new_cache(1);
+        for (i, id) in text.into_iter().enumerate() {
+            let padding = PaddingMask::none(1, 1);
+            let hidden = decoder.hidden_states(ids(&[[id]]), &padding, Some(&mut cache));
+            assert_close(hidden, whole.clone().narrow(1, i, 1));
+        }
+        assert_eq!(cache.len(), 70);
+    }
+}
+
+#[test]
+fn chunks_equal_all_at_once() {
+    let decoder = load("llama").decoder;
+    let whole = decoder.hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None);
+    let mut cache = decoder.new_cache(1);
+    let mut run = |chunk| decoder.hidden_states(chunk, &PaddingMask::none(1, 4), Some(&mut cache));
+    assert_close(run(ids(&[[1, 30, 12, 55]])), whole.clone().narrow(1, 0, 4));
+    assert_close(run(ids(&[[7, 7, 41, 20]])), whole.narrow(1, 4, 4));
+}
+
+#[test]
+fn blocks_run_apart_equal_blocks_run_together() {
+    let decoder = load("llama3-scaled-tied").decoder;
+    let padding = PaddingMask::none(1, 8);
+    let context = Context::new(&decoder, &padding, None);
+    let hidden = decoder.run(0..1, decoder.embed(ids(&[TEXT])), &context, None);
+    let apart = decoder.run(1..3, hidden, &context, None);
+    assert_eq!(
+        apart.into_data(),
+        decoder
+            .hidden_states(ids(&[TEXT]), &padding, None)
+            .into_data()
+    );
+}
+
+#[test]
+fn padding_on_either_side_changes_nothing() {
+    for name in FIXTURES {
+        let decoder = load(name).decoder;
+        let alone = decoder.forward(ids(&[[30, 12, 55]]), &PaddingMask::none(1, 3));
+        let left = ids(&[[9, 9, 30, 12, 55], [3, 4, 5, 6, 7]]);
+        let left = decoder.forward(left, &PaddingMask::left(&[3, 5]));
+        assert_close(left.slice([0..1, 2..5]), alone.clone());
+        let right = ids(&[[30, 12, 55, 9, 9], [3, 4, 5, 6, 7]]);
+        let right = decoder.forward(right, &PaddingMask::right(&[3, 5]));
+        assert_close(right.slice([0..1, 0..3]), alone);
+    }
+}
+
+#[test]
+fn padding_amid_cached_positions_changes_nothing() {
+    let decoder = load("llama").decoder;
+    let whole = decoder.hidden_states(ids(&[[30, 12, 55, 20]]), &PaddingMask::none(1, 4), None);
+    let mut cache = decoder.new_cache(2);
+    let mut run = |chunk, padding: PaddingMask| {
+        decoder
+            .hidden_states(chunk, &padding, Some(&mut cache))
+            .slice([0..1])
+    };
+    run(ids(&[[0, 30], [5, 6]]), PaddingMask::left(&[1, 2]));
+    run(ids(&[[12, 0], [5, 6]]), PaddingMask::right(&[1, 2]));
+    let last = run(ids(&[[55, 20], [5, 6]]), PaddingMask::none(2, 2));
+    assert_close(last, whole.narrow(1, 2, 2));
+}
+
+#[test]
+fn a_later_token_moves_no_earlier_logit() {
+    let decoder = load("llama").decoder;
+    let mut other = TEXT;
+    other[6] = 42;
+    let logits = |text| decoder.forward(ids(&[text]), &PaddingMask::none(1, 8));
+    let (a, b) = (logits(TEXT), logits(other));
+    assert_eq!(
+        a.clone().narrow(1, 0, 6).into_data(),
+        b.clone().narrow(1, 0, 6).into_data()
+    );
+    assert_ne!(a.narrow(1, 6, 1).into_data(), b.narrow(1, 6, 1).into_data());
+}
+
+#[test]
+fn truncating_rolls_back() {
+    let decoder = load("llama").decoder;
+    let whole = decoder.hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None);
+    let mut cache = decoder.new_cache(1);
+    let run = |ids, seq, cache: &mut _| {
+        decoder.hidden_states(ids, &PaddingMask::none(1, seq), Some(cache))
+    };
+    run(ids(&[[1, 30, 12, 55, 60, 61, 62]]), 7, &mut cache);
+    cache.truncate(4);
+    assert_eq!(cache.len(), 4);
+    assert_close(
+        run(ids(&[[7, 7, 41, 20]]), 4, &mut cache),
+        whole.narrow(1, 4, 4),
+    );
+}
+
+#[test]
+fn rows_can_leave_a_cache() {
+    let decoder = load("llama").decoder;
+    let whole = decoder.hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None);
+    let mut cache = decoder.new_cache(3);
+    let rows = ids(&[[5; 7], [1, 30, 12, 55, 7, 7, 41], [6; 7]]);
+    decoder.hidden_states(rows, &PaddingMask::none(3, 7), Some(&mut cache));
+    let bytes = cache.bytes();
+    cache.select_rows(&[1]);
+    assert_eq!(cache.bytes(), bytes / 3);
+    let last = decoder.hidden_states(ids(&[[20]]), &PaddingMask::none(1, 1), Some(&mut cache));
+    assert_close(last, whole.narrow(1, 7, 1));
+}
+
+fn greedy(decoder: &Decoder, prompts: &[&[u32]], stop: &[u32]) -> Vec<Continuation> {
+    let prompts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
+    let options = GenerateOptions {
+        max_new_tokens: 10,
+        stop: stop.to_vec(),
+    };
+    generate(decoder, &prompts, &options).unwrap()
+}
+
+#[test]
+fn a_row_of_a_batch_is_continued_as_if_alone() {
+    let decoder = load("llama").decoder;
+    let prompts: [&[u32]; 4] = [&[1, 30], &TEXT, &[77], &[1, 2, 3, 4, 5]];
+    let alone: Vec<Continuation> = prompts
+        .iter()
+        .flat_map(|prompt| greedy(&decoder, &[prompt], &[]))
+        .collect();
+    assert!(alone.iter().all(|row| row.ids.len() == 10 && !row.stopped));
+    assert_eq!(greedy(&decoder, &prompts, &[]), alone);
+
+    // Rows now end at different times, and some leave the cache before the others.
+    let stop = [alone[0].ids[1], alone[1].ids[4], alone[2].ids[0]];
+    let stopped = greedy(&decoder, &prompts, &stop);
+    for (row, whole) in stopped.iter().zip(&alone) {
+        let end = whole.ids.iter().position(|id| stop.contains(id));
+        assert_eq!(row.ids, whole.ids[..end.unwrap_or(10)]);
+        assert_eq!(row.stopped, end.is_some());
+    }
+    assert!(stopped.iter().filter(|row| row.stopped).count() >= 3);
+}
+
+#[test]
+fn continuations_end_with_the_context() {
+    let decoder = load("llama").decoder;
+    let prompt = vec![5; 125];
+    let row = &greedy(&decoder, &[&prompt, &[5]], &[])[0];
+    assert_eq!(
+        (row.ids.len(), row.stopped),
+        (3, false),
+        "the context holds 128"
+    );
+}
+
+#[test]
+fn prompts_that_cannot_be_continued_are_named() {
+    let decoder = load("llama").decoder;
+    let options = GenerateOptions {
+        max_new_tokens: 1,
+        stop: Vec::new(),
+    };
+    let error = |prompt: Vec<u32>| generate(&decoder, &[vec![1], prompt], &options).unwrap_err();
+    assert!(matches!(error(vec![]), ModelError::EmptyPrompt { row: 1 }));
+    assert!(matches!(
+        error(vec![80]),
+        ModelError::TokenOutOfRange { row: 1, id: 80, .. }
+    ));
+    assert!(matches!(
+        error(vec![1; 128]),
+        ModelError::ContextLength {
+            row: 1,
+            tokens: 128,
+            ..
+        }
+    ));
+    assert!(generate(&decoder, &[], &options).unwrap().is_empty());
+}

@@ -1,0 +1,115 @@
+//! What is saved can be loaded again, here and elsewhere.
+
+mod common;
+
+use std::fs;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use calm_backend::FloatType;
+use calm_models::{DecoderConfig, FrozenModel, LoadOptions, PaddingMask, RopeConfig, RopeScaling};
+use common::{FIXTURES, ids, load, values};
+
+fn logits(model: &FrozenModel) -> Vec<f32> {
+    let text = ids(&[[1, 30, 12, 55, 7], [3, 4, 5, 6, 7]]);
+    values(model.decoder.forward(text, &PaddingMask::left(&[3, 5])))
+}
+
+#[test]
+fn saved_and_loaded_computes_the_same_bit_for_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in FIXTURES {
+        let path = dir.path().join(name);
+        let model = load(name);
+        model.save(&path, FloatType::F32).unwrap();
+        let again = FrozenModel::load(&path, &LoadOptions::default()).unwrap();
+        assert_eq!(logits(&again), logits(&model));
+        assert_eq!(again.config(), model.config());
+        assert_eq!(again.special, model.special);
+        assert_eq!(again.tokenizer.json(), model.tokenizer.json());
+    }
+}
+
+#[test]
+fn half_precision_is_kept_as_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = load("llama3-scaled-tied"); // Stored as bf16.
+    model.save(dir.path(), FloatType::BF16).unwrap();
+    let again = FrozenModel::load(dir.path(), &LoadOptions::default()).unwrap();
+    assert_eq!(logits(&again), logits(&model));
+    let bytes = fs::metadata(dir.path().join("model.safetensors"))
+        .unwrap()
+        .len() as usize;
+    assert!(
+        bytes < model.decoder.num_params() * 2 + 8192,
+        "{bytes} bytes"
+    );
+}
+
+#[test]
+fn saving_replaces_a_checkpoint_and_leaves_nothing_else() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("model");
+    let model = load("llama");
+    model.save(&path, FloatType::F32).unwrap();
+    model.untrained_twin(1).save(&path, FloatType::F32).unwrap();
+    let again = FrozenModel::load(&path, &LoadOptions::default()).unwrap();
+    assert_eq!(logits(&again), logits(&model.untrained_twin(1)));
+    let names = |dir| {
+        fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .count()
+    };
+    assert_eq!((names(parent.path()), names(&path)), (1, 4));
+}
+
+#[test]
+fn a_saved_model_has_the_hash_of_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = load("llama").untrained_twin(3);
+    model.save(dir.path(), FloatType::F32).unwrap();
+    let again = FrozenModel::load(dir.path(), &LoadOptions::default()).unwrap();
+    assert_eq!(again.weights_sha256(), model.weights_sha256());
+    assert_ne!(
+        model.weights_sha256(),
+        load("llama").untrained_twin(4).weights_sha256()
+    );
+    // What `sha256sum` prints for the file.
+    assert_eq!(
+        load("llama").weights_sha256(),
+        "cdaedbdc8c371fa4b042f85a556c5505285990e6ede51673a551ae19ef344222"
+    );
+}
+
+#[test]
+fn every_setting_survives() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokenizer = load("llama").tokenizer;
+    let mut config = DecoderConfig::llama(96, 24, 2, 3);
+    config.rope = RopeConfig {
+        theta: 7e5,
+        scaling: RopeScaling::Linear { factor: 2.5 },
+    };
+    config.norm_epsilon = 3e-6;
+    config.kv_heads = 1;
+    config.d_ff = 50;
+    config.tied_head = false;
+    config.attention_bias = true;
+    config.context_length = 99;
+    config.special.eos = vec![2, 95];
+    let decoder = calm_models::Decoder::untrained(&config, 0, &Device::default());
+    FrozenModel::new(decoder, tokenizer)
+        .save(dir.path(), FloatType::F32)
+        .unwrap();
+    let again = FrozenModel::load(dir.path(), &LoadOptions::default()).unwrap();
+    assert_eq!(again.config(), &config);
+    assert_eq!(again.special, config.special);
+}
+
+#[test]
+fn untrained_weights_depend_on_the_seed_alone() {
+    let twin = |seed| logits(&load("llama").untrained_twin(seed));
+    assert_eq!(twin(5), twin(5));
+    assert_ne!(twin(5), twin(6));
+}

@@ -1,0 +1,118 @@
+//! The same decoder, frozen and in training.
+
+mod common;
+
+use burn::module::{Lora, Module, ModuleVisitor, Param, ParamGroup};
+use burn::tensor::{Gradients, Tensor};
+use calm_models::{Context, Decoder, PaddingMask};
+use common::{assert_close, ids, load, values};
+
+const TEXT: [[u32; 5]; 2] = [[1, 30, 12, 55, 7], [3, 4, 5, 6, 7]];
+
+fn logits(decoder: &Decoder) -> Tensor<3> {
+    decoder.forward(ids(&TEXT), &PaddingMask::none(2, 5))
+}
+
+/// Paths of the parameters that have a gradient other than zero, and of those that have none.
+struct GradientPaths<'a> {
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    with: Vec<String>,
+    without: Vec<String>,
+}
+
+impl<'a> GradientPaths<'a> {
+    fn of(decoder: &Decoder, gradients: &'a Gradients) -> Self {
+        let mut paths = Self {
+            gradients,
+            path: Vec::new(),
+            with: Vec::new(),
+            without: Vec::new(),
+        };
+        decoder.visit(&mut paths);
+        paths
+    }
+}
+
+impl ModuleVisitor for GradientPaths<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        let gradient = parameter.base().grad(self.gradients);
+        let moves = gradient.is_some_and(|gradient| values(gradient).iter().any(|g| *g != 0.0));
+        let list = if moves {
+            &mut self.with
+        } else {
+            &mut self.without
+        };
+        list.push(self.path.join("."));
+    }
+}
+
+#[test]
+fn in_training_it_computes_the_same_and_every_parameter_has_a_gradient() {
+    for name in common::FIXTURES {
+        let frozen = load(name).decoder;
+        let decoder = frozen.clone().train();
+        let output = logits(&decoder);
+        assert_close(output.clone().inner(), logits(&frozen));
+        let gradients = output.powi_scalar(2).mean().backward();
+        let paths = GradientPaths::of(&decoder, &gradients);
+        // The bias of the keys moves all scores of a row alike, which softmax does not see.
+        assert!(
+            paths.without.iter().all(|path| path.ends_with("key.bias")),
+            "{:?}",
+            paths.without
+        );
+        assert!(
+            paths
+                .with
+                .contains(&"blocks.0.attention.query.weight".to_owned())
+        );
+        assert!(paths.with.len() >= 29, "{:?}", paths.with);
+    }
+}
+
+#[test]
+fn frozen_weights_are_constants_that_gradients_pass_through() {
+    let frozen = load("llama").decoder;
+    let context = Context::new(&frozen, &PaddingMask::none(2, 5), None);
+    let hidden = frozen.embed(ids(&TEXT));
+    let input = Tensor::from_inner(hidden).require_grad();
+    let output = frozen.finish(frozen.run(0..3, input.clone(), &context, None));
+    let gradients = output.powi_scalar(2).mean().backward();
+    assert!(
+        values(input.grad(&gradients).unwrap())
+            .iter()
+            .any(|g| *g != 0.0)
+    );
+    assert!(GradientPaths::of(&frozen, &gradients).with.is_empty());
+}
+
+#[test]
+fn adapters_change_nothing_at_first_and_alone_have_gradients() {
+    let frozen = load("llama").decoder;
+    let blocks = ParamGroup::from_predicate("blocks");
+    let decoder = frozen
+        .clone()
+        .train()
+        .apply_lora(Lora::new(2, 4.0).set_param_group(blocks));
+    let output = logits(&decoder);
+    assert_close(output.clone().inner(), logits(&frozen));
+    let gradients = output.powi_scalar(2).mean().backward();
+    let adapter = decoder.blocks[0].attention.query.weight.adapter().unwrap();
+    assert!(adapter.b.val().grad(&gradients).is_some());
+    assert!(decoder.embedding.weight.adapter().is_none());
+    let paths = GradientPaths::of(&decoder, &gradients);
+    assert!(
+        paths.with.iter().all(|path| path.contains("lora")),
+        "{:?}",
+        paths.with
+    );
+}
