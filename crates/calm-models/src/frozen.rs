@@ -122,13 +122,19 @@ impl FrozenModel {
     /// Of a checkpoint with one weight file it is that file's; of several, that of the lines that
     /// `sha256sum` prints for them in the order of their names. Of a model that was not loaded it
     /// is the hash of the file that [`FrozenModel::save`] would write in `f32`.
-    pub fn weights_sha256(&self) -> &str {
-        self.source
-            .sha256
-            .get_or_init(|| match &self.source.checkpoint {
-                Some(checkpoint) => checkpoint.sha256(),
-                None => weights::sha256_of_memory(&self.decoder),
-            })
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Io`] if a file can't be read any more.
+    pub fn weights_sha256(&self) -> Result<&str, ModelError> {
+        if let Some(known) = self.source.sha256.get() {
+            return Ok(known);
+        }
+        let computed = match &self.source.checkpoint {
+            Some(checkpoint) => checkpoint.sha256()?,
+            None => weights::sha256_of_memory(&self.decoder),
+        };
+        Ok(self.source.sha256.get_or_init(|| computed))
     }
 
     /// Writes a directory that [`FrozenModel::load`] and `transformers` open, the weights stored
@@ -192,7 +198,9 @@ fn publish(staging: tempfile::TempDir, dir: &Path) -> std::io::Result<()> {
         }
         return File::open(dir)?.sync_all();
     }
-    fs::rename(staging.keep(), dir)?;
+    fs::rename(staging.path(), dir)?;
+    // What was renamed must not be removed when the guard goes.
+    let _ = staging.keep();
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => Ok(()),

@@ -216,7 +216,7 @@ impl Expected {
 
     /// A matrix of ids.
     fn ids(&self, name: &str) -> Result<([usize; 2], Vec<u32>), ModelError> {
-        let Some((info, bytes)) = self.tensors.tensor(name) else {
+        let Some((info, bytes)) = self.tensors.tensor(name)? else {
             return Err(self.invalid(format!("tensor {name} is missing")));
         };
         let (&[rows, columns], "I64") = (info.shape.as_slice(), info.dtype.as_str()) else {
@@ -243,7 +243,7 @@ impl Expected {
         padding: &PaddingMask,
     ) -> Result<f64, ModelError> {
         let shape = found.dims();
-        let Some((info, bytes)) = self.tensors.tensor(name) else {
+        let Some((info, bytes)) = self.tensors.tensor(name)? else {
             return Err(self.invalid(format!("tensor {name} is missing")));
         };
         let stored = Stored::from_name(&info.dtype).filter(|_| info.shape == shape);
@@ -253,7 +253,7 @@ impl Expected {
             return Err(self.invalid(reason));
         };
         let expected = StoredTensor {
-            bytes,
+            bytes: &bytes,
             stored,
             shape: [1, shape.iter().product()],
         }

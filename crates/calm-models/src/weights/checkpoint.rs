@@ -1,11 +1,16 @@
-//! The weight files of a checkpoint, mapped into memory.
+//! The weight files of a checkpoint.
+//!
+//! Tensors are mapped into memory one at a time: pages that were read go with the map, so that a
+//! model being loaded never stands in memory twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -24,16 +29,17 @@ const MAX_INDEX_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     dir: PathBuf,
-    files: Vec<MappedFile>,
+    files: Vec<WeightFile>,
     /// Every tensor with the number of its file.
     tensors: BTreeMap<String, (usize, TensorInfo)>,
     duplicates: Vec<WeightProblem>,
 }
 
 #[derive(Debug)]
-struct MappedFile {
+struct WeightFile {
     name: String,
-    map: Mmap,
+    path: PathBuf,
+    file: File,
 }
 
 impl Checkpoint {
@@ -66,8 +72,19 @@ impl Checkpoint {
 
     fn add(&mut self, name: String) -> Result<(), ModelError> {
         let path = self.dir.join(&name);
-        let map = map(&path)?;
-        let tensors = header::read(&map).map_err(|source| ModelError::Header { path, source })?;
+        let as_io = |source| ModelError::Io {
+            path: path.clone(),
+            source,
+        };
+        let file = File::open(&path).map_err(as_io)?;
+        let bytes = file.metadata().map_err(as_io)?.len() as usize;
+        let file = WeightFile {
+            name,
+            path: path.clone(),
+            file,
+        };
+        let tensors = header::read(&file.map(0..bytes)?)
+            .map_err(|source| ModelError::Header { path, source })?;
         for (tensor, info) in tensors {
             if self
                 .tensors
@@ -78,7 +95,7 @@ impl Checkpoint {
                     .push(WeightProblem::Duplicate { name: tensor });
             }
         }
-        self.files.push(MappedFile { name, map });
+        self.files.push(file);
         Ok(())
     }
 
@@ -95,24 +112,68 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A tensor's description and bytes.
-    pub(crate) fn tensor(&self, name: &str) -> Option<(&TensorInfo, &[u8])> {
-        let (file, info) = self.tensors.get(name)?;
-        Some((info, &self.files[*file].map[info.bytes.clone()]))
+    /// A tensor's type, shape and place.
+    pub(crate) fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name).map(|(_, info)| info)
+    }
+
+    /// A tensor with its bytes, mapped for as long as they are held.
+    pub(crate) fn tensor(&self, name: &str) -> Result<Option<(&TensorInfo, Mmap)>, ModelError> {
+        let Some((file, info)) = self.tensors.get(name) else {
+            return Ok(None);
+        };
+        Ok(Some((info, self.files[*file].map(info.bytes.clone())?)))
     }
 
     /// SHA-256 in hexadecimal: of the file if there is one, as `sha256sum` gives it; of several,
     /// of the lines that `sha256sum` prints for them in the order of their names.
-    pub(crate) fn sha256(&self) -> String {
+    pub(crate) fn sha256(&self) -> Result<String, ModelError> {
         if let [file] = self.files.as_slice() {
-            return hex(&Sha256::digest(&file.map));
+            return file.sha256();
         }
-        let lines: String = self
+        let lines: Result<String, ModelError> = self
             .files
             .iter()
-            .map(|file| format!("{}  {}\n", hex(&Sha256::digest(&file.map)), file.name))
+            .map(|file| Ok(format!("{}  {}\n", file.sha256()?, file.name)))
             .collect();
-        hex(&Sha256::digest(lines.as_bytes()))
+        Ok(hex(&Sha256::digest(lines?.as_bytes())))
+    }
+}
+
+impl WeightFile {
+    #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
+    fn map(&self, bytes: Range<usize>) -> Result<Mmap, ModelError> {
+        let mut options = MmapOptions::new();
+        options.offset(bytes.start as u64).len(bytes.len());
+        // SAFETY: The map is only ever read, as bytes, for which every value is valid. Like every
+        // reader of mapped files this trusts that nobody shortens the file meanwhile; writers,
+        // `save` among them, replace checkpoints by renaming and leave the opened file alone.
+        let map = unsafe { options.map(&self.file) };
+        map.map_err(|source| self.io_error(source))
+    }
+
+    fn sha256(&self) -> Result<String, ModelError> {
+        let mut file = &self.file;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        file.seek(SeekFrom::Start(0))
+            .map_err(|source| self.io_error(source))?;
+        loop {
+            match file
+                .read(&mut buffer)
+                .map_err(|source| self.io_error(source))?
+            {
+                0 => return Ok(hex(&hash.finalize())),
+                read => hash.update(&buffer[..read]),
+            }
+        }
+    }
+
+    fn io_error(&self, source: std::io::Error) -> ModelError {
+        ModelError::Io {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
@@ -122,20 +183,6 @@ pub(super) fn hex(digest: &[u8]) -> String {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
-}
-
-fn map(path: &Path) -> Result<Mmap, ModelError> {
-    let as_io = |source| ModelError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(as_io)?;
-    #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
-    // SAFETY: The map is only ever read, as bytes, for which every value is valid. Like every
-    // reader of mapped checkpoints this trusts that nobody shortens the file meanwhile; writers,
-    // `save` among them, replace checkpoints by renaming and leave the mapped file alone.
-    let map = unsafe { Mmap::map(&file) };
-    map.map_err(as_io)
 }
 
 /// The weight files of a directory, sorted.

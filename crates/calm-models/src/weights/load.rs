@@ -41,8 +41,12 @@ pub(crate) fn load(
         dtype,
         device,
         problems: Vec::new(),
+        failed: None,
     };
     let decoder = build(config, &mut reader);
+    if let Some(error) = reader.failed {
+        return Err(error);
+    }
     if !reader.problems.is_empty() {
         return Err(fail(reader.problems));
     }
@@ -81,7 +85,7 @@ fn check(
     surplus: &[&str],
 ) -> Option<WeightProblem> {
     let name = name.to_owned();
-    let Some((info, _)) = checkpoint.tensor(&name) else {
+    let Some(info) = checkpoint.info(&name) else {
         let near_miss = near_miss(&name, surplus);
         return Some(WeightProblem::Missing { name, near_miss });
     };
@@ -169,6 +173,8 @@ struct Reader<'a> {
     dtype: FloatType,
     device: &'a Device,
     problems: Vec<WeightProblem>,
+    /// The first failure to read.
+    failed: Option<ModelError>,
 }
 
 impl Reader<'_> {
@@ -178,31 +184,46 @@ impl Reader<'_> {
         shape: [usize; D],
         transposed: bool,
     ) -> Param<Tensor<D>> {
-        let tensor = self
-            .stored(&name)
-            .and_then(|stored| stored.load(shape, transposed, self.dtype, self.device));
-        // A stand-in keeps the list of problems going; the decoder is thrown away.
-        Param::from_tensor(tensor.unwrap_or_else(|| {
-            self.problems.push(WeightProblem::NotFinite {
-                name,
-                dtype: self.dtype,
-            });
-            Tensor::zeros([1; D], self.device)
-        }))
+        let tensor = match self.try_read(&name, shape, transposed) {
+            Ok(Some(tensor)) => tensor,
+            // A stand-in keeps the list of problems going; the decoder is thrown away.
+            Ok(None) => {
+                self.problems.push(WeightProblem::NotFinite {
+                    name,
+                    dtype: self.dtype,
+                });
+                Tensor::zeros([1; D], self.device)
+            }
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                Tensor::zeros([1; D], self.device)
+            }
+        };
+        Param::from_tensor(tensor)
     }
 
-    fn stored(&self, name: &str) -> Option<StoredTensor<'_>> {
-        let (info, bytes) = self.checkpoint.tensor(name)?;
-        let shape = match info.shape.as_slice() {
-            [width] => [1, *width],
-            [rows, columns] => [*rows, *columns],
-            _ => return None,
+    /// A tensor whose shape and type have been compared; none if a number is not finite.
+    fn try_read<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        transposed: bool,
+    ) -> Result<Option<Tensor<D>>, ModelError> {
+        let Some((info, bytes)) = self.checkpoint.tensor(name)? else {
+            return Ok(None);
         };
-        Some(StoredTensor {
-            bytes,
-            stored: Stored::from_name(&info.dtype)?,
-            shape,
-        })
+        let rows_and_columns = match info.shape.as_slice() {
+            [rows, columns] => [*rows, *columns],
+            one_row => [1, one_row.iter().product()],
+        };
+        Ok(Stored::from_name(&info.dtype).and_then(|stored| {
+            let tensor = StoredTensor {
+                bytes: &bytes,
+                stored,
+                shape: rows_and_columns,
+            };
+            tensor.load(shape, transposed, self.dtype, self.device)
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use burn::module::Param;
 use burn::nn::Linear;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use calm_backend::FloatType;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, View, serialize, serialize_to_file};
@@ -85,33 +85,40 @@ impl Views<'_> {
     fn linear(&mut self, slot: Slot, linear: &Linear) {
         self.matrix(slot, &linear.weight, true);
         if let Some(bias) = &linear.bias {
-            let name = bias_name(self.decoder.config(), slot);
-            self.views
-                .push((name, ParameterView::vector(bias, self.dtype)));
+            self.vector(bias_name(self.decoder.config(), slot), bias);
         }
     }
 
     fn norm(&mut self, slot: Slot, norm: &RmsNorm) {
-        let name = weight_name(self.decoder.config(), slot);
-        self.views
-            .push((name, ParameterView::vector(&norm.weight, self.dtype)));
+        self.vector(weight_name(self.decoder.config(), slot), &norm.weight);
+    }
+
+    fn vector(&mut self, name: String, vector: &Param<Tensor<1>>) {
+        let shape = vector.shape().to_vec();
+        self.push(name, shape, Parameter::Vector(vector.clone()));
     }
 
     fn matrix(&mut self, slot: Slot, matrix: &Param<Tensor<2>>, transposed: bool) {
+        let mut shape = matrix.shape().to_vec();
+        if transposed {
+            shape.reverse();
+        }
         let name = weight_name(self.decoder.config(), slot);
-        // With adapters the effective value counts, not the base alone.
-        let tensor = matrix.val();
-        let tensor = if transposed {
-            tensor.transpose()
-        } else {
-            tensor
-        };
-        let shape = tensor.dims().to_vec();
-        let tensor = tensor.flatten::<1>(0, 1);
+        self.push(
+            name,
+            shape,
+            Parameter::Matrix {
+                matrix: matrix.clone(),
+                transposed,
+            },
+        );
+    }
+
+    fn push(&mut self, name: String, shape: Vec<usize>, parameter: Parameter) {
         self.views.push((
             name,
             ParameterView {
-                tensor,
+                parameter,
                 shape,
                 dtype: self.dtype,
             },
@@ -121,18 +128,32 @@ impl Views<'_> {
 
 /// A parameter that becomes bytes when they are asked for.
 struct ParameterView {
-    tensor: Tensor<1>,
+    parameter: Parameter,
     shape: Vec<usize>,
     dtype: FloatType,
 }
 
-impl ParameterView {
-    fn vector(parameter: &Param<Tensor<1>>, dtype: FloatType) -> Self {
-        let tensor = parameter.val();
-        Self {
-            shape: tensor.dims().to_vec(),
-            tensor,
-            dtype,
+enum Parameter {
+    Vector(Param<Tensor<1>>),
+    Matrix {
+        matrix: Param<Tensor<2>>,
+        transposed: bool,
+    },
+}
+
+impl Parameter {
+    /// The numbers in the order of the file. With adapters the effective value counts.
+    fn data(&self) -> TensorData {
+        match self {
+            Self::Vector(vector) => vector.val().into_data(),
+            Self::Matrix {
+                matrix,
+                transposed: false,
+            } => matrix.val().into_data(),
+            Self::Matrix {
+                matrix,
+                transposed: true,
+            } => matrix.val().transpose().into_data(),
         }
     }
 }
@@ -151,9 +172,9 @@ impl View for ParameterView {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let values = self.tensor.to_data();
+        let data = self.parameter.data();
+        let values = data.iter::<f32>();
         let mut bytes = Vec::with_capacity(self.data_len());
-        let values = values.iter::<f32>();
         match self.dtype {
             FloatType::F32 => values.for_each(|value| value.write(&mut bytes)),
             FloatType::F16 => values.for_each(|value| f16::from_f32(value).write(&mut bytes)),
