@@ -25,8 +25,9 @@ pub struct TokenizedExample {
 ///
 /// # Errors
 ///
-/// [`DataError::UnknownWord`] if a word is not in the vocabulary, [`DataError::EmptyTarget`] if
-/// the target has no token, [`DataError::TooLong`] if it does not fit `context`.
+/// [`DataError::UnknownWord`] if a word is not in the vocabulary, [`DataError::EmptyPrompt`] or
+/// [`DataError::EmptyTarget`] if one of the two has no token, [`DataError::TooLong`] if both do
+/// not fit `context`.
 pub fn tokenize(
     tokenizer: &Tokenizer,
     example: usize,
@@ -47,6 +48,9 @@ pub fn tokenize(
     };
     let mut ids = encode(prompt, true)?;
     let target_start = ids.len();
+    if target_start == 0 {
+        return Err(DataError::EmptyPrompt { example });
+    }
     ids.extend(encode(target, false)?);
     if ids.len() == target_start {
         return Err(DataError::EmptyTarget { example });
@@ -105,7 +109,8 @@ impl Batch {
     /// Puts examples, each with its number, into one batch.
     ///
     /// The last token of a row is only ever a target, so a row has one position fewer than its
-    /// example has tokens.
+    /// example has tokens. A target at the very beginning has no position that predicts its first
+    /// token, which then carries no loss.
     pub fn collate<'a>(
         examples: impl IntoIterator<Item = (usize, &'a TokenizedExample)>,
         padding: u32,
@@ -113,7 +118,7 @@ impl Batch {
         let rows: Vec<_> = examples.into_iter().collect();
         let length = rows
             .iter()
-            .map(|(_, row)| row.ids.len() - 1)
+            .map(|(_, row)| row.ids.len().saturating_sub(1))
             .max()
             .unwrap_or(0);
         let mut batch = Self {
@@ -126,12 +131,12 @@ impl Batch {
             examples: rows.iter().map(|(number, _)| *number).collect(),
         };
         for (row, (_, example)) in rows.iter().enumerate() {
-            let inputs = &example.ids[..example.ids.len() - 1];
+            let inputs = &example.ids[..example.ids.len().saturating_sub(1)];
             batch.ids.extend(inputs);
             batch.real.resize(batch.ids.len(), true);
             batch.ids.resize((row + 1) * length, padding);
             batch.real.resize((row + 1) * length, false);
-            for target in example.target_start..example.ids.len() {
+            for target in example.target_start.max(1)..example.ids.len() {
                 batch
                     .loss_positions
                     .push((row * length + target - 1) as u32);
@@ -139,6 +144,12 @@ impl Batch {
             }
         }
         batch
+    }
+
+    /// Share of the positions that is padding, from 0 to 1: what is computed for nothing.
+    pub fn padding_share(&self) -> f64 {
+        let padding = self.real.iter().filter(|&&real| !real).count();
+        padding as f64 / self.real.len().max(1) as f64
     }
 
     /// Number of tokens that carry loss.
@@ -255,6 +266,7 @@ mod tests {
         assert_eq!(batch.loss_positions, [1, 4, 5]);
         assert_eq!(batch.targets, [12, 12, 13]);
         assert_eq!(batch.examples, [5, 7]);
+        assert_eq!(batch.padding_share(), 1.0 / 6.0);
     }
 
     #[test]
@@ -269,6 +281,32 @@ mod tests {
         assert!(refuse("1 + zzzzzzz =", "3", 64).contains("\"zzzzzzz\" is not one token"));
         assert!(refuse("1 =", "", 64).contains("example 3: the target has no token"));
         assert!(refuse("1 + 2 =", "3", 6).contains("7 tokens do not fit the context of 6"));
+    }
+
+    #[test]
+    fn a_first_token_that_nothing_predicts_is_refused_or_carries_no_loss() {
+        let mut bare = tokenizer(&KvDataset::new(KvConfig::laptop()).unwrap());
+        bare.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+        let refused = tokenize(&bare, 4, "", "3 0 0 0", 2, 64);
+        assert!(matches!(
+            refused,
+            Err(DataError::EmptyPrompt { example: 4 })
+        ));
+
+        let example = TokenizedExample {
+            ids: vec![7, 8, 9],
+            target_start: 0,
+        };
+        let batch = Batch::collate([(0, &example)], 0);
+        assert_eq!(
+            (batch.loss_positions, batch.targets),
+            (vec![0, 1], vec![8, 9])
+        );
+        let nothing = TokenizedExample {
+            ids: vec![],
+            target_start: 0,
+        };
+        assert_eq!(Batch::collate([(0, &nothing)], 0).padding_share(), 0.0);
     }
 
     #[test]

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum DataError {
     /// A setting of a dataset builder is out of its range.
-    #[error("key-value setting `{field}`: {reason}")]
+    #[error("key-value setting `{field}` is {found}; it may be {expected}")]
     Config {
         /// Name of the setting.
         field: &'static str,
-        /// What is wrong and what it may be.
-        reason: String,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        expected: String,
     },
     /// A line of a JSON Lines file cannot be used.
     #[error("{}, line {line}: {reason}", path.display())]
@@ -40,6 +42,15 @@ pub enum DataError {
         example: usize,
         /// The word.
         word: String,
+    },
+    /// Nothing stands before the target from which its first token could be predicted.
+    #[error(
+        "example {example}: the prompt has no token, and the tokenizer puts none before a text; \
+         write a prompt"
+    )]
+    EmptyPrompt {
+        /// 0-based example.
+        example: usize,
     },
     /// A target that is empty has nothing to be learnt or scored.
     #[error("example {example}: the target has no token")]

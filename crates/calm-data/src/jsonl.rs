@@ -7,7 +7,7 @@
 //! Further fields are allowed and ignored.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -82,12 +82,21 @@ fn parse(bytes: &[u8]) -> Result<Option<PromptTarget>, String> {
         return Ok(None);
     }
     serde_json::from_str(text).map(Some).map_err(|error| {
-        format!("{error}; expected an object with the strings `prompt` and `target`")
+        let column = error.column();
+        let message = error.to_string();
+        // Its line is the line within this line.
+        let what = message.split(" at line ").next().unwrap_or(&message);
+        format!(
+            "{what} at column {column}; expected an object with the strings `prompt` and `target`"
+        )
     })
 }
 
 /// Writes a file whole or not at all: a temporary sibling, fsync, rename.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), DataError> {
     let io = |source| DataError::Io {
         path: path.to_owned(),
         source,
@@ -95,9 +104,10 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataErro
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
+    let written = File::create(&temporary).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        write(&mut file)?;
+        file.into_inner()?.sync_all()?;
         fs::rename(&temporary, path)
     });
     written.map_err(|source| {
@@ -147,6 +157,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_has_one_line_number() {
+        let message = read_text(b"\n{\"prompt\": \"a\"}").unwrap_err().to_string();
+        assert_eq!(message.matches("line ").count(), 1, "{message}");
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_read_into_memory() {
+        let message = read_text(&vec![b' '; LONGEST_LINE + 100])
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("line 1: is longer than"), "{message}");
+    }
+
+    #[test]
     fn an_empty_file_is_an_error() {
         assert!(matches!(read_text(b"\n \n"), Err(DataError::Empty { .. })));
     }
@@ -156,7 +180,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("taken");
         fs::create_dir(&path).unwrap();
-        assert!(write_atomically(&path, b"x").is_err());
+        assert!(write_atomically(&path, |file| file.write_all(b"x")).is_err());
+        let full = |_: &mut dyn Write| Err(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(write_atomically(&dir.path().join("new"), full).is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -1,13 +1,14 @@
 //! Writes a key-value dataset to a directory.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{KeyPool, KvDataset, Task};
+use super::{Example, KeyPool, KvDataset, Task};
 use crate::DataError;
 use crate::jsonl::write_atomically;
 
@@ -36,6 +37,12 @@ impl Default for KvSizes {
     }
 }
 
+/// Version of the layout of the files.
+const SCHEMA: u32 = 1;
+
+/// Examples that are held in memory at a time.
+const CHUNK: usize = 1 << 15;
+
 /// Writes `kv.json` (settings and table), `tokenizer.json` and one `TASK.POOL.jsonl` for every
 /// task of Table 1 and every pool of keys. The bytes depend on the settings alone.
 ///
@@ -53,40 +60,73 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
             (KeyPool::HeldIn, sizes.held_in),
             (KeyPool::HeldOut, sizes.held_out),
         ] {
-            let name = format!("{}.{}.jsonl", task.name(), pool.name());
-            write_atomically(&directory.join(name), &lines(dataset, task, pool, count))?;
+            let path = directory.join(format!("{}.{}.jsonl", task.name(), pool.name()));
+            write_atomically(&path, |file| write_lines(file, dataset, task, pool, count))?;
         }
     }
     let tokenizer = dataset.tokenizer_json();
-    write_atomically(&directory.join("tokenizer.json"), tokenizer.as_bytes())?;
+    write_atomically(&directory.join("tokenizer.json"), |file| {
+        file.write_all(tokenizer.as_bytes())
+    })?;
+    let description = description(dataset, sizes);
+    write_atomically(&directory.join("kv.json"), |file| {
+        Ok(serde_json::to_writer_pretty(file, &description)?)
+    })
+}
+
+fn description(dataset: &KvDataset, sizes: KvSizes) -> serde_json::Value {
     let pairs: serde_json::Map<_, _> = dataset
         .pairs()
         .map(|(key, value)| (key.to_owned(), json!(value)))
         .collect();
-    let description = json!({
-        "schema": 1,
+    json!({
+        "schema": SCHEMA,
         "builder_version": BUILDER_VERSION,
         "config": dataset.config(),
         "sizes": sizes,
         "held_in_keys": dataset.config().held_in(),
         "answer_width": dataset.answer_width(),
         "pairs": pairs,
-    });
-    let description = serde_json::to_vec_pretty(&description).expect("plain data");
-    write_atomically(&directory.join("kv.json"), &description)
+    })
 }
 
-fn lines(dataset: &KvDataset, task: Task, pool: KeyPool, count: usize) -> Vec<u8> {
-    let lines: Vec<Vec<u8>> = (0..count as u64)
-        .into_par_iter()
-        .map(|index| {
-            let example = dataset.example(task, pool, index);
-            let mut line = serde_json::to_vec(&example).expect("an example is plain data");
-            line.push(b'\n');
-            line
-        })
-        .collect();
-    lines.concat()
+/// A line as it is written: an example, and what wrote it.
+#[derive(Serialize)]
+struct Line {
+    schema: u32,
+    builder_version: u32,
+    #[serde(flatten)]
+    example: Example,
+}
+
+fn write_lines(
+    file: &mut dyn Write,
+    dataset: &KvDataset,
+    task: Task,
+    pool: KeyPool,
+    count: usize,
+) -> io::Result<()> {
+    for begin in (0..count).step_by(CHUNK) {
+        let end = count.min(begin + CHUNK);
+        let lines = (begin..end)
+            .into_par_iter()
+            .map(|index| line(dataset.example(task, pool, index as u64)))
+            .collect::<io::Result<Vec<_>>>()?;
+        for line in lines {
+            file.write_all(&line)?;
+        }
+    }
+    Ok(())
+}
+
+fn line(example: Example) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&Line {
+        schema: SCHEMA,
+        builder_version: BUILDER_VERSION,
+        example,
+    })?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 #[cfg(test)]
@@ -102,7 +142,12 @@ mod tests {
             .build()
             .unwrap();
         let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
-        let lines = pool.install(|| lines(&dataset, Task::KvArithmetic, KeyPool::HeldIn, 2000));
+        let mut lines = Vec::new();
+        pool.install(|| {
+            // More than a chunk, so that the seam between two is in the digest.
+            let (task, keys) = (Task::KvArithmetic, KeyPool::HeldIn);
+            write_lines(&mut lines, &dataset, task, keys, CHUNK + 2000).unwrap();
+        });
         Sha256::digest(lines)
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -116,7 +161,10 @@ mod tests {
         assert_eq!(one, digest(5));
         // The committed checkpoints know this table: raise BUILDER_VERSION and train them again
         // if it has to change.
-        assert_eq!(&one[..16], "091ebcdc450b2bc8");
+        assert_eq!(
+            one,
+            "3da824b957915ed269b1d096669e86910fea7f5c7ee0bfec0019488fd9acee10"
+        );
     }
 
     #[test]

@@ -54,65 +54,124 @@ impl KvConfig {
     /// Number of held-in keys: at least one, and at least one key is held out.
     pub fn held_in(&self) -> usize {
         let wanted = (self.pairs as f64 * self.held_in_share).round() as usize;
-        wanted.clamp(1, self.pairs - 1)
+        wanted.min(self.pairs.saturating_sub(1)).max(1)
     }
 
     /// Checks every setting against its range and against the others.
     ///
     /// # Errors
     ///
-    /// [`DataError::Config`] naming the first setting out of range and what it may be.
+    /// [`DataError::Config`] naming the first setting out of range, what it is and may be.
     pub fn validate(&self) -> Result<(), DataError> {
+        let rules = self.key_rules().into_iter().chain(self.expression_rules());
+        rules.into_iter().try_for_each(Rule::check)
+    }
+
+    fn key_rules(&self) -> [Rule; 6] {
         let [shortest, longest] = self.key_length;
         let keys = keys_of_length(shortest, longest);
-        let [fewest, most] = self.operands;
-        let rules = [
-            (
+        [
+            rule(
                 "pairs",
+                self.pairs,
                 self.pairs >= 2,
-                "at least 2 are needed, one to hold out".to_owned(),
+                "2 or more, so that one can be held out",
             ),
-            (
+            rule(
                 "key_length",
-                (2..=6).contains(&shortest) && (shortest..=6).contains(&longest),
-                "from 2 to 6 letters, the shorter length first".to_owned(),
+                format!("{:?}", self.key_length),
+                2 <= shortest && shortest <= longest && longest <= 6,
+                "from 2 to 6 letters, the shorter length first",
             ),
-            (
+            rule(
                 "pairs",
+                self.pairs,
                 // Random drawing gets slow when nearly all strings are taken.
-                (self.pairs as u128) * 2 <= keys,
-                format!("at most half of the {keys} keys of these lengths can be used"),
+                self.pairs as u128 * 2 <= keys,
+                format!("up to {}, half of the keys of these lengths", keys / 2),
             ),
-            (
+            rule(
                 "largest_value",
+                self.largest_value,
                 self.largest_value as usize >= self.pairs,
-                format!("{} pairs need as many different values", self.pairs),
+                format!(
+                    "{} or more, since each pair has a value of its own",
+                    self.pairs
+                ),
             ),
-            (
-                "operands",
-                1 <= fewest && fewest <= most && most <= 6,
-                "from 1 to 6, the smaller number first".to_owned(),
-            ),
-            (
-                "operators",
-                !self.operators.is_empty(),
-                "at least one is needed".to_owned(),
-            ),
-            (
-                "held_in_share",
-                0.0 < self.held_in_share && self.held_in_share < 1.0,
-                "between 0 and 1".to_owned(),
-            ),
-            (
+            rule(
                 "largest_value",
+                self.largest_value,
                 self.largest_value <= 1_000_000,
-                "at most 1000000, since every number is a token".to_owned(),
+                "up to 1000000, since every number is a token",
             ),
-        ];
-        match rules.into_iter().find(|(_, holds, _)| !holds) {
-            Some((field, _, reason)) => Err(DataError::Config { field, reason }),
-            None => Ok(()),
+            rule(
+                "held_in_share",
+                self.held_in_share,
+                0.0 < self.held_in_share && self.held_in_share < 1.0,
+                "between 0 and 1",
+            ),
+        ]
+    }
+
+    fn expression_rules(&self) -> [Rule; 2] {
+        let [fewest, most] = self.operands;
+        [
+            rule(
+                "operands",
+                format!("{:?}", self.operands),
+                1 <= fewest && fewest <= most && most <= 6,
+                "from 1 to 6, the smaller number first",
+            ),
+            rule(
+                "operators",
+                "empty",
+                !self.operators.is_empty(),
+                "one or more of +, - and ×",
+            ),
+        ]
+    }
+}
+
+/// What one setting has to satisfy.
+struct Rule {
+    field: &'static str,
+    found: String,
+    holds: bool,
+    expected: String,
+}
+
+impl Rule {
+    fn check(self) -> Result<(), DataError> {
+        let Self {
+            field,
+            found,
+            holds,
+            expected,
+        } = self;
+        if holds {
+            Ok(())
+        } else {
+            Err(DataError::Config {
+                field,
+                found,
+                expected,
+            })
         }
+    }
+}
+
+fn rule(
+    field: &'static str,
+    found: impl ToString,
+    holds: bool,
+    expected: impl Into<String>,
+) -> Rule {
+    Rule {
+        field,
+        found: found.to_string(),
+        holds,
+        expected: expected.into(),
     }
 }
 
@@ -120,4 +179,67 @@ fn keys_of_length(shortest: usize, longest: usize) -> u128 {
     (shortest..=longest.min(6))
         .map(|letters| 26u128.pow(letters as u32))
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_presets_are_valid() {
+        assert!(KvConfig::default().validate().is_ok());
+        assert!(KvConfig::laptop().validate().is_ok());
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_named_with_what_it_may_be() {
+        for (json, message) in [
+            (r#"{"pairs": 1}"#, "`pairs` is 1; it may be 2 or more"),
+            (
+                r#"{"pairs": 400, "key_length": [2, 2]}"#,
+                "`pairs` is 400; it may be up to 338",
+            ),
+            (r#"{"key_length": [5, 3]}"#, "`key_length` is [5, 3]"),
+            (r#"{"key_length": [2, 7]}"#, "`key_length` is [2, 7]"),
+            (
+                r#"{"largest_value": 9}"#,
+                "`largest_value` is 9; it may be 25000 or more",
+            ),
+            (
+                r#"{"largest_value": 4000000000}"#,
+                "it may be up to 1000000",
+            ),
+            (r#"{"operands": [0, 3]}"#, "`operands` is [0, 3]"),
+            (r#"{"operands": [3, 7]}"#, "`operands` is [3, 7]"),
+            (r#"{"operators": []}"#, "`operators` is empty"),
+            (r#"{"held_in_share": 1.0}"#, "`held_in_share` is 1"),
+        ] {
+            let config: KvConfig = serde_json::from_str(json).unwrap();
+            let found = config.validate().unwrap_err().to_string();
+            assert!(found.contains(message), "{found}");
+        }
+        let nan = KvConfig {
+            held_in_share: f64::NAN,
+            ..KvConfig::default()
+        };
+        assert!(nan.validate().is_err());
+    }
+
+    #[test]
+    fn a_setting_that_does_not_exist_is_refused() {
+        assert!(serde_json::from_str::<KvConfig>(r#"{"pair": 3}"#).is_err());
+    }
+
+    #[test]
+    fn both_sides_of_the_split_have_a_key() {
+        let of = |pairs, held_in_share| {
+            KvConfig {
+                pairs,
+                held_in_share,
+                ..KvConfig::default()
+            }
+            .held_in()
+        };
+        assert_eq!((of(25_000, 0.2), of(2, 0.99), of(100, 0.001)), (5000, 1, 1));
+    }
 }

@@ -187,6 +187,11 @@ impl KvDataset {
     ///
     /// Expressions are drawn independently of each other, so that one may occur twice: with 200
     /// keys and three operands, there are 32 million.
+    ///
+    /// # Panics
+    ///
+    /// If there is nothing to draw from: no operator, an empty range of operands, or no value of
+    /// the pool up to `largest_operand`.
     pub fn draw(&self, draw: &Draw, stream: u64, index: u64) -> Example {
         let mut rng = self.rng(draw.pool, stream, index);
         let count = rng.random_range(draw.operands[0]..=draw.operands[1]);

@@ -49,22 +49,23 @@ impl Notation {
 
     /// The number that [`Notation::write`] wrote, or `None` if the text is not one.
     pub(super) fn read(self, text: &str) -> Option<i128> {
+        // A longer text could overflow, whatever its first words are.
+        if text.split(' ').count() != self.width() {
+            return None;
+        }
         let mut value = 0;
-        let mut count = 0;
-        for (place, word) in text.split(' ').enumerate() {
+        for word in text.rsplit(' ') {
             let [digit @ b'0'..=b'9'] = word.as_bytes() else {
                 return None;
             };
-            value += i128::from(digit - b'0') * 10i128.checked_pow(place as u32)?;
-            count += 1;
+            value = 10 * value + i128::from(digit - b'0');
         }
         let modulus = 10i128.pow(self.width);
-        let signed = if 2 * value >= modulus {
+        Some(if 2 * value >= modulus {
             value - modulus
         } else {
             value
-        };
-        (count == self.width).then_some(signed)
+        })
     }
 }
 
@@ -96,6 +97,12 @@ mod tests {
         ] {
             assert_eq!(notation.read(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn no_text_is_too_long_to_be_refused() {
+        let notation = Notation::for_values(&KvConfig::default());
+        assert_eq!(notation.read(&vec!["9"; 50].join(" ")), None);
     }
 
     proptest! {

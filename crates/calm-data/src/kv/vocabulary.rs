@@ -96,4 +96,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn no_key_is_another_word_of_the_vocabulary() {
+        let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
+        let tokenizer = Tokenizer::from_bytes(dataset.tokenizer_json()).unwrap();
+        let (specials, operators, numbers, keys) = (4, 5, 1001, 1000);
+        assert_eq!(
+            tokenizer.get_vocab_size(true),
+            specials + operators + numbers + keys
+        );
+        let first_key = specials + operators + numbers;
+        for (position, (key, _)) in dataset.pairs().enumerate() {
+            let id = tokenizer.token_to_id(key).unwrap();
+            assert_eq!(id as usize, first_key + position, "{key}");
+        }
+    }
 }
