@@ -88,6 +88,18 @@ pub struct SpecialIds {
 }
 
 impl SpecialIds {
+    /// Checks that every id has an embedding.
+    pub(crate) fn validate(&self, vocab_size: usize) -> Result<(), ConfigError> {
+        let mut ids = self.bos.iter().chain(&self.eos).chain(&self.pad);
+        match ids.find(|id| **id as usize >= vocab_size) {
+            Some(id) => Err(ConfigError::SpecialId {
+                id: *id,
+                vocab_size,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// The ids that end a sequence, as files write them.
     pub(crate) fn eos_json(&self) -> Value {
         match self.eos.as_slice() {
@@ -163,7 +175,7 @@ impl DecoderConfig {
             });
         }
         self.validate_numbers()?;
-        self.validate_special_ids()
+        self.special.validate(self.vocab_size)
     }
 
     fn validate_sizes(&self) -> Result<(), ConfigError> {
@@ -223,23 +235,6 @@ impl DecoderConfig {
             .find(|(_, value)| !(value.is_finite() && *value > 0.0))
         {
             Some((name, value)) => Err(ConfigError::NotPositive { name, value }),
-            None => Ok(()),
-        }
-    }
-
-    fn validate_special_ids(&self) -> Result<(), ConfigError> {
-        let SpecialIds { bos, eos, pad } = &self.special;
-        let vocab_size = self.vocab_size;
-        match bos
-            .iter()
-            .chain(eos)
-            .chain(pad)
-            .find(|id| **id as usize >= vocab_size)
-        {
-            Some(id) => Err(ConfigError::SpecialId {
-                id: *id,
-                vocab_size,
-            }),
             None => Ok(()),
         }
     }

@@ -83,7 +83,7 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
         /// What is wrong, with the byte offset.
-        source: HeaderError,
+        source: Box<HeaderError>,
     },
     /// The index of a sharded checkpoint says something it may not say.
     #[error("{}: {reason}", path.display())]

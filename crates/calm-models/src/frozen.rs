@@ -32,6 +32,9 @@ pub struct LoadOptions {
 }
 
 /// A model with all that is needed to use it.
+///
+/// Whoever changes the decoder makes a new one with [`FrozenModel::new`]: the hash of the weights
+/// is that of the decoder that the model was made with.
 #[derive(Debug, Clone)]
 pub struct FrozenModel {
     /// The transformer.
@@ -232,7 +235,7 @@ fn torch_name(dtype: FloatType) -> &'static str {
 }
 
 /// The part of `generation_config.json` that names ids.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct GenerationConfig {
     bos_token_id: Option<u32>,
     eos_token_id: Option<OneOrMany>,
@@ -241,18 +244,25 @@ struct GenerationConfig {
 
 fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
     let path = dir.join(GENERATION_CONFIG);
-    let generation = if path.exists() {
-        let text = read_text(&path, MAX_CONFIG_BYTES)?;
-        serde_json::from_str(&text).map_err(|source| ModelError::Json { path, source })?
-    } else {
-        GenerationConfig::default()
-    };
     let of_model = config.special.clone();
-    Ok(SpecialIds {
+    if !path.exists() {
+        return Ok(of_model);
+    }
+    let text = read_text(&path, MAX_CONFIG_BYTES)?;
+    let generation: GenerationConfig =
+        serde_json::from_str(&text).map_err(|source| ModelError::Json {
+            path: path.clone(),
+            source,
+        })?;
+    let special = SpecialIds {
         bos: generation.bos_token_id.or(of_model.bos),
         eos: generation.eos_token_id.map_or(of_model.eos, Vec::from),
         pad: generation.pad_token_id.or(of_model.pad),
-    })
+    };
+    special
+        .validate(config.vocab_size)
+        .map_err(|source| ModelError::InvalidConfig { path, source })?;
+    Ok(special)
 }
 
 fn check_vocabulary(

@@ -81,7 +81,7 @@ impl Tokenizer {
         let encoding = self
             .inner
             .encode(text, with_special)
-            .map_err(tokenize_error)?;
+            .map_err(|error| tokenize_error(&error))?;
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
             offsets: encoding.get_offsets().to_vec(),
@@ -94,7 +94,9 @@ impl Tokenizer {
     ///
     /// [`ModelError::Tokenize`] if the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, ModelError> {
-        self.inner.decode(ids, skip_special).map_err(tokenize_error)
+        self.inner
+            .decode(ids, skip_special)
+            .map_err(|error| tokenize_error(&error))
     }
 
     /// The id of a token, if there is such a token.
@@ -122,7 +124,7 @@ impl Tokenizer {
     }
 }
 
-fn tokenize_error(error: tokenizers::Error) -> ModelError {
+fn tokenize_error(error: &tokenizers::Error) -> ModelError {
     ModelError::Tokenize {
         reason: error.to_string(),
     }

@@ -75,7 +75,7 @@ fn with_weight_bytes(change: impl FnOnce(&mut Vec<u8>)) -> ModelError {
 
 fn header_error(error: ModelError) -> HeaderError {
     match error {
-        ModelError::Header { source, .. } => source,
+        ModelError::Header { source, .. } => *source,
         other => panic!("{other:?}"),
     }
 }
@@ -210,6 +210,29 @@ fn impossible_sizes_are_named() {
         ),
         "{factor}"
     );
+}
+
+#[test]
+fn special_ids_without_an_embedding() {
+    for name in ["config.json", "generation_config.json"] {
+        let dir = copy();
+        let path = dir.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let other = text.replace("\"eos_token_id\": 2", "\"eos_token_id\": [2, 80]");
+        assert_ne!(text, other);
+        fs::write(path, other).unwrap();
+        let error = error(dir.path());
+        assert!(
+            matches!(
+                error,
+                ModelError::InvalidConfig {
+                    source: ConfigError::SpecialId { id: 80, .. },
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn padding_amid_cached_positions_changes_nothing() {
     let mut run = |chunk, padding: PaddingMask| {
         decoder
             .hidden_states(chunk, &padding, Some(&mut cache))
-            .slice([0..1])
+            .narrow(0, 0, 1)
     };
     run(ids(&[[0, 30], [5, 6]]), PaddingMask::left(&[1, 2]));
     run(ids(&[[12, 0], [5, 6]]), PaddingMask::right(&[1, 2]));

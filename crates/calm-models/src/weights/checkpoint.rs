@@ -45,12 +45,7 @@ struct WeightFile {
 impl Checkpoint {
     /// Opens the weights in `dir`.
     pub(crate) fn open(dir: &Path) -> Result<Self, ModelError> {
-        let mut checkpoint = Self {
-            dir: dir.to_owned(),
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-            duplicates: Vec::new(),
-        };
+        let mut checkpoint = Self::empty(dir);
         for name in file_names(dir)? {
             checkpoint.add(name)?;
         }
@@ -59,15 +54,18 @@ impl Checkpoint {
 
     /// Opens a single safetensors file of any name.
     pub(crate) fn open_file(dir: &Path, name: &str) -> Result<Self, ModelError> {
-        let (files, duplicates) = (Vec::new(), Vec::new());
-        let mut file = Self {
+        let mut checkpoint = Self::empty(dir);
+        checkpoint.add(name.to_owned())?;
+        Ok(checkpoint)
+    }
+
+    fn empty(dir: &Path) -> Self {
+        Self {
             dir: dir.to_owned(),
-            files,
+            files: Vec::new(),
             tensors: BTreeMap::new(),
-            duplicates,
-        };
-        file.add(name.to_owned())?;
-        Ok(file)
+            duplicates: Vec::new(),
+        }
     }
 
     fn add(&mut self, name: String) -> Result<(), ModelError> {
@@ -83,8 +81,10 @@ impl Checkpoint {
             path: path.clone(),
             file,
         };
-        let tensors = header::read(&file.map(0..bytes)?)
-            .map_err(|source| ModelError::Header { path, source })?;
+        let tensors = header::read(&file.map(0..bytes)?).map_err(|source| ModelError::Header {
+            path,
+            source: Box::new(source),
+        })?;
         for (tensor, info) in tensors {
             if self
                 .tensors

@@ -4,6 +4,7 @@
 //! was wrong.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::fmt;
 use std::ops::Range;
 
@@ -137,10 +138,18 @@ impl<'de> Deserialize<'de> for Entries {
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
                         map.next_value::<BTreeMap<String, String>>()?;
-                    } else if entries.contains_key(&name) {
-                        return Err(A::Error::custom(format_args!("tensor {name} occurs twice")));
-                    } else {
-                        entries.insert(name, map.next_value()?);
+                        continue;
+                    }
+                    match entries.entry(name) {
+                        Vacant(place) => {
+                            place.insert(map.next_value()?);
+                        }
+                        Occupied(place) => {
+                            let name = place.key();
+                            return Err(A::Error::custom(format_args!(
+                                "tensor {name} occurs twice"
+                            )));
+                        }
                     }
                 }
                 Ok(Entries(entries))
