@@ -1,10 +1,11 @@
-//! The shape of the workspace: who may use whom, and who may name a backend.
+//! The shape of the workspace: who may use whom, who may name a backend, what lies where.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use cargo_metadata::{Metadata, MetadataCommand, Package};
+use serde::Deserialize;
 
 /// From the bottom to the top: a crate may only use those before it.
 const LAYERS: [&str; 8] = [
@@ -20,27 +21,11 @@ const LAYERS: [&str; 8] = [
 
 const BACKENDS: [&str; 6] = ["flex", "cuda", "wgpu", "vulkan", "metal", "rocm"];
 
+/// The one crate that may name a backend.
+const NAMES_BACKENDS: &str = "calm-backend";
+
 /// Builds data, not tensors: neither uses Burn nor needs to forward its features.
 const WITHOUT_BURN: &str = "calm-data";
-
-fn metadata() -> Metadata {
-    MetadataCommand::new()
-        .no_deps()
-        .other_options(vec!["--offline".into()])
-        .exec()
-        .unwrap()
-}
-
-fn ours(metadata: &Metadata) -> Vec<&Package> {
-    metadata.workspace_packages()
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
 
 #[test]
 fn every_crate_uses_only_those_below_it() {
@@ -50,22 +35,15 @@ fn every_crate_uses_only_those_below_it() {
         .enumerate()
         .map(|(layer, name)| (*name, layer))
         .collect();
-    let packages = ours(&metadata);
-    assert_eq!(
-        packages.len(),
-        LAYERS.len(),
-        "list a new crate in LAYERS, where it belongs"
-    );
-    for package in packages {
+    for package in &metadata.packages {
         let name = package.name.as_str();
-        for dependency in &package.dependencies {
-            let Some(below) = layer.get(dependency.name.as_str()) else {
-                continue;
-            };
+        let Some(own) = layer.get(name) else {
+            panic!("list {name} in LAYERS, where it belongs");
+        };
+        for below in layers_used_by(package) {
             assert!(
-                *below < layer[name],
-                "{name} must not use {}: see docs/architecture.md",
-                dependency.name
+                layer[below] < *own,
+                "{name} must not use {below}: see docs/architecture.md"
             );
         }
     }
@@ -74,71 +52,95 @@ fn every_crate_uses_only_those_below_it() {
 #[test]
 fn data_is_built_without_models() {
     let metadata = metadata();
-    let package = ours(&metadata)
-        .into_iter()
-        .find(|p| p.name.as_str() == WITHOUT_BURN)
-        .unwrap();
-    let forbidden = package.dependencies.iter().find(|dependency| {
-        dependency.name.starts_with("burn") || LAYERS.contains(&dependency.name.as_str())
-    });
-    assert!(
-        forbidden.is_none(),
-        "{WITHOUT_BURN} must not use {forbidden:?}"
-    );
+    let package = package(&metadata, WITHOUT_BURN);
+    let forbidden = package
+        .dependencies
+        .iter()
+        .map(|dependency| dependency.name.as_str())
+        .find(|name| name.starts_with("burn") || LAYERS.contains(name));
+    assert_eq!(forbidden, None, "{WITHOUT_BURN} must not use it");
 }
 
 #[test]
 fn every_crate_forwards_the_backend_features() {
     let metadata = metadata();
-    for package in ours(&metadata) {
+    for package in &metadata.packages {
         let name = package.name.as_str();
-        if [WITHOUT_BURN, "calm-backend", "xtask"].contains(&name) {
+        if name == WITHOUT_BURN {
             continue;
         }
+        let below = match name {
+            NAMES_BACKENDS => vec!["burn"],
+            _ => layers_used_by(package)
+                .filter(|&below| below != WITHOUT_BURN)
+                .collect(),
+        };
         for backend in BACKENDS {
             let forwarded = package.features.get(backend).cloned().unwrap_or_default();
-            for dependency in &package.dependencies {
-                let below = dependency.name.as_str();
-                if LAYERS.contains(&below) && below != WITHOUT_BURN && below != name {
-                    let feature = format!("{below}/{backend}");
-                    assert!(
-                        forwarded.contains(&feature),
-                        "{name}: feature {backend} must forward {feature}"
-                    );
-                }
+            for below in &below {
+                let feature = format!("{below}/{backend}");
+                assert!(
+                    forwarded.contains(&feature),
+                    "{name}: feature {backend} must forward {feature}"
+                );
             }
         }
     }
 }
 
+/// Or another feature set would still compile the default backend.
+#[test]
+fn no_crate_turns_on_the_default_backend_of_another() {
+    let metadata = metadata();
+    for package in &metadata.packages {
+        for dependency in &package.dependencies {
+            let below = dependency.name.as_str();
+            let has_backends = below == "burn" || LAYERS.contains(&below) && below != WITHOUT_BURN;
+            assert!(
+                !(has_backends && dependency.uses_default_features),
+                "{}: use {below} with `default-features = false`",
+                package.name
+            );
+        }
+    }
+}
+
+#[test]
+fn only_the_backend_crate_depends_on_a_backend() {
+    let metadata = metadata();
+    for package in &metadata.packages {
+        if package.name == NAMES_BACKENDS {
+            continue;
+        }
+        for dependency in &package.dependencies {
+            let backend = dependency.name.strip_prefix("burn-").unwrap_or_default();
+            assert!(
+                !BACKENDS.contains(&backend),
+                "{} must not use {}",
+                package.name,
+                dependency.name
+            );
+        }
+        let of_burn = package
+            .features
+            .values()
+            .flatten()
+            .find(|feature| feature.starts_with("burn/"));
+        assert_eq!(of_burn, None, "{}: forward to calm-backend", package.name);
+    }
+}
+
 #[test]
 fn only_the_backend_crate_names_a_backend() {
+    let backend_crate = root().join("crates").join(NAMES_BACKENDS);
+    let sources = [root().join("crates"), root().join("xtask/src")];
     let mut named = Vec::new();
-    let constructors = [
-        "flex(", "cuda(", "wgpu(", "vulkan(", "metal(", "rocm(", "cpu(",
-    ];
-    for file in rust_files(&root().join("crates")) {
-        if file.starts_with(root().join("crates/calm-backend")) {
+    for file in sources.iter().flat_map(|directory| rust_files(directory)) {
+        if file.starts_with(&backend_crate) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();
-        let crates = [
-            "burn_flex",
-            "burn_cuda",
-            "burn_wgpu",
-            "burn_rocm",
-            "burn_cubecl",
-        ];
-        let calls = constructors.map(|constructor| format!("Device::{constructor}"));
-        let words = crates
-            .iter()
-            .copied()
-            .chain(calls.iter().map(String::as_str));
-        named.extend(
-            words
-                .filter(|word| text.contains(word))
-                .map(|w| format!("{w} in {file:?}")),
-        );
+        named.extend(backend_named_in(&text).map(|name| format!("{name} in {}", file.display())));
     }
     assert!(
         named.is_empty(),
@@ -147,10 +149,35 @@ fn only_the_backend_crate_names_a_backend() {
 }
 
 #[test]
+fn a_named_backend_is_found() {
+    for text in [
+        "use burn_wgpu::Wgpu;",
+        "let device = Device::cuda(0);",
+        "Device::cpu()",
+    ] {
+        assert!(backend_named_in(text).is_some(), "{text}");
+    }
+    assert_eq!(
+        backend_named_in("Device::default(), device(\"cuda:0\")"),
+        None
+    );
+}
+
+/// The first backend that a source names, as its crate or as a constructor of its device.
+fn backend_named_in(text: &str) -> Option<String> {
+    let crates = BACKENDS.iter().map(|backend| format!("burn_{backend}"));
+    let devices = BACKENDS
+        .iter()
+        .chain(&["cpu", "webgpu"])
+        .map(|backend| format!("Device::{backend}("));
+    crates.chain(devices).find(|name| text.contains(name))
+}
+
+#[test]
 fn the_top_level_holds_what_the_map_says() {
     let expected = [
-        "Cargo.toml",
         "Cargo.lock",
+        "Cargo.toml",
         "LICENSE-APACHE",
         "LICENSE-MIT",
         "README.md",
@@ -172,6 +199,69 @@ fn the_top_level_holds_what_the_map_says() {
         found, expected,
         "docs/architecture.md says what belongs at the top level"
     );
+}
+
+/// What `cargo metadata` says of the crates of this workspace.
+///
+/// The crate `cargo_metadata` would turn on features of serde_json, which Burn uses too: tests
+/// would then build all of Burn a second time.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+    features: HashMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    uses_default_features: bool,
+}
+
+fn metadata() -> Metadata {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn package<'a>(metadata: &'a Metadata, name: &str) -> &'a Package {
+    let mut packages = metadata.packages.iter();
+    packages.find(|package| package.name == name).unwrap()
+}
+
+/// Our own crates among the dependencies of a package, those of its tests included.
+fn layers_used_by(package: &Package) -> impl Iterator<Item = &str> {
+    package
+        .dependencies
+        .iter()
+        .map(|dependency| dependency.name.as_str())
+        .filter(|name| LAYERS.contains(name))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 fn rust_files(directory: &Path) -> Vec<PathBuf> {
