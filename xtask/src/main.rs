@@ -6,14 +6,15 @@
     reason = "a command-line tool prints"
 )]
 
+mod checks;
 mod interrupt;
 mod pretrain;
 mod progress;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use miette::{IntoDiagnostic, Result, miette};
+use miette::Result;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +35,8 @@ enum Task {
     Pretrain(pretrain::PretrainArgs),
     /// Run all tests.
     Test,
+    /// Run what continuous integration runs: formatting, tests, lints, documentation.
+    Ci,
 }
 
 fn main() -> ExitCode {
@@ -50,16 +53,7 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<()> {
     match task {
         Task::Pretrain(args) => pretrain::run(args),
-        Task::Test => cargo(&["test", "--release", "--workspace", "--no-fail-fast"]),
-    }
-}
-
-fn cargo(args: &[&str]) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(args).status().into_diagnostic()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(miette!("cargo {} failed", args.join(" ")))
+        Task::Test => checks::test(),
+        Task::Ci => checks::ci(),
     }
 }

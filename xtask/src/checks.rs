@@ -1,0 +1,47 @@
+//! `cargo xtask test` and `cargo xtask ci`: what has to hold of the code.
+
+use std::path::Path;
+use std::process::Command;
+
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+
+/// Runs the tests of all crates. The release profile shares one build of Burn with the other
+/// tasks.
+pub(crate) fn test() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let args = ["test", "--release", "--workspace", "--no-fail-fast"];
+    succeed(Command::new(cargo).args(args), "cargo test")
+}
+
+/// Runs `.ci/run`, the one list of what has to hold for every commit.
+pub(crate) fn ci() -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/run");
+    succeed(&mut Command::new(script), ".ci/run")
+}
+
+fn succeed(command: &mut Command, name: &str) -> Result<()> {
+    let status = command
+        .status()
+        .into_diagnostic()
+        .wrap_err_with(|| format!("{name} could not be started"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(miette!("{name} failed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_or_does_not_exist_is_named() {
+        let missing = succeed(&mut Command::new("./no-such-program"), "it");
+        assert_eq!(missing.unwrap_err().to_string(), "it could not be started");
+        let cargo = env!("CARGO");
+        let failing = succeed(Command::new(cargo).args(["help", "no-such-command"]), "it");
+        assert_eq!(failing.unwrap_err().to_string(), "it failed");
+        assert!(succeed(Command::new(cargo).arg("--version"), "it").is_ok());
+    }
+}
