@@ -73,26 +73,26 @@ impl KvConfig {
         [
             rule(
                 "pairs",
-                self.pairs,
+                &self.pairs,
                 self.pairs >= 2,
                 "2 or more, so that one can be held out",
             ),
             rule(
                 "key_length",
-                format!("{:?}", self.key_length),
+                &format!("{:?}", self.key_length),
                 2 <= shortest && shortest <= longest && longest <= 6,
                 "from 2 to 6 letters, the shorter length first",
             ),
             rule(
                 "pairs",
-                self.pairs,
+                &self.pairs,
                 // Random drawing gets slow when nearly all strings are taken.
                 self.pairs as u128 * 2 <= keys,
                 format!("up to {}, half of the keys of these lengths", keys / 2),
             ),
             rule(
                 "largest_value",
-                self.largest_value,
+                &self.largest_value,
                 self.largest_value as usize >= self.pairs,
                 format!(
                     "{} or more, since each pair has a value of its own",
@@ -101,13 +101,13 @@ impl KvConfig {
             ),
             rule(
                 "largest_value",
-                self.largest_value,
+                &self.largest_value,
                 self.largest_value <= 1_000_000,
                 "up to 1000000, since every number is a token",
             ),
             rule(
                 "held_in_share",
-                self.held_in_share,
+                &self.held_in_share,
                 0.0 < self.held_in_share && self.held_in_share < 1.0,
                 "between 0 and 1",
             ),
@@ -119,13 +119,13 @@ impl KvConfig {
         [
             rule(
                 "operands",
-                format!("{:?}", self.operands),
+                &format!("{:?}", self.operands),
                 1 <= fewest && fewest <= most && most <= 6,
                 "from 1 to 6, the smaller number first",
             ),
             rule(
                 "operators",
-                "empty",
+                &"empty",
                 !self.operators.is_empty(),
                 "one or more of +, - and ×",
             ),
@@ -163,7 +163,7 @@ impl Rule {
 
 fn rule(
     field: &'static str,
-    found: impl ToString,
+    found: &impl ToString,
     holds: bool,
     expected: impl Into<String>,
 ) -> Rule {

@@ -56,7 +56,7 @@ impl KvDataset {
             "decoder": null,
             "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": UNKNOWN},
         });
-        serde_json::to_string_pretty(&tokenizer).expect("a JSON value can be written")
+        format!("{tokenizer:#}")
     }
 }
 
