@@ -1,7 +1,7 @@
 //! Θ_C: all bridges of a composition, the only thing that is trained.
 
-use burn::module::Module;
-use burn::tensor::{Device, TensorData};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use calm_backend::SeededInit;
 
 use crate::{Bridge, BridgeConfig, ComposeError, Connection};
@@ -61,21 +61,40 @@ impl Bridges {
 
     /// Every parameter under the name it has in files (`a0.c1.q.weight`), weights (out, in).
     pub fn named_parameters(&self) -> Vec<(String, TensorData)> {
+        self.named(|weight| weight.val(), |bias| bias.val())
+    }
+
+    /// The gradient of every parameter, zeros where there is none, named like the parameters.
+    pub fn named_gradients(&self, gradients: &Gradients) -> Vec<(String, TensorData)> {
+        self.named(
+            |weight| gradient(weight, gradients),
+            |bias| gradient(bias, gradients),
+        )
+    }
+
+    fn named(
+        &self,
+        of_weight: impl Fn(&Param<Tensor<2>>) -> Tensor<2>,
+        of_bias: impl Fn(&Param<Tensor<1>>) -> Tensor<1>,
+    ) -> Vec<(String, TensorData)> {
         let mut named = Vec::new();
         for (m, bridges) in self.of.iter().enumerate() {
             for (n, bridge) in bridges.iter().enumerate() {
                 for (part, linear) in bridge.parts() {
                     let name = |kind| format!("a{m}.c{n}.{part}.{kind}");
-                    named.push((name("weight"), linear.weight.val().transpose().into_data()));
-                    named.extend(
-                        linear
-                            .bias
-                            .iter()
-                            .map(|b| (name("bias"), b.val().into_data())),
-                    );
+                    let weight = of_weight(&linear.weight).transpose();
+                    named.push((name("weight"), weight.into_data()));
+                    let bias = linear.bias.as_ref();
+                    named.extend(bias.map(|bias| (name("bias"), of_bias(bias).into_data())));
                 }
             }
         }
         named
     }
+}
+
+fn gradient<const D: usize>(parameter: &Param<Tensor<D>>, gradients: &Gradients) -> Tensor<D> {
+    let value = parameter.val();
+    let gradient = value.grad(gradients);
+    gradient.unwrap_or_else(|| value.inner().zeros_like())
 }

@@ -104,7 +104,7 @@ fn spread(
         .collect())
 }
 
-fn check(
+pub(crate) fn check(
     connections: &[Connection],
     augmenting_blocks: usize,
     anchor_blocks: usize,

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComposeError {
+    /// A model of the composition cannot be loaded.
+    #[error(transparent)]
+    Model(#[from] calm_models::ModelError),
     /// A connection plan does not fit the depths of the two models.
     #[error("connections: {reason}")]
     Connections {

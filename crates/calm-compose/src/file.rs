@@ -5,19 +5,18 @@
 //! does, under `a{m}.c{n}.{proj.weight,proj.bias,q.weight,k.weight,v.weight,o.weight}`; Python
 //! opens them with `safetensors.torch.load_file`.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use burn::nn::Linear;
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use safetensors::SafeTensors;
+use burn::tensor::{DType, Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::tensors::NamedTensors;
 use crate::{Augmenting, Bridge, BridgeConfig, Bridges, ComposeError, Connection};
 
 const FORMAT_VERSION: u32 = 1;
@@ -171,69 +170,40 @@ impl CompositionFile {
     }
 }
 
-/// The bridges with every parameter taken from a safetensors file that holds exactly those.
 fn read_tensors(path: &Path, bridges: Bridges, device: &Device) -> Result<Bridges, ComposeError> {
     let bytes = fs::read(path).map_err(io(path))?;
-    let malformed = |reason| ComposeError::Malformed {
-        path: path.to_owned(),
-        reason,
-    };
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| malformed(format!("not a safetensors file: {error}")))?;
-    let mut stored: BTreeMap<&str, TensorView<'_>> = file.iter().collect();
-    let mut problems = Vec::new();
-    let mut take = |name: &str, shape: &[usize]| -> Option<Vec<f32>> {
-        let problem = match stored.remove(name) {
-            None => format!("{name} is missing"),
-            Some(view) if view.dtype() != Dtype::F32 => {
-                format!("{name} is {:?}, expected F32", view.dtype())
-            }
-            Some(view) if view.shape() != shape => {
-                format!("{name} has shape {:?}, expected {shape:?}", view.shape())
-            }
-            Some(view) => {
-                let bytes = view.data().chunks_exact(4);
-                return Some(
-                    bytes
-                        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                        .collect(),
-                );
-            }
-        };
-        problems.push(problem);
-        None
-    };
+    let mut tensors = NamedTensors::parse(path, &bytes)?;
+    let bridges = take_bridges(&mut tensors, bridges, device);
+    tensors.finish()?;
+    Ok(bridges)
+}
 
-    let mut bridges = bridges;
+/// The bridges with every parameter taken from a file, or as they were where it has a problem.
+pub(crate) fn take_bridges(
+    tensors: &mut NamedTensors<'_>,
+    mut bridges: Bridges,
+    device: &Device,
+) -> Bridges {
     for (m, set) in bridges.of.iter_mut().enumerate() {
         for (n, bridge) in set.iter_mut().enumerate() {
             for (part, linear) in parts_mut(bridge) {
-                let [d_input, d_output] = linear.weight.shape().dims();
-                if let Some(values) =
-                    take(&format!("a{m}.c{n}.{part}.weight"), &[d_output, d_input])
-                {
-                    let data = TensorData::new(values, [d_output, d_input]);
-                    let weight = Tensor::<2>::from_data(data, device).transpose();
-                    linear.weight = Param::from_tensor(weight);
-                }
-                if let Some(bias) = &mut linear.bias
-                    && let Some(values) = take(&format!("a{m}.c{n}.{part}.bias"), &[d_output])
-                {
-                    let data = TensorData::new(values, [d_output]);
-                    *bias = Param::from_tensor(Tensor::from_data(data, device));
-                }
+                take_linear(tensors, &format!("a{m}.c{n}.{part}"), linear, device);
             }
         }
     }
-    problems.extend(
-        stored
-            .keys()
-            .map(|name| format!("{name} is not part of this composition")),
-    );
-    if problems.is_empty() {
-        Ok(bridges)
-    } else {
-        Err(malformed(problems.join("; ")))
+    bridges
+}
+
+fn take_linear(tensors: &mut NamedTensors<'_>, name: &str, linear: &mut Linear, device: &Device) {
+    let [d_input, d_output] = linear.weight.shape().dims();
+    if let Some(data) = tensors.take_f32(&format!("{name}.weight"), &[d_output, d_input]) {
+        let weight = Tensor::<2>::from_data(data, device).transpose();
+        linear.weight = Param::from_tensor(weight);
+    }
+    if let Some(bias) = &mut linear.bias
+        && let Some(data) = tensors.take_f32(&format!("{name}.bias"), &[d_output])
+    {
+        *bias = Param::from_tensor(Tensor::from_data(data, device));
     }
 }
 
@@ -279,7 +249,7 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ComposeError> {
     })
 }
 
-fn io(path: &Path) -> impl Fn(std::io::Error) -> ComposeError {
+pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> ComposeError {
     let path = path.to_owned();
     move |source| ComposeError::Io {
         path: path.clone(),

@@ -25,6 +25,8 @@ mod connection;
 mod error;
 mod file;
 mod lora;
+mod tensors;
+mod verify;
 
 pub use bridge::{Bridge, BridgeConfig};
 pub use bridges::Bridges;
@@ -34,3 +36,4 @@ pub use connection::{Connection, ConnectionPlan};
 pub use error::ComposeError;
 pub use file::{CompositionFile, ModelReference};
 pub use lora::LoraPlan;
+pub use verify::{TensorDeviation, Verification, verify};

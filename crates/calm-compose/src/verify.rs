@@ -1,0 +1,347 @@
+//! Holding compositions against values that another implementation computed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use calm_backend::ops;
+use calm_models::{Decoder, FrozenModel, LoadOptions, PaddingMask};
+use serde::Deserialize;
+
+use crate::connection::check;
+use crate::file::{io, take_bridges};
+use crate::tensors::NamedTensors;
+use crate::{Augmenting, BridgeConfig, Bridges, ComposeError, Connection, FrozenParts};
+
+const DESCRIPTION: &str = "composition.json";
+const EXPECTED: &str = "expected.safetensors";
+
+/// How far one tensor is from its expected values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorDeviation {
+    /// `logits`, `loss`, or `grad.` and the name of a parameter.
+    pub name: String,
+    /// `‖found - expected‖ / ‖expected‖` over all values that are numbers; of the logits, over
+    /// real positions.
+    pub relative: f64,
+    /// Values that are not numbers.
+    pub nan: usize,
+}
+
+/// How a composition compares with its expected values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verification {
+    /// Logits, loss, and the gradient of every bridge parameter.
+    pub deviations: Vec<TensorDeviation>,
+}
+
+impl Verification {
+    /// Whether every tensor is within the relative `tolerance` and holds nothing but numbers.
+    pub fn is_within(&self, tolerance: f64) -> bool {
+        self.deviations
+            .iter()
+            .all(|deviation| deviation.relative <= tolerance && deviation.nan == 0)
+    }
+}
+
+/// Compares a composition with values computed elsewhere, in `f32`.
+///
+/// `directory` holds `composition.json` (`anchor`, `augments`, `heads`, `connections`) and
+/// `expected.safetensors`: parameters `a{m}.c{n}.*` as in a composition's own file, `input_ids`,
+/// `attention_mask` and `labels` (−100 where there is no loss) `[batch, seq]`, `logits`
+/// `[batch, seq, vocab]`, `loss` `[1]`, the mean over the labels, and for every parameter
+/// `grad.{name}`. The models are directories of `fixtures`, by the names in `composition.json`.
+///
+/// # Errors
+///
+/// [`ComposeError::Model`] if a model can't be loaded, [`ComposeError::Connections`] or
+/// [`ComposeError::Heads`] if the models can't be joined so, [`ComposeError::Malformed`] if a
+/// tensor is missing, unknown, or of another type or shape.
+pub fn verify(
+    directory: &Path,
+    fixtures: &Path,
+    device: &Device,
+) -> Result<Verification, ComposeError> {
+    let case = Case::read(&directory.join(DESCRIPTION))?;
+    let parts = case.load(fixtures, device)?;
+    let bridges = case.fresh_bridges(&parts, &device.clone().autodiff())?;
+    let path = directory.join(EXPECTED);
+    let bytes = fs::read(&path).map_err(io(&path))?;
+    let (expected, bridges) = Expected::parse(&path, &bytes, &parts.anchor, bridges)?;
+    Ok(expected.compare(&parts, &bridges))
+}
+
+/// `composition.json` of expected values. Its writers may say more about where it comes from.
+#[derive(Debug, Deserialize)]
+struct Case {
+    anchor: PathBuf,
+    augments: Vec<PathBuf>,
+    heads: usize,
+    connections: Vec<Vec<Connection>>,
+}
+
+impl Case {
+    fn read(path: &Path) -> Result<Self, ComposeError> {
+        let text = fs::read(path).map_err(io(path))?;
+        let malformed = |reason| ComposeError::Malformed {
+            path: path.to_owned(),
+            reason,
+        };
+        let case: Self =
+            serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+        if case.connections.len() != case.augments.len() {
+            let reason = "`connections` and `augments` differ in length".to_owned();
+            return Err(malformed(reason));
+        }
+        Ok(case)
+    }
+
+    fn load(&self, fixtures: &Path, device: &Device) -> Result<FrozenParts, ComposeError> {
+        let options = LoadOptions {
+            device: device.clone(),
+            ..LoadOptions::default()
+        };
+        let load = |name: &Path| FrozenModel::load(&fixtures.join(name), &options);
+        let anchor = load(&self.anchor)?.decoder;
+        let mut augmenting = Vec::new();
+        for (name, connections) in self.augments.iter().zip(&self.connections) {
+            let decoder = load(name)?.decoder;
+            check(connections, decoder.block_count(), anchor.block_count())?;
+            augmenting.push(Augmenting {
+                decoder,
+                connections: connections.clone(),
+            });
+        }
+        Ok(FrozenParts { anchor, augmenting })
+    }
+
+    fn fresh_bridges(&self, parts: &FrozenParts, device: &Device) -> Result<Bridges, ComposeError> {
+        let sets = parts.augmenting.iter().map(|augmenting| {
+            let config = BridgeConfig {
+                d_augmenting: augmenting.decoder.config().d_model,
+                d_anchor: parts.anchor.config().d_model,
+                heads: self.heads,
+            };
+            (config, augmenting.connections.clone())
+        });
+        Bridges::init(&sets.collect::<Vec<_>>(), 0, device)
+    }
+}
+
+/// `expected.safetensors` but for the parameters.
+struct Expected {
+    batch: Batch,
+    logits: TensorData,
+    loss: TensorData,
+    /// In the order of the parameters.
+    gradients: Vec<TensorData>,
+}
+
+impl Expected {
+    /// Takes the file apart into bridges and what they should compute.
+    fn parse(
+        path: &Path,
+        bytes: &[u8],
+        anchor: &Decoder,
+        bridges: Bridges,
+    ) -> Result<(Self, Bridges), ComposeError> {
+        let mut tensors = NamedTensors::parse(path, bytes)?;
+        let bridges = take_bridges(&mut tensors, bridges, &anchor.device().autodiff());
+        let vocab_size = anchor.config().vocab_size;
+        let batch = Batch::take(&mut tensors, vocab_size);
+        let [rows, seq] = batch.as_ref().map_or([0, 0], Batch::shape);
+        let logits = tensors.take_f32("logits", &[rows, seq, vocab_size]);
+        let loss = tensors.take_f32("loss", &[1]);
+        // All are taken, whatever is wrong with one of them.
+        let gradients: Vec<Option<TensorData>> = bridges
+            .named_parameters()
+            .into_iter()
+            .map(|(name, data)| tensors.take_f32(&format!("grad.{name}"), data.shape()))
+            .collect();
+        tensors.finish()?;
+        let reported = "what could not be taken is a problem, and problems are errors";
+        let expected = Self {
+            batch: batch.expect(reported),
+            logits: logits.expect(reported),
+            loss: loss.expect(reported),
+            gradients: gradients
+                .into_iter()
+                .collect::<Option<_>>()
+                .expect(reported),
+        };
+        Ok((expected, bridges))
+    }
+
+    fn compare(&self, parts: &FrozenParts, bridges: &Bridges) -> Verification {
+        let device = parts.anchor.device();
+        let ids = self.batch.ids(&device);
+        let hidden = parts.hidden_states(bridges, ids, &self.batch.padding, None);
+        let logits = parts.anchor.finish(hidden);
+        let loss = self.batch.mean_loss(logits.clone(), &device);
+        let gradients = bridges.named_gradients(&loss.backward());
+
+        let real = self.batch.real_positions(&device);
+        let [loss, logits] = [
+            deviation("loss", &loss.into_data(), &self.loss),
+            deviation(
+                "logits",
+                &at_positions(logits.inner(), real.clone()),
+                &at_positions(Tensor::from_data(self.logits.clone(), &device), real),
+            ),
+        ];
+        let gradients = gradients.iter().zip(&self.gradients);
+        let gradients = gradients
+            .map(|((name, found), expected)| deviation(&format!("grad.{name}"), found, expected));
+        Verification {
+            deviations: [logits, loss].into_iter().chain(gradients).collect(),
+        }
+    }
+}
+
+/// The batch that the expected values are for.
+struct Batch {
+    /// `[batch, seq]`, row by row.
+    ids: Vec<i64>,
+    padding: PaddingMask,
+    /// Positions of the flattened `[batch * seq]` whose next token carries loss.
+    loss_positions: Vec<i64>,
+    /// That next token, for each of them.
+    targets: Vec<i64>,
+}
+
+impl Batch {
+    fn take(tensors: &mut NamedTensors<'_>, vocab_size: usize) -> Option<Self> {
+        let ids = tensors.take_i64("input_ids");
+        let mask = tensors.take_i64("attention_mask");
+        let labels = tensors.take_i64("labels");
+        let batch = Self::new(ids?, mask?, labels?, vocab_size);
+        batch.map_err(|problem| tensors.problem(problem)).ok()
+    }
+
+    fn new(
+        (shape, ids): ([usize; 2], Vec<i64>),
+        (mask_shape, mask): ([usize; 2], Vec<i64>),
+        (labels_shape, labels): ([usize; 2], Vec<i64>),
+        vocab_size: usize,
+    ) -> Result<Self, String> {
+        if mask_shape != shape || labels_shape != shape {
+            return Err(format!(
+                "input_ids are {shape:?}, attention_mask {mask_shape:?} and labels \
+                 {labels_shape:?}; all must be alike"
+            ));
+        }
+        let in_vocabulary = |id: i64| usize::try_from(id).is_ok_and(|id| id < vocab_size);
+        let [rows, seq] = shape;
+        let loss_positions: Vec<usize> = (0..rows * seq)
+            .filter(|at| at % seq + 1 < seq && labels[at + 1] != NO_LOSS)
+            .collect();
+        let targets: Vec<i64> = loss_positions.iter().map(|at| labels[at + 1]).collect();
+        if let Some(id) = ids.iter().chain(&targets).find(|id| !in_vocabulary(**id)) {
+            return Err(format!(
+                "id {id} is outside the vocabulary of {vocab_size} tokens"
+            ));
+        }
+        if targets.is_empty() {
+            return Err("labels name no token that carries loss".to_owned());
+        }
+        Ok(Self {
+            ids,
+            padding: PaddingMask::new(rows, seq, |row, position| mask[row * seq + position] != 0),
+            loss_positions: loss_positions.into_iter().map(|at| at as i64).collect(),
+            targets,
+        })
+    }
+
+    fn shape(&self) -> [usize; 2] {
+        [self.padding.batch(), self.padding.seq()]
+    }
+
+    fn ids(&self, device: &Device) -> Tensor<2, Int> {
+        Tensor::from_data(TensorData::new(self.ids.clone(), self.shape()), device)
+    }
+
+    fn real_positions(&self, device: &Device) -> Tensor<1, Int> {
+        let rows = (0..self.padding.batch()).flat_map(|row| self.padding.row(row));
+        let real = rows.enumerate().filter(|(_, real)| **real);
+        int_tensor(real.map(|(at, _)| at as i64).collect(), device)
+    }
+
+    fn mean_loss(&self, logits: Tensor<3>, device: &Device) -> Tensor<1> {
+        let [rows, seq, vocab] = logits.dims();
+        let positions = int_tensor(self.loss_positions.clone(), device);
+        let logits = logits.reshape([rows * seq, vocab]).select(0, positions);
+        let targets = int_tensor(self.targets.clone(), device);
+        ops::cross_entropy_sum(logits, targets).div_scalar(self.targets.len() as f64)
+    }
+}
+
+/// The label of a token that carries no loss.
+const NO_LOSS: i64 = -100;
+
+fn int_tensor(values: Vec<i64>, device: &Device) -> Tensor<1, Int> {
+    let shape = [values.len()];
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn at_positions(values: Tensor<3>, positions: Tensor<1, Int>) -> TensorData {
+    let [rows, seq, width] = values.dims();
+    let values = values.reshape([rows * seq, width]);
+    values.select(0, positions).into_data()
+}
+
+fn deviation(name: &str, found: &TensorData, expected: &TensorData) -> TensorDeviation {
+    let (mut difference, mut norm, mut nan) = (0.0, 0.0, 0);
+    for (found, expected) in found.iter::<f64>().zip(expected.iter::<f64>()) {
+        if found.is_nan() {
+            nan += 1;
+        } else {
+            difference += (found - expected).powi(2);
+            norm += expected.powi(2);
+        }
+    }
+    let relative = if difference == 0.0 {
+        0.0 // Two tensors of zeros agree.
+    } else {
+        (difference / norm).sqrt()
+    };
+    TensorDeviation {
+        name: name.to_owned(),
+        relative,
+        nan,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deviation_of(found: [f32; 3], expected: [f32; 3]) -> (f64, usize) {
+        let deviation = deviation("x", &found.into(), &expected.into());
+        (deviation.relative, deviation.nan)
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_counted_by_themselves() {
+        assert_eq!(deviation_of([3.0, 4.5, 0.0], [3.0, 4.0, 0.0]), (0.1, 0));
+        assert_eq!(
+            deviation_of([3.0, 4.5, f32::NAN], [3.0, 4.0, 9.0]),
+            (0.1, 1)
+        );
+        assert_eq!(deviation_of([0.0; 3], [0.0; 3]), (0.0, 0));
+        assert_eq!(deviation_of([1.0; 3], [0.0; 3]), (f64::INFINITY, 0));
+        let expected_nan = deviation_of([1.0; 3], [f32::NAN; 3]).0;
+        assert!(expected_nan.is_nan(), "and NaN is within no tolerance");
+    }
+
+    #[test]
+    fn a_position_carries_the_loss_of_the_token_after_it() {
+        let ids = ([2, 3], vec![5, 6, 7, 0, 8, 9]);
+        let mask = ([2, 3], vec![1, 1, 1, 0, 1, 1]);
+        // The first label of a row has no position that predicts it.
+        let labels = ([2, 3], vec![5, NO_LOSS, 7, NO_LOSS, 8, NO_LOSS]);
+        let batch = Batch::new(ids.clone(), mask.clone(), labels.clone(), 10).unwrap();
+        assert_eq!(batch.loss_positions, [1, 3]);
+        assert_eq!(batch.targets, [7, 8]);
+        assert!(Batch::new(ids, mask, labels, 9).is_err_and(|e| e.contains("id 9")));
+    }
+}

@@ -1,0 +1,117 @@
+//! What several test files need.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::path::PathBuf;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use calm_backend::SeededInit;
+use calm_compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, FrozenParts};
+use calm_models::{CausalLm, Decoder, FrozenModel, LoadOptions, PaddingMask};
+
+/// Ids that both checkpoints know.
+pub(crate) const VOCAB: u32 = 48;
+pub(crate) const HEADS: usize = 4;
+
+pub(crate) fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+pub(crate) fn load(name: &str) -> FrozenModel {
+    let directory = fixtures().join("checkpoints").join(name);
+    FrozenModel::load(&directory, &LoadOptions::default()).unwrap()
+}
+
+/// `llama` (width 16, 2 key-value heads, 3 blocks) reads `llama3-scaled-tied` (width 24, 1
+/// key-value head, 4 blocks) twice, and another model of its own shape once.
+pub(crate) fn parts() -> FrozenParts {
+    let anchor = load("llama").decoder;
+    let other = Decoder::untrained(anchor.config(), 5, &Device::default());
+    let augmenting = |decoder, pairs: &[[usize; 2]]| Augmenting {
+        decoder,
+        connections: pairs.iter().copied().map(Into::into).collect(),
+    };
+    FrozenParts {
+        anchor,
+        augmenting: vec![
+            augmenting(load("llama3-scaled-tied").decoder, &[[2, 1], [4, 2]]),
+            augmenting(other, &[[1, 2]]),
+        ],
+    }
+}
+
+/// Bridges as a composition starts with: W_O is zero.
+pub(crate) fn fresh_bridges(parts: &FrozenParts, device: &Device) -> Bridges {
+    let sets = parts.augmenting.iter().map(|augmenting| {
+        let config = BridgeConfig {
+            d_augmenting: augmenting.decoder.config().d_model,
+            d_anchor: parts.anchor.config().d_model,
+            heads: HEADS,
+        };
+        (config, augmenting.connections.clone())
+    });
+    Bridges::init(&sets.collect::<Vec<_>>(), 11, device).unwrap()
+}
+
+/// Bridges as training might leave them: W_O and the bias of f_proj are not zero either.
+pub(crate) fn random_bridges(parts: &FrozenParts, device: &Device) -> Bridges {
+    let mut bridges = fresh_bridges(parts, device);
+    let mut init = SeededInit::new(12);
+    for bridge in bridges.of.iter_mut().flatten() {
+        let d_anchor = bridge.config().d_anchor;
+        bridge.output.weight = init.normal([d_anchor; 2], 0.4, device);
+        bridge.projection.bias = Some(init.normal([d_anchor], 0.5, device));
+    }
+    bridges
+}
+
+pub(crate) fn model(bridges: impl Fn(&FrozenParts, &Device) -> Bridges) -> ComposedModel {
+    let parts = parts();
+    let bridges = bridges(&parts, &Device::default());
+    ComposedModel { parts, bridges }
+}
+
+/// Rows of one length as a tensor.
+pub(crate) fn ids(rows: &[&[u32]]) -> Tensor<2, Int> {
+    let ids: Vec<i64> = rows.concat().into_iter().map(i64::from).collect();
+    let shape = [rows.len(), rows[0].len()];
+    Tensor::from_data(TensorData::new(ids, shape), &Device::default())
+}
+
+/// Logits of a whole pass, `[batch, seq, vocab]`.
+pub(crate) fn logits(
+    model: &impl CausalLm,
+    ids: Tensor<2, Int>,
+    padding: &PaddingMask,
+) -> Tensor<3> {
+    let hidden = model.hidden_states(ids, padding, None);
+    model.head().finish(hidden)
+}
+
+/// Logits of a pass that continues a cache, `[batch, seq, vocab]`.
+pub(crate) fn logits_after<M: CausalLm>(
+    model: &M,
+    rows: &[&[u32]],
+    cache: &mut M::Cache,
+) -> Tensor<3> {
+    let padding = PaddingMask::none(rows.len(), rows[0].len());
+    let hidden = model.hidden_states(ids(rows), &padding, Some(cache));
+    model.head().finish(hidden)
+}
+
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as().unwrap()
+}
+
+/// `‖a - b‖ / ‖b‖`.
+pub(crate) fn relative_error<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f64 {
+    assert_eq!(a.dims(), b.dims());
+    let norm = |x: Vec<f32>| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    norm(values(a - b.clone())) / norm(values(b))
+}
+
+#[track_caller]
+pub(crate) fn assert_close<const D: usize>(a: Tensor<D>, b: Tensor<D>) {
+    let relative = relative_error(a, b);
+    assert!(relative < 1e-5, "relative error {relative:e}");
+}

@@ -1,0 +1,230 @@
+//! Compositions on disk.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use calm_compose::{Bridges, ComposeError, CompositionFile, FrozenParts, ModelReference};
+use calm_models::PaddingMask;
+use common::{HEADS, fresh_bridges, ids, parts, random_bridges, values};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+
+const DESCRIPTION: &str = "composition.json";
+const WEIGHTS: &str = "bridge.safetensors";
+
+fn reference(name: &str) -> ModelReference {
+    ModelReference {
+        path: name.into(),
+        weights_sha256: format!("hash of {name}"),
+    }
+}
+
+fn description(parts: &FrozenParts) -> CompositionFile {
+    let connections = parts.augmenting.iter().map(|a| a.connections.clone());
+    CompositionFile::new(
+        reference("anchor"),
+        vec![reference("first"), reference("second")],
+        connections.collect(),
+        HEADS,
+        serde_json::json!({"steps": 7}),
+    )
+}
+
+fn read(directory: &Path, parts: &FrozenParts) -> Result<(CompositionFile, Bridges), ComposeError> {
+    let file = CompositionFile::read(directory)?;
+    let d_anchor = parts.anchor.config().d_model;
+    let device = Device::default();
+    let bridges = file.read_bridges(directory, d_anchor, &parts.augmenting, &device)?;
+    Ok((file, bridges))
+}
+
+/// A saved composition.
+fn saved() -> (tempfile::TempDir, FrozenParts, Bridges) {
+    let directory = tempfile::tempdir().unwrap();
+    let parts = parts();
+    let bridges = random_bridges(&parts, &Device::default());
+    let file = description(&parts);
+    file.write(directory.path(), &bridges).unwrap();
+    (directory, parts, bridges)
+}
+
+#[test]
+fn what_is_read_is_what_was_written() {
+    let (directory, parts, bridges) = saved();
+    let (file, again) = read(directory.path(), &parts).unwrap();
+    assert_eq!(file, description(&parts));
+    assert_eq!(again.named_parameters(), bridges.named_parameters());
+    let hidden = |bridges: &Bridges| {
+        let padding = PaddingMask::none(1, 5);
+        let text = ids(&[&[1, 30, 12, 45, 7]]);
+        values(parts.hidden_states(bridges, text, &padding, None))
+    };
+    assert_eq!(hidden(&again), hidden(&bridges));
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    file.write(elsewhere.path(), &again).unwrap();
+    for name in [DESCRIPTION, WEIGHTS] {
+        let bytes = |directory: &Path| fs::read(directory.join(name)).unwrap();
+        assert_eq!(bytes(elsewhere.path()), bytes(directory.path()), "{name}");
+    }
+    let files = fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(files, 2, "no temporary file is left");
+}
+
+#[test]
+fn trained_bridges_are_stored_like_any() {
+    let directory = tempfile::tempdir().unwrap();
+    let parts = parts();
+    let tracked = random_bridges(&parts, &Device::default().autodiff());
+    let file = description(&parts);
+    file.write(directory.path(), &tracked).unwrap();
+    let (_, plain, _) = saved();
+    let expected = random_bridges(&plain, &Device::default());
+    let (_, found) = read(directory.path(), &parts).unwrap();
+    assert_eq!(found.named_parameters(), expected.named_parameters());
+}
+
+/// The tensors of a file, changed.
+fn rewrite(directory: &Path, change: impl FnOnce(&mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>)) {
+    let path = directory.join(WEIGHTS);
+    let bytes = fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = file
+        .iter()
+        .map(|(name, view)| {
+            let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
+            (name.to_owned(), view.dtype(), shape, data)
+        })
+        .collect();
+    tensors.sort();
+    change(&mut tensors);
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        let view = TensorView::new(*dtype, shape.clone(), data).unwrap();
+        (name, view)
+    });
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[track_caller]
+fn malformed(directory: &Path, parts: &FrozenParts, file: &str, expected: &str) {
+    let error = read(directory, parts).unwrap_err();
+    let ComposeError::Malformed { path, reason } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(path, &directory.join(file));
+    assert!(reason.contains(expected), "{reason}");
+}
+
+#[test]
+fn every_wrong_tensor_is_named() {
+    let (directory, parts, _) = saved();
+    rewrite(directory.path(), |tensors| {
+        assert_eq!(tensors[0].0, "a0.c0.k.weight");
+        tensors[0].0 = "a0.c7.k.weight".to_owned();
+        assert_eq!(tensors[3].0, "a0.c0.proj.weight");
+        tensors[3].2.reverse();
+        tensors[4].1 = Dtype::I32;
+    });
+    malformed(
+        directory.path(),
+        &parts,
+        WEIGHTS,
+        "a0.c0.proj.weight has shape [24, 16], expected [16, 24]; a0.c0.q.weight is I32, expected \
+         F32; a0.c0.k.weight is missing; a0.c7.k.weight is not part of this composition",
+    );
+}
+
+#[test]
+fn damaged_weights_are_refused() {
+    let (directory, parts, _) = saved();
+    let path = directory.path().join(WEIGHTS);
+    let bytes = fs::read(&path).unwrap();
+    let mut long_header = bytes.clone();
+    long_header[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let short = &bytes[..bytes.len() - 1];
+    for damaged in [&[][..], &bytes[..100], short, &long_header] {
+        fs::write(&path, damaged).unwrap();
+        malformed(directory.path(), &parts, WEIGHTS, "not a safetensors file");
+    }
+    fs::remove_file(&path).unwrap();
+    let error = read(directory.path(), &parts).unwrap_err();
+    assert!(matches!(&error, ComposeError::Io { path: p, .. } if *p == path));
+}
+
+#[test]
+fn descriptions_are_read_strictly() {
+    let (directory, parts, _) = saved();
+    let path = directory.path().join(DESCRIPTION);
+    let text = fs::read_to_string(&path).unwrap();
+    let changed = |from: &str, to: &str, expected: &str| {
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        malformed(directory.path(), &parts, DESCRIPTION, expected);
+    };
+    let version = "\"format_version\": 1";
+    changed(
+        version,
+        "\"format_version\": 2",
+        "format_version is 2, this program reads 1",
+    );
+    changed(version, "\"version\": 1", "format_version is missing");
+    changed(version, "\"format_version\": 1,\n \"colour\": 3", "colour");
+    changed("\"weights_sha256\"", "\"sha\"", "sha");
+    changed("\"heads\": 4", "\"heads\": -4", "-4");
+    changed("{", "", "not JSON");
+    changed("\"augmenting\": [", "\"augmenting\": [[", "not JSON");
+
+    let mut one_model = description(&parts);
+    one_model.augmenting.pop();
+    let tensors = random_bridges(&parts, &Device::default());
+    one_model.write(directory.path(), &tensors).unwrap();
+    malformed(directory.path(), &parts, DESCRIPTION, "differ in length");
+}
+
+#[test]
+fn heads_that_do_not_divide_the_width_are_refused() {
+    let (directory, parts, bridges) = saved();
+    let mut file = description(&parts);
+    file.heads = 5;
+    file.write(directory.path(), &bridges).unwrap();
+    let error = read(directory.path(), &parts).unwrap_err();
+    assert!(matches!(
+        error,
+        ComposeError::Heads {
+            heads: 5,
+            d_anchor: 16
+        }
+    ));
+}
+
+#[test]
+fn other_weights_are_refused() {
+    let file = description(&parts());
+    let check = |hash| file.check_weights(Path::new("here"), "anchor", &file.anchor, hash);
+    check("hash of anchor").unwrap();
+    let error = check("another hash").unwrap_err();
+    assert!(matches!(error, ComposeError::OtherWeights { .. }));
+    let message = error.to_string();
+    for part in ["here", "anchor", "hash of anchor", "another hash"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_write_that_fails_leaves_what_was_there() {
+    let (directory, parts, _) = saved();
+    // A directory in the place of the temporary file.
+    let description_path = directory.path().join("composition.tmp");
+    fs::create_dir(&description_path).unwrap();
+    let before = fs::read(directory.path().join(DESCRIPTION)).unwrap();
+    let mut file = description(&parts);
+    file.heads = 2;
+    let bridges = fresh_bridges(&parts, &Device::default());
+    let error = file.write(directory.path(), &bridges).unwrap_err();
+    assert!(matches!(error, ComposeError::Io { .. }), "{error}");
+    let after = fs::read(directory.path().join(DESCRIPTION)).unwrap();
+    assert_eq!(before, after);
+}

@@ -1,0 +1,106 @@
+//! Against values computed by PyTorch; see `fixtures/README.md`.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use calm_compose::{ComposeError, verify};
+use common::fixtures;
+
+const COMPOSITIONS: [(&str, usize); 3] = [
+    ("llama-reads-llama3", 2),
+    ("llama3-reads-llama", 2),
+    ("llama-reads-both", 3),
+];
+
+#[test]
+fn logits_loss_and_every_gradient_are_those_of_pytorch() {
+    for (name, bridges) in COMPOSITIONS {
+        let directory = fixtures().join("compositions").join(name);
+        let checkpoints = fixtures().join("checkpoints");
+        let verification = verify(&directory, &checkpoints, &Device::default()).unwrap();
+        assert!(verification.is_within(1e-4), "{name}: {verification:?}");
+        assert_eq!(
+            verification.deviations.len(),
+            2 + 6 * bridges,
+            "logits, loss, and six parameters of each bridge"
+        );
+    }
+}
+
+/// A copy of the first composition that may be changed.
+fn copy() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let from = fixtures().join("compositions").join(COMPOSITIONS[0].0);
+    for name in ["composition.json", "expected.safetensors"] {
+        fs::copy(from.join(name), directory.path().join(name)).unwrap();
+    }
+    directory
+}
+
+fn replace(directory: &Path, name: &str, from: &str, to: &str) {
+    let path = directory.join(name);
+    let text = fs::read(&path).unwrap();
+    let at = text.windows(from.len()).position(|w| w == from.as_bytes());
+    let at = at.unwrap();
+    let changed = [&text[..at], to.as_bytes(), &text[at + from.len()..]].concat();
+    fs::write(path, changed).unwrap();
+}
+
+fn verify_copy(directory: &Path) -> Result<calm_compose::Verification, ComposeError> {
+    verify(
+        directory,
+        &fixtures().join("checkpoints"),
+        &Device::default(),
+    )
+}
+
+#[test]
+fn another_head_count_is_found_out() {
+    let directory = copy();
+    replace(
+        directory.path(),
+        "composition.json",
+        "\"heads\": 4",
+        "\"heads\": 2",
+    );
+    assert!(!verify_copy(directory.path()).unwrap().is_within(1e-2));
+}
+
+#[test]
+fn another_connection_is_found_out() {
+    let directory = copy();
+    let path = directory.path().join("composition.json");
+    let case = r#"{"anchor": "llama", "augments": ["llama3-scaled-tied"], "heads": 4,
+                   "connections": [[[2, 2], [4, 3]]]}"#;
+    fs::write(path, case).unwrap();
+    assert!(!verify_copy(directory.path()).unwrap().is_within(1e-2));
+}
+
+#[test]
+fn unusable_expectations_are_named() {
+    let message = |file: &str, from: &str, to: &str| {
+        let directory = copy();
+        replace(directory.path(), file, from, to);
+        verify_copy(directory.path()).unwrap_err().to_string()
+    };
+    let tensors = "expected.safetensors";
+    let renamed = message(tensors, "grad.a0.c1.q.weight", "grad.a0.c9.q.weight");
+    assert!(
+        renamed.contains("grad.a0.c1.q.weight is missing; grad.a0.c9.q.weight is not part"),
+        "{renamed}"
+    );
+    let typed = message(tensors, "\"I64\"", "\"F64\"");
+    assert!(typed.contains("is F64, expected I64"), "{typed}");
+    let description = "composition.json";
+    let heads = message(description, "\"heads\": 4", "\"heads\": 3");
+    assert!(heads.contains("3 heads do not divide"), "{heads}");
+    let model = message(description, "\"llama3-scaled-tied\"", "\"absent\"");
+    assert!(model.contains("absent"), "{model}");
+    let count = message(description, "\"augments\": [", "\"augments\": [\"llama\",");
+    assert!(count.contains("differ in length"), "{count}");
+    let range = message(description, "[\n        2,", "[\n        7,");
+    assert!(range.contains("[7, 1] is out of range"), "{range}");
+}
