@@ -1,8 +1,9 @@
 //! The paper's baseline (section 4.4): low-rank adapters on the anchor alone, with as many
 //! trainable parameters as the bridges have.
 
-use burn::module::{Lora, Module, ModuleVisitor, Param, ParamGroup};
+use burn::module::{Lora, LoraAdapter, Module, ModuleVisitor, Param, ParamGroup, Reparameterizer};
 use burn::tensor::{Device, Tensor};
+use calm_backend::SeededInit;
 use calm_models::Decoder;
 
 use crate::ComposeError;
@@ -43,11 +44,45 @@ impl LoraPlan {
     ///
     /// The scale α / rank is 2, the usual choice.
     pub fn apply(self, decoder: &Decoder, seed: u64, device: &Device) -> Decoder {
-        // Burn draws the adapters from the device's generator.
-        device.seed(seed);
         let blocks = ParamGroup::from_predicate("blocks");
         let lora = Lora::new(self.rank, 2.0 * self.rank as f64).set_param_group(blocks);
-        decoder.clone().fork(device).apply_lora(lora)
+        // Adapters live where their matrix does: on a device with autodiff only after `train`.
+        let decoder = decoder.clone().fork(device).train();
+        decoder.apply_reparameterization(SeededLora {
+            lora,
+            init: SeededInit::new(seed),
+        })
+    }
+}
+
+/// Burn's LoRA with first factors that a seed fixes: Burn draws them from the generator of the
+/// whole process, with other numbers on every kind of device.
+struct SeededLora {
+    lora: Lora,
+    init: SeededInit,
+}
+
+impl Reparameterizer for SeededLora {
+    type Reparam = LoraAdapter;
+
+    fn reparameterize<const D: usize>(
+        &mut self,
+        path: &str,
+        param: Param<Tensor<D>>,
+    ) -> (Param<Tensor<D>>, Option<LoraAdapter>) {
+        let (base, adapter) = self.lora.reparameterize(path, param);
+        let adapter = adapter.map(|adapter| {
+            let drawn = adapter.a.val();
+            let device = drawn.device().without_autodiff();
+            let std = (self.lora.rank as f64).recip(); // As Burn has it.
+            let first = self.init.normal(drawn.dims(), std, &device).val();
+            let first = Tensor::from_inner(first.cast(drawn.dtype()));
+            LoraAdapter {
+                a: Param::from_tensor(first),
+                ..adapter
+            }
+        });
+        (base, adapter)
     }
 }
 
