@@ -166,6 +166,7 @@ impl FrozenParts {
         readings
     }
 }
+
 impl CausalLm for ComposedModel {
     type Cache = ComposedCache;
 

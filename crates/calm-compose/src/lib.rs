@@ -15,6 +15,31 @@
 //! | f_cross | [`Bridge::forward`] | |
 //! | Θ_C | [`Bridges`] | |
 //!
+//! ```
+//! use burn::tensor::Device;
+//! use calm_compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
+//! use calm_models::{Decoder, DecoderConfig, GenerateOptions, generate};
+//!
+//! let device = Device::default();
+//! // Vocabulary, width, blocks, heads. Real ones come from `FrozenModel::load`.
+//! let anchor = Decoder::untrained(&DecoderConfig::llama(64, 32, 6, 4), 0, &device);
+//! let augmenting = Decoder::untrained(&DecoderConfig::llama(64, 16, 4, 2), 1, &device);
+//!
+//! let plan = ConnectionPlan::Every(2);
+//! let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
+//! let config = BridgeConfig { d_augmenting: 16, d_anchor: 32, heads: 4 };
+//! let bridges = Bridges::init(&[(config, connections.clone())], 0, &device)?;
+//! assert_eq!(bridges.paper_parameter_count(), 2 * (16 * 32 + 3 * 32 * 32));
+//!
+//! let parts = FrozenParts { anchor, augmenting: vec![Augmenting { decoder: augmenting, connections }] };
+//! let model = ComposedModel { parts, bridges };
+//! let options = GenerateOptions { max_new_tokens: 5, stop: vec![] };
+//! let composed = generate(&model, &[vec![1, 7, 9]], &options)?;
+//! // Until the bridges are trained, a composition is its anchor.
+//! assert_eq!(composed, generate(&model.parts.anchor, &[vec![1, 7, 9]], &options)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! [arXiv 2401.02412]: https://arxiv.org/abs/2401.02412
 
 mod bridge;

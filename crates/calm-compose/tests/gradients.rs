@@ -3,7 +3,8 @@
 mod common;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
+use calm_backend::SeededInit;
 use calm_compose::{Bridge, Bridges, FrozenParts};
 use calm_models::{Decoder, PaddingMask};
 use common::{ids, parts, random_bridges, values};
@@ -32,7 +33,7 @@ const WEIGHTS: [Place; 5] = [
 
 /// `(loss(θ + εd) - loss(θ - εd)) / 2ε` where `moved(ε)` are the bridges at θ + εd.
 fn slope(parts: &FrozenParts, moved: impl Fn(f64) -> Bridges) -> f64 {
-    const STEP: f64 = 1e-2;
+    const STEP: f64 = 2e-3;
     let at = |step| f64::from(loss(parts, &moved(step)).into_scalar::<f32>());
     (at(STEP) - at(-STEP)) / (2.0 * STEP)
 }
@@ -40,12 +41,12 @@ fn slope(parts: &FrozenParts, moved: impl Fn(f64) -> Bridges) -> f64 {
 #[track_caller]
 fn assert_slope(name: &str, found: f64, expected: f64) {
     // Differences of a loss in f32 are good for two digits.
-    let tolerance = 0.02 * expected.abs() + 2e-5;
+    let tolerance = 0.02 * expected.abs() + 1e-4;
     assert!(
         (found - expected).abs() < tolerance,
         "{name}: {found} {expected}"
     );
-    assert!(expected.abs() > 1e-4, "{name}: {expected} tests nothing");
+    assert!(expected.abs() > 1e-2, "{name}: {expected} tests nothing");
 }
 
 #[test]
@@ -56,12 +57,13 @@ fn gradients_are_slopes_of_the_loss() {
     let tracked = random_bridges(&parts, &device.clone().autodiff());
     let gradients = loss(&parts, &tracked).backward();
 
+    let mut init = SeededInit::new(13);
     for (m, n) in [(0, 0), (0, 1), (1, 0)] {
         for (name, weight) in WEIGHTS {
             let mut bridge = tracked.of[m][n].clone();
             let gradient = weight(&mut bridge).val().grad(&gradients).unwrap();
             // Along the gradient, with some noise so that its length is not all that is tested.
-            let noise = Tensor::random(gradient.dims(), Distribution::Normal(0.0, 1.0), &device);
+            let noise = init.normal(gradient.dims(), 1.0, &device).val();
             let size = gradient.clone().square().mean().sqrt().into_scalar::<f32>();
             let direction = gradient.clone() / size + noise;
             let expected = (gradient * direction.clone()).sum().into_scalar::<f32>();
