@@ -23,16 +23,18 @@ pub enum TrainError {
     /// The data could not be read or batched.
     #[error(transparent)]
     Data(#[from] calm_data::DataError),
-    /// The loss is no longer a number.
+    /// The loss, or the norm of its gradients, is no longer a number.
     #[error(
-        "the loss became {loss} at step {step}; the last good checkpoint is that of step \
+        "the {quantity} became {value} at step {step}; the last good checkpoint is that of step \
          {checkpoint}. Lower the learning rate, or look at that step's examples: {examples:?}"
     )]
     NotFinite {
+        /// `loss` or `gradient norm`.
+        quantity: &'static str,
+        /// NaN or an infinity.
+        value: f64,
         /// 1-based step.
         step: usize,
-        /// NaN or an infinity.
-        loss: f32,
         /// Step of the last checkpoint, 0 if there is none.
         checkpoint: usize,
         /// Indices of the examples in the batch.

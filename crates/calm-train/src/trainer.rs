@@ -90,7 +90,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
     ///
     /// # Errors
     ///
-    /// [`TrainError::NotFinite`] if the loss is not a number, and whatever the data or the run
+    /// [`TrainError::NotFinite`] if the loss or a gradient is not a number, and whatever the data or the run
     /// directory report. The last checkpoint stays whole in any case.
     pub fn run(
         &mut self,
@@ -132,19 +132,11 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let target_tokens = batches.iter().map(Batch::target_tokens).sum::<usize>();
 
         let (loss, mut gradients) = self.gradients(&batches, target_tokens);
-        if !loss.is_finite() {
-            return Err(TrainError::NotFinite {
-                step: self.completed + 1,
-                loss,
-                checkpoint: self.saved,
-                examples: batches
-                    .iter()
-                    .flat_map(|batch| batch.examples.clone())
-                    .collect(),
-            });
-        }
+        self.check_finite("loss", f64::from(loss), &batches)?;
         let gradient_norm =
             clip_global_norm(&self.parameters, &mut gradients, self.config.clip_norm);
+        // A finite loss may have gradients that are not, and one step along them ruins everything.
+        self.check_finite("gradient norm", gradient_norm, &batches)?;
         let rate = self.schedule.step();
         let learning_rate = rate.base();
         self.parameters = self
@@ -158,6 +150,25 @@ impl<'a, O: Objective> Trainer<'a, O> {
             learning_rate,
             target_tokens,
             seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn check_finite(
+        &self,
+        quantity: &'static str,
+        value: f64,
+        batches: &[Batch],
+    ) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let examples = batches.iter().flat_map(|batch| batch.examples.clone());
+        Err(TrainError::NotFinite {
+            quantity,
+            value,
+            step: self.completed + 1,
+            checkpoint: self.saved,
+            examples: examples.collect(),
         })
     }
 
@@ -226,5 +237,83 @@ impl<'a, O: Objective> Trainer<'a, O> {
         self.completed = checkpoint.step;
         self.saved = checkpoint.step;
         dir.rewind_metrics(checkpoint.step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::{ModuleVisitor, Param};
+    use burn::tensor::{Device, Tensor};
+    use calm_data::TokenizedExample;
+    use calm_models::{Decoder, DecoderConfig};
+
+    use super::*;
+    use crate::LanguageModelling;
+
+    fn example(length: u32) -> TokenizedExample {
+        TokenizedExample {
+            ids: (1..=length).map(|id| (id * id) % 16).collect(),
+            target_start: 2,
+        }
+    }
+
+    fn batch(lengths: &[u32]) -> Batch {
+        let examples: Vec<TokenizedExample> = lengths.iter().map(|&n| example(n)).collect();
+        Batch::collate(examples.iter().enumerate(), 0)
+    }
+
+    /// All gradients of a decoder, one after another.
+    struct Flattened<'a> {
+        gradients: &'a GradientsParams,
+        values: Vec<f64>,
+    }
+
+    impl ModuleVisitor for Flattened<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = self.gradients.get::<D>(param.id).unwrap();
+            self.values.extend(gradient.into_data().iter::<f64>());
+        }
+    }
+
+    fn gradients(decoder: &Decoder, batches: &[Batch]) -> (f32, Vec<f64>) {
+        let objective = LanguageModelling::default();
+        let config = TrainConfig::default();
+        let trainer = Trainer::new(&objective, decoder.clone(), config, None).unwrap();
+        let target_tokens = batches.iter().map(Batch::target_tokens).sum();
+        let (loss, gradients) = trainer.gradients(batches, target_tokens);
+        let mut flattened = Flattened {
+            gradients: &gradients,
+            values: Vec::new(),
+        };
+        decoder.visit(&mut flattened);
+        (loss, flattened.values)
+    }
+
+    fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
+        let difference: f64 = found
+            .iter()
+            .zip(expected)
+            .map(|(a, b)| (a - b).powi(2))
+            .sum();
+        let norm: f64 = expected.iter().map(|x| x.powi(2)).sum();
+        (difference / norm).sqrt()
+    }
+
+    #[test]
+    fn micro_batches_of_unequal_size_add_up_to_one_batch() {
+        let device = Device::default().autodiff();
+        let decoder = Decoder::untrained(&DecoderConfig::llama(16, 8, 2, 2), 0, &device);
+        let (whole_loss, whole) = gradients(&decoder, &[batch(&[4, 12, 9])]);
+        let (loss, parts) = gradients(&decoder, &[batch(&[4]), batch(&[12, 9])]);
+        assert!((loss - whole_loss).abs() < 1e-5, "{loss} {whole_loss}");
+        assert!(relative_error(&parts, &whole) < 1e-5);
+
+        let (_, short) = gradients(&decoder, &[batch(&[4])]);
+        let (_, long) = gradients(&decoder, &[batch(&[12, 9])]);
+        let mean_of_means: Vec<f64> = short.iter().zip(long).map(|(a, b)| (a + b) / 2.0).collect();
+        assert!(
+            relative_error(&mean_of_means, &whole) > 0.1,
+            "a mean of means would be found out"
+        );
     }
 }

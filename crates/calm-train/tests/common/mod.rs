@@ -1,0 +1,104 @@
+//! What several test files need: a small composition, data for it, and settings.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use calm_compose::{Augmenting, BridgeConfig, Bridges, Connection, FrozenParts};
+use calm_data::{Batch, Batches, TokenizedExample};
+use calm_models::{Decoder, DecoderConfig};
+use calm_train::{BatchSource, Objective, RunDir, StepMetrics, TrainConfig, TrainError, Trainer};
+use serde_json::json;
+
+/// An anchor of 3 blocks of width 16 that reads one of 2 blocks of width 8 twice.
+pub(crate) fn parts() -> FrozenParts {
+    let device = Device::default();
+    let anchor = Decoder::untrained(&DecoderConfig::llama(16, 16, 3, 4), 0, &device);
+    let decoder = Decoder::untrained(&DecoderConfig::llama(16, 8, 2, 2), 1, &device);
+    let augmenting = vec![Augmenting {
+        decoder,
+        connections: connections(),
+    }];
+    FrozenParts { anchor, augmenting }
+}
+
+fn connections() -> Vec<Connection> {
+    vec![[1, 1].into(), [2, 2].into()]
+}
+
+pub(crate) fn bridges(seed: u64) -> Bridges {
+    let config = BridgeConfig {
+        d_augmenting: 8,
+        d_anchor: 16,
+        heads: 2,
+    };
+    let device = Device::default().autodiff();
+    Bridges::init(&[(config, connections())], seed, &device).unwrap()
+}
+
+/// A decoder in training.
+pub(crate) fn decoder(seed: u64) -> Decoder {
+    let device = Device::default().autodiff();
+    Decoder::untrained(&DecoderConfig::llama(16, 8, 2, 2), seed, &device)
+}
+
+/// Eleven examples of different lengths, three to a batch: the last batch of an epoch is short.
+pub(crate) fn data() -> impl Fn(usize) -> Result<Batch, TrainError> {
+    let examples = (0..11).map(|number: u32| TokenizedExample {
+        ids: (0..5 + number % 4)
+            .map(|i| 1 + (number * 7 + i * i) % 15)
+            .collect(),
+        target_start: 2,
+    });
+    let batches = Batches::new(examples.collect(), 3, 0, 4);
+    move |number| Ok(batches.batch(number))
+}
+
+pub(crate) fn config() -> TrainConfig {
+    TrainConfig {
+        steps: 20,
+        accumulation: 2,
+        learning_rate: 1e-2,
+        warmup_steps: 4,
+        checkpoint_steps: 5,
+        ..TrainConfig::default()
+    }
+}
+
+pub(crate) fn open(path: &Path) -> Option<RunDir> {
+    Some(RunDir::open(path, &json!({"train": config()})).unwrap())
+}
+
+/// Trains to the end, or to the first error.
+pub(crate) fn train<O: Objective>(
+    objective: &O,
+    parameters: O::Parameters,
+    dir: Option<RunDir>,
+    batches: &impl BatchSource,
+) -> Result<(O::Parameters, Vec<StepMetrics>), TrainError> {
+    let mut seen = Vec::new();
+    let mut trainer = Trainer::new(objective, parameters, config(), dir)?;
+    trainer.run(batches, |metrics| {
+        seen.push(metrics.clone());
+        ControlFlow::Continue(())
+    })?;
+    Ok((trainer.into_parameters(), seen))
+}
+
+/// The bits of all parameters, adapters included, in the order of the module.
+pub(crate) fn bits<M: Module>(module: &M) -> Vec<Vec<u32>> {
+    struct Bits(Vec<Vec<u32>>);
+    impl ModuleVisitor for Bits {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let values = param.base().into_data();
+            self.0
+                .push(values.iter::<f32>().map(f32::to_bits).collect());
+        }
+    }
+    let mut bits = Bits(Vec::new());
+    module.visit(&mut bits);
+    bits.0
+}
