@@ -83,7 +83,7 @@ mod tests {
             .get::<2>(linear.weight.id)
             .unwrap()
             .into_data()
-            .to_vec()
+            .try_to_vec()
             .unwrap();
         assert!(
             (weight[1] / weight[0] - 4.0 / 3.0).abs() < 1e-5,
