@@ -103,7 +103,7 @@ impl Bridge {
     /// - `augmenting`: `[batch, seq_augmenting, d_augmenting]`, the output of the connected block
     /// - keys and values: `[batch, heads, seq_augmenting, d_head]`
     pub fn keys_values(&self, augmenting: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
-        let projected = self.projection.forward(augmenting);
+        let projected = self.projection.forward(self.in_own_type(augmenting));
         let keys = self.split_heads(self.key.forward(projected.clone()));
         (keys, self.split_heads(self.value.forward(projected)))
     }
@@ -127,12 +127,14 @@ impl Bridge {
         masked: Option<Tensor<4, Bool>>,
     ) -> Tensor<3> {
         let [batch, seq, d_anchor] = anchor.dims();
-        let queries = self.split_heads(self.query.forward(anchor.clone()));
+        let queries = self.query.forward(self.in_own_type(anchor.clone()));
+        let queries = self.split_heads(queries);
         let scale = ((d_anchor / self.heads) as f64).sqrt().recip();
         let read = ops::attention(queries, keys, values, masked, scale)
             .swap_dims(1, 2) // [batch, seq_anchor, heads, d_head]
             .reshape([batch, seq, d_anchor]);
-        anchor + self.output.forward(read)
+        let read = self.output.forward(read).cast(anchor.dtype());
+        anchor + read
     }
 
     /// The projections under the names that files give them.
@@ -144,6 +146,11 @@ impl Bridge {
             ("v", &self.value),
             ("o", &self.output),
         ]
+    }
+
+    /// Frozen models may compute in half precision; what is trained does not.
+    fn in_own_type(&self, x: Tensor<3>) -> Tensor<3> {
+        x.cast(self.query.weight.val().dtype())
     }
 
     fn split_heads(&self, x: Tensor<3>) -> Tensor<4> {

@@ -16,12 +16,19 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::files::{io, read_bytes};
 use crate::tensors::NamedTensors;
-use crate::{Augmenting, Bridge, BridgeConfig, Bridges, ComposeError, Connection};
+use crate::{Bridge, Bridges, ComposeError, Connection, FrozenParts};
 
 const FORMAT_VERSION: u32 = 1;
 const DESCRIPTION: &str = "composition.json";
 const WEIGHTS: &str = "bridge.safetensors";
+
+/// How something was trained is told in kilobytes.
+const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
+
+/// A header has about a hundred bytes per tensor.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
 
 /// A frozen model that a composition was trained over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +85,7 @@ impl CompositionFile {
     /// version or a field that is missing or unknown.
     pub fn read(directory: &Path) -> Result<Self, ComposeError> {
         let path = directory.join(DESCRIPTION);
-        let text = fs::read(&path).map_err(io(&path))?;
+        let text = read_bytes(&path, MAX_DESCRIPTION_BYTES)?;
         let malformed = |reason| ComposeError::Malformed {
             path: path.clone(),
             reason,
@@ -133,6 +140,7 @@ impl CompositionFile {
     /// # Errors
     ///
     /// [`ComposeError::Io`] naming the file that could not be written.
+    #[expect(clippy::missing_panics_doc, reason = "plain data is always valid JSON")]
     pub fn write(&self, directory: &Path, bridges: &Bridges) -> Result<(), ComposeError> {
         fs::create_dir_all(directory).map_err(io(directory))?;
         write_atomically(&directory.join(WEIGHTS), &serialize(bridges))?;
@@ -149,29 +157,17 @@ impl CompositionFile {
     pub fn read_bridges(
         &self,
         directory: &Path,
-        d_anchor: usize,
-        augmenting: &[Augmenting],
+        parts: &FrozenParts,
         device: &Device,
     ) -> Result<Bridges, ComposeError> {
-        let sets = augmenting
-            .iter()
-            .map(|augmenting| {
-                let d_augmenting = augmenting.decoder.config().d_model;
-                let config = BridgeConfig {
-                    d_augmenting,
-                    d_anchor,
-                    heads: self.heads,
-                };
-                (config, augmenting.connections.clone())
-            })
-            .collect::<Vec<_>>();
-        let bridges = Bridges::init(&sets, 0, device)?;
+        let bridges = Bridges::init(&parts.bridge_sets(self.heads), 0, device)?;
         read_tensors(&directory.join(WEIGHTS), bridges, device)
     }
 }
 
 fn read_tensors(path: &Path, bridges: Bridges, device: &Device) -> Result<Bridges, ComposeError> {
-    let bytes = fs::read(path).map_err(io(path))?;
+    let max_bytes = MAX_HEADER_BYTES + 4 * bridges.parameter_count() as u64;
+    let bytes = read_bytes(path, max_bytes)?;
     let mut tensors = NamedTensors::parse(path, &bytes)?;
     let bridges = take_bridges(&mut tensors, bridges, device);
     tensors.finish()?;
@@ -247,12 +243,4 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ComposeError> {
         let _ = fs::remove_file(&temporary);
         io(path)(source)
     })
-}
-
-pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> ComposeError {
-    let path = path.to_owned();
-    move |source| ComposeError::Io {
-        path: path.clone(),
-        source,
-    }
 }

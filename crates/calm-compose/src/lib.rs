@@ -49,6 +49,8 @@ mod composed;
 mod connection;
 mod error;
 mod file;
+mod files;
+mod join;
 mod lora;
 mod tensors;
 mod verify;

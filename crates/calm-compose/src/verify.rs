@@ -1,6 +1,5 @@
 //! Holding compositions against values that another implementation computed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -8,13 +7,19 @@ use calm_backend::ops;
 use calm_models::{Decoder, FrozenModel, LoadOptions, PaddingMask};
 use serde::Deserialize;
 
-use crate::connection::check;
-use crate::file::{io, take_bridges};
+use crate::file::take_bridges;
+use crate::files::read_bytes;
 use crate::tensors::NamedTensors;
-use crate::{Augmenting, BridgeConfig, Bridges, ComposeError, Connection, FrozenParts};
+use crate::{Bridges, ComposeError, Connection, FrozenParts};
 
 const DESCRIPTION: &str = "composition.json";
 const EXPECTED: &str = "expected.safetensors";
+
+/// Names and pairs of numbers.
+const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
+
+/// Expected values are kept for small models only.
+const MAX_EXPECTED_BYTES: u64 = 1 << 30;
 
 /// How far one tensor is from its expected values.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,9 +69,10 @@ pub fn verify(
 ) -> Result<Verification, ComposeError> {
     let case = Case::read(&directory.join(DESCRIPTION))?;
     let parts = case.load(fixtures, device)?;
-    let bridges = case.fresh_bridges(&parts, &device.clone().autodiff())?;
+    let sets = parts.bridge_sets(case.heads);
+    let bridges = Bridges::init(&sets, 0, &device.clone().autodiff())?;
     let path = directory.join(EXPECTED);
-    let bytes = fs::read(&path).map_err(io(&path))?;
+    let bytes = read_bytes(&path, MAX_EXPECTED_BYTES)?;
     let (expected, bridges) = Expected::parse(&path, &bytes, &parts.anchor, bridges)?;
     Ok(expected.compare(&parts, &bridges))
 }
@@ -82,7 +88,7 @@ struct Case {
 
 impl Case {
     fn read(path: &Path) -> Result<Self, ComposeError> {
-        let text = fs::read(path).map_err(io(path))?;
+        let text = read_bytes(path, MAX_DESCRIPTION_BYTES)?;
         let malformed = |reason| ComposeError::Malformed {
             path: path.to_owned(),
             reason,
@@ -101,30 +107,15 @@ impl Case {
             device: device.clone(),
             ..LoadOptions::default()
         };
-        let load = |name: &Path| FrozenModel::load(&fixtures.join(name), &options);
-        let anchor = load(&self.anchor)?.decoder;
-        let mut augmenting = Vec::new();
-        for (name, connections) in self.augments.iter().zip(&self.connections) {
-            let decoder = load(name)?.decoder;
-            check(connections, decoder.block_count(), anchor.block_count())?;
-            augmenting.push(Augmenting {
-                decoder,
-                connections: connections.clone(),
-            });
-        }
-        Ok(FrozenParts { anchor, augmenting })
-    }
-
-    fn fresh_bridges(&self, parts: &FrozenParts, device: &Device) -> Result<Bridges, ComposeError> {
-        let sets = parts.augmenting.iter().map(|augmenting| {
-            let config = BridgeConfig {
-                d_augmenting: augmenting.decoder.config().d_model,
-                d_anchor: parts.anchor.config().d_model,
-                heads: self.heads,
-            };
-            (config, augmenting.connections.clone())
-        });
-        Bridges::init(&sets.collect::<Vec<_>>(), 0, device)
+        let load = |name: &PathBuf| FrozenModel::load(&fixtures.join(name), &options);
+        let anchor = load(&self.anchor)?;
+        let augmenting = self
+            .augments
+            .iter()
+            .map(load)
+            .collect::<Result<Vec<_>, _>>()?;
+        let connections = self.connections.iter().cloned();
+        FrozenParts::join(&anchor, augmenting.iter().zip(connections))
     }
 }
 

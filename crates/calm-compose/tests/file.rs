@@ -35,9 +35,7 @@ fn description(parts: &FrozenParts) -> CompositionFile {
 
 fn read(directory: &Path, parts: &FrozenParts) -> Result<(CompositionFile, Bridges), ComposeError> {
     let file = CompositionFile::read(directory)?;
-    let d_anchor = parts.anchor.config().d_model;
-    let device = Device::default();
-    let bridges = file.read_bridges(directory, d_anchor, &parts.augmenting, &device)?;
+    let bridges = file.read_bridges(directory, parts, &Device::default())?;
     Ok((file, bridges))
 }
 
@@ -152,6 +150,17 @@ fn damaged_weights_are_refused() {
     fs::remove_file(&path).unwrap();
     let error = read(directory.path(), &parts).unwrap_err();
     assert!(matches!(&error, ComposeError::Io { path: p, .. } if *p == path));
+}
+
+#[test]
+fn files_too_long_to_be_true_are_not_read() {
+    for name in [DESCRIPTION, WEIGHTS] {
+        let (directory, parts, _) = saved();
+        let path = directory.path().join(name);
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_len(1 << 28).unwrap(); // Sparse: it takes no room on the disk.
+        malformed(directory.path(), &parts, name, "is longer than");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn loss(parts: &FrozenParts, bridges: &Bridges) -> Tensor<1> {
     let hidden = parts.hidden_states(bridges, ids(&TEXT), &padding, None);
     let logits = parts.anchor.finish(hidden);
     let second_row = logits.clone().slice([1..2, 2..6]).tanh().mean();
-    logits.slice([0..1]).tanh().mean() + second_row
+    logits.narrow(0, 0, 1).tanh().mean() + second_row
 }
 
 /// A parameter's place in a bridge.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_backend::SeededInit;
-use calm_compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, FrozenParts};
+use calm_compose::{Augmenting, Bridges, ComposedModel, FrozenParts};
 use calm_models::{CausalLm, Decoder, FrozenModel, LoadOptions, PaddingMask};
 
 /// Ids that both checkpoints know.
@@ -42,15 +42,7 @@ pub(crate) fn parts() -> FrozenParts {
 
 /// Bridges as a composition starts with: W_O is zero.
 pub(crate) fn fresh_bridges(parts: &FrozenParts, device: &Device) -> Bridges {
-    let sets = parts.augmenting.iter().map(|augmenting| {
-        let config = BridgeConfig {
-            d_augmenting: augmenting.decoder.config().d_model,
-            d_anchor: parts.anchor.config().d_model,
-            heads: HEADS,
-        };
-        (config, augmenting.connections.clone())
-    });
-    Bridges::init(&sets.collect::<Vec<_>>(), 11, device).unwrap()
+    Bridges::init(&parts.bridge_sets(HEADS), 11, device).unwrap()
 }
 
 /// Bridges as training might leave them: W_O and the bias of f_proj are not zero either.

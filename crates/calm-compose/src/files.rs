@@ -1,0 +1,32 @@
+//! Reading files whose size is checked first.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::ComposeError;
+
+/// The bytes of a file of at most `max_bytes`.
+pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, ComposeError> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too long from one that just fits.
+    File::open(path)
+        .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes))
+        .map_err(io(path))?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(ComposeError::Malformed {
+            path: path.to_owned(),
+            reason: format!("is longer than {max_bytes} bytes, the most that it can need"),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Turns the system's answer into an error that names the file.
+pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> ComposeError {
+    let path = path.to_owned();
+    move |source| ComposeError::Io {
+        path: path.clone(),
+        source,
+    }
+}

@@ -1,0 +1,100 @@
+//! Joining loaded models, and opening a composition over them.
+
+use std::path::Path;
+
+use calm_models::FrozenModel;
+
+use crate::connection::check;
+use crate::{
+    Augmenting, BridgeConfig, ComposeError, ComposedModel, CompositionFile, Connection, FrozenParts,
+};
+
+impl FrozenParts {
+    /// Puts an anchor and augmenting models together.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Tokenizers`] if a token has another id in one of the models,
+    /// [`ComposeError::Connections`] if a connection names a block that there is not.
+    pub fn join<'a>(
+        anchor: &FrozenModel,
+        augmenting: impl IntoIterator<Item = (&'a FrozenModel, Vec<Connection>)>,
+    ) -> Result<Self, ComposeError> {
+        let mut joined = Vec::new();
+        for (index, (model, connections)) in augmenting.into_iter().enumerate() {
+            if !model.tokenizer.has_same_ids(&anchor.tokenizer) {
+                return Err(ComposeError::Tokenizers { augmenting: index });
+            }
+            let decoder = model.decoder.clone();
+            check(
+                &connections,
+                decoder.block_count(),
+                anchor.decoder.block_count(),
+            )?;
+            joined.push(Augmenting {
+                decoder,
+                connections,
+            });
+        }
+        Ok(Self {
+            anchor: anchor.decoder.clone(),
+            augmenting: joined,
+        })
+    }
+
+    /// What [`Bridges::init`](crate::Bridges::init) makes bridges of these models from.
+    pub fn bridge_sets(&self, heads: usize) -> Vec<(BridgeConfig, Vec<Connection>)> {
+        let d_anchor = self.anchor.config().d_model;
+        let sets = self.augmenting.iter().map(|augmenting| {
+            let config = BridgeConfig {
+                d_augmenting: augmenting.decoder.config().d_model,
+                d_anchor,
+                heads,
+            };
+            (config, augmenting.connections.clone())
+        });
+        sets.collect()
+    }
+}
+
+impl ComposedModel {
+    /// Opens a composition over the models that it was made for.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::AugmentingCount`] or [`ComposeError::OtherWeights`] if these are other
+    /// models, [`ComposeError::Malformed`] or [`ComposeError::Io`] if a file is damaged or
+    /// missing, and those of [`FrozenParts::join`].
+    pub fn load(
+        directory: &Path,
+        anchor: &FrozenModel,
+        augmenting: &[FrozenModel],
+    ) -> Result<Self, ComposeError> {
+        let file = CompositionFile::read(directory)?;
+        check_models(&file, directory, anchor, augmenting)?;
+        let connections = file.connections.iter().cloned();
+        let parts = FrozenParts::join(anchor, augmenting.iter().zip(connections))?;
+        let bridges = file.read_bridges(directory, &parts, &parts.anchor.device())?;
+        Ok(Self { parts, bridges })
+    }
+}
+
+fn check_models(
+    file: &CompositionFile,
+    directory: &Path,
+    anchor: &FrozenModel,
+    augmenting: &[FrozenModel],
+) -> Result<(), ComposeError> {
+    if augmenting.len() != file.augmenting.len() {
+        return Err(ComposeError::AugmentingCount {
+            expected: file.augmenting.len(),
+            found: augmenting.len(),
+        });
+    }
+    file.check_weights(directory, "anchor", &file.anchor, anchor.weights_sha256()?)?;
+    for (index, (expected, model)) in file.augmenting.iter().zip(augmenting).enumerate() {
+        let role = format!("augmenting model {index}");
+        file.check_weights(directory, &role, expected, model.weights_sha256()?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Opening a composition over the models that it was made for, and over others.
+
+mod common;
+
+use std::fs;
+
+use burn::tensor::Device;
+use calm_backend::FloatType;
+use calm_compose::{
+    Bridges, ComposeError, ComposedModel, CompositionFile, Connection, FrozenParts, ModelReference,
+};
+use calm_models::{FrozenModel, LoadOptions, PaddingMask, Tokenizer};
+use common::{HEADS, fixtures, ids, load, logits, random_bridges, relative_error, values};
+
+fn reference(model: &FrozenModel) -> ModelReference {
+    ModelReference {
+        path: "somewhere".into(),
+        weights_sha256: model.weights_sha256().unwrap().to_owned(),
+    }
+}
+
+/// A composition of two models with these connections, saved.
+fn saved(
+    anchor: &FrozenModel,
+    augmenting: &FrozenModel,
+    pairs: &[[usize; 2]],
+) -> (tempfile::TempDir, Vec<Connection>) {
+    let connections: Vec<Connection> = pairs.iter().copied().map(Into::into).collect();
+    let parts = FrozenParts::join(anchor, [(augmenting, vec![[2, 1].into(), [4, 2].into()])]);
+    let bridges: Bridges = random_bridges(&parts.unwrap(), &Device::default());
+    let directory = tempfile::tempdir().unwrap();
+    let (anchor, augmenting) = (reference(anchor), vec![reference(augmenting)]);
+    let training = serde_json::Value::Null;
+    CompositionFile::new(
+        anchor,
+        augmenting,
+        vec![connections.clone()],
+        HEADS,
+        training,
+    )
+    .write(directory.path(), &bridges)
+    .unwrap();
+    (directory, connections)
+}
+
+const PAIRS: [[usize; 2]; 2] = [[2, 1], [4, 2]];
+
+#[test]
+fn what_is_opened_computes_what_was_saved() {
+    let (anchor, augmenting) = (load("llama"), load("llama3-scaled-tied"));
+    let (directory, connections) = saved(&anchor, &augmenting, &PAIRS);
+    let parts = FrozenParts::join(&anchor, [(&augmenting, connections)]).unwrap();
+    let bridges = random_bridges(&parts, &Device::default());
+    let original = ComposedModel { parts, bridges };
+    let opened = ComposedModel::load(directory.path(), &anchor, &[augmenting]).unwrap();
+    let output = |model| {
+        values(logits(
+            model,
+            ids(&[&[1, 30, 12]]),
+            &PaddingMask::none(1, 3),
+        ))
+    };
+    assert_eq!(output(&opened), output(&original));
+}
+
+#[test]
+fn other_models_are_refused() {
+    let (anchor, augmenting) = (load("llama"), load("llama3-scaled-tied"));
+    let (directory, _) = saved(&anchor, &augmenting, &PAIRS);
+    let open = |anchor: &FrozenModel, augmenting: &[FrozenModel]| {
+        ComposedModel::load(directory.path(), anchor, augmenting).unwrap_err()
+    };
+    let error = open(&anchor, &[]);
+    assert!(matches!(
+        error,
+        ComposeError::AugmentingCount {
+            expected: 1,
+            found: 0
+        }
+    ));
+    let error = open(&anchor.untrained_twin(1), std::slice::from_ref(&augmenting));
+    assert!(matches!(&error, ComposeError::OtherWeights { role, .. } if role == "anchor"));
+    let error = open(&anchor, &[augmenting.untrained_twin(1)]);
+    assert!(
+        matches!(&error, ComposeError::OtherWeights { role, .. } if role == "augmenting model 0")
+    );
+}
+
+#[test]
+fn models_that_number_tokens_otherwise_are_refused() {
+    let (anchor, mut augmenting) = (load("llama"), load("llama3-scaled-tied"));
+    let path = fixtures().join("checkpoints/llama/tokenizer.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let renamed = text.replacen("\"A\"", "\"~\"", 1);
+    augmenting.tokenizer = Tokenizer::from_json(renamed, &path).unwrap();
+    let error = FrozenParts::join(&anchor, [(&augmenting, vec![[1, 1].into()])]).unwrap_err();
+    assert!(matches!(error, ComposeError::Tokenizers { augmenting: 0 }));
+}
+
+#[test]
+fn a_file_that_names_blocks_there_are_not_is_refused() {
+    let (anchor, augmenting) = (load("llama"), load("llama3-scaled-tied"));
+    for pair in [[5, 1], [0, 1], [1, 4], [1, 0]] {
+        let (directory, _) = saved(&anchor, &augmenting, &[pair, [4, 2]]);
+        let opened =
+            ComposedModel::load(directory.path(), &anchor, std::slice::from_ref(&augmenting));
+        let error = opened.unwrap_err();
+        assert!(matches!(error, ComposeError::Connections { .. }), "{error}");
+    }
+}
+
+#[test]
+fn models_in_half_precision_are_read_by_bridges_in_single() {
+    let model = |dtype| {
+        let options = LoadOptions {
+            dtype,
+            ..LoadOptions::default()
+        };
+        let load = |name: &str| {
+            let directory = fixtures().join("checkpoints").join(name);
+            FrozenModel::load(&directory, &options).unwrap()
+        };
+        let connections: Vec<Connection> = PAIRS.iter().copied().map(Into::into).collect();
+        let augmenting = load("llama3-scaled-tied");
+        let parts = FrozenParts::join(&load("llama"), [(&augmenting, connections)]).unwrap();
+        let bridges = random_bridges(&parts, &Device::default());
+        ComposedModel { parts, bridges }
+    };
+    let padding = PaddingMask::none(1, 4);
+    let output = |dtype| logits(&model(dtype), ids(&[&[1, 30, 12, 45]]), &padding);
+    let single = output(FloatType::F32);
+    for dtype in [FloatType::F16, FloatType::BF16] {
+        let half = output(dtype).cast(burn::tensor::DType::F32);
+        let relative = relative_error(half, single.clone());
+        assert!(relative > 1e-5 && relative < 5e-2, "{dtype}: {relative}");
+    }
+}
