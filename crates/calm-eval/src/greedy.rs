@@ -1,0 +1,90 @@
+//! Greedy, free-running evaluation by exact match.
+
+use calm_data::jsonl::PromptTarget;
+use calm_models::{CausalLm, GenerateOptions, ModelError, Tokenizer, generate};
+use serde::{Deserialize, Serialize};
+
+use crate::Proportion;
+
+/// Prompts decoded together. More are hardly faster on a processor, and cost memory.
+const ROWS: usize = 256;
+
+/// What a model wrote after one prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// What the model read.
+    pub prompt: String,
+    /// What it was to write.
+    pub target: String,
+    /// What it wrote, without the end of text.
+    pub output: String,
+    /// Whether that is the whole target, and nothing after it.
+    pub correct: bool,
+}
+
+/// Lets `model` continue every prompt until it ends the text itself, and compares.
+///
+/// The model sees its own tokens, never the target's. An answer counts if it is the target token
+/// for token and is ended in the right place. `end_of_text` ends a continuation; it gets at most
+/// one token more than the longest target.
+///
+/// # Errors
+///
+/// [`ModelError`] if a text cannot be tokenised or does not fit the model's context.
+pub fn exact_match<M: CausalLm>(
+    model: &M,
+    tokenizer: &Tokenizer,
+    end_of_text: u32,
+    examples: &[PromptTarget],
+) -> Result<Vec<Sample>, ModelError> {
+    let mut samples = Vec::with_capacity(examples.len());
+    for examples in examples.chunks(ROWS) {
+        samples.extend(chunk(model, tokenizer, end_of_text, examples)?);
+    }
+    Ok(samples)
+}
+
+fn chunk<M: CausalLm>(
+    model: &M,
+    tokenizer: &Tokenizer,
+    end_of_text: u32,
+    examples: &[PromptTarget],
+) -> Result<Vec<Sample>, ModelError> {
+    let encode = |text: &str, special| Ok(tokenizer.encode(text, special)?.ids);
+    let prompts = examples
+        .iter()
+        .map(|example| encode(&example.prompt, true))
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    let targets = examples
+        .iter()
+        .map(|example| encode(&example.target, false))
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    let longest = targets.iter().map(Vec::len).max().unwrap_or(0);
+    let options = GenerateOptions {
+        max_new_tokens: longest + 1,
+        stop: vec![end_of_text],
+    };
+    let continuations = generate(model, &prompts, &options)?;
+    examples
+        .iter()
+        .zip(continuations)
+        .zip(targets)
+        .map(|((example, continuation), target)| {
+            Ok(Sample {
+                prompt: example.prompt.clone(),
+                target: example.target.clone(),
+                output: tokenizer.decode(&continuation.ids, true)?,
+                correct: continuation.stopped && continuation.ids == target,
+            })
+        })
+        .collect()
+}
+
+/// How many samples are correct.
+pub fn accuracy(samples: &[Sample]) -> Proportion {
+    let hits = samples.iter().filter(|sample| sample.correct).count();
+    Proportion {
+        hits,
+        n: samples.len(),
+    }
+}
