@@ -10,6 +10,7 @@ mod checks;
 mod interrupt;
 mod pretrain;
 mod progress;
+mod reproduce;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ struct Cli {
 enum Task {
     /// Make the small frozen checkpoints anew.
     Pretrain(pretrain::PretrainArgs),
+    /// Reproduce Table 1 of the paper.
+    Reproduce(reproduce::ReproduceArgs),
     /// Run all tests.
     Test,
     /// Run what continuous integration runs: formatting, tests, lints, documentation.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<()> {
     match task {
         Task::Pretrain(args) => pretrain::run(args),
+        Task::Reproduce(args) => reproduce::run(args),
         Task::Test => checks::test(),
         Task::Ci => checks::ci(),
     }

@@ -26,7 +26,7 @@ pub(crate) struct Recipe {
     pub(crate) train: TrainConfig,
     /// Tokens of a batch, about.
     pub(crate) batch_tokens: usize,
-    /// Blocks that see only a token and its predecessor in every other row, see
+    /// First blocks in which a token mostly sees only itself, see
     /// [`calm_lm::train::LanguageModelling`].
     pub(crate) local_blocks: usize,
     /// Lessons with the step at which each begins.
@@ -51,34 +51,37 @@ impl Recipe {
             operands,
             largest_operand: largest,
         };
-        // From one digit and two operands to the whole task. At every level, two thirds of the
-        // texts are new and one third is repetition.
+        // From sums of two digits to the whole task. The newest lesson and the one before it get
+        // most of the texts, the rest is repetition.
         let levels = [
             (0, sum(1, None)),
             (0, sum(2, Some(9))),
             (250, sum(2, Some(99))),
-            (900, sum(2, None)),
-            (1700, sum(3, None)),
-            (3200, sum(4, None)),
+            (1000, sum(2, None)),
+            (1900, sum(3, None)),
+            (3300, sum(4, None)),
         ];
         let copies = (1..=4).map(|operands| Lesson {
-            weight: 0.25 * 0.15,
+            weight: 0.15 / 4.0,
             task: Task::NumericCopy,
             operands,
             largest_operand: None,
         });
-        let lessons = (2..=levels.len())
-            .map(|known| {
-                let repeated = levels[..known].iter().map(|(_, lesson)| Lesson {
-                    weight: 0.3 / known as f64,
-                    ..*lesson
-                });
-                let (begin, new) = levels[known - 1];
-                let new = Lesson {
-                    weight: 0.55,
-                    ..new
+        let lessons = (1..levels.len())
+            .map(|newest| {
+                let weight = |level| match newest - level {
+                    0 => 0.45,
+                    1 => 0.2,
+                    _ => 0.2 / (newest - 1) as f64,
                 };
-                (begin, repeated.chain([new]).chain(copies.clone()).collect())
+                let sums = levels[..=newest]
+                    .iter()
+                    .enumerate()
+                    .map(|(level, (_, lesson))| Lesson {
+                        weight: weight(level),
+                        ..*lesson
+                    });
+                (levels[newest].0, sums.chain(copies.clone()).collect())
             })
             .collect();
         Self {
@@ -97,8 +100,8 @@ impl Recipe {
                 seed,
                 ..TrainConfig::default()
             },
-            batch_tokens: 1500,
-            local_blocks: 2,
+            batch_tokens: 1280,
+            local_blocks: 1,
             lessons,
         }
     }

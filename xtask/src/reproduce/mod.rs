@@ -1,0 +1,222 @@
+//! `cargo xtask reproduce`: Table 1 of the paper.
+//!
+//! Every system and seed is a job with a directory of its own. A job's result is written when it
+//! is done, so a run that was killed goes on with the job it was in, from its last checkpoint.
+
+mod report;
+mod settings;
+mod systems;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use calm_lm::backend::{FloatType, device};
+use calm_lm::data::kv::KvDataset;
+use calm_lm::models::{FrozenModel, LoadOptions};
+use clap::Args;
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use serde_json::{Value, json};
+
+use self::report::{Cost, report};
+use self::settings::{Reading, Settings};
+use self::systems::{Experiment, Job, Measured, System};
+
+/// How much of the table to make.
+#[derive(Debug, Args)]
+pub(crate) struct ReproduceArgs {
+    /// One seed.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Five seeds, all three readings of D_C, and the baselines with as many seeds.
+    #[arg(long)]
+    full: bool,
+    /// Where results and checkpoints go.
+    #[arg(long, default_value = "runs/table1")]
+    out: PathBuf,
+    /// The frozen models.
+    #[arg(long, default_value = "datasets/checkpoints")]
+    checkpoints: PathBuf,
+    /// First seed; others follow it.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Steps of every training, if other than the recipe's.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Connections `[augmenting block, anchor block]` as JSON, if other than the recipe's.
+    #[arg(long)]
+    connections: Option<String>,
+    /// Device to compute on.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// Runs all jobs that have no result yet, and prints the table.
+pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
+    let started = Instant::now();
+    let settings = settings(args)?;
+    let device = device(&args.device).into_diagnostic()?;
+    let options = LoadOptions {
+        device: device.clone(),
+        dtype: FloatType::F32,
+    };
+    let load = |name: &str| -> Result<FrozenModel> {
+        FrozenModel::load(&args.checkpoints.join(name), &options).into_diagnostic()
+    };
+    let (anchor, augmenting) = (load("kv-anchor")?, load("kv-augmenting")?);
+    let dataset = KvDataset::new(settings.data.clone()).into_diagnostic()?;
+    if anchor.tokenizer.json() != dataset.tokenizer_json()
+        || augmenting.tokenizer.json() != dataset.tokenizer_json()
+    {
+        return Err(miette!(
+            "{}: the checkpoints were made for another dataset; make them again with `cargo xtask \
+             pretrain kv`",
+            args.checkpoints.display()
+        ));
+    }
+    let provenance = json!({
+        "settings": settings,
+        "anchor_sha256": anchor.weights_sha256().into_diagnostic()?,
+        "augmenting_sha256": augmenting.weights_sha256().into_diagnostic()?,
+    });
+    let directory = run_directory(&args.out, &provenance)?;
+    let experiment = Experiment {
+        settings: &settings,
+        dataset: &dataset,
+        anchor: &anchor,
+        augmenting: &augmenting,
+        device: &device,
+        directory: &directory,
+    };
+
+    let jobs = jobs(args);
+    let mut measured = Vec::with_capacity(jobs.len());
+    for (number, job) in jobs.iter().enumerate() {
+        eprintln!("[{}/{}] {}", number + 1, jobs.len(), job.name());
+        measured.push(measure(&experiment, *job)?);
+    }
+    let cost = Cost {
+        seconds: started.elapsed().as_secs_f64(),
+        peak_mib: peak_mib(),
+        device: format!("{device:?}"),
+        commit: commit(),
+    };
+    let text = report(&settings, &measured, &cost);
+    write(&directory.join("report.md"), text.as_bytes())?;
+    let results = json!({
+        "schema": 1,
+        "provenance": provenance,
+        "commit": cost.commit,
+        "device": cost.device,
+        "wall_seconds": cost.seconds,
+        "peak_mib": cost.peak_mib,
+        "measured": measured,
+    });
+    let results = serde_json::to_vec_pretty(&results).into_diagnostic()?;
+    write(&directory.join("results.json"), &results)?;
+    println!("{text}\nWritten to {}", directory.display());
+    Ok(())
+}
+
+fn settings(args: &ReproduceArgs) -> Result<Settings> {
+    let mut settings = Settings::laptop();
+    if let Some(steps) = args.steps {
+        settings.train.steps = steps;
+        settings.train.warmup_steps = settings.train.warmup_steps.min(steps / 4);
+    }
+    if let Some(text) = &args.connections {
+        settings.connections = serde_json::from_str(text)
+            .into_diagnostic()
+            .wrap_err("--connections: expected pairs such as [[2,2],[4,4]]")?;
+    }
+    Ok(settings)
+}
+
+fn jobs(args: &ReproduceArgs) -> Vec<Job> {
+    let (seeds, baseline_seeds) = match (args.quick, args.full) {
+        (true, _) => (1, 1),
+        (_, true) => (5, 5),
+        _ => (3, 1),
+    };
+    let readings: &[Reading] = if args.full {
+        &Reading::ALL
+    } else {
+        &Reading::ALL[..1]
+    };
+    let job = |system, reading, seed| Job {
+        system,
+        reading,
+        seed: args.seed + seed,
+    };
+    let mut jobs = vec![
+        job(System::Augmenting, Reading::Mixed, 0),
+        job(System::Anchor, Reading::Mixed, 0),
+    ];
+    for reading in readings {
+        jobs.extend((0..seeds).map(|seed| job(System::Composed, *reading, seed)));
+    }
+    for system in [System::Lora, System::UntrainedAugmenting] {
+        jobs.extend((0..baseline_seeds).map(|seed| job(system, Reading::Mixed, seed)));
+    }
+    jobs
+}
+
+/// The result of a job, from its file if it is done.
+fn measure(experiment: &Experiment<'_>, job: Job) -> Result<Measured> {
+    let path = experiment
+        .directory
+        .join("results")
+        .join(format!("{}.json", job.name()));
+    if let Ok(text) = fs::read(&path) {
+        return serde_json::from_slice(&text)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("{}: delete it to measure again", path.display()));
+    }
+    let measured = experiment.run(job)?;
+    let text = serde_json::to_vec_pretty(&measured).into_diagnostic()?;
+    write(&path, &text)?;
+    Ok(measured)
+}
+
+/// A directory of its own for everything that changes the numbers, so that results of other
+/// settings are never mixed in.
+fn run_directory(out: &Path, provenance: &Value) -> Result<PathBuf> {
+    let text = serde_json::to_vec_pretty(provenance).into_diagnostic()?;
+    // FNV-1a: a short name, not a proof; the file holds the settings themselves.
+    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let directory = out.join(format!("{hash:016x}"));
+    fs::create_dir_all(directory.join("results"))
+        .into_diagnostic()
+        .wrap_err_with(|| directory.display().to_string())?;
+    write(&directory.join("provenance.json"), &text)?;
+    Ok(directory)
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    fs::write(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .into_diagnostic()
+        .wrap_err_with(|| path.display().to_string())
+}
+
+fn peak_mib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+fn commit() -> String {
+    Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map_or("unknown".to_owned(), |text| text.trim().to_owned())
+}

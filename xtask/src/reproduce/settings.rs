@@ -1,0 +1,177 @@
+//! What the experiment is, apart from how it is run.
+
+use calm_lm::compose::{Connection, ConnectionPlan};
+use calm_lm::data::jsonl::PromptTarget;
+use calm_lm::data::kv::{Draw, KeyPool, KvConfig, KvDataset, Task};
+use calm_lm::data::{Batches, DataError, TokenizedExample, tokenize};
+use calm_lm::models::FrozenModel;
+use calm_lm::train::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+/// What D_C, the composition's training data, consists of. The paper can be read in three ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reading {
+    /// KV-Arithmetic, KV-Substitution and some numeric arithmetic.
+    Mixed,
+    /// KV-Arithmetic alone (section 3.2 and figure 1).
+    Arithmetic,
+    /// KV-Substitution alone (section 4.1).
+    Substitution,
+}
+
+impl Reading {
+    pub(crate) const ALL: [Self; 3] = [Self::Mixed, Self::Arithmetic, Self::Substitution];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mixed => "mixed",
+            Self::Arithmetic => "arithmetic",
+            Self::Substitution => "substitution",
+        }
+    }
+
+    /// Shares of the tasks in D_C, in percent.
+    fn shares(self) -> &'static [(Task, usize)] {
+        match self {
+            Self::Mixed => &[
+                (Task::KvArithmetic, 50),
+                (Task::KvSubstitution, 30),
+                (Task::NumericArithmetic, 20),
+            ],
+            Self::Arithmetic => &[(Task::KvArithmetic, 100)],
+            Self::Substitution => &[(Task::KvSubstitution, 100)],
+        }
+    }
+}
+
+/// Everything that fixes the numbers in the table, written beside them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// Table, split and expressions.
+    pub(crate) data: KvConfig,
+    /// Expressions in D_C.
+    pub(crate) training_expressions: usize,
+    /// Fewest and most operands in D_C. Evaluation uses those of `data`.
+    pub(crate) training_operands: [usize; 2],
+    /// Rows of a batch.
+    pub(crate) rows: usize,
+    /// The training run; the seed is set for each.
+    pub(crate) train: TrainConfig,
+    /// `[augmenting block, anchor block]`.
+    pub(crate) connections: Vec<[usize; 2]>,
+    /// Held-out expressions per task.
+    pub(crate) evaluated: usize,
+}
+
+impl Settings {
+    /// The scale of the committed checkpoints.
+    pub(crate) fn laptop() -> Self {
+        Self {
+            data: KvConfig::laptop(),
+            training_expressions: 40_000,
+            training_operands: [1, 4],
+            rows: 96,
+            train: TrainConfig {
+                steps: 1000,
+                learning_rate: 2e-3,
+                warmup_steps: 50,
+                decay_share: 0.5,
+                weight_decay: 0.01,
+                ..TrainConfig::default()
+            },
+            connections: vec![[1, 1], [2, 2], [3, 3], [4, 4]],
+            evaluated: 1000,
+        }
+    }
+
+    /// The connections as a plan.
+    pub(crate) fn plan(&self) -> ConnectionPlan {
+        let pairs = self.connections.iter().copied().map(Connection::from);
+        ConnectionPlan::Explicit(pairs.collect())
+    }
+
+    /// D_C in this reading, as batches in the order of a seed. The expressions are the same for
+    /// every seed.
+    pub(crate) fn batches(
+        &self,
+        dataset: &KvDataset,
+        reading: Reading,
+        model: &FrozenModel,
+        seed: u64,
+    ) -> Result<Batches, DataError> {
+        let [pad, eos] = [PAD_ID, EOS_ID];
+        let examples = (0..self.training_expressions)
+            .map(|index| {
+                let draw = Draw {
+                    task: task_of(reading, index),
+                    pool: KeyPool::HeldIn,
+                    operands: self.training_operands,
+                    operators: self.data.operators.clone(),
+                    largest_operand: None,
+                };
+                let text = dataset.draw(&draw, TRAINING_STREAM, index as u64);
+                let context = model.config().context_length;
+                let tokenizer = model.tokenizer.inner();
+                tokenize(tokenizer, index, &text.prompt, &text.target, eos, context)
+            })
+            .collect::<Result<Vec<TokenizedExample>, DataError>>()?;
+        Ok(Batches::new(examples, self.rows, pad, seed))
+    }
+
+    /// Expressions to evaluate a task on: over held-out keys for the table, over held-in keys to
+    /// tell what was learnt from what generalises.
+    pub(crate) fn evaluation(
+        &self,
+        dataset: &KvDataset,
+        task: Task,
+        pool: KeyPool,
+    ) -> Vec<PromptTarget> {
+        (0..self.evaluated as u64)
+            .map(|index| {
+                let example = dataset.example(task, pool, index);
+                PromptTarget {
+                    prompt: example.prompt,
+                    target: example.target,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Other expressions than those of evaluation, also over the same keys.
+const TRAINING_STREAM: u64 = 1;
+
+/// Fixed by the vocabulary of the key-value datasets.
+const PAD_ID: u32 = 0;
+/// Fixed by the vocabulary of the key-value datasets.
+pub(crate) const EOS_ID: u32 = 2;
+
+/// Tasks take turns in their shares, so that every stretch of D_C has the same mixture.
+fn task_of(reading: Reading, index: usize) -> Task {
+    let mut turn = index * 37 % 100;
+    for (task, share) in reading.shares() {
+        if turn < *share {
+            return *task;
+        }
+        turn -= share;
+    }
+    unreachable!("shares add up to 100")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_kept() {
+        for reading in Reading::ALL {
+            for (task, share) in reading.shares() {
+                let drawn = (0..1000)
+                    .filter(|index| task_of(reading, *index) == *task)
+                    .count();
+                assert_eq!(drawn, 10 * share, "{task:?} in {reading:?}");
+            }
+        }
+    }
+}

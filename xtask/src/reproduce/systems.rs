@@ -1,0 +1,243 @@
+//! The models that are compared, and how each gets its numbers.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use calm_lm::compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, FrozenParts, LoraPlan};
+use calm_lm::data::kv::{KeyPool, KvDataset, Task};
+use calm_lm::eval::{Proportion, accuracy, exact_match};
+use calm_lm::models::{CausalLm, FrozenModel};
+use calm_lm::train::{LanguageModelling, Objective, Outcome, RunDir, Trainer};
+use miette::{IntoDiagnostic, Result, miette};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::settings::{EOS_ID, Reading, Settings};
+use crate::progress::Progress;
+
+/// Seed of the weights of the untrained m_A; which one does not matter, so it never changes.
+const UNTRAINED_SEED: u64 = 1_000_003;
+
+/// One column of the table for one seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum System {
+    /// m_A alone.
+    Augmenting,
+    /// m_B alone.
+    Anchor,
+    /// m_A⊕B.
+    Composed,
+    /// m_B with low-rank adapters, trained on the same D_C with as many parameters.
+    Lora,
+    /// The composition, trained likewise, with an m_A of random weights.
+    UntrainedAugmenting,
+}
+
+impl System {
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Augmenting => "m_A",
+            Self::Anchor => "m_B",
+            Self::Composed => "m_A⊕B",
+            Self::Lora => "LoRA on m_B",
+            Self::UntrainedAugmenting => "untrained m_A⊕B",
+        }
+    }
+
+    /// Whether anything is trained, and so whether reading and seed matter.
+    pub(crate) fn is_trained(self) -> bool {
+        !matches!(self, Self::Augmenting | Self::Anchor)
+    }
+}
+
+/// A system, what it is trained on, and the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) system: System,
+    pub(crate) reading: Reading,
+    pub(crate) seed: u64,
+}
+
+impl Job {
+    /// Name of its directory.
+    pub(crate) fn name(self) -> String {
+        let system = serde_json::to_value(self.system).expect("a name is plain data");
+        let system = system.as_str().unwrap_or_default();
+        if self.system.is_trained() {
+            format!("{system}-{}-{}", self.reading.name(), self.seed)
+        } else {
+            system.to_owned()
+        }
+    }
+}
+
+/// What a job measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) job: Job,
+    /// Exact match on held-out keys, in the order of [`Task::TABLE`].
+    pub(crate) accuracy: Vec<Proportion>,
+    /// The same expressions' tasks over held-in keys, to tell learning from generalising.
+    pub(crate) held_in: Vec<Proportion>,
+    /// Trainable parameters.
+    pub(crate) added_parameters: usize,
+    /// By the paper's count, without W_O and bias; none for what has no bridges.
+    pub(crate) paper_parameters: Option<usize>,
+    pub(crate) train_seconds: f64,
+    pub(crate) evaluate_seconds: f64,
+}
+
+/// All that jobs share.
+pub(crate) struct Experiment<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) dataset: &'a KvDataset,
+    pub(crate) anchor: &'a FrozenModel,
+    pub(crate) augmenting: &'a FrozenModel,
+    pub(crate) device: &'a Device,
+    pub(crate) directory: &'a Path,
+}
+
+impl Experiment<'_> {
+    /// Trains what the job trains and evaluates it.
+    pub(crate) fn run(&self, job: Job) -> Result<Measured> {
+        let started = Instant::now();
+        match job.system {
+            System::Augmenting => self.evaluate(job, &self.augmenting.decoder, 0, started),
+            System::Anchor => self.evaluate(job, &self.anchor.decoder, 0, started),
+            System::Composed => self.compose(job, self.augmenting, started),
+            System::UntrainedAugmenting => self.compose(
+                job,
+                &self.augmenting.untrained_twin(UNTRAINED_SEED),
+                started,
+            ),
+            System::Lora => self.lora(job, started),
+        }
+    }
+
+    fn compose(&self, job: Job, augmenting: &FrozenModel, started: Instant) -> Result<Measured> {
+        let (parts, bridges) = self.bridges(augmenting, job.seed)?;
+        let paper_parameters = bridges.paper_parameter_count();
+        let added = bridges.parameter_count();
+        let bridges = self.train(job, &parts, bridges)?.valid();
+        let model = ComposedModel { parts, bridges };
+        let measured = self.evaluate(job, &model, added, started)?;
+        Ok(Measured {
+            paper_parameters: Some(paper_parameters),
+            ..measured
+        })
+    }
+
+    fn bridges(&self, augmenting: &FrozenModel, seed: u64) -> Result<(FrozenParts, Bridges)> {
+        let anchor = &self.anchor.decoder;
+        let connections = self
+            .settings
+            .plan()
+            .resolve(augmenting.decoder.block_count(), anchor.block_count())
+            .into_diagnostic()?;
+        let config = BridgeConfig {
+            d_augmenting: augmenting.config().d_model,
+            d_anchor: anchor.config().d_model,
+            heads: anchor.config().heads,
+        };
+        let device = self.device.clone().autodiff();
+        let bridges =
+            Bridges::init(&[(config, connections.clone())], seed, &device).into_diagnostic()?;
+        let augmenting = Augmenting {
+            decoder: augmenting.decoder.clone(),
+            connections,
+        };
+        Ok((
+            FrozenParts {
+                anchor: anchor.clone(),
+                augmenting: vec![augmenting],
+            },
+            bridges,
+        ))
+    }
+
+    fn lora(&self, job: Job, started: Instant) -> Result<Measured> {
+        let (_, bridges) = self.bridges(self.augmenting, job.seed)?;
+        let plan =
+            LoraPlan::near(&self.anchor.decoder, bridges.parameter_count()).into_diagnostic()?;
+        let device = self.device.clone().autodiff();
+        let adapted = plan.apply(&self.anchor.decoder, job.seed, &device);
+        let trained = self
+            .train(job, &LanguageModelling::default(), adapted)?
+            .valid();
+        self.evaluate(job, &trained, plan.parameters, started)
+    }
+
+    fn train<O: Objective>(
+        &self,
+        job: Job,
+        objective: &O,
+        parameters: O::Parameters,
+    ) -> Result<O::Parameters> {
+        let batches = self
+            .settings
+            .batches(self.dataset, job.reading, self.anchor, job.seed)
+            .into_diagnostic()?;
+        let mut config = self.settings.train.clone();
+        config.seed = job.seed;
+        let dir = RunDir::open(&self.directory.join(job.name()), &json!({ "job": job }))
+            .into_diagnostic()?;
+        let steps = config.steps;
+        let mut trainer =
+            Trainer::new(objective, parameters, config, Some(dir)).into_diagnostic()?;
+        let mut progress = Progress::new(&job.name(), steps, trainer.completed());
+        let outcome = trainer
+            .run(&|number| Ok(batches.batch(number)), |metrics| {
+                progress.step(metrics);
+                if crate::interrupt::requested() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+            .into_diagnostic()?;
+        match outcome {
+            Outcome::Finished => Ok(trainer.into_parameters()),
+            Outcome::Interrupted => Err(miette!(
+                "interrupted at step {}; the same command goes on from there",
+                trainer.completed()
+            )),
+        }
+    }
+
+    fn evaluate<M: CausalLm>(
+        &self,
+        job: Job,
+        model: &M,
+        added_parameters: usize,
+        started: Instant,
+    ) -> Result<Measured> {
+        let train_seconds = started.elapsed().as_secs_f64();
+        let evaluating = Instant::now();
+        let score = |task: &Task, pool| -> Result<Proportion> {
+            let examples = self.settings.evaluation(self.dataset, *task, pool);
+            let tokenizer = &self.anchor.tokenizer;
+            let samples = exact_match(model, tokenizer, EOS_ID, &examples).into_diagnostic()?;
+            Ok(accuracy(&samples))
+        };
+        let of = |pool| {
+            Task::TABLE
+                .iter()
+                .map(|task| score(task, pool))
+                .collect::<Result<_>>()
+        };
+        let (accuracy, held_in) = (of(KeyPool::HeldOut)?, of(KeyPool::HeldIn)?);
+        Ok(Measured {
+            job,
+            accuracy,
+            held_in,
+            added_parameters,
+            paper_parameters: None,
+            train_seconds,
+            evaluate_seconds: evaluating.elapsed().as_secs_f64(),
+        })
+    }
+}
