@@ -88,8 +88,10 @@ pub struct Draw {
     pub operands: [usize; 2],
     /// Operators to draw from.
     pub operators: Vec<Operator>,
-    /// Leaves out operands above this number, if given: for a curriculum of numeric tasks.
-    pub largest_operand: Option<u32>,
+    /// Leaves out all operands but round ones, those with one digit other than 0, and draws the
+    /// operands of an expression from one power of ten: `300 + 700 - 200`. Where sums are learnt,
+    /// these come first: every column is met by itself.
+    pub round: bool,
 }
 
 /// One line of a dataset.
@@ -178,7 +180,7 @@ impl KvDataset {
             pool,
             operands: self.config.operands,
             operators: self.config.operators.clone(),
-            largest_operand: None,
+            round: false,
         };
         self.draw(&draw, 0, index)
     }
@@ -190,12 +192,19 @@ impl KvDataset {
     ///
     /// # Panics
     ///
-    /// If there is nothing to draw from: no operator, an empty range of operands, or no value of
-    /// the pool up to `largest_operand`.
+    /// If there is nothing to draw from: no operator, an empty range of operands, or a pool without
+    /// round values.
     pub fn draw(&self, draw: &Draw, stream: u64, index: u64) -> Example {
         let mut rng = self.rng(draw.pool, stream, index);
         let count = rng.random_range(draw.operands[0]..=draw.operands[1]);
-        let pairs: Vec<usize> = (0..count).map(|_| self.draw_pair(draw, &mut rng)).collect();
+        let pairs: Vec<usize> = if draw.round {
+            self.draw_round(draw.pool, count, &mut rng)
+        } else {
+            let range = self.range(draw.pool);
+            (0..count)
+                .map(|_| rng.random_range(range.clone()))
+                .collect()
+        };
         let operators: Vec<Operator> = (1..count)
             .map(|_| draw.operators[rng.random_range(0..draw.operators.len())])
             .collect();
@@ -230,18 +239,20 @@ impl KvDataset {
         }
     }
 
-    /// A pair from the pool; where the largest operand is bounded, by rejection.
-    fn draw_pair(&self, draw: &Draw, rng: &mut impl Rng) -> usize {
-        let range = self.range(draw.pool);
-        let Some(largest) = draw.largest_operand else {
-            return rng.random_range(range);
-        };
-        let mut allowed = range.filter(|&pair| self.values[pair] <= largest);
-        let count = allowed.clone().count();
-        assert!(count > 0, "no value of the pool is at most {largest}");
-        allowed
-            .nth(rng.random_range(0..count))
-            .expect("drawn below the count")
+    /// Pairs with round values of one power of ten.
+    fn draw_round(&self, pool: KeyPool, count: usize, rng: &mut impl Rng) -> Vec<usize> {
+        let powers = (self.config.largest_value / 9).max(1).ilog10();
+        let power = 10u32.pow(rng.random_range(0..=powers));
+        let is_round =
+            |value: u32| value.is_multiple_of(power) && (1..=9).contains(&(value / power));
+        let round: Vec<usize> = self
+            .range(pool)
+            .filter(|&pair| is_round(self.values[pair]))
+            .collect();
+        assert!(!round.is_empty(), "the pool has no multiple of {power}");
+        (0..count)
+            .map(|_| round[rng.random_range(0..round.len())])
+            .collect()
     }
 
     fn range(&self, pool: KeyPool) -> Range<usize> {
@@ -321,25 +332,36 @@ mod tests {
     }
 
     #[test]
-    fn a_curriculum_bounds_the_operands() {
+    fn round_operands_share_a_power_of_ten() {
         let dataset = laptop();
         let draw = Draw {
             task: Task::NumericArithmetic,
             pool: KeyPool::All,
-            operands: [2, 2],
+            operands: [3, 3],
             operators: vec![Operator::Plus],
-            largest_operand: Some(9),
+            round: true,
         };
-        let examples: Vec<_> = (0..200)
-            .map(|index| dataset.draw(&draw, 3, index))
-            .collect();
-        assert!(
-            examples
-                .iter()
-                .flat_map(|e| &e.values)
-                .all(|&value| value <= 9)
+        let mut seen = HashSet::new();
+        for index in 0..300 {
+            let values = dataset.draw(&draw, 3, index).values;
+            let power = [100, 10, 1]
+                .into_iter()
+                .find(|p| values.iter().all(|v| v % p == 0));
+            let power = power.expect("1 divides everything");
+            assert!(
+                values
+                    .iter()
+                    .all(|value| (1..=9).contains(&(value / power))),
+                "{values:?}"
+            );
+            seen.extend(values);
+        }
+        assert_eq!(seen.len(), 27, "9 digits at 3 places");
+        assert_ne!(
+            dataset.draw(&draw, 3, 0),
+            dataset.draw(&draw, 4, 0),
+            "another stream"
         );
-        assert_ne!(examples[0], dataset.draw(&draw, 4, 0), "another stream");
     }
 
     proptest! {
