@@ -4,11 +4,28 @@ use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLrScheduler, ModuleLrSchedulerConfig};
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
-use burn::module::ParamGroup;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{AdamWConfig, AdjustLrFn, ModuleOptimizer, MuonConfig};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+
+/// The rule by which gradients move parameters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// AdamW for every parameter.
+    #[default]
+    AdamW,
+    /// Muon for the weight matrices between hidden states, AdamW for embeddings, head, norms and
+    /// biases. Its updates have the size of AdamW's, so that one learning rate serves both.
+    ///
+    /// Sums of several operands are learnt an order of magnitude sooner: the last digit of a sum
+    /// depends on no operand by itself, and AdamW stays on that plateau for long.
+    Muon,
+}
 
 /// Everything besides the data that fixes the outcome of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +33,8 @@ use crate::TrainError;
 pub struct TrainConfig {
     /// Optimiser steps.
     pub steps: usize,
+    /// What makes a step out of gradients.
+    pub optimizer: OptimizerKind,
     /// Micro-batches whose gradients are added up before a step, weighted by target tokens.
     pub accumulation: usize,
     /// Highest learning rate, reached after the warm-up.
@@ -43,6 +62,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             steps: 1000,
+            optimizer: OptimizerKind::AdamW,
             accumulation: 1,
             learning_rate: 1e-3,
             embedding_rate_factor: 1.0,
@@ -89,7 +109,7 @@ impl TrainConfig {
             ),
             (
                 "warmup_steps",
-                self.warmup_steps + self.decay_steps() <= self.steps,
+                self.warmup_steps.saturating_add(self.decay_steps()) <= self.steps,
                 "so short that warm-up and decay fit into the steps",
             ),
             (
@@ -118,16 +138,27 @@ impl TrainConfig {
         (self.steps as f64 * self.decay_share.clamp(0.0, 1.0)) as usize
     }
 
-    /// AdamW over all parameters. Clipping is not left to it: Burn clips each tensor by itself,
-    /// here the norm is that of all gradients together.
-    pub(crate) fn optimizer(&self) -> ModuleOptimizer {
+    /// A fresh optimiser for these parameters. Clipping is not left to it: Burn clips each tensor
+    /// by itself, here the norm is that of all gradients together.
+    pub(crate) fn optimizer(&self, parameters: &impl Module) -> ModuleOptimizer {
         let [beta_1, beta_2] = self.betas;
-        AdamWConfig::new()
+        let weight_decay = self.weight_decay as f32;
+        let adam = AdamWConfig::new()
             .with_beta_1(beta_1 as f32)
             .with_beta_2(beta_2 as f32)
             .with_epsilon(1e-8)
-            .with_weight_decay(self.weight_decay as f32)
-            .init()
+            .with_weight_decay(weight_decay)
+            .init();
+        match self.optimizer {
+            OptimizerKind::AdamW => adam,
+            OptimizerKind::Muon => {
+                let muon = MuonConfig::new()
+                    .with_weight_decay(Some(WeightDecayConfig::new(weight_decay)))
+                    .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
+                    .build();
+                adam.with_group(ParamGroup::from_ids(inner_matrices(parameters)), muon, None)
+            }
+        }
     }
 
     /// Warm-up, plateau and decay, with `completed` steps already behind it.
@@ -168,6 +199,40 @@ impl TrainConfig {
             }
         }
         SequentialLrSchedulerConfig::new(parts, milestones).into()
+    }
+}
+
+/// Every weight matrix between hidden states: all but embedding and head, which are tables of
+/// tokens, not maps.
+fn inner_matrices(parameters: &impl Module) -> Vec<ParamId> {
+    let mut matrices = InnerMatrices::default();
+    parameters.visit(&mut matrices);
+    matrices.ids
+}
+
+#[derive(Default)]
+struct InnerMatrices {
+    path: Vec<String>,
+    ids: Vec<ParamId>,
+}
+
+impl ModuleVisitor for InnerMatrices {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let is_table = self
+            .path
+            .iter()
+            .any(|name| name == "embedding" || name == "head");
+        if D == 2 && !is_table {
+            self.ids.push(param.id);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ mod objective;
 mod run_dir;
 mod trainer;
 
-pub use config::TrainConfig;
+pub use config::{OptimizerKind, TrainConfig};
 pub use error::TrainError;
 pub use objective::{LanguageModelling, Objective};
 pub use run_dir::{RunDir, StepMetrics};

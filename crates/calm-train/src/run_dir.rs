@@ -111,6 +111,24 @@ impl RunDir {
             .map_err(io(&self.path.join("metrics.jsonl")))
     }
 
+    /// Every step that a run directory has a record of, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if there is no such record, [`TrainError::Malformed`] if a line of it
+    /// is damaged.
+    pub fn read_metrics(path: &Path) -> Result<Vec<StepMetrics>, TrainError> {
+        let path = path.join("metrics.jsonl");
+        let text = fs::read_to_string(&path).map_err(io(&path))?;
+        let steps = text.lines().enumerate().map(|(number, line)| {
+            serde_json::from_str(line).map_err(|error| TrainError::Malformed {
+                path: path.clone(),
+                reason: format!("line {}: {error}", number + 1),
+            })
+        });
+        steps.collect()
+    }
+
     /// Drops metrics of steps after `step`: those of a process that died before its checkpoint.
     pub(crate) fn rewind_metrics(&mut self, step: usize) -> Result<(), TrainError> {
         let path = self.path.join("metrics.jsonl");
@@ -149,6 +167,10 @@ impl RunDir {
         let seal = serde_json::to_vec_pretty(&seal).expect("a seal is plain data");
         write_synced(&temporary.join("checkpoint.json"), &seal)?;
         let path = parent.join(name);
+        if path.exists() {
+            // A damaged one, which was passed over: only then is a step saved again.
+            fs::remove_dir_all(&path).map_err(io(&path))?;
+        }
         fs::rename(&temporary, &path).map_err(io(&path))?;
         for old in self.checkpoint_steps()?.iter().rev().skip(KEPT_CHECKPOINTS) {
             let old = parent.join(format!("{old:08}"));
@@ -305,6 +327,8 @@ mod tests {
         let newest = dir.path().join("checkpoints/00000030/parameters.bpk");
         fs::write(&newest, [30; 9]).unwrap();
         assert_eq!(run.latest().unwrap().unwrap().step, 20);
+        run.save(&checkpoint(30)).unwrap();
+        assert_eq!(run.latest().unwrap().unwrap().step, 30, "written anew");
     }
 
     #[test]
@@ -340,11 +364,8 @@ mod tests {
         }
         run.rewind_metrics(3).unwrap();
         run.record(&metrics(4)).unwrap();
-        let text = fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
-        let steps: Vec<usize> = text
-            .lines()
-            .map(|line| serde_json::from_str::<StepMetrics>(line).unwrap().step)
-            .collect();
+        let metrics = RunDir::read_metrics(dir.path()).unwrap();
+        let steps: Vec<usize> = metrics.iter().map(|metrics| metrics.step).collect();
         assert_eq!(steps, [1, 2, 3, 4]);
     }
 }

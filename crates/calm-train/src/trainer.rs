@@ -70,7 +70,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let mut trainer = Self {
             objective,
             schedule: config.schedule(0)?,
-            optimizer: config.optimizer(),
+            optimizer: config.optimizer(&parameters),
             config,
             parameters,
             completed: 0,
@@ -79,6 +79,11 @@ impl<'a, O: Objective> Trainer<'a, O> {
         };
         trainer.resume()?;
         Ok(trainer)
+    }
+
+    /// The settings of the run.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
     }
 
     /// Steps done so far, those of earlier processes included.
@@ -228,9 +233,10 @@ impl<'a, O: Objective> Trainer<'a, O> {
             .clone()
             .try_load_record(record)
             .map_err(foreign)?;
+        // Loaded parameters may have other ids than those that the optimiser was made for.
         self.optimizer = self
-            .optimizer
-            .clone()
+            .config
+            .optimizer(&self.parameters)
             .from_bytes(checkpoint.optimizer)
             .map_err(foreign)?;
         self.schedule = self.config.schedule(checkpoint.step)?;
