@@ -34,6 +34,17 @@ impl BridgeConfig {
         Ok(())
     }
 
+    /// Parameters of one bridge as stored, with W_O and the bias of f_proj.
+    pub fn parameter_count(&self) -> usize {
+        self.paper_parameter_count() + self.d_anchor * (self.d_anchor + 1)
+    }
+
+    /// Parameters of one bridge by the paper's count (appendix C.1), D_A D_B + 3 D_B²: without
+    /// W_O and bias.
+    pub fn paper_parameter_count(&self) -> usize {
+        self.d_anchor * (self.d_augmenting + 3 * self.d_anchor)
+    }
+
     /// A bridge that adds nothing yet: W_O starts at zero, so that an untrained composition is the
     /// anchor, bit for bit. The other weights are normal with standard deviation 1/√(inputs).
     pub fn init(&self, init: &mut SeededInit, device: &Device) -> Bridge {

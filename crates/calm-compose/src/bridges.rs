@@ -48,14 +48,7 @@ impl Bridges {
         self.of
             .iter()
             .flatten()
-            .map(|bridge| {
-                let BridgeConfig {
-                    d_augmenting,
-                    d_anchor,
-                    ..
-                } = bridge.config();
-                d_anchor * (d_augmenting + 3 * d_anchor)
-            })
+            .map(|bridge| bridge.config().paper_parameter_count())
             .sum()
     }
 

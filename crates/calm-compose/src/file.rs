@@ -111,12 +111,34 @@ impl CompositionFile {
         Ok(file)
     }
 
-    /// Checks that a frozen model is the one the composition was trained over.
+    /// Checks by the SHA-256 of their weights that frozen models are those that the composition
+    /// was trained over.
     ///
     /// # Errors
     ///
-    /// [`ComposeError::OtherWeights`] with both hashes if it is not.
-    pub fn check_weights(
+    /// [`ComposeError::AugmentingCount`] if they are more or fewer, [`ComposeError::OtherWeights`]
+    /// with both hashes of the first that is another.
+    pub fn check_models(
+        &self,
+        directory: &Path,
+        anchor: &str,
+        augmenting: &[&str],
+    ) -> Result<(), ComposeError> {
+        if augmenting.len() != self.augmenting.len() {
+            return Err(ComposeError::AugmentingCount {
+                expected: self.augmenting.len(),
+                found: augmenting.len(),
+            });
+        }
+        self.check_weights(directory, "anchor", &self.anchor, anchor)?;
+        for (index, (expected, found)) in self.augmenting.iter().zip(augmenting).enumerate() {
+            let role = format!("augmenting model {index}");
+            self.check_weights(directory, &role, expected, found)?;
+        }
+        Ok(())
+    }
+
+    fn check_weights(
         &self,
         directory: &Path,
         role: &str,

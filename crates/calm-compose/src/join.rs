@@ -71,30 +71,12 @@ impl ComposedModel {
         augmenting: &[FrozenModel],
     ) -> Result<Self, ComposeError> {
         let file = CompositionFile::read(directory)?;
-        check_models(&file, directory, anchor, augmenting)?;
+        let hashes = augmenting.iter().map(FrozenModel::weights_sha256);
+        let hashes = hashes.collect::<Result<Vec<_>, _>>()?;
+        file.check_models(directory, anchor.weights_sha256()?, &hashes)?;
         let connections = file.connections.iter().cloned();
         let parts = FrozenParts::join(anchor, augmenting.iter().zip(connections))?;
         let bridges = file.read_bridges(directory, &parts, &parts.anchor.device())?;
         Ok(Self { parts, bridges })
     }
-}
-
-fn check_models(
-    file: &CompositionFile,
-    directory: &Path,
-    anchor: &FrozenModel,
-    augmenting: &[FrozenModel],
-) -> Result<(), ComposeError> {
-    if augmenting.len() != file.augmenting.len() {
-        return Err(ComposeError::AugmentingCount {
-            expected: file.augmenting.len(),
-            found: augmenting.len(),
-        });
-    }
-    file.check_weights(directory, "anchor", &file.anchor, anchor.weights_sha256()?)?;
-    for (index, (expected, model)) in file.augmenting.iter().zip(augmenting).enumerate() {
-        let role = format!("augmenting model {index}");
-        file.check_weights(directory, &role, expected, model.weights_sha256()?)?;
-    }
-    Ok(())
 }

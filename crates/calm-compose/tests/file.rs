@@ -212,7 +212,12 @@ fn heads_that_do_not_divide_the_width_are_refused() {
 #[test]
 fn other_weights_are_refused() {
     let file = description(&parts());
-    let check = |hash| file.check_weights(Path::new("here"), "anchor", &file.anchor, hash);
+    let augmenting: Vec<&str> = file
+        .augmenting
+        .iter()
+        .map(|model| model.weights_sha256.as_str())
+        .collect();
+    let check = |hash| file.check_models(Path::new("here"), hash, &augmenting);
     check("hash of anchor").unwrap();
     let error = check("another hash").unwrap_err();
     assert!(matches!(error, ComposeError::OtherWeights { .. }));

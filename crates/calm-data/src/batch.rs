@@ -36,22 +36,9 @@ pub fn tokenize(
     end_of_text: u32,
     context: usize,
 ) -> Result<TokenizedExample, DataError> {
-    let encode = |text: &str, special| {
-        let encoding = tokenizer
-            .encode(text, special)
-            .map_err(|error| DataError::Tokenizer {
-                example,
-                reason: error.to_string(),
-            })?;
-        reject_unknown(tokenizer, &encoding, text, example)?;
-        Ok(encoding.get_ids().to_vec())
-    };
-    let mut ids = encode(prompt, true)?;
+    let mut ids = encode_prompt(tokenizer, example, prompt)?;
     let target_start = ids.len();
-    if target_start == 0 {
-        return Err(DataError::EmptyPrompt { example });
-    }
-    ids.extend(encode(target, false)?);
+    ids.extend(encode(tokenizer, example, target, false)?);
     if ids.len() == target_start {
         return Err(DataError::EmptyTarget { example });
     }
@@ -64,6 +51,41 @@ pub fn tokenize(
         });
     }
     Ok(TokenizedExample { ids, target_start })
+}
+
+/// The ids that a model reads of the prompt of example number `example`, with the tokenizer's own
+/// special tokens.
+///
+/// # Errors
+///
+/// [`DataError::UnknownWord`] if a word is not in the vocabulary, [`DataError::EmptyPrompt`] if
+/// there is no token.
+pub fn encode_prompt(
+    tokenizer: &Tokenizer,
+    example: usize,
+    prompt: &str,
+) -> Result<Vec<u32>, DataError> {
+    let ids = encode(tokenizer, example, prompt, true)?;
+    if ids.is_empty() {
+        return Err(DataError::EmptyPrompt { example });
+    }
+    Ok(ids)
+}
+
+fn encode(
+    tokenizer: &Tokenizer,
+    example: usize,
+    text: &str,
+    with_special: bool,
+) -> Result<Vec<u32>, DataError> {
+    let encoding = tokenizer
+        .encode(text, with_special)
+        .map_err(|error| DataError::Tokenizer {
+            example,
+            reason: error.to_string(),
+        })?;
+    reject_unknown(tokenizer, &encoding, text, example)?;
+    Ok(encoding.get_ids().to_vec())
 }
 
 /// A word-level vocabulary without the word would train on noise; say which one it is.

@@ -92,6 +92,23 @@ fn parse(bytes: &[u8]) -> Result<Option<PromptTarget>, String> {
     })
 }
 
+/// Writes records, one JSON object per line. The file appears whole or not at all.
+///
+/// # Errors
+///
+/// [`DataError::Io`] if it can't be written.
+pub fn write<T: Serialize>(
+    path: &Path,
+    records: impl IntoIterator<Item = T>,
+) -> Result<(), DataError> {
+    write_atomically(path, |file| {
+        records.into_iter().try_for_each(|record| {
+            serde_json::to_writer(&mut *file, &record)?;
+            file.write_all(b"\n")
+        })
+    })
+}
+
 /// Writes a file whole or not at all: a temporary sibling, fsync, rename.
 pub(crate) fn write_atomically(
     path: &Path,
@@ -139,6 +156,19 @@ mod tests {
             }
         );
         assert_eq!(examples.len(), 2);
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data.jsonl");
+        let example = |prompt: &str| PromptTarget {
+            prompt: prompt.to_owned(),
+            target: "two\nlines".to_owned(),
+        };
+        let examples = [example("a"), example("é")];
+        write(&path, &examples).unwrap();
+        assert_eq!(read(&path).unwrap(), examples);
     }
 
     #[test]

@@ -18,5 +18,5 @@ mod error;
 pub mod jsonl;
 pub mod kv;
 
-pub use batch::{Batch, Batches, TokenizedExample, tokenize};
+pub use batch::{Batch, Batches, TokenizedExample, encode_prompt, tokenize};
 pub use error::DataError;

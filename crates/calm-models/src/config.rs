@@ -1,5 +1,6 @@
 //! A decoder's description with every question settled.
 
+use calm_backend::FloatType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -158,6 +159,11 @@ impl DecoderConfig {
         }
     }
 
+    /// Bytes that keys and values of one position take in all blocks, kept as `dtype`.
+    pub fn cache_bytes_per_token(&self, dtype: FloatType) -> usize {
+        2 * self.block_count * self.kv_heads * self.d_head * dtype.bytes()
+    }
+
     /// Checks what every decoder needs.
     ///
     /// # Errors
@@ -313,6 +319,11 @@ mod tests {
         let config = DecoderConfig::llama(320, 48, 4, 4);
         assert_eq!(config.validate(), Ok(()));
         assert_eq!((config.d_head, config.d_ff), (12, 128));
+        let (keys_and_values, blocks, width, bytes) = (2, 4, 48, 2);
+        assert_eq!(
+            config.cache_bytes_per_token(FloatType::F16),
+            keys_and_values * blocks * width * bytes
+        );
     }
 
     #[test]

@@ -14,13 +14,13 @@ use crate::files::read_text;
 use crate::weights::{self, Checkpoint};
 use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
 
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
 
 /// Settings are a few kilobytes.
-const MAX_CONFIG_BYTES: u64 = 4 << 20;
+pub(crate) const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
 /// Where a model is loaded to, and what it computes in.
 #[derive(Debug, Clone, Default)]

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Besides: [`generate`] continues prompts, with caches, for anything that is a [`CausalLm`];
-//! [`verify`] holds a checkpoint against values computed elsewhere; [`FrozenModel::save`] writes
-//! what `transformers` opens.
+//! [`verify`] holds a checkpoint against values computed elsewhere; [`CheckpointInfo`] describes one
+//! without loading it; [`FrozenModel::save`] writes what `transformers` opens.
 //!
 //! Nothing read from a file is believed: sizes, offsets, shapes and ids are checked before use,
 //! settings that might change the numbers and are not known are errors, and every [`ModelError`]
@@ -36,6 +36,7 @@ mod family;
 mod files;
 mod frozen;
 mod generate;
+mod info;
 mod padding;
 mod tokenizer;
 mod verify;
@@ -47,6 +48,7 @@ pub use error::ModelError;
 pub use family::Family;
 pub use frozen::{FrozenModel, LoadOptions};
 pub use generate::{CausalLm, Continuation, GenerateOptions, generate};
+pub use info::CheckpointInfo;
 pub use padding::PaddingMask;
 pub use tokenizer::{Encoded, Tokenizer};
 pub use verify::{Deviation, GreedyCheck, Verification, verify};

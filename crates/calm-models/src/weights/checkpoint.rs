@@ -108,6 +108,11 @@ impl Checkpoint {
         &self.duplicates
     }
 
+    /// Size of all weight files together.
+    pub(crate) fn bytes(&self) -> Result<u64, ModelError> {
+        self.files.iter().map(WeightFile::bytes).sum()
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
@@ -150,6 +155,11 @@ impl WeightFile {
         // `save` among them, replace checkpoints by renaming and leave the opened file alone.
         let map = unsafe { options.map(&self.file) };
         map.map_err(|source| self.io_error(source))
+    }
+
+    fn bytes(&self) -> Result<u64, ModelError> {
+        let metadata = self.file.metadata();
+        Ok(metadata.map_err(|source| self.io_error(source))?.len())
     }
 
     fn sha256(&self) -> Result<String, ModelError> {

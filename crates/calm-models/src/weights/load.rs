@@ -21,20 +21,7 @@ pub(crate) fn load(
     dtype: FloatType,
     device: &Device,
 ) -> Result<Decoder, ModelError> {
-    let fail = |problems| ModelError::Weights {
-        dir: checkpoint.dir().to_owned(),
-        problems,
-    };
-    let mut inventory = Inventory {
-        config,
-        expected: Vec::new(),
-        device,
-    };
-    build(config, &mut inventory);
-    let problems = compare(checkpoint, config, &inventory.expected);
-    if !problems.is_empty() {
-        return Err(fail(problems));
-    }
+    check_tensors(checkpoint, config)?;
     let mut reader = Reader {
         checkpoint,
         config,
@@ -47,10 +34,35 @@ pub(crate) fn load(
     if let Some(error) = reader.failed {
         return Err(error);
     }
-    if !reader.problems.is_empty() {
-        return Err(fail(reader.problems));
-    }
+    all_well(checkpoint, reader.problems)?;
     Ok(decoder)
+}
+
+/// Checks that the tensors of `checkpoint` are those that `config` asks for, without reading any,
+/// and returns how many parameters they are.
+pub(crate) fn check_tensors(
+    checkpoint: &Checkpoint,
+    config: &DecoderConfig,
+) -> Result<usize, ModelError> {
+    let mut inventory = Inventory {
+        config,
+        expected: Vec::new(),
+        device: &Device::default(),
+    };
+    build(config, &mut inventory);
+    all_well(checkpoint, compare(checkpoint, config, &inventory.expected))?;
+    let shapes = inventory.expected.iter().map(|(_, shape)| shape);
+    Ok(shapes.map(|shape| shape.iter().product::<usize>()).sum())
+}
+
+fn all_well(checkpoint: &Checkpoint, problems: Vec<WeightProblem>) -> Result<(), ModelError> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ModelError::Weights {
+        dir: checkpoint.dir().to_owned(),
+        problems,
+    })
 }
 
 /// A tensor's name and its shape as stored.

@@ -10,6 +10,6 @@ mod save;
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use convert::{Stored, StoredTensor};
 pub use header::HeaderError;
-pub(crate) use load::load;
+pub(crate) use load::{check_tensors, load};
 pub use problem::WeightProblem;
 pub(crate) use save::{sha256_of_memory, write};
