@@ -7,13 +7,12 @@
 )]
 
 mod checks;
-mod interrupt;
 mod pretrain;
-mod progress;
 mod reproduce;
 
 use std::process::ExitCode;
 
+use calm_lm::terminal::interrupt;
 use clap::{Parser, Subcommand};
 use miette::Result;
 

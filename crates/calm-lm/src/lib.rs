@@ -9,6 +9,7 @@
 //! | [`data`] | dataset builders and batches |
 //! | [`train`] | the training loop |
 //! | [`eval`] | metrics and tasks |
+//! | [`terminal`] | progress, Ctrl-C and warnings of programs with a terminal |
 
 pub use calm_backend as backend;
 pub use calm_compose as compose;
@@ -16,3 +17,5 @@ pub use calm_data as data;
 pub use calm_eval as eval;
 pub use calm_models as models;
 pub use calm_train as train;
+
+pub mod terminal;

@@ -10,6 +10,7 @@ use burn::module::Param;
 use calm_lm::backend::{FloatType, device};
 use calm_lm::data::kv::{KvConfig, KvDataset};
 use calm_lm::models::{Decoder, FrozenModel, Tokenizer};
+use calm_lm::terminal::{Progress, interrupt};
 use calm_lm::train::{LanguageModelling, Outcome, RunDir, Trainer};
 use clap::Args;
 use miette::{IntoDiagnostic, Result, miette};
@@ -17,7 +18,6 @@ use serde_json::json;
 
 use self::embedding::embeddings;
 use self::recipe::Recipe;
-use crate::progress::Progress;
 
 /// What to make, and where.
 #[derive(Debug, Args)]
@@ -90,7 +90,7 @@ fn train(
     let outcome = trainer
         .run(&batches, |metrics| {
             progress.step(metrics);
-            if crate::interrupt::requested() {
+            if interrupt::requested() {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())

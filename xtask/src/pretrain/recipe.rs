@@ -7,7 +7,7 @@
 use calm_lm::data::kv::{Draw, KeyPool, KvDataset, Operator, Task};
 use calm_lm::data::{Batch, TokenizedExample, tokenize};
 use calm_lm::models::{DecoderConfig, SpecialIds};
-use calm_lm::train::{TrainConfig, TrainError};
+use calm_lm::train::{OptimizerKind, TrainConfig, TrainError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -39,51 +39,45 @@ pub(crate) struct Lesson {
     weight: f64,
     task: Task,
     operands: usize,
-    largest_operand: Option<u32>,
+    round: bool,
+}
+
+impl Lesson {
+    fn new(weight: f64, task: Task, operands: usize) -> Self {
+        Self {
+            weight,
+            task,
+            operands,
+            round: false,
+        }
+    }
+
+    /// The digits of one number: what a number token stands for.
+    fn digits(weight: f64) -> Self {
+        Self::new(weight, Task::NumericArithmetic, 1)
+    }
+
+    /// A task with one to four operands, equally often.
+    fn each(weight: f64, task: Task) -> impl Iterator<Item = Self> {
+        (1..=4).map(move |operands| Self::new(weight / 4.0, task, operands))
+    }
+
+    /// Sums of two, three and four operands.
+    fn sums(weights: [f64; 3], round: bool) -> impl Iterator<Item = Self> {
+        (2..=4).zip(weights).map(move |(operands, weight)| Self {
+            round,
+            ..Self::new(weight, Task::NumericArithmetic, operands)
+        })
+    }
 }
 
 impl Recipe {
-    /// m_B: numeric arithmetic with up to four operands, and copying numbers.
+    /// m_B: numeric arithmetic with up to four operands, and copying numbers. First digits, then
+    /// sums of round numbers, then all sums.
     pub(crate) fn anchor(seed: u64) -> Self {
-        let sum = |operands, largest| Lesson {
-            weight: 1.0,
-            task: Task::NumericArithmetic,
-            operands,
-            largest_operand: largest,
-        };
-        // From sums of two digits to the whole task. The newest lesson and the one before it get
-        // most of the texts, the rest is repetition.
-        let levels = [
-            (0, sum(1, None)),
-            (0, sum(2, Some(9))),
-            (250, sum(2, Some(99))),
-            (1000, sum(2, None)),
-            (1900, sum(3, None)),
-            (3300, sum(4, None)),
-        ];
-        let copies = (1..=4).map(|operands| Lesson {
-            weight: 0.15 / 4.0,
-            task: Task::NumericCopy,
-            operands,
-            largest_operand: None,
-        });
-        let lessons = (1..levels.len())
-            .map(|newest| {
-                let weight = |level| match newest - level {
-                    0 => 0.45,
-                    1 => 0.2,
-                    _ => 0.2 / (newest - 1) as f64,
-                };
-                let sums = levels[..=newest]
-                    .iter()
-                    .enumerate()
-                    .map(|(level, (_, lesson))| Lesson {
-                        weight: weight(level),
-                        ..*lesson
-                    });
-                (levels[newest].0, sums.chain(copies.clone()).collect())
-            })
-            .collect();
+        let basics = |copies| Lesson::each(copies, Task::NumericCopy).chain([Lesson::digits(0.06)]);
+        let round = |weight: f64| Lesson::sums([0.3 * weight, 0.35 * weight, 0.35 * weight], true);
+        let all = |weights| Lesson::sums(weights, false);
         Self {
             name: "kv-anchor",
             purpose: "The anchor m_B of Table 1 at laptop scale: adds and subtracts up to four \
@@ -92,8 +86,10 @@ impl Recipe {
             d_model: 128,
             heads: 8,
             train: TrainConfig {
-                steps: 5500,
-                learning_rate: 1e-3,
+                steps: 5000,
+                optimizer: OptimizerKind::Muon,
+                learning_rate: 3e-3,
+                embedding_rate_factor: 1.0 / 3.0,
                 warmup_steps: 30,
                 decay_share: 0.3,
                 weight_decay: 0.1,
@@ -102,27 +98,31 @@ impl Recipe {
             },
             batch_tokens: 1280,
             local_blocks: 1,
-            lessons,
+            lessons: vec![
+                (0, vec![Lesson::digits(1.0)]),
+                (60, basics(0.1).chain(round(0.84)).collect()),
+                (
+                    500,
+                    basics(0.1)
+                        .chain(round(0.14))
+                        .chain(all([0.2, 0.25, 0.25]))
+                        .collect(),
+                ),
+                (
+                    2500,
+                    basics(0.08)
+                        .chain(round(0.06))
+                        .chain(all([0.15, 0.28, 0.37]))
+                        .collect(),
+                ),
+            ],
         }
     }
 
     /// m_A: numbers first, then the value of every key.
     pub(crate) fn augmenting(seed: u64) -> Self {
-        let lesson = |weight, task, operands| Lesson {
-            weight,
-            task,
-            operands,
-            largest_operand: None,
-        };
-        let each = |weight: f64, task| (1..=4).map(move |n| lesson(weight / 4.0, task, n));
-        let digits = lesson(0.3, Task::NumericArithmetic, 1);
-        let numbers = each(0.7, Task::NumericCopy);
-        let keys = each(0.7, Task::KvSubstitution);
-        let repeated = each(0.15, Task::NumericCopy);
-        let few_digits = Lesson {
-            weight: 0.15,
-            ..digits
-        };
+        let copies = |weight| Lesson::each(weight, Task::NumericCopy);
+        let keys = Lesson::each(0.7, Task::KvSubstitution);
         Self {
             name: "kv-augmenting",
             purpose: "The augmenting model m_A of Table 1 at laptop scale: replaces each of 1000 \
@@ -131,21 +131,27 @@ impl Recipe {
             d_model: 128,
             heads: 4,
             train: TrainConfig {
-                steps: 1600,
-                learning_rate: 1e-3,
-                embedding_rate_factor: 2.0,
+                steps: 1200,
+                optimizer: OptimizerKind::Muon,
+                learning_rate: 2e-3,
                 warmup_steps: 30,
                 decay_share: 0.25,
-                weight_decay: 0.1,
+                // What a key's embedding holds besides its value is noise to a bridge, and decays.
+                weight_decay: 0.5,
                 seed,
                 ..TrainConfig::default()
             },
             batch_tokens: 1700,
             local_blocks: 0,
             lessons: vec![
-                (0, vec![digits]),
-                (150, numbers.chain([digits]).collect()),
-                (600, keys.chain(repeated).chain([few_digits]).collect()),
+                (0, vec![Lesson::digits(1.0)]),
+                (100, copies(0.7).chain([Lesson::digits(0.3)]).collect()),
+                (
+                    400,
+                    keys.chain(copies(0.15))
+                        .chain([Lesson::digits(0.15)])
+                        .collect(),
+                ),
             ],
         }
     }
@@ -182,7 +188,7 @@ impl Recipe {
             pool: KeyPool::All,
             operands: [lesson.operands; 2],
             operators: vec![Operator::Plus, Operator::Minus],
-            largest_operand: lesson.largest_operand,
+            round: lesson.round,
         };
         // The prompt has two tokens an operand; the answer is about as long as a number.
         let rows = self.batch_tokens / (2 * lesson.operands + 5);

@@ -108,7 +108,7 @@ impl Settings {
                     pool: KeyPool::HeldIn,
                     operands: self.training_operands,
                     operators: self.data.operators.clone(),
-                    largest_operand: None,
+                    round: false,
                 };
                 let text = dataset.draw(&draw, TRAINING_STREAM, index as u64);
                 let context = model.config().context_length;

@@ -10,13 +10,13 @@ use calm_lm::compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, FrozenP
 use calm_lm::data::kv::{KeyPool, KvDataset, Task};
 use calm_lm::eval::{Proportion, accuracy, exact_match};
 use calm_lm::models::{CausalLm, FrozenModel};
+use calm_lm::terminal::{Progress, interrupt};
 use calm_lm::train::{LanguageModelling, Objective, Outcome, RunDir, Trainer};
 use miette::{IntoDiagnostic, Result, miette};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::settings::{EOS_ID, Reading, Settings};
-use crate::progress::Progress;
 
 /// Seed of the weights of the untrained m_A; which one does not matter, so it never changes.
 const UNTRAINED_SEED: u64 = 1_000_003;
@@ -192,7 +192,7 @@ impl Experiment<'_> {
         let outcome = trainer
             .run(&|number| Ok(batches.batch(number)), |metrics| {
                 progress.step(metrics);
-                if crate::interrupt::requested() {
+                if interrupt::requested() {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())

@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
+pub const EXIT_CODE: u8 = 130;
+
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on the first Ctrl-C is a request; a second one ends the process at once.
-pub(crate) fn listen() {
+pub fn listen() {
     let installed = ctrlc::set_handler(|| {
         if REQUESTED.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+            std::process::exit(EXIT_CODE.into());
         }
     });
     // Without a handler Ctrl-C still ends the process, and the last checkpoint still holds.
@@ -16,6 +19,6 @@ pub(crate) fn listen() {
 }
 
 /// Whether there was one.
-pub(crate) fn requested() -> bool {
+pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }

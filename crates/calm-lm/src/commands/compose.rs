@@ -1,0 +1,233 @@
+//! `calm compose`: trains the bridges of a composition.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use calm_lm::compose::{
+    Bridges, CompositionFile, Connection, ConnectionPlan, FrozenParts, ModelReference,
+};
+use calm_lm::models::FrozenModel;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::model::{end_of_text, load_checkpoint};
+use super::training::TrainingArgs;
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::report::{Report, table};
+
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  The anchor reads every fourth block of a specialist, the paper's choice:
+    calm compose --anchor anchor --augmenting specialist \
+        --train data.jsonl --out composition
+
+  Connections of one's own, from an augmenting block to an anchor block:
+    calm compose --anchor anchor --augmenting specialist \
+        --connections '[[1,1],[2,3]]' --train data.jsonl --out composition
+
+  Small models and little data, every block:
+    calm compose --anchor anchor --augmenting specialist --every 1 --rows 16 \
+        --steps 500 --learning-rate 2e-3 --train data.jsonl --out composition
+
+  Two specialists:
+    calm compose --anchor anchor --augmenting code --augmenting law --every 2 \
+        --train data.jsonl --out composition
+
+  Go on with a run that was interrupted, with the flags that it was started with:
+    calm compose --anchor anchor --augmenting specialist \
+        --train data.jsonl --out composition --resume
+
+DIR gets composition.json and bridge.safetensors; the models stay where and what they
+are. The run itself (settings, metrics of every step, checkpoints) is kept in DIR/run,
+which may be deleted once it is done. On the processor, a run that was killed and
+resumed ends with the same bytes as one that was not.";
+
+#[derive(Debug, Args)]
+pub(crate) struct ComposeArgs {
+    /// Checkpoint of the model that is to learn to read others, m_B
+    #[arg(long, value_name = "DIR")]
+    anchor: PathBuf,
+    /// Checkpoint of a model that it reads, m_A; may be given several times
+    #[arg(long, value_name = "DIR", required = true)]
+    augmenting: Vec<PathBuf>,
+    /// Directory for the composition
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Pairs [augmenting block, anchor block], counted from 1; once for each augmenting model
+    #[arg(long, value_name = "JSON", conflicts_with = "every")]
+    connections: Vec<Pairs>,
+    /// Read every K-th augmenting block, spread evenly over the anchor [default: 4]
+    #[arg(long, value_name = "K")]
+    every: Option<usize>,
+    /// Attention heads of the bridges, a divisor of the anchor's width [default: the anchor's]
+    #[arg(long, value_name = "N")]
+    heads: Option<usize>,
+    #[command(flatten)]
+    training: TrainingArgs,
+}
+
+#[derive(Debug, Clone)]
+struct Pairs(Vec<Connection>);
+
+impl FromStr for Pairs {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pairs = serde_json::from_str(text);
+        pairs
+            .map(Self)
+            .map_err(|_| "expected pairs such as [[1,1],[2,3]]".to_owned())
+    }
+}
+
+impl ComposeArgs {
+    /// How each augmenting model is to be read.
+    fn plans(&self) -> Result<Vec<ConnectionPlan>, Failure> {
+        let (given, models) = (self.connections.len(), self.augmenting.len());
+        if given == 0 {
+            let plan = self
+                .every
+                .map_or_else(ConnectionPlan::default, ConnectionPlan::Every);
+            return Ok(vec![plan; models]);
+        }
+        if given != models {
+            let reason = format!(
+                "given {given} times for {models} augmenting models; give it once for each, in \
+                 their order"
+            );
+            return Err(Failure::flag("--connections", reason));
+        }
+        let plans = self.connections.iter();
+        Ok(plans
+            .map(|pairs| ConnectionPlan::Explicit(pairs.0.clone()))
+            .collect())
+    }
+}
+
+/// The models to compose, loaded and joined.
+struct Models {
+    anchor: FrozenModel,
+    augmenting: Vec<FrozenModel>,
+    connections: Vec<Vec<Connection>>,
+    parts: FrozenParts,
+    heads: usize,
+}
+
+impl Models {
+    fn load(args: &ComposeArgs, device: &Device) -> Result<Self, Failure> {
+        let plans = args.plans()?;
+        let anchor = load_checkpoint(&args.anchor, device)?;
+        let anchor_blocks = anchor.decoder.block_count();
+        let mut augmenting = Vec::new();
+        let mut connections = Vec::new();
+        for (path, plan) in args.augmenting.iter().zip(&plans) {
+            let model = load_checkpoint(path, device)?;
+            connections.push(plan.resolve(model.decoder.block_count(), anchor_blocks)?);
+            augmenting.push(model);
+        }
+        let joined = augmenting.iter().zip(connections.iter().cloned());
+        let parts = FrozenParts::join(&anchor, joined)?;
+        let heads = args.heads.unwrap_or(anchor.config().heads);
+        Ok(Self {
+            anchor,
+            augmenting,
+            connections,
+            parts,
+            heads,
+        })
+    }
+
+    /// The longest text that all of them can read.
+    fn context_length(&self) -> usize {
+        let models = std::iter::once(&self.anchor).chain(&self.augmenting);
+        let lengths = models.map(|model| model.config().context_length);
+        lengths.min().unwrap_or(0)
+    }
+
+    /// The description of their composition, without what training will add to it.
+    fn describe(&self, args: &ComposeArgs) -> Result<CompositionFile, Failure> {
+        let reference = |path: &PathBuf, model: &FrozenModel| -> Result<_, Failure> {
+            Ok(ModelReference {
+                path: path.clone(),
+                weights_sha256: model.weights_sha256()?.to_owned(),
+            })
+        };
+        let augmenting = args
+            .augmenting
+            .iter()
+            .zip(&self.augmenting)
+            .map(|(path, model)| reference(path, model))
+            .collect::<Result<_, Failure>>()?;
+        Ok(CompositionFile::new(
+            reference(&args.anchor, &self.anchor)?,
+            augmenting,
+            self.connections.clone(),
+            self.heads,
+            json!(null),
+        ))
+    }
+}
+
+pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure> {
+    let training = args.training.check(&args.out, common)?;
+    let device = common.device()?;
+    let models = Models::load(args, &device)?;
+    let (tokenizer, special) = (&models.anchor.tokenizer, &models.anchor.special);
+    let end_of_text = end_of_text(special, &args.anchor)?;
+    let sets = models.parts.bridge_sets(models.heads);
+    let bridges = Bridges::init(&sets, common.seed, &device.clone().autodiff())?;
+    let data = training.read_data(tokenizer, special, end_of_text, models.context_length())?;
+
+    let mut file = models.describe(args)?;
+    let added = json!({
+        "stored": bridges.parameter_count(),
+        "paper": bridges.paper_parameter_count(),
+    });
+    let what = identity(&file);
+    let trained = training.run("compose", &models.parts, bridges, &data, &what)?;
+    file.training = trained.provenance;
+    file.training["device"] = json!(format!("{device:?}"));
+    file.training["added_parameters"] = added;
+    file.write(&args.out, &trained.parameters.valid())?;
+    Ok(report(&args.out, &file))
+}
+
+/// What makes a run another run, besides data and settings. Where the models lie does not.
+fn identity(file: &CompositionFile) -> Value {
+    let augmenting = file.augmenting.iter().map(|model| &model.weights_sha256);
+    json!({
+        "composed": {
+            "anchor_sha256": file.anchor.weights_sha256,
+            "augmenting_sha256": augmenting.collect::<Vec<_>>(),
+            "connections": file.connections,
+            "heads": file.heads,
+        },
+    })
+}
+
+fn report(out: &Path, file: &CompositionFile) -> Report {
+    let training = &file.training;
+    let added = &training["added_parameters"];
+    let text = table(&[
+        ("written to", out.display().to_string()),
+        ("connections", json!(file.connections).to_string()),
+        (
+            "added parameters",
+            format!(
+                "{}, {} by the paper's count",
+                added["stored"], added["paper"]
+            ),
+        ),
+        ("final loss", training["final_loss"].to_string()),
+        ("seconds", training["seconds"].to_string()),
+    ]);
+    let json = json!({
+        "out": out,
+        "connections": file.connections,
+        "heads": file.heads,
+        "training": training,
+    });
+    Report::new(text, json)
+}

@@ -1,0 +1,78 @@
+//! The verbs of `calm`, one file each, and what several of them need.
+
+mod compose;
+mod data;
+mod doctor;
+mod eval;
+mod generate;
+mod inspect;
+mod model;
+mod pretrain;
+mod training;
+mod verify;
+mod version;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::report::Report;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build a dataset
+    Data(DataArgs),
+    /// Train a small language model from nothing
+    #[command(after_long_help = pretrain::EXAMPLES)]
+    Pretrain(pretrain::PretrainArgs),
+    /// Train the bridges between an anchor and what it is to read
+    #[command(after_long_help = compose::EXAMPLES)]
+    Compose(compose::ComposeArgs),
+    /// Let a checkpoint or a composition continue prompts
+    #[command(after_long_help = generate::EXAMPLES)]
+    Generate(generate::GenerateArgs),
+    /// Score a checkpoint or a composition by exact match
+    #[command(after_long_help = eval::EXAMPLES)]
+    Eval(eval::EvalArgs),
+    /// Describe a checkpoint or a composition
+    #[command(after_long_help = inspect::EXAMPLES)]
+    Inspect(inspect::InspectArgs),
+    /// Hold a checkpoint or a composition against values computed elsewhere
+    #[command(after_long_help = verify::EXAMPLES)]
+    Verify(verify::VerifyArgs),
+    /// Tell what this build and this machine can do
+    #[command(after_long_help = doctor::EXAMPLES)]
+    Doctor,
+}
+
+/// Which dataset.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    #[command(subcommand)]
+    dataset: Dataset,
+}
+
+#[derive(Debug, Subcommand)]
+enum Dataset {
+    /// Key-value arithmetic (section 4.1 of the paper)
+    #[command(after_long_help = data::EXAMPLES)]
+    Kv(data::KvArgs),
+}
+
+impl Verb {
+    /// Does what was asked for.
+    pub(crate) fn run(&self, common: &Common) -> Result<Report, Failure> {
+        match self {
+            Self::Data(args) => match &args.dataset {
+                Dataset::Kv(args) => data::run(args, common),
+            },
+            Self::Pretrain(args) => pretrain::run(args, common),
+            Self::Compose(args) => compose::run(args, common),
+            Self::Generate(args) => generate::run(args, common),
+            Self::Eval(args) => eval::run(args, common),
+            Self::Inspect(args) => inspect::run(args),
+            Self::Verify(args) => verify::run(args, common),
+            Self::Doctor => Ok(doctor::run()),
+        }
+    }
+}

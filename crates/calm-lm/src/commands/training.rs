@@ -1,0 +1,302 @@
+//! What `pretrain` and `compose` share: the flags of a training run, its data and its directory.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use calm_lm::data::{Batches, TokenizedExample, jsonl, tokenize};
+use calm_lm::models::{SpecialIds, Tokenizer};
+use calm_lm::terminal;
+use calm_lm::train::{Objective, RunDir, StepMetrics, TrainConfig, Trainer};
+use clap::Args;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::version;
+use crate::cli::Common;
+use crate::failure::Failure;
+
+/// Where in the directory of what is trained its run is kept.
+const RUN: &str = "run";
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Training")]
+pub(super) struct TrainingArgs {
+    /// Examples, one JSON object with a `prompt` and a `target` per line
+    #[arg(long, value_name = "FILE")]
+    train: PathBuf,
+    /// Go on with the run in the output directory, if there is one
+    #[arg(long)]
+    resume: bool,
+    /// Optimiser steps
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().steps)]
+    steps: usize,
+    /// Examples in a batch
+    #[arg(long, value_name = "N", default_value = "32")]
+    rows: NonZeroUsize,
+    /// Batches whose gradients are added up for a step
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().accumulation)]
+    accumulation: usize,
+    /// Highest learning rate
+    #[arg(
+        long,
+        value_name = "RATE",
+        allow_negative_numbers = true,
+        default_value_t = TrainConfig::default().learning_rate
+    )]
+    learning_rate: f64,
+    /// Steps over which the learning rate rises to it [default: 50, at most a quarter of all]
+    #[arg(long, value_name = "N")]
+    warmup_steps: Option<usize>,
+    /// Share of the steps, at the end, over which it falls to zero
+    #[arg(
+        long,
+        value_name = "SHARE",
+        allow_negative_numbers = true,
+        default_value_t = TrainConfig::default().decay_share
+    )]
+    decay_share: f64,
+    /// Weight decay of AdamW
+    #[arg(
+        long,
+        value_name = "DECAY",
+        allow_negative_numbers = true,
+        default_value_t = TrainConfig::default().weight_decay
+    )]
+    weight_decay: f64,
+    /// Largest norm of all gradients together
+    #[arg(
+        long,
+        value_name = "NORM",
+        allow_negative_numbers = true,
+        default_value_t = TrainConfig::default().clip_norm
+    )]
+    clip_norm: f64,
+    /// Steps between checkpoints
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().checkpoint_steps)]
+    checkpoint_steps: usize,
+}
+
+impl TrainingArgs {
+    /// The settings, checked.
+    fn config(&self, seed: u64) -> Result<TrainConfig, Failure> {
+        let default = TrainConfig::default();
+        let warmup_steps = default.warmup_steps.min(self.steps / 4);
+        let config = TrainConfig {
+            steps: self.steps,
+            accumulation: self.accumulation,
+            learning_rate: self.learning_rate,
+            warmup_steps: self.warmup_steps.unwrap_or(warmup_steps),
+            decay_share: self.decay_share,
+            weight_decay: self.weight_decay,
+            clip_norm: self.clip_norm,
+            checkpoint_steps: self.checkpoint_steps,
+            seed,
+            ..default
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks, before anything is loaded, what needs no model. Nothing is written yet.
+    pub(super) fn check<'a>(
+        &'a self,
+        out: &'a Path,
+        common: &'a Common,
+    ) -> Result<Training<'a>, Failure> {
+        check_directory(out, self.resume)?;
+        let config = self.config(common.seed)?;
+        Ok(Training {
+            args: self,
+            out,
+            common,
+            config,
+        })
+    }
+}
+
+/// A directory that holds something is only written to if it is the run's own.
+fn check_directory(out: &Path, resume: bool) -> Result<(), Failure> {
+    let refuse = |reason: &str| Err(Failure::path(out, reason));
+    if out.join(RUN).exists() {
+        return if resume {
+            Ok(())
+        } else {
+            refuse(
+                "holds a run already; add --resume to go on with it, or choose another directory",
+            )
+        };
+    }
+    match fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => refuse("is not empty, and holds no run; choose another directory"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+/// A training run whose settings are sound.
+pub(super) struct Training<'a> {
+    args: &'a TrainingArgs,
+    out: &'a Path,
+    common: &'a Common,
+    config: TrainConfig,
+}
+
+/// What a run trains on.
+pub(super) struct TrainingData {
+    batches: Batches,
+    /// Where it was read from, how much it is, and its hash.
+    provenance: Value,
+}
+
+/// What a run came to.
+pub(super) struct Trained<P> {
+    pub(super) parameters: P,
+    /// All that is to be remembered of the training, `final_loss` and `seconds` among it.
+    pub(super) provenance: Value,
+}
+
+impl Training<'_> {
+    /// Reads and tokenises the examples for models that can read `context` tokens.
+    pub(super) fn read_data(
+        &self,
+        tokenizer: &Tokenizer,
+        special: &SpecialIds,
+        end_of_text: u32,
+        context: usize,
+    ) -> Result<TrainingData, Failure> {
+        let path = &self.args.train;
+        let examples = jsonl::read(path)?;
+        let tokenized = examples.iter().enumerate().map(|(number, example)| {
+            let (prompt, target) = (&example.prompt, &example.target);
+            tokenize(
+                tokenizer.inner(),
+                number,
+                prompt,
+                target,
+                end_of_text,
+                context,
+            )
+        });
+        let tokenized = tokenized
+            .collect::<Result<Vec<TokenizedExample>, _>>()
+            .map_err(|source| Failure::Text {
+                origin: path.display().to_string(),
+                source,
+            })?;
+        // What fills up a row is never seen, so any token will do.
+        let padding = special.pad.unwrap_or(0);
+        let provenance = json!({
+            "path": path,
+            "sha256": file_sha256(path)?,
+            "examples": examples.len(),
+        });
+        Ok(TrainingData {
+            batches: Batches::new(tokenized, self.args.rows.get(), padding, self.config.seed),
+            provenance,
+        })
+    }
+
+    /// Trains `parameters` to the end, or goes on where an earlier process was.
+    ///
+    /// `what` is everything besides data and settings that the outcome depends on: a run that
+    /// differs in it is another run.
+    pub(super) fn run<O: Objective>(
+        &self,
+        name: &str,
+        objective: &O,
+        parameters: O::Parameters,
+        data: &TrainingData,
+        what: &Value,
+    ) -> Result<Trained<O::Parameters>, Failure>
+    where
+        O::Parameters: Module,
+    {
+        let directory = self.out.join(RUN);
+        let settings = json!({
+            "program": version::program(),
+            "what": what,
+            "data_sha256": data.provenance["sha256"],
+            "rows": self.args.rows,
+            "train": self.config,
+        });
+        let run = RunDir::open(&directory, &settings)?;
+        let trainer = Trainer::new(objective, parameters, self.config.clone(), Some(run))?;
+        let batches = |number| Ok(data.batches.batch(number));
+        let parameters = terminal::train(name, trainer, &batches, self.common.quiet)?;
+        let metrics = RunDir::read_metrics(&directory)?;
+        let provenance = json!({
+            "program": version::program(),
+            "data": data.provenance,
+            "rows": self.args.rows,
+            "settings": self.config,
+            "final_loss": metrics.last().map(|last| last.loss),
+            "seconds": (seconds(&metrics) * 1e3).round() / 1e3,
+        });
+        Ok(Trained {
+            parameters,
+            provenance,
+        })
+    }
+}
+
+/// Time that all processes of a run spent on the steps that counted. Each begins at zero.
+fn seconds(metrics: &[StepMetrics]) -> f64 {
+    let lasts = metrics
+        .windows(2)
+        .filter(|pair| pair[1].seconds < pair[0].seconds)
+        .map(|pair| pair[0].seconds);
+    lasts.sum::<f64>() + metrics.last().map_or(0.0, |last| last.seconds)
+}
+
+fn file_sha256(path: &Path) -> Result<String, Failure> {
+    let failed = |error: io::Error| Failure::path(path, error.to_string());
+    let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
+    let mut hash = Sha256::new();
+    loop {
+        let bytes = reader.fill_buf().map_err(failed)?;
+        if bytes.is_empty() {
+            let digest = hash.finalize();
+            return Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        hash.update(bytes);
+        let read = bytes.len();
+        reader.consume(read);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_resumed_run_is_that_of_all_its_processes() {
+        let at = |seconds| StepMetrics {
+            step: 1,
+            loss: 1.0,
+            gradient_norm: 1.0,
+            learning_rate: 0.1,
+            target_tokens: 1,
+            seconds,
+        };
+        assert_eq!(seconds(&[at(1.0), at(4.0), at(0.5), at(1.5)]), 5.5);
+        assert_eq!(seconds(&[]), 0.0);
+    }
+
+    #[test]
+    fn only_a_directory_of_its_own_is_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |resume| check_directory(dir.path(), resume).map_err(|e| e.to_string());
+        assert_eq!(check(false), Ok(()), "an empty one");
+        fs::write(dir.path().join("diary.txt"), "").unwrap();
+        for resume in [false, true] {
+            assert!(check(resume).unwrap_err().contains("is not empty"));
+        }
+        fs::create_dir(dir.path().join(RUN)).unwrap();
+        assert!(check(false).unwrap_err().contains("add --resume"));
+        assert_eq!(check(true), Ok(()));
+    }
+}

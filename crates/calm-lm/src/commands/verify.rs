@@ -1,0 +1,183 @@
+//! `calm verify`: holds models against values computed elsewhere.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use calm_lm::compose;
+use calm_lm::models::{self, GreedyCheck, LoadOptions};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::report::{Report, table};
+
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  A checkpoint with an expected.safetensors beside it (hidden states, logits, and a
+  greedy continuation):
+    calm verify crates/calm-models/tests/fixtures/llama
+
+  A composition with expected logits, loss and gradients, over these checkpoints:
+    calm verify --tolerance 1e-5 \
+        --composition crates/calm-compose/tests/fixtures/compositions/llama-reads-both \
+        --checkpoints crates/calm-compose/tests/fixtures/checkpoints
+
+Prints the relative error of every tensor, and exits with 1 if one is outside the
+tolerance or a token differs.";
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Directory of a checkpoint and its expected.safetensors
+    #[arg(
+        value_name = "DIR",
+        required_unless_present = "composition",
+        conflicts_with = "composition"
+    )]
+    directory: Option<PathBuf>,
+    /// Directory of a composition.json and its expected.safetensors
+    #[arg(long, value_name = "DIR", requires = "checkpoints")]
+    composition: Option<PathBuf>,
+    /// Directory with the checkpoints that the composition names
+    #[arg(long, value_name = "DIR", requires = "composition")]
+    checkpoints: Option<PathBuf>,
+    /// Largest relative error of a tensor
+    #[arg(
+        long,
+        value_name = "ERROR",
+        default_value = "1e-4",
+        value_parser = tolerance,
+        allow_negative_numbers = true
+    )]
+    tolerance: f64,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(tolerance) if tolerance >= 0.0 => Ok(tolerance),
+        _ => Err("expected a number that is not negative".to_owned()),
+    }
+}
+
+pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure> {
+    let device = common.device()?;
+    match (&args.directory, &args.composition, &args.checkpoints) {
+        (Some(directory), ..) => checkpoint(directory, args.tolerance, device),
+        (None, Some(directory), Some(checkpoints)) => {
+            composition(directory, checkpoints, args.tolerance, &device)
+        }
+        _ => unreachable!("the parser asks for one or the other"),
+    }
+}
+
+fn checkpoint(directory: &Path, tolerance: f64, device: Device) -> Result<Report, Failure> {
+    let options = LoadOptions {
+        device,
+        ..LoadOptions::default()
+    };
+    let verification = models::verify(directory, &options)?;
+    let deviations = verification.deviations.iter();
+    let comparison = Comparison {
+        tensors: deviations
+            .map(|d| Tensor::new(&d.name, d.relative, 0))
+            .collect(),
+        greedy: Some(verification.greedy),
+        tolerance,
+        holds: verification.is_within(tolerance),
+    };
+    Ok(comparison.report())
+}
+
+fn composition(
+    directory: &Path,
+    checkpoints: &Path,
+    tolerance: f64,
+    device: &Device,
+) -> Result<Report, Failure> {
+    let verification = compose::verify(directory, checkpoints, device)?;
+    let deviations = verification.deviations.iter();
+    let comparison = Comparison {
+        tensors: deviations
+            .map(|d| Tensor::new(&d.name, d.relative, d.nan))
+            .collect(),
+        greedy: None,
+        tolerance,
+        holds: verification.is_within(tolerance),
+    };
+    Ok(comparison.report())
+}
+
+/// What was compared, and the verdict.
+struct Comparison {
+    tensors: Vec<Tensor>,
+    greedy: Option<GreedyCheck>,
+    tolerance: f64,
+    holds: bool,
+}
+
+/// How far a tensor is from what it should be.
+struct Tensor {
+    name: String,
+    relative: f64,
+    nan: usize,
+}
+
+impl Tensor {
+    fn new(name: &str, relative: f64, nan: usize) -> Self {
+        let name = name.to_owned();
+        Self {
+            name,
+            relative,
+            nan,
+        }
+    }
+
+    fn row(&self) -> (String, String) {
+        let nan = match self.nan {
+            0 => String::new(),
+            nan => format!(", {nan} values are not numbers"),
+        };
+        (self.name.clone(), format!("{:.2e}{nan}", self.relative))
+    }
+
+    fn json(&self) -> Value {
+        json!({ "name": self.name, "relative_error": self.relative, "nan": self.nan })
+    }
+}
+
+impl Comparison {
+    fn report(&self) -> Report {
+        let mut rows: Vec<(String, String)> = self.tensors.iter().map(Tensor::row).collect();
+        rows.extend(self.greedy.iter().flat_map(greedy_rows));
+        let verdict = if self.holds { "holds" } else { "does not hold" };
+        rows.push((verdict.to_owned(), format!("within {:e}", self.tolerance)));
+        let json = json!({
+            "holds": self.holds,
+            "tolerance": self.tolerance,
+            "tensors": self.tensors.iter().map(Tensor::json).collect::<Vec<_>>(),
+            "greedy": self.greedy.as_ref().map(greedy_json),
+        });
+        Report::new(table(&rows), json).judged(self.holds)
+    }
+}
+
+fn greedy_rows(greedy: &GreedyCheck) -> [(String, String); 2] {
+    let told = |differs_at: Option<usize>| match differs_at {
+        None => format!("all {} tokens are the same", greedy.tokens),
+        Some(place) => format!("differs at token {} of {}", place + 1, greedy.tokens),
+    };
+    [
+        ("greedy, cached".to_owned(), told(greedy.cached_differs_at)),
+        (
+            "greedy, uncached".to_owned(),
+            told(greedy.uncached_differs_at),
+        ),
+    ]
+}
+
+fn greedy_json(greedy: &GreedyCheck) -> Value {
+    json!({
+        "tokens": greedy.tokens,
+        "cached_differs_at": greedy.cached_differs_at,
+        "uncached_differs_at": greedy.uncached_differs_at,
+    })
+}

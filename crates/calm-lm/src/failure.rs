@@ -1,0 +1,85 @@
+//! What ends a command early, and how it is told.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use calm_lm::backend::DeviceError;
+use calm_lm::compose::ComposeError;
+use calm_lm::data::DataError;
+use calm_lm::models::{ConfigError, ModelError};
+use calm_lm::terminal::{Unfinished, interrupt};
+use calm_lm::train::TrainError;
+
+/// Bad usage and bad input, mostly found out by the libraries, whose messages name the file, what
+/// is wrong with it, and what would mend it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// An example of a file, or a prompt of the command line.
+    #[error("{origin}: {source}")]
+    Text { origin: String, source: DataError },
+    #[error("the settings make no model: {0}")]
+    Settings(#[from] ConfigError),
+    #[error("{flag}: {reason}")]
+    Flag { flag: &'static str, reason: String },
+    #[error("{}: {reason}", path.display())]
+    Path { path: PathBuf, reason: String },
+    #[error("{origin}: {source}")]
+    Io { origin: String, source: io::Error },
+    #[error(
+        "interrupted at step {step} of {steps}, which is saved; the same command with --resume \
+         goes on from there"
+    )]
+    Interrupted { step: usize, steps: usize },
+}
+
+impl Failure {
+    /// Something about a file or directory.
+    pub(crate) fn path(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        let (path, reason) = (path.into(), reason.into());
+        Self::Path { path, reason }
+    }
+
+    /// Something about a flag.
+    pub(crate) fn flag(flag: &'static str, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::Flag { flag, reason }
+    }
+
+    /// Tells it on standard error.
+    pub(crate) fn explain(&self) -> ExitCode {
+        let code = complain(&self.to_string());
+        match self {
+            Self::Interrupted { .. } => ExitCode::from(interrupt::EXIT_CODE),
+            _ => code,
+        }
+    }
+}
+
+impl From<Unfinished> for Failure {
+    fn from(unfinished: Unfinished) -> Self {
+        match unfinished {
+            Unfinished::Interrupted { step, steps } => Self::Interrupted { step, steps },
+            Unfinished::Failed(error) => Self::Train(error),
+            other => unreachable!("no other reason exists: {other}"),
+        }
+    }
+}
+
+/// One line on standard error, whatever the message quotes. Returns the code of bad input.
+pub(crate) fn complain(message: &str) -> ExitCode {
+    let lines: Vec<&str> = message.lines().map(str::trim).collect();
+    // Whoever closed standard error does not want to know.
+    let _ = writeln!(io::stderr(), "error: {}", lines.join(" "));
+    ExitCode::from(2)
+}

@@ -1,0 +1,98 @@
+//! What a command found out, for people and for programs.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+
+/// Version of the layout of what `--json` prints.
+const SCHEMA: u32 = 1;
+
+/// The outcome of a command that did what it was asked to.
+#[derive(Debug)]
+pub(crate) struct Report {
+    text: String,
+    json: Value,
+    is_negative: bool,
+}
+
+impl Report {
+    /// An outcome as text, every line ended, and as a JSON object.
+    pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
+        let text = text.into();
+        Self {
+            text,
+            json,
+            is_negative: false,
+        }
+    }
+
+    /// The answer to what was asked is no, unless `holds`.
+    pub(crate) fn judged(self, holds: bool) -> Self {
+        let is_negative = !holds;
+        Self {
+            is_negative,
+            ..self
+        }
+    }
+
+    /// Prints it on standard output.
+    pub(crate) fn print(self, as_json: bool) -> Result<ExitCode, Failure> {
+        let code = ExitCode::from(u8::from(self.is_negative));
+        let text = if as_json {
+            format!("{:#}\n", with_schema(self.json))
+        } else {
+            self.text
+        };
+        let mut stdout = io::stdout().lock();
+        match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
+            // `calm … | head` has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
+            Err(source) => Err(Failure::Io {
+                origin: "standard output".to_owned(),
+                source,
+            }),
+            Ok(()) => Ok(code),
+        }
+    }
+}
+
+fn with_schema(json: Value) -> Value {
+    let mut all = Map::from_iter([("schema".to_owned(), json!(SCHEMA))]);
+    if let Value::Object(fields) = json {
+        all.extend(fields);
+    }
+    Value::Object(all)
+}
+
+/// Lines of names and values, the values in one column.
+pub(crate) fn table<N: AsRef<str>>(rows: &[(N, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.as_ref().chars().count());
+    let width = width.max().unwrap_or(0) + 2;
+    let lines = rows
+        .iter()
+        .map(|(name, value)| format!("{:width$}{value}\n", name.as_ref()));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_in_one_column() {
+        let text = table(&[("a", "1".to_owned()), ("m_A⊕B", "2".to_owned())]);
+        assert_eq!(text, "a      1\nm_A⊕B  2\n");
+    }
+
+    #[test]
+    fn json_begins_with_its_version() {
+        let text = with_schema(json!({"n": 3})).to_string();
+        assert_eq!(text, r#"{"schema":1,"n":3}"#);
+    }
+}

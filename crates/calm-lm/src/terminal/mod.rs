@@ -1,0 +1,12 @@
+//! What a long computation shows on standard error, and how it is asked to stop.
+//!
+//! For programs with a terminal: the binary `calm`, and `xtask`. Nothing else in the workspace
+//! prints.
+
+pub mod interrupt;
+mod progress;
+mod train;
+pub mod warnings;
+
+pub use progress::Progress;
+pub use train::{Unfinished, train};

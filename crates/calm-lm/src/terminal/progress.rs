@@ -1,0 +1,95 @@
+//! How far a computation is, and how long it will take.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use calm_train::StepMetrics;
+use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
+
+/// Where there is no bar, a line is written at most this often, and one at the end.
+const BETWEEN_LINES: Duration = Duration::from_secs(20);
+
+/// A bar on a terminal, a line now and then elsewhere.
+#[derive(Debug)]
+pub struct Progress {
+    name: String,
+    total: usize,
+    /// What was done before this process began.
+    begun_at: usize,
+    begun: Instant,
+    last_line: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Progress of something with `completed` of its `total` parts already behind it.
+    pub fn new(name: &str, total: usize, completed: usize) -> Self {
+        let now = Instant::now();
+        let on_terminal = std::io::stderr().is_terminal();
+        Self {
+            name: name.to_owned(),
+            total,
+            begun_at: completed,
+            begun: now,
+            last_line: now,
+            bar: on_terminal.then(|| bar(name, total, completed)),
+        }
+    }
+
+    /// Shows a training step.
+    pub fn step(&mut self, metrics: &StepMetrics) {
+        let message = format!(
+            "loss {:.3}, gradient norm {:.2}",
+            metrics.loss, metrics.gradient_norm
+        );
+        self.advance(metrics.step, &message);
+    }
+
+    /// Shows that so many parts are done.
+    pub fn advance(&mut self, done: usize, message: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message.to_owned());
+            bar.set_position(done as u64);
+        } else if done == self.total || self.last_line.elapsed() >= BETWEEN_LINES {
+            self.last_line = Instant::now();
+            let left = FormattedDuration(self.left(done));
+            let line = format!(
+                "{}: {done} of {}, {message}, {left} left",
+                self.name, self.total
+            );
+            // Whoever closed standard error does not want to know.
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+
+    fn left(&self, done: usize) -> Duration {
+        let here = done.saturating_sub(self.begun_at).max(1);
+        let left = self.total.saturating_sub(done);
+        self.begun.elapsed().mul_f64(left as f64 / here as f64)
+    }
+}
+
+fn bar(name: &str, total: usize, completed: usize) -> ProgressBar {
+    let style = "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left";
+    let style = ProgressStyle::with_template(style).expect("the template is a constant");
+    let bar = ProgressBar::new(total as u64)
+        .with_style(style)
+        .with_prefix(name.to_owned());
+    bar.set_position(completed as u64);
+    bar.reset_eta();
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_before_does_not_count_as_speed() {
+        let mut progress = Progress::new("it", 100, 90);
+        progress.begun -= Duration::from_secs(60);
+        let left = progress.left(92).as_secs_f64();
+        assert!((239.0..242.0).contains(&left), "{left}");
+        assert_eq!(progress.left(100), Duration::ZERO);
+    }
+}

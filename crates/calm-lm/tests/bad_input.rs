@@ -1,0 +1,324 @@
+//! Bad usage and bad input get one line, exit code 2, and leave nothing behind.
+
+mod common;
+
+use std::fs;
+
+use common::{Workshop, example};
+
+const COMPOSE: &str = "compose --augmenting specialist --out new --steps 4";
+const GOOD: &str = "--anchor anchor --train data.jsonl --every 2";
+
+/// A workshop with all kinds of bad input.
+fn workshop() -> Workshop {
+    let workshop = Workshop::new();
+    let good = example("ABC", "DE");
+    workshop.write("not-json.jsonl", &format!("{good}prompt: ABC\n"));
+    workshop.write(
+        "no-target.jsonl",
+        &format!("{good}{good}{{\"prompt\": \"A\"}}\n"),
+    );
+    workshop.write("nothing.jsonl", "\n\n");
+    workshop.write("long.jsonl", &example(&"A".repeat(200), "B"));
+    workshop.write("zebra.jsonl", &example("1 + zebra =", "3"));
+    workshop.write("sums.jsonl", &example("1 + 2 =", "3 0"));
+
+    workshop.copy(&workshop.path("anchor"), "foreign");
+    replace(&workshop, "foreign/config.json", "\"llama\"", "\"gpt2\"");
+    workshop.copy(&workshop.path("anchor"), "odd");
+    replace(&workshop, "odd/tokenizer.json", "\"A\"", "\"~\"");
+    workshop.copy(&workshop.path("anchor"), "cut");
+    let weights = fs::read(workshop.path("cut/model.safetensors")).unwrap();
+    fs::write(
+        workshop.path("cut/model.safetensors"),
+        &weights[..weights.len() / 2],
+    )
+    .unwrap();
+
+    let data = "data kv --pairs 4 --largest-value 9 --all 3 --held-in 3 --held-out 3 --out kv";
+    workshop.calm(data).done();
+    let compose = format!("{COMPOSE} {GOOD}").replace("--out new", "--out composition");
+    workshop.calm(&compose).done();
+    workshop
+}
+
+fn replace(workshop: &Workshop, file: &str, old: &str, new: &str) {
+    let text = fs::read_to_string(workshop.path(file)).unwrap();
+    assert!(text.contains(old), "{file}");
+    workshop.write(file, &text.replacen(old, new, 1));
+}
+
+/// Runs every line, and looks for the words in what it is refused with.
+fn assert_refused<L: AsRef<str>>(cases: &[(L, &[&str])]) {
+    let workshop = workshop();
+    let before = workshop.names();
+    for (line, words) in cases {
+        let line = line.as_ref();
+        workshop.calm(line).refused(words);
+        assert_eq!(workshop.names(), before, "left behind by {line}");
+    }
+}
+
+/// Lines that all begin alike.
+fn assert_refused_after<L: AsRef<str>>(beginning: &str, cases: &[(L, &[&str])]) {
+    let lines = cases.iter();
+    let lines = lines.map(|(rest, words)| (format!("{beginning} {}", rest.as_ref()), *words));
+    assert_refused(&lines.collect::<Vec<_>>());
+}
+
+#[test]
+fn models_that_cannot_be_composed() {
+    assert_refused_after(
+        &format!("{COMPOSE} --train data.jsonl"),
+        &[
+            (
+                "--anchor nowhere",
+                &["nowhere: is no checkpoint", "config.json"],
+            ),
+            (
+                "--anchor foreign",
+                &[
+                    "foreign/config.json",
+                    "family 'gpt2'",
+                    "supported are: llama",
+                ],
+            ),
+            ("--anchor odd", &["different tokenizers"]),
+            ("--anchor cut", &["cut/model.safetensors", "bytes"]),
+            ("", &["--anchor <DIR>"]),
+        ],
+    );
+}
+
+#[test]
+fn connections_that_cannot_be_made() {
+    assert_refused_after(
+        &format!("{COMPOSE} --anchor anchor --train data.jsonl"),
+        &[
+            (
+                "--connections [[9,1]]",
+                &["[9, 1] is out of range", "1 to 4", "1 to 3"],
+            ),
+            ("--connections [[1,1],[1,1]]", &["[1, 1] is listed twice"]),
+            ("--connections []", &["at least one"]),
+            (
+                "--connections 2:3",
+                &["--connections", "pairs such as [[1,1],[2,3]]"],
+            ),
+            (
+                "--connections [[1,1]] --every 2",
+                &["--connections", "--every"],
+            ),
+            ("--every 9", &["every 9th of 4", "spacing of 1 to 4"]),
+            ("--heads 3", &["3 heads do not divide", "16"]),
+            ("--heads 0", &["0 heads do not divide"]),
+        ],
+    );
+}
+
+#[test]
+fn settings_out_of_range() {
+    assert_refused_after(
+        &format!("{COMPOSE} {GOOD}"),
+        &[
+            ("--device tpu", &["no device is called 'tpu'", "cuda:0"]),
+            ("--warmup-steps 9", &["`warmup_steps`"]),
+            ("--learning-rate 7", &["`learning_rate`", "(0, 1]"]),
+            ("--learning-rate -1", &["`learning_rate`", "(0, 1]"]),
+            ("--rows 0", &["--rows"]),
+            (
+                "--conections [[1,1]]",
+                &["'--conections'", "'--connections'"],
+            ),
+            ("--clip-norm big", &["--clip-norm", "'big'"]),
+        ],
+    );
+}
+
+#[test]
+fn data_that_cannot_be_learnt() {
+    assert_refused_after(
+        &format!("{COMPOSE} --anchor anchor --every 2"),
+        &[
+            ("--train absent.jsonl", &["absent.jsonl: "]),
+            ("--train not-json.jsonl", &["not-json.jsonl, line 2: "]),
+            (
+                "--train no-target.jsonl",
+                &["no-target.jsonl, line 3: ", "`target`"],
+            ),
+            (
+                "--train nothing.jsonl",
+                &["nothing.jsonl: holds no example"],
+            ),
+            (
+                "--train long.jsonl",
+                &["long.jsonl: example 0", "context of 128", "shorten"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn models_that_cannot_be_made() {
+    assert_refused_after(
+        "pretrain --d-model 16 --steps 4 --out new --tokenizer kv/tokenizer.json",
+        &[
+            (
+                "--train zebra.jsonl",
+                &["zebra.jsonl: example 0", "\"zebra\" is not one token"],
+            ),
+            (
+                "--train sums.jsonl --eos STOP",
+                &["kv/tokenizer.json", "'STOP'", "--eos"],
+            ),
+            (
+                "--train sums.jsonl --heads 3",
+                &["--heads: 3 heads do not divide the width 16"],
+            ),
+            (
+                "--train sums.jsonl --heads 16",
+                &["heads of even width, not 1"],
+            ),
+            ("--train sums.jsonl --blocks 0", &["number of blocks is 0"]),
+            (
+                "--train sums.jsonl --dtype int8",
+                &["--dtype", "'int8'", "bf16"],
+            ),
+            (
+                "--train sums.jsonl --context 4",
+                &["sums.jsonl: example 0", "context of 4"],
+            ),
+        ],
+    );
+    let not_a_tokenizer = "pretrain --train sums.jsonl --out new --tokenizer sums.jsonl";
+    assert_refused(&[(not_a_tokenizer, &["sums.jsonl: "])]);
+}
+
+#[test]
+fn datasets_that_cannot_be_built() {
+    assert_refused(&[
+        (
+            "data kv --pairs 1 --out new",
+            &["`pairs` is 1", "2 or more"],
+        ),
+        (
+            "data kv --laptop --largest-value 9 --out new",
+            &["`largest_value` is 9"],
+        ),
+        (
+            "data kv --operands 6 3 --out new",
+            &["`operands` is [6, 3]"],
+        ),
+        (
+            "data kv --operators +% --out new",
+            &["--operators", "'%' is no operator"],
+        ),
+        (
+            "data kv --key-length 2..x --out new",
+            &["--key-length", "2..6"],
+        ),
+        ("data kv", &["--out <DIR>"]),
+        ("data ntl", &["'ntl'"]),
+    ]);
+}
+
+#[test]
+fn directories_that_are_taken() {
+    assert_refused_after(
+        &format!("{COMPOSE} {GOOD}").replace("--out new", ""),
+        &[
+            ("--out kv", &["kv: is not empty", "another directory"]),
+            ("--out kv --resume", &["kv: is not empty"]),
+            ("--out data.jsonl", &["data.jsonl: "]),
+            (
+                "--out composition",
+                &["composition: holds a run", "--resume"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn things_that_cannot_be_used() {
+    assert_refused(&[
+        (
+            "generate nowhere --prompt A",
+            &["nowhere: is neither a checkpoint", "composition.json"],
+        ),
+        ("generate anchor", &["--prompt: there is none"]),
+        (
+            "generate anchor --prompt é",
+            &["--prompt: example 0: the prompt has no token"],
+        ),
+        (
+            "generate anchor --anchor anchor --prompt A",
+            &["anchor: is no composition"],
+        ),
+        ("eval anchor --data absent.jsonl", &["absent.jsonl: "]),
+        (
+            "eval anchor --data data.jsonl --samples no/such/file",
+            &["no/such: "],
+        ),
+        (
+            "eval anchor --data long.jsonl",
+            &["long.jsonl: example 0", "context of 128"],
+        ),
+        ("inspect kv", &["kv: is neither a checkpoint"]),
+        ("inspect cut", &["cut/model.safetensors", "bytes"]),
+        ("inspect foreign", &["family 'gpt2'"]),
+        ("verify anchor", &["anchor/expected.safetensors: "]),
+        ("verify anchor --tolerance -1", &["--tolerance"]),
+        ("verify --composition composition", &["--checkpoints"]),
+        ("verify", &["DIR"]),
+    ]);
+}
+
+#[test]
+fn compositions_of_something_else() {
+    assert_refused(&[
+        (
+            "generate composition --anchor specialist --prompt A",
+            &[
+                "composition/composition.json",
+                "made for anchor weights",
+                "trained with",
+            ],
+        ),
+        (
+            "eval composition --augmenting anchor --data data.jsonl",
+            &["made for augmenting model 0 weights"],
+        ),
+        (
+            "inspect composition --augmenting specialist --augmenting anchor",
+            &["joins 1 augmenting models, 2 were given"],
+        ),
+        (
+            "inspect composition --anchor nowhere",
+            &["nowhere/config.json"],
+        ),
+    ]);
+}
+
+#[test]
+fn compositions_that_are_damaged() {
+    let workshop = workshop();
+    let bridges = workshop.path("composition/bridge.safetensors");
+    let bytes = fs::read(&bridges).unwrap();
+    let generate = || workshop.calm("generate composition --prompt A");
+    fs::write(&bridges, &bytes[..bytes.len() - 9]).unwrap();
+    generate().refused(&["composition/bridge.safetensors: not a safetensors file"]);
+    fs::remove_file(&bridges).unwrap();
+    generate().refused(&["composition/bridge.safetensors: "]);
+    replace(
+        &workshop,
+        "composition/composition.json",
+        "\"format_version\": 1",
+        "\"format_version\": 9",
+    );
+    generate().refused(&[
+        "composition/composition.json: format_version is 9",
+        "reads 1",
+    ]);
+    workshop.write("composition/composition.json", "{");
+    generate().refused(&["composition/composition.json: not JSON"]);
+}

@@ -1,0 +1,147 @@
+//! Running the binary in a directory of its own.
+//!
+//! Plain `std::process`: the usual crate for this turns on features of the regex engine, and tests
+//! would then build all of Burn a second time.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory with two checkpoints that can be composed, `anchor` (3 blocks of width 16) and
+/// `specialist` (4 of width 24), which read one letter per token, and with `data.jsonl` for them.
+pub(crate) struct Workshop(TempDir);
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) line: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Workshop {
+    pub(crate) fn new() -> Self {
+        let workshop = Self(tempfile::tempdir().unwrap());
+        let checkpoints = fixtures("calm-compose").join("checkpoints");
+        workshop.copy(&checkpoints.join("llama"), "anchor");
+        workshop.copy(&checkpoints.join("llama3-scaled-tied"), "specialist");
+        let texts = [
+            ("ABCDE", "FG"),
+            ("KLM", "abc"),
+            ("QWERTY", "A"),
+            ("gfd", "m"),
+        ];
+        let lines = texts.map(|(prompt, target)| example(prompt, target));
+        workshop.write("data.jsonl", &lines.concat().repeat(6));
+        workshop
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Copies the files of a directory.
+    pub(crate) fn copy(&self, from: &Path, name: &str) {
+        fs::create_dir(self.path(name)).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), self.path(name).join(entry.file_name())).unwrap();
+        }
+    }
+
+    /// The names of what lies here.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    /// `calm` with the words of `line`, here, with an empty standard input.
+    pub(crate) fn calm(&self, line: &str) -> Run {
+        self.calm_reading(line, "")
+    }
+
+    /// The same with this standard input.
+    pub(crate) fn calm_reading(&self, line: &str, input: &str) -> Run {
+        let mut child = self.command(line).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // A command that does not read its input closes it.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        Run::new(line, child.wait_with_output().unwrap())
+    }
+
+    /// The command, to be run by the caller.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_calm"));
+        command.args(line.split_whitespace());
+        command.current_dir(self.0.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+impl Run {
+    pub(crate) fn new(line: &str, output: Output) -> Self {
+        Self {
+            line: line.to_owned(),
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What it printed, having done what it was to do.
+    pub(crate) fn done(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.stdout
+    }
+
+    /// The JSON object that it printed.
+    pub(crate) fn json(self) -> Value {
+        serde_json::from_str(&self.done()).unwrap()
+    }
+
+    /// It refused in one line, with these words, having printed nothing else.
+    pub(crate) fn refused(&self, words: &[&str]) {
+        assert_eq!(self.code, Some(2), "{self:#?}");
+        assert_eq!(self.stderr.lines().count(), 1, "{self:#?}");
+        assert!(self.stderr.starts_with("error: "), "{self:#?}");
+        assert_eq!(self.stdout, "", "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is not in {self:#?}");
+        }
+    }
+}
+
+/// A line of a prompt/target file.
+pub(crate) fn example(prompt: &str, target: &str) -> String {
+    format!(
+        "{}\n",
+        serde_json::json!({ "prompt": prompt, "target": target })
+    )
+}
+
+/// The fixtures of another crate.
+pub(crate) fn fixtures(of: &str) -> PathBuf {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    crates.join(of).join("tests/fixtures")
+}
+
+/// Ends a process as nobody can refuse.
+pub(crate) fn kill(mut child: Child) -> Output {
+    child.kill().unwrap();
+    child.wait_with_output().unwrap()
+}

@@ -1,0 +1,183 @@
+//! The way through all verbs that the README describes, at the smallest scale.
+
+mod common;
+
+use std::fs;
+
+use common::Workshop;
+use serde_json::{Value, json};
+
+const DATASET: &str = "data kv --pairs 12 --largest-value 20 --key-length 2 3 --operands 1..2 \
+                       --operators +- --held-in-share 0.5 --all 40 --held-in 30 --held-out 20";
+
+const TINY: &str = "--tokenizer kv/tokenizer.json --blocks 2 --d-model 16 --heads 2 --context 24 \
+                    --steps 4 --rows 8 --quiet";
+
+/// A workshop with a dataset, two small models and their composition.
+fn walked() -> Workshop {
+    let workshop = Workshop::new();
+    workshop.calm(&format!("{DATASET} --out kv")).done();
+    for (task, out) in [("kv-substitution", "knows"), ("numeric-arithmetic", "adds")] {
+        let line = format!("pretrain --train kv/{task}.all.jsonl --out {out} {TINY} --seed 1");
+        workshop.calm(&line).done();
+    }
+    let compose = "compose --anchor adds --augmenting knows --train kv/kv-arithmetic.held-in.jsonl \
+                   --every 1 --steps 6 --rows 8 --out composition --quiet";
+    workshop.calm(compose).done();
+    workshop
+}
+
+#[test]
+fn from_a_dataset_to_a_composition_that_is_evaluated() {
+    let workshop = walked();
+    let evaluate =
+        "eval composition --data kv/kv-arithmetic.held-out.jsonl --samples samples.jsonl";
+    let result = workshop.calm(&format!("{evaluate} --json --quiet")).json();
+    assert_eq!(result["n"], 20);
+    assert_eq!(result["schema"], 1);
+    let samples = fs::read_to_string(workshop.path("samples.jsonl")).unwrap();
+    let samples: Vec<Value> = samples
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let correct = samples.iter().filter(|sample| sample["correct"] == true);
+    assert_eq!(
+        (samples.len(), json!(correct.count())),
+        (20, result["hits"].clone())
+    );
+
+    let text = workshop.calm(evaluate).done();
+    assert!(text.contains("of 20), 95 % interval"), "{text}");
+    let of_anchor = workshop.calm("eval adds --data kv/numeric-arithmetic.held-out.jsonl");
+    assert!(of_anchor.done().contains("of 20)"));
+}
+
+#[test]
+fn what_was_composed_is_described() {
+    let workshop = walked();
+    let anchor = workshop.calm("inspect adds --json").json();
+    assert_eq!(anchor["blocks"], 2);
+    assert_eq!(anchor["stored_as"], json!(["F32"]));
+    let (keys_and_values, blocks, width, bytes) = (2, 2, 16, 4);
+    let of_a_model = keys_and_values * blocks * width * bytes;
+    assert_eq!(anchor["cache_bytes_per_token"], of_a_model);
+
+    let composition = workshop.calm("inspect composition --json").json();
+    let (n, d) = (2, 16);
+    let paper = n * (d * d + 3 * d * d);
+    let stored = paper + n * (d * d + d);
+    let added = json!({ "stored": stored, "paper": paper });
+    assert_eq!(composition["added_parameters"], added);
+    assert_eq!(composition["connections"], json!([[[1, 1], [2, 2]]]));
+    assert_eq!(composition["cache_bytes_per_token"], 3 * of_a_model);
+    assert_eq!(
+        composition["anchor"]["weights_sha256"],
+        anchor["weights_sha256"]
+    );
+    let share = f64::from(stored) / anchor["parameters"].as_f64().unwrap();
+    assert_eq!(composition["share_of_anchor"], share);
+
+    let training = &composition["training"];
+    assert_eq!(training["added_parameters"], added);
+    assert_eq!(training["settings"]["steps"], 6);
+    assert_eq!(training["data"]["examples"], 30);
+    assert_eq!(training["data"]["sha256"].as_str().unwrap().len(), 64);
+    assert!(training["final_loss"].as_f64().unwrap() > 0.0);
+
+    let text = workshop.calm("inspect composition").done();
+    for part in [
+        "adds, 2 blocks",
+        "knows, 2 blocks",
+        "[[[1,1],[2,2]]]",
+        "final_loss",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
+#[test]
+fn prompts_come_from_flags_or_line_by_line() {
+    let workshop = walked();
+    let lines = "1 + 2 =\n3 - 4 =\n5 =\n";
+    let answers = workshop.calm_reading("generate composition --max-new-tokens 3", lines);
+    assert_eq!(answers.done().lines().count(), 3);
+    workshop
+        .calm_reading("generate composition", "1 + 2 =\n1 + zebra =\n")
+        .refused(&["standard input: example 1", "\"zebra\"", "vocabulary"]);
+
+    let json = "generate anchor --prompt ABC --prompt -A --json --max-new-tokens 5";
+    let json = workshop.calm(json).json();
+    assert_eq!(json["continuations"][1]["prompt"], "-A");
+    let again = workshop.calm("generate anchor --prompt ABC --max-new-tokens 5");
+    let output = json["continuations"][0]["output"].as_str().unwrap();
+    assert_eq!(again.done(), format!("{output}\n"));
+}
+
+#[test]
+fn the_seed_fixes_the_bytes_of_a_dataset() {
+    let workshop = Workshop::new();
+    let build = |out: &str, seed: u64| {
+        let line = format!("{DATASET} --out {out} --seed {seed} --json");
+        assert_eq!(workshop.calm(&line).json()["held_in_keys"], 6);
+        let path = workshop.path(out).join("kv-arithmetic.held-out.jsonl");
+        fs::read(path).unwrap()
+    };
+    let (one, again, other) = (build("one", 3), build("again", 3), build("other", 4));
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+}
+
+#[test]
+fn a_composition_finds_its_models_where_they_were_or_are_said_to_be() {
+    let workshop = walked();
+    let generate = "generate ../composition --prompt 1";
+    fs::create_dir(workshop.path("elsewhere")).unwrap();
+    let from_elsewhere = |line: &str| {
+        let mut command = workshop.command(line);
+        let output = command.current_dir(workshop.path("elsewhere")).output();
+        common::Run::new(line, output.unwrap())
+    };
+    from_elsewhere(generate).refused(&["../composition: ", "anchor model adds", "--anchor DIR"]);
+    from_elsewhere(&format!(
+        "{generate} --anchor ../adds --augmenting ../knows"
+    ))
+    .done();
+
+    for model in ["adds", "knows"] {
+        let inside = workshop.path("composition").join(model);
+        fs::rename(workshop.path(model), inside).unwrap();
+    }
+    from_elsewhere(generate).done();
+}
+
+#[test]
+fn several_specialists_are_read_each_in_its_own_way() {
+    let workshop = Workshop::new();
+    let compose = "compose --anchor anchor --augmenting specialist --augmenting anchor \
+                   --train data.jsonl --steps 2 --out both";
+    workshop
+        .calm(&format!("{compose} --connections [[1,1]]"))
+        .refused(&["--connections", "1 times for 2 augmenting models"]);
+    let connections = "--connections [[4,3],[2,1]] --connections [[1,1]]";
+    let result = workshop
+        .calm(&format!("{compose} {connections} --json"))
+        .json();
+    assert_eq!(result["connections"], json!([[[2, 1], [4, 3]], [[1, 1]]]));
+    workshop.calm("generate both --prompt ABC").done();
+    workshop.calm("inspect both").done();
+}
+
+#[test]
+fn weights_can_be_stored_in_half_precision() {
+    let workshop = Workshop::new();
+    let pretrain = "pretrain --train data.jsonl --tokenizer anchor/tokenizer.json --blocks 1 \
+                    --d-model 8 --heads 2 --steps 2 --dtype f16 --out half --quiet";
+    let run = workshop.calm(pretrain);
+    assert_eq!(run.stderr, "");
+    run.done();
+    assert_eq!(
+        workshop.calm("inspect half --json").json()["stored_as"],
+        json!(["F16"])
+    );
+    workshop.calm("generate half --prompt ABC").done();
+}
