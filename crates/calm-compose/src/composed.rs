@@ -98,9 +98,37 @@ impl FrozenParts {
         padding: &PaddingMask,
         cache: Option<&mut ComposedCache>,
     ) -> Tensor<3> {
+        self.pass(bridges, ids, padding, cache, &mut |state| state)
+    }
+
+    /// [`FrozenParts::hidden_states`] without a cache, where `perturb` changes what the bridges get
+    /// to see of the augmenting models: for regularisation in training.
+    ///
+    /// # Shapes
+    ///
+    /// - `perturb`: from and to `[batch, seq, d_augmenting]`
+    /// - others as of [`FrozenParts::hidden_states`]
+    pub fn perturbed_hidden_states(
+        &self,
+        bridges: &Bridges,
+        ids: Tensor<2, Int>,
+        padding: &PaddingMask,
+        mut perturb: impl FnMut(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        self.pass(bridges, ids, padding, None, &mut perturb)
+    }
+
+    fn pass(
+        &self,
+        bridges: &Bridges,
+        ids: Tensor<2, Int>,
+        padding: &PaddingMask,
+        cache: Option<&mut ComposedCache>,
+        perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
         let (mut anchor_cache, augmenting_caches) = cache.map(ComposedCache::split).unzip();
         let context = Context::new(&self.anchor, padding, anchor_cache.as_deref_mut());
-        let readings = self.readings(bridges, &ids, padding, augmenting_caches);
+        let readings = self.readings(bridges, &ids, padding, augmenting_caches, perturb);
 
         let mut hidden = self.anchor.embed(ids);
         let mut done = 0;
@@ -129,6 +157,7 @@ impl FrozenParts {
         ids: &Tensor<2, Int>,
         padding: &PaddingMask,
         caches: Option<&mut [crate::cache::AugmentingCache]>,
+        perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
     ) -> Vec<Reading<'a>> {
         let mut caches = caches.map(|caches| caches.iter_mut());
         let mut readings = Vec::new();
@@ -148,7 +177,8 @@ impl FrozenParts {
                 .zip(&augmenting.connections)
                 .enumerate()
             {
-                let (keys, values) = bridge.keys_values(state.to_device(&self.anchor.device()));
+                let state = perturb(state).to_device(&self.anchor.device());
+                let (keys, values) = bridge.keys_values(state);
                 let (keys, values) = match (bridge_cache.as_deref_mut(), past) {
                     (Some(cache), Some(past)) => cache.append(slot, past, keys, values),
                     _ => (keys, values),

@@ -18,6 +18,7 @@ use crate::TrainError;
 pub enum OptimizerKind {
     /// AdamW for every parameter.
     #[default]
+    #[serde(rename = "adamw")]
     AdamW,
     /// Muon for the weight matrices between hidden states, AdamW for embeddings, head, norms and
     /// biases. Its updates have the size of AdamW's, so that one learning rate serves both.

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use calm_backend::ops;
+use calm_backend::{SeededInit, ops};
 use calm_compose::{Bridges, FrozenParts};
 use calm_data::Batch;
 use calm_models::{Context, Decoder, PaddingMask};
@@ -26,9 +26,39 @@ impl Objective for FrozenParts {
     type Parameters = Bridges;
 
     fn loss(&self, bridges: &Bridges, batch: &Batch) -> Tensor<1> {
-        let (ids, padding) = on_device(batch, &self.anchor.device());
-        let hidden = self.hidden_states(bridges, ids, &padding, None);
-        target_loss(&self.anchor, hidden, batch)
+        let exact = Noisy {
+            parts: self,
+            noise: 0.0,
+        };
+        exact.loss(bridges, batch)
+    }
+}
+
+/// Trains the same bridges, but lets them see the augmenting model through noise.
+///
+/// A few hundred examples of what a specialist knows can be learnt by heart from its hidden states.
+/// Through noise only those directions can be used that carry much, and these are the ones that
+/// mean the same in states never seen.
+#[derive(Debug, Clone, Copy)]
+pub struct Noisy<'a> {
+    /// What is composed.
+    pub parts: &'a FrozenParts,
+    /// Standard deviation of the noise, in units of the root mean square of each state.
+    pub noise: f64,
+}
+
+impl Objective for Noisy<'_> {
+    type Parameters = Bridges;
+
+    fn loss(&self, bridges: &Bridges, batch: &Batch) -> Tensor<1> {
+        let anchor = &self.parts.anchor;
+        let (ids, padding) = on_device(batch, &anchor.device());
+        let mut noise = Noise::of(batch, self.noise);
+        let perturb = |state| noise.add(state);
+        let hidden = self
+            .parts
+            .perturbed_hidden_states(bridges, ids, &padding, perturb);
+        target_loss(anchor, hidden, batch)
     }
 }
 
@@ -39,10 +69,16 @@ impl Objective for FrozenParts {
 /// the first, and then a bridge behind that block comes too late. With `local_blocks`, a token in
 /// nine of ten rows sees only itself in that many first blocks, so that the model learns to gather
 /// above them and yet knows what it is to see everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+///
+/// `noise` does what dropout does in large models: the blocks above the local ones come to rely on
+/// what is said loudly and more than once, and so understand a bridge that says it approximately.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LanguageModelling {
     /// Number of first blocks that are narrowed in most rows; 0 for ordinary training.
     pub local_blocks: usize,
+    /// Normal noise added to the hidden states above the local blocks, in units of their root mean
+    /// square; 0 for ordinary training.
+    pub noise: f64,
 }
 
 impl Objective for LanguageModelling {
@@ -56,6 +92,7 @@ impl Objective for LanguageModelling {
             let local = context.with_window(1, |row| row % WIDE_ROWS != 0, batch.rows);
             hidden = decoder.run(0..self.local_blocks, hidden, &local, None);
         }
+        hidden = Noise::of(batch, self.noise).add(hidden);
         let blocks = self.local_blocks..decoder.block_count();
         let hidden = decoder.run(blocks, hidden, &context, None);
         target_loss(decoder, hidden, batch)
@@ -64,6 +101,41 @@ impl Objective for LanguageModelling {
 
 /// One row in so many is not narrowed.
 const WIDE_ROWS: usize = 10;
+
+/// Normal noise that is a function of the batch, so that a resumed run meets the same.
+struct Noise {
+    init: SeededInit,
+    /// In units of the root mean square of what it is added to.
+    std: f64,
+}
+
+impl Noise {
+    fn of(batch: &Batch, std: f64) -> Self {
+        // FNV-1a: any mixing of the ids will do.
+        let seed = batch.ids.iter().fold(0xcbf2_9ce4_8422_2325, |hash, id| {
+            (hash ^ u64::from(*id)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let init = SeededInit::new(seed);
+        Self { init, std }
+    }
+
+    /// `[batch, seq, d_model]` with noise.
+    fn add(&mut self, hidden: Tensor<3>) -> Tensor<3> {
+        if self.std == 0.0 {
+            return hidden;
+        }
+        let device = hidden.device();
+        let constant = device.clone().without_autodiff();
+        let drawn = self.init.normal(hidden.dims(), self.std, &constant).val();
+        let drawn = if device.is_autodiff() {
+            Tensor::from_inner(drawn)
+        } else {
+            drawn
+        };
+        let rms = hidden.clone().detach().square().mean_dim(2).sqrt();
+        hidden + drawn.cast(rms.dtype()) * rms
+    }
+}
 
 /// Logits and loss at the positions that carry loss, and nowhere else.
 fn target_loss(decoder: &Decoder, hidden: Tensor<3>, batch: &Batch) -> Tensor<1> {

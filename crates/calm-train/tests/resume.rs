@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use calm_compose::LoraPlan;
 use calm_models::Decoder;
-use calm_train::{LanguageModelling, Objective, Outcome, StepMetrics, TrainError, Trainer};
+use calm_train::{
+    LanguageModelling, Noisy, Objective, OptimizerKind, Outcome, StepMetrics, TrainConfig,
+    TrainError, Trainer,
+};
 use common::{bits, bridges, config, data, decoder, open, parts, train};
 
 /// What a metrics file says, without the time.
@@ -95,8 +98,56 @@ fn bridges_after_a_kill() {
 }
 
 #[test]
+fn bridges_through_noise_after_a_kill() {
+    let noisy = Noisy {
+        parts: &parts(),
+        noise: 0.3,
+    };
+    assert_resumes(&noisy, bridges, kill, 5);
+    let (with, _) = train(&noisy, bridges(1), None, &data()).unwrap();
+    let (without, _) = train(&parts(), bridges(1), None, &data()).unwrap();
+    assert_ne!(bits(&with), bits(&without));
+}
+
+#[test]
 fn a_whole_model_after_a_kill() {
     assert_resumes(&LanguageModelling::default(), decoder, kill, 5);
+}
+
+#[test]
+fn a_whole_model_through_noise_after_a_stop() {
+    let objective = LanguageModelling {
+        local_blocks: 1,
+        noise: 0.3,
+    };
+    assert_resumes(&objective, decoder, stop, 7);
+}
+
+#[test]
+fn muon_after_a_stop() {
+    let config = TrainConfig {
+        optimizer: OptimizerKind::Muon,
+        ..config()
+    };
+    let objective = LanguageModelling::default();
+    let run = |seed, dir, until| {
+        let mut trainer = Trainer::new(&objective, decoder(seed), config.clone(), dir).unwrap();
+        let observe = |metrics: &StepMetrics| {
+            if metrics.step == until {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        trainer.run(&data(), observe).unwrap();
+        trainer.into_parameters()
+    };
+    let expected = run(1, None, 20);
+    let dir = tempfile::tempdir().unwrap();
+    run(1, open(dir.path()), 7);
+    assert!(bits(&run(2, open(dir.path()), 20)) == bits(&expected));
+    let (by_adam, _) = train(&objective, decoder(1), None, &data()).unwrap();
+    assert_ne!(bits(&by_adam), bits(&expected));
 }
 
 #[test]

@@ -4,11 +4,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use calm_lm::backend::SeededInit;
 use calm_lm::models::Tokenizer;
 
-/// Standard deviations: of the code of one digit, of ordinary words, and of keys, which mean
-/// nothing before they have been learnt.
+/// Standard deviations: of the code of one digit at one place, and of operators and marks.
 const DIGIT: f64 = 0.06;
 const WORD: f64 = 0.1;
-const KEY: f64 = 0.02;
 
 /// Initial embeddings, `[vocab, d_model]`.
 ///
@@ -16,6 +14,11 @@ const KEY: f64 = 0.02;
 /// started from the tokens that used to spell it. From random embeddings the same models learn
 /// digits too, but at a fraction of the speed, and most of each embedding stays noise that no
 /// bridge can see through.
+///
+/// A key means nothing yet, so all keys start as the mean of all numbers, as tokens without a
+/// history usually do. The anchor, which is never shown a key, keeps them alike; had each a random
+/// start of its own, the first norm would blow that up to full size, and a composition would learn
+/// to make up for it key by key.
 pub(super) fn embeddings(
     tokenizer: &Tokenizer,
     d_model: usize,
@@ -32,25 +35,45 @@ pub(super) fn embeddings(
             .try_to_vec()
             .expect("seeded weights are f32")
     };
-    let digits = draw(40, DIGIT);
-    let mut weights = Vec::with_capacity(tokenizer.vocab_size() * d_model);
-    for id in 0..tokenizer.vocab_size() as u32 {
-        let word = tokenizer.token(id).unwrap_or_default();
-        weights.extend(match word.parse::<usize>() {
-            Ok(number) => of_number(number, &digits, d_model),
-            Err(_) if word.starts_with(|c: char| c.is_ascii_lowercase()) => draw(1, KEY),
-            Err(_) => draw(1, WORD),
-        });
-    }
+    let digits = draw(10 * PLACES, DIGIT);
+    let words: Vec<String> = (0..tokenizer.vocab_size() as u32)
+        .map(|id| tokenizer.token(id).unwrap_or_default())
+        .collect();
+    let numbers: Vec<Vec<f32>> = words
+        .iter()
+        .filter_map(|word| Some(of_number(word.parse().ok()?, &digits, d_model)))
+        .collect();
+    let mean = mean(&numbers, d_model);
+    let mut numbers = numbers.into_iter();
+    let weights: Vec<f32> = words
+        .iter()
+        .flat_map(|word| {
+            if word.starts_with(|c: char| c.is_ascii_lowercase()) {
+                mean.clone()
+            } else if word.parse::<usize>().is_ok() {
+                numbers.next().expect("one was made for every number")
+            } else {
+                draw(1, WORD)
+            }
+        })
+        .collect();
     let shape = [tokenizer.vocab_size(), d_model];
     Tensor::from_data(TensorData::new(weights, shape), device)
+}
+
+/// Places that have codes; numbers go up to 1000.
+const PLACES: usize = 4;
+
+fn mean(rows: &[Vec<f32>], d_model: usize) -> Vec<f32> {
+    let column = |i: usize| rows.iter().map(|row| row[i]).sum::<f32>() / rows.len() as f32;
+    (0..d_model).map(column).collect()
 }
 
 /// The sum of the codes of a number's digits, leading zeros included.
 fn of_number(number: usize, digits: &[f32], d_model: usize) -> Vec<f32> {
     let mut sum = vec![0.0; d_model];
-    for place in 0..4 {
-        let digit = number / 10usize.pow(place) % 10;
+    for place in 0..PLACES {
+        let digit = number / 10usize.pow(place as u32) % 10;
         let code = &digits[(10 * place as usize + digit) * d_model..][..d_model];
         sum.iter_mut()
             .zip(code)

@@ -3,17 +3,16 @@
 mod embedding;
 mod recipe;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use calm_lm::backend::{FloatType, device};
 use calm_lm::data::kv::{KvConfig, KvDataset};
 use calm_lm::models::{Decoder, FrozenModel, Tokenizer};
-use calm_lm::terminal::{Progress, interrupt};
-use calm_lm::train::{LanguageModelling, Outcome, RunDir, Trainer};
+use calm_lm::terminal;
+use calm_lm::train::{LanguageModelling, RunDir, Trainer};
 use clap::Args;
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{IntoDiagnostic, Result};
 use serde_json::json;
 
 use self::embedding::embeddings;
@@ -75,6 +74,7 @@ fn train(
         "blocks": recipe.blocks,
         "d_model": recipe.d_model,
         "local_blocks": recipe.local_blocks,
+        "noise": recipe.noise,
         "train": recipe.train,
         "data": dataset.config(),
     });
@@ -82,28 +82,12 @@ fn train(
         RunDir::open(&run_directory(&args.runs, recipe, args.seed), &settings).into_diagnostic()?;
     let objective = LanguageModelling {
         local_blocks: recipe.local_blocks,
+        noise: recipe.noise,
     };
-    let mut trainer =
+    let trainer =
         Trainer::new(&objective, decoder, recipe.train.clone(), Some(dir)).into_diagnostic()?;
-    let mut progress = Progress::new(recipe.name, recipe.train.steps, trainer.completed());
     let batches = |number| recipe.batch(dataset, tokenizer, number);
-    let outcome = trainer
-        .run(&batches, |metrics| {
-            progress.step(metrics);
-            if interrupt::requested() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
-        .into_diagnostic()?;
-    if outcome == Outcome::Interrupted {
-        return Err(miette!(
-            "interrupted; the same command goes on from step {}",
-            trainer.completed()
-        ));
-    }
-    Ok(trainer.into_parameters())
+    terminal::train(recipe.name, trainer, &batches, false).into_diagnostic()
 }
 
 fn run_directory(runs: &Path, recipe: &Recipe, seed: u64) -> PathBuf {

@@ -29,6 +29,8 @@ pub(crate) struct Recipe {
     /// First blocks in which a token mostly sees only itself, see
     /// [`calm_lm::train::LanguageModelling`].
     pub(crate) local_blocks: usize,
+    /// Noise above those blocks, see there too.
+    pub(crate) noise: f64,
     /// Lessons with the step at which each begins.
     pub(crate) lessons: Vec<(usize, Vec<Lesson>)>,
 }
@@ -86,7 +88,7 @@ impl Recipe {
             d_model: 128,
             heads: 8,
             train: TrainConfig {
-                steps: 5000,
+                steps: 4500,
                 optimizer: OptimizerKind::Muon,
                 learning_rate: 3e-3,
                 embedding_rate_factor: 1.0 / 3.0,
@@ -98,6 +100,7 @@ impl Recipe {
             },
             batch_tokens: 1280,
             local_blocks: 1,
+            noise: 0.4,
             lessons: vec![
                 (0, vec![Lesson::digits(1.0)]),
                 (60, basics(0.1).chain(round(0.84)).collect()),
@@ -131,23 +134,26 @@ impl Recipe {
             d_model: 128,
             heads: 4,
             train: TrainConfig {
-                steps: 1200,
+                steps: 1400,
                 optimizer: OptimizerKind::Muon,
                 learning_rate: 2e-3,
+                // Numbers start as sums of digit codes and shall stay it. At the full rate Adam
+                // gives each a noise of its own, which the keys then learn as well.
+                embedding_rate_factor: 0.2,
                 warmup_steps: 30,
-                decay_share: 0.25,
-                // What a key's embedding holds besides its value is noise to a bridge, and decays.
+                decay_share: 0.4,
                 weight_decay: 0.5,
                 seed,
                 ..TrainConfig::default()
             },
             batch_tokens: 1700,
             local_blocks: 0,
+            noise: 0.4,
             lessons: vec![
                 (0, vec![Lesson::digits(1.0)]),
-                (100, copies(0.7).chain([Lesson::digits(0.3)]).collect()),
+                (60, copies(0.7).chain([Lesson::digits(0.3)]).collect()),
                 (
-                    400,
+                    250,
                     keys.chain(copies(0.15))
                         .chain([Lesson::digits(0.15)])
                         .collect(),

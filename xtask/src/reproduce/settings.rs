@@ -5,7 +5,7 @@ use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::data::kv::{Draw, KeyPool, KvConfig, KvDataset, Task};
 use calm_lm::data::{Batches, DataError, TokenizedExample, tokenize};
 use calm_lm::models::FrozenModel;
-use calm_lm::train::TrainConfig;
+use calm_lm::train::{OptimizerKind, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 /// What D_C, the composition's training data, consists of. The paper can be read in three ways.
@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) train: TrainConfig,
     /// `[augmenting block, anchor block]`.
     pub(crate) connections: Vec<[usize; 2]>,
+    /// Noise on m_A's hidden states while bridges are trained, see [`calm_lm::train::Noisy`].
+    pub(crate) noise: f64,
     /// Held-out expressions per task.
     pub(crate) evaluated: usize,
 }
@@ -74,13 +76,15 @@ impl Settings {
             rows: 96,
             train: TrainConfig {
                 steps: 1000,
-                learning_rate: 2e-3,
+                optimizer: OptimizerKind::Muon,
+                learning_rate: 3e-3,
                 warmup_steps: 50,
                 decay_share: 0.5,
                 weight_decay: 0.01,
                 ..TrainConfig::default()
             },
             connections: vec![[1, 1], [2, 2], [3, 3], [4, 4]],
+            noise: 0.3,
             evaluated: 1000,
         }
     }

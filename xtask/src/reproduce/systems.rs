@@ -1,18 +1,17 @@
 //! The models that are compared, and how each gets its numbers.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use calm_lm::compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, FrozenParts, LoraPlan};
+use calm_lm::compose::{Bridges, ComposedModel, FrozenParts, LoraPlan};
 use calm_lm::data::kv::{KeyPool, KvDataset, Task};
 use calm_lm::eval::{Proportion, accuracy, exact_match};
 use calm_lm::models::{CausalLm, FrozenModel};
-use calm_lm::terminal::{Progress, interrupt};
-use calm_lm::train::{LanguageModelling, Objective, Outcome, RunDir, Trainer};
-use miette::{IntoDiagnostic, Result, miette};
+use calm_lm::terminal;
+use calm_lm::train::{LanguageModelling, Noisy, Objective, RunDir, Trainer};
+use miette::{IntoDiagnostic, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -122,7 +121,11 @@ impl Experiment<'_> {
         let (parts, bridges) = self.bridges(augmenting, job.seed)?;
         let paper_parameters = bridges.paper_parameter_count();
         let added = bridges.parameter_count();
-        let bridges = self.train(job, &parts, bridges)?.valid();
+        let noisy = Noisy {
+            parts: &parts,
+            noise: self.settings.noise,
+        };
+        let bridges = self.train(job, &noisy, bridges)?.valid();
         let model = ComposedModel { parts, bridges };
         let measured = self.evaluate(job, &model, added, started)?;
         Ok(Measured {
@@ -131,32 +134,22 @@ impl Experiment<'_> {
         })
     }
 
+    /// Frozen models and fresh bridges between them.
     fn bridges(&self, augmenting: &FrozenModel, seed: u64) -> Result<(FrozenParts, Bridges)> {
-        let anchor = &self.anchor.decoder;
         let connections = self
             .settings
             .plan()
-            .resolve(augmenting.decoder.block_count(), anchor.block_count())
+            .resolve(
+                augmenting.decoder.block_count(),
+                self.anchor.decoder.block_count(),
+            )
             .into_diagnostic()?;
-        let config = BridgeConfig {
-            d_augmenting: augmenting.config().d_model,
-            d_anchor: anchor.config().d_model,
-            heads: anchor.config().heads,
-        };
+        let parts =
+            FrozenParts::join(self.anchor, [(augmenting, connections)]).into_diagnostic()?;
+        let sets = parts.bridge_sets(self.anchor.config().heads);
         let device = self.device.clone().autodiff();
-        let bridges =
-            Bridges::init(&[(config, connections.clone())], seed, &device).into_diagnostic()?;
-        let augmenting = Augmenting {
-            decoder: augmenting.decoder.clone(),
-            connections,
-        };
-        Ok((
-            FrozenParts {
-                anchor: anchor.clone(),
-                augmenting: vec![augmenting],
-            },
-            bridges,
-        ))
+        let bridges = Bridges::init(&sets, seed, &device).into_diagnostic()?;
+        Ok((parts, bridges))
     }
 
     fn lora(&self, job: Job, started: Instant) -> Result<Measured> {
@@ -185,27 +178,9 @@ impl Experiment<'_> {
         config.seed = job.seed;
         let dir = RunDir::open(&self.directory.join(job.name()), &json!({ "job": job }))
             .into_diagnostic()?;
-        let steps = config.steps;
-        let mut trainer =
-            Trainer::new(objective, parameters, config, Some(dir)).into_diagnostic()?;
-        let mut progress = Progress::new(&job.name(), steps, trainer.completed());
-        let outcome = trainer
-            .run(&|number| Ok(batches.batch(number)), |metrics| {
-                progress.step(metrics);
-                if interrupt::requested() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })
-            .into_diagnostic()?;
-        match outcome {
-            Outcome::Finished => Ok(trainer.into_parameters()),
-            Outcome::Interrupted => Err(miette!(
-                "interrupted at step {}; the same command goes on from there",
-                trainer.completed()
-            )),
-        }
+        let trainer = Trainer::new(objective, parameters, config, Some(dir)).into_diagnostic()?;
+        let batches = |number| Ok(batches.batch(number));
+        terminal::train(&job.name(), trainer, &batches, false).into_diagnostic()
     }
 
     fn evaluate<M: CausalLm>(

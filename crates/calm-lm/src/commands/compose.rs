@@ -9,6 +9,7 @@ use calm_lm::compose::{
     Bridges, CompositionFile, Connection, ConnectionPlan, FrozenParts, ModelReference,
 };
 use calm_lm::models::FrozenModel;
+use calm_lm::train::Noisy;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -64,6 +65,15 @@ pub(crate) struct ComposeArgs {
     /// Attention heads of the bridges, a divisor of the anchor's width [default: the anchor's]
     #[arg(long, value_name = "N")]
     heads: Option<usize>,
+    /// Noise on the augmenting models' hidden states while the bridges are trained, in units of
+    /// their root mean square: against learning a small dataset by heart
+    #[arg(
+        long,
+        value_name = "SHARE",
+        allow_negative_numbers = true,
+        default_value_t = 0.0
+    )]
+    noise: f64,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -171,6 +181,9 @@ impl Models {
 }
 
 pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure> {
+    if !(0.0..=10.0).contains(&args.noise) {
+        return Err(Failure::flag("--noise", "it may be from 0 to 10"));
+    }
     let training = args.training.check(&args.out, common)?;
     let device = common.device()?;
     let models = Models::load(args, &device)?;
@@ -185,17 +198,22 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
         "stored": bridges.parameter_count(),
         "paper": bridges.paper_parameter_count(),
     });
-    let what = identity(&file);
-    let trained = training.run("compose", &models.parts, bridges, &data, &what)?;
+    let objective = Noisy {
+        parts: &models.parts,
+        noise: args.noise,
+    };
+    let what = identity(&file, args.noise);
+    let trained = training.run("compose", &objective, bridges, &data, &what)?;
     file.training = trained.provenance;
     file.training["device"] = json!(format!("{device:?}"));
     file.training["added_parameters"] = added;
+    file.training["noise"] = json!(args.noise);
     file.write(&args.out, &trained.parameters.valid())?;
     Ok(report(&args.out, &file))
 }
 
 /// What makes a run another run, besides data and settings. Where the models lie does not.
-fn identity(file: &CompositionFile) -> Value {
+fn identity(file: &CompositionFile, noise: f64) -> Value {
     let augmenting = file.augmenting.iter().map(|model| &model.weights_sha256);
     json!({
         "composed": {
@@ -203,6 +221,7 @@ fn identity(file: &CompositionFile) -> Value {
             "augmenting_sha256": augmenting.collect::<Vec<_>>(),
             "connections": file.connections,
             "heads": file.heads,
+            "noise": noise,
         },
     })
 }

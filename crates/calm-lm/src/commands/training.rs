@@ -9,8 +9,8 @@ use burn::module::Module;
 use calm_lm::data::{Batches, TokenizedExample, jsonl, tokenize};
 use calm_lm::models::{SpecialIds, Tokenizer};
 use calm_lm::terminal;
-use calm_lm::train::{Objective, RunDir, StepMetrics, TrainConfig, Trainer};
-use clap::Args;
+use calm_lm::train::{Objective, OptimizerKind, RunDir, StepMetrics, TrainConfig, Trainer};
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -33,6 +33,9 @@ pub(super) struct TrainingArgs {
     /// Optimiser steps
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().steps)]
     steps: usize,
+    /// What makes a step out of gradients
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Optimizer::Adamw)]
+    optimizer: Optimizer,
     /// Examples in a batch
     #[arg(long, value_name = "N", default_value = "32")]
     rows: NonZeroUsize,
@@ -58,7 +61,7 @@ pub(super) struct TrainingArgs {
         default_value_t = TrainConfig::default().decay_share
     )]
     decay_share: f64,
-    /// Weight decay of AdamW
+    /// Decoupled weight decay
     #[arg(
         long,
         value_name = "DECAY",
@@ -79,6 +82,24 @@ pub(super) struct TrainingArgs {
     checkpoint_steps: usize,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Optimizer {
+    /// AdamW for every parameter
+    Adamw,
+    /// Muon for weight matrices, AdamW for the rest: often fewer steps where little data is
+    /// learnt exactly
+    Muon,
+}
+
+impl From<Optimizer> for OptimizerKind {
+    fn from(optimizer: Optimizer) -> Self {
+        match optimizer {
+            Optimizer::Adamw => Self::AdamW,
+            Optimizer::Muon => Self::Muon,
+        }
+    }
+}
+
 impl TrainingArgs {
     /// The settings, checked.
     fn config(&self, seed: u64) -> Result<TrainConfig, Failure> {
@@ -86,6 +107,7 @@ impl TrainingArgs {
         let warmup_steps = default.warmup_steps.min(self.steps / 4);
         let config = TrainConfig {
             steps: self.steps,
+            optimizer: self.optimizer.into(),
             accumulation: self.accumulation,
             learning_rate: self.learning_rate,
             warmup_steps: self.warmup_steps.unwrap_or(warmup_steps),
