@@ -1,5 +1,6 @@
 //! `cargo xtask pretrain kv`: makes the small frozen checkpoints of Table 1 from a seed.
 
+mod card;
 mod embedding;
 mod recipe;
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Param;
 use calm_lm::backend::{FloatType, device};
 use calm_lm::data::kv::{KvConfig, KvDataset};
-use calm_lm::models::{Decoder, FrozenModel, Tokenizer};
+use calm_lm::models::{Decoder, FrozenModel, LoadOptions, Tokenizer};
 use calm_lm::terminal;
 use calm_lm::train::{LanguageModelling, RunDir, Trainer};
 use clap::Args;
@@ -48,13 +49,36 @@ pub(crate) fn run(args: &PretrainArgs) -> Result<()> {
         .into_diagnostic()?;
     for recipe in [Recipe::augmenting(args.seed), Recipe::anchor(args.seed)] {
         if args.only.as_ref().is_none_or(|only| only == recipe.name) {
-            let decoder = train(&recipe, &dataset, &tokenizer, args)?;
-            let path = args.out.join(recipe.name);
-            let model = FrozenModel::new(decoder, tokenizer.clone());
-            model.save(&path, FloatType::F16).into_diagnostic()?;
-            println!("{}: {}", path.display(), recipe.purpose);
+            make(&recipe, &dataset, &tokenizer, args)?;
         }
     }
+    Ok(())
+}
+
+/// Trains one model and writes its checkpoint with its card, which tells what the stored weights
+/// can do, rounding included.
+fn make(
+    recipe: &Recipe,
+    dataset: &KvDataset,
+    tokenizer: &Tokenizer,
+    args: &PretrainArgs,
+) -> Result<()> {
+    let settings = json!({ "recipe": recipe, "data": dataset.config() });
+    let runs = args.runs.join(format!("{}-{}", recipe.name, args.seed));
+    let run = RunDir::open(&runs, &settings).into_diagnostic()?;
+    let decoder = train(recipe, dataset, tokenizer, args, run)?;
+    let path = args.out.join(recipe.name);
+    FrozenModel::new(decoder, tokenizer.clone())
+        .save(&path, FloatType::F16)
+        .into_diagnostic()?;
+    let options = LoadOptions {
+        device: device(&args.device).into_diagnostic()?,
+        dtype: FloatType::F32,
+    };
+    let stored = FrozenModel::load(&path, &options).into_diagnostic()?;
+    let metrics = RunDir::read_metrics(&runs).into_diagnostic()?;
+    card::write(&path, recipe, &settings, &metrics, &stored, dataset)?;
+    println!("{}: {}", path.display(), recipe.purpose);
     Ok(())
 }
 
@@ -63,33 +87,19 @@ fn train(
     dataset: &KvDataset,
     tokenizer: &Tokenizer,
     args: &PretrainArgs,
+    run: RunDir,
 ) -> Result<Decoder> {
     let device = device(&args.device).into_diagnostic()?.autodiff();
     let config = recipe.config(tokenizer);
     let mut decoder = Decoder::untrained(&config, args.seed, &device);
     decoder.embedding.weight =
         Param::from_tensor(embeddings(tokenizer, recipe.d_model, args.seed, &device));
-    let settings = json!({
-        "recipe": recipe.name,
-        "blocks": recipe.blocks,
-        "d_model": recipe.d_model,
-        "local_blocks": recipe.local_blocks,
-        "noise": recipe.noise,
-        "train": recipe.train,
-        "data": dataset.config(),
-    });
-    let dir =
-        RunDir::open(&run_directory(&args.runs, recipe, args.seed), &settings).into_diagnostic()?;
     let objective = LanguageModelling {
         local_blocks: recipe.local_blocks,
         noise: recipe.noise,
     };
     let trainer =
-        Trainer::new(&objective, decoder, recipe.train.clone(), Some(dir)).into_diagnostic()?;
+        Trainer::new(&objective, decoder, recipe.train.clone(), Some(run)).into_diagnostic()?;
     let batches = |number| recipe.batch(dataset, tokenizer, number);
     terminal::train(recipe.name, trainer, &batches, false).into_diagnostic()
-}
-
-fn run_directory(runs: &Path, recipe: &Recipe, seed: u64) -> PathBuf {
-    runs.join(format!("{}-{seed}", recipe.name))
 }
