@@ -74,7 +74,7 @@ fn of_number(number: usize, digits: &[f32], d_model: usize) -> Vec<f32> {
     let mut sum = vec![0.0; d_model];
     for place in 0..PLACES {
         let digit = number / 10usize.pow(place as u32) % 10;
-        let code = &digits[(10 * place as usize + digit) * d_model..][..d_model];
+        let code = &digits[(10 * place + digit) * d_model..][..d_model];
         sum.iter_mut()
             .zip(code)
             .for_each(|(sum, code)| *sum += code);

@@ -10,6 +10,9 @@ mod systems;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use calm_lm::backend::{FloatType, device};
@@ -91,11 +94,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     };
 
     let jobs = jobs(args);
-    let mut measured = Vec::with_capacity(jobs.len());
-    for (number, job) in jobs.iter().enumerate() {
-        eprintln!("[{}/{}] {}", number + 1, jobs.len(), job.name());
-        measured.push(measure(&experiment, *job)?);
-    }
+    let measured = measure_all(&experiment, &jobs)?;
     let cost = Cost {
         seconds: started.elapsed().as_secs_f64(),
         peak_mib: peak_mib(),
@@ -160,6 +159,37 @@ fn jobs(args: &ReproduceArgs) -> Vec<Job> {
         jobs.extend((0..baseline_seeds).map(|seed| job(system, Reading::Mixed, seed)));
     }
     jobs
+}
+
+/// The results of all jobs, in their order. As many run at a time as there are processors: Burn's
+/// backend for them runs much of a small model on one thread.
+fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured>> {
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let results: Vec<OnceLock<Result<Measured>>> = jobs.iter().map(|_| OnceLock::new()).collect();
+    let work = || {
+        while let Some((job, result)) = {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            jobs.get(number).zip(results.get(number))
+        } {
+            let measured = measure(experiment, *job);
+            if measured.is_err() {
+                // Nothing new is begun; what runs goes on to its end, or to its interruption.
+                next.store(jobs.len(), Ordering::Relaxed);
+            }
+            let _ = result.set(measured);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..workers.min(jobs.len()) {
+            scope.spawn(work);
+        }
+    });
+    let results: Vec<_> = results
+        .into_iter()
+        .filter_map(OnceLock::into_inner)
+        .collect();
+    results.into_iter().collect()
 }
 
 /// The result of a job, from its file if it is done.

@@ -35,8 +35,8 @@ impl Reading {
     fn shares(self) -> &'static [(Task, usize)] {
         match self {
             Self::Mixed => &[
-                (Task::KvArithmetic, 50),
-                (Task::KvSubstitution, 30),
+                (Task::KvArithmetic, 60),
+                (Task::KvSubstitution, 20),
                 (Task::NumericArithmetic, 20),
             ],
             Self::Arithmetic => &[(Task::KvArithmetic, 100)],

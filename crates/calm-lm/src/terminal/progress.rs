@@ -1,13 +1,17 @@
 //! How far a computation is, and how long it will take.
 
 use std::io::{IsTerminal, Write};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use calm_train::StepMetrics;
-use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
+use indicatif::{FormattedDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 /// Where there is no bar, a line is written at most this often, and one at the end.
 const BETWEEN_LINES: Duration = Duration::from_secs(20);
+
+/// Bars of computations that run at the same time stand below each other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// A bar on a terminal, a line now and then elsewhere.
 #[derive(Debug)]
@@ -72,7 +76,8 @@ impl Progress {
 fn bar(name: &str, total: usize, completed: usize) -> ProgressBar {
     let style = "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left";
     let style = ProgressStyle::with_template(style).expect("the template is a constant");
-    let bar = ProgressBar::new(total as u64)
+    let bar = BARS
+        .add(ProgressBar::new(total as u64))
         .with_style(style)
         .with_prefix(name.to_owned());
     bar.set_position(completed as u64);
