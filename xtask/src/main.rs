@@ -9,6 +9,7 @@
 mod checks;
 mod pretrain;
 mod reproduce;
+mod scale;
 
 use std::process::ExitCode;
 

@@ -35,13 +35,15 @@ pub(super) fn embeddings(
             .try_to_vec()
             .expect("seeded weights are f32")
     };
-    let digits = draw(10 * PLACES, DIGIT);
     let words: Vec<String> = (0..tokenizer.vocab_size() as u32)
         .map(|id| tokenizer.token(id).unwrap_or_default())
         .collect();
+    let largest = words.iter().filter_map(|word| word.parse::<usize>().ok());
+    let places = largest.max().map_or(0, |largest| largest.ilog10() + 1);
+    let digits = draw(10 * places as usize, DIGIT);
     let numbers: Vec<Vec<f32>> = words
         .iter()
-        .filter_map(|word| Some(of_number(word.parse().ok()?, &digits, d_model)))
+        .filter_map(|word| Some(of_number(word.parse().ok()?, places, &digits, d_model)))
         .collect();
     let mean = mean(&numbers, d_model);
     let mut numbers = numbers.into_iter();
@@ -61,20 +63,17 @@ pub(super) fn embeddings(
     Tensor::from_data(TensorData::new(weights, shape), device)
 }
 
-/// Places that have codes; numbers go up to 1000.
-const PLACES: usize = 4;
-
 fn mean(rows: &[Vec<f32>], d_model: usize) -> Vec<f32> {
     let column = |i: usize| rows.iter().map(|row| row[i]).sum::<f32>() / rows.len() as f32;
     (0..d_model).map(column).collect()
 }
 
 /// The sum of the codes of a number's digits, leading zeros included.
-fn of_number(number: usize, digits: &[f32], d_model: usize) -> Vec<f32> {
+fn of_number(number: usize, places: u32, digits: &[f32], d_model: usize) -> Vec<f32> {
     let mut sum = vec![0.0; d_model];
-    for place in 0..PLACES {
-        let digit = number / 10usize.pow(place as u32) % 10;
-        let code = &digits[(10 * place + digit) * d_model..][..d_model];
+    for place in 0..places {
+        let digit = number / 10usize.pow(place) % 10;
+        let code = &digits[(10 * place as usize + digit) * d_model..][..d_model];
         sum.iter_mut()
             .zip(code)
             .for_each(|(sum, code)| *sum += code);

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use calm_lm::backend::{FloatType, device};
-use calm_lm::data::kv::{KvConfig, KvDataset};
+use calm_lm::data::kv::KvDataset;
 use calm_lm::models::{Decoder, FrozenModel, LoadOptions, Tokenizer};
 use calm_lm::terminal;
 use calm_lm::train::{LanguageModelling, RunDir, Trainer};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use miette::{IntoDiagnostic, Result};
 use serde_json::json;
 
 use self::embedding::embeddings;
 use self::recipe::Recipe;
+use crate::scale::Scale;
 
 /// What to make, and where.
 #[derive(Debug, Args)]
@@ -28,9 +29,15 @@ pub(crate) struct PretrainArgs {
     /// Only this model.
     #[arg(long, value_parser = ["kv-anchor", "kv-augmenting"])]
     only: Option<String>,
-    /// Where the checkpoints go.
-    #[arg(long, default_value = "datasets/checkpoints")]
-    out: PathBuf,
+    /// How many keys, and how large models.
+    #[arg(long, value_enum, default_value_t = Scale::Laptop)]
+    scale: Scale,
+    /// Steps of every training, if other than the recipe's.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Where the checkpoints go [default: where `cargo xtask reproduce` looks for them].
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Where runs are kept, so that an interrupted one goes on.
     #[arg(long, default_value = "runs/pretrain")]
     runs: PathBuf,
@@ -44,10 +51,15 @@ pub(crate) struct PretrainArgs {
 
 /// Trains the models one after the other and writes their checkpoints in half precision.
 pub(crate) fn run(args: &PretrainArgs) -> Result<()> {
-    let dataset = KvDataset::new(KvConfig::laptop()).into_diagnostic()?;
+    let dataset = KvDataset::new(args.scale.data()).into_diagnostic()?;
     let tokenizer = Tokenizer::from_json(dataset.tokenizer_json(), Path::new("tokenizer.json"))
         .into_diagnostic()?;
-    for recipe in [Recipe::augmenting(args.seed), Recipe::anchor(args.seed)] {
+    let recipes = [Recipe::augmenting, Recipe::anchor].map(|make| make(args.scale, args.seed));
+    for mut recipe in recipes {
+        if let Some(steps) = args.steps {
+            recipe.train.steps = steps;
+            recipe.train.warmup_steps = recipe.train.warmup_steps.min(steps / 4);
+        }
         if args.only.as_ref().is_none_or(|only| only == recipe.name) {
             make(&recipe, &dataset, &tokenizer, args)?;
         }
@@ -64,10 +76,15 @@ fn make(
     args: &PretrainArgs,
 ) -> Result<()> {
     let settings = json!({ "recipe": recipe, "data": dataset.config() });
-    let runs = args.runs.join(format!("{}-{}", recipe.name, args.seed));
+    let scale = args.scale.to_possible_value().expect("none is hidden");
+    let name = format!("{}-{}-{}", scale.get_name(), recipe.name, args.seed);
+    let runs = args.runs.join(name);
     let run = RunDir::open(&runs, &settings).into_diagnostic()?;
     let decoder = train(recipe, dataset, tokenizer, args, run)?;
-    let path = args.out.join(recipe.name);
+    let out = args.out.clone();
+    let path = out
+        .unwrap_or_else(|| args.scale.checkpoints())
+        .join(recipe.name);
     FrozenModel::new(decoder, tokenizer.clone())
         .save(&path, FloatType::F16)
         .into_diagnostic()?;

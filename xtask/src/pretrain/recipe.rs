@@ -4,7 +4,7 @@
 //! taught differs: the anchor numeric arithmetic, the augmenting model the secret table. The anchor
 //! never sees a key in a text. docs/table1.md tells how these recipes were found.
 
-use calm_lm::data::kv::{Draw, KeyPool, KvDataset, Operator, Task};
+use calm_lm::data::kv::{Draw, KeyPool, KvDataset, Task};
 use calm_lm::data::{Batch, TokenizedExample, tokenize};
 use calm_lm::models::{DecoderConfig, SpecialIds};
 use calm_lm::train::{OptimizerKind, TrainConfig, TrainError};
@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::Tokenizer;
+use crate::scale::Scale;
 
 /// A model, and the texts it is taught with.
 #[derive(Debug, Clone, Serialize)]
@@ -24,6 +25,9 @@ pub(crate) struct Recipe {
     pub(crate) blocks: usize,
     pub(crate) d_model: usize,
     pub(crate) heads: usize,
+    /// `embedding_rate_factor` is low: numbers start as sums of digit codes and shall stay it. At the
+    /// full rate Adam gives each a noise of its own, which the keys then learn as well, and which
+    /// no bridge can tell from what a number means.
     pub(crate) train: TrainConfig,
     /// Tokens of a batch, about.
     pub(crate) batch_tokens: usize,
@@ -60,39 +64,56 @@ impl Lesson {
         Self::new(weight, Task::NumericArithmetic, 1)
     }
 
-    /// A task with one to four operands, equally often.
-    fn each(weight: f64, task: Task) -> impl Iterator<Item = Self> {
-        (1..=4).map(move |operands| Self::new(weight / 4.0, task, operands))
+    /// A task with one operand up to so many, equally often.
+    fn each(weight: f64, task: Task, most: usize) -> impl Iterator<Item = Self> {
+        (1..=most).map(move |operands| Self::new(weight / most as f64, task, operands))
     }
 
-    /// Sums of two, three and four operands.
-    fn sums(weights: [f64; 3], round: bool) -> impl Iterator<Item = Self> {
-        (2..=4).zip(weights).map(move |(operands, weight)| Self {
+    /// Arithmetic with two operands, three, and so on, by these weights.
+    fn sums(weights: Vec<f64>, round: bool) -> impl Iterator<Item = Self> {
+        (2..).zip(weights).map(move |(operands, weight)| Self {
             round,
             ..Self::new(weight, Task::NumericArithmetic, operands)
         })
     }
 }
 
+/// Weights of sums of two operands, three, and so on: those found for the laptop, spread evenly
+/// where there are more operands.
+fn shares(scale: Scale, laptop: [f64; 3]) -> Vec<f64> {
+    let total: f64 = laptop.iter().sum();
+    match scale {
+        Scale::Laptop => laptop.to_vec(),
+        Scale::Paper => vec![total / 5.0; 5],
+    }
+}
+
 impl Recipe {
-    /// m_B: numeric arithmetic with up to four operands, and copying numbers. First digits, then
-    /// sums of round numbers, then all sums.
-    pub(crate) fn anchor(seed: u64) -> Self {
-        let basics = |copies| Lesson::each(copies, Task::NumericCopy).chain([Lesson::digits(0.06)]);
-        let round = |weight: f64| Lesson::sums([0.3 * weight, 0.35 * weight, 0.35 * weight], true);
-        let all = |weights| Lesson::sums(weights, false);
+    /// m_B: numeric arithmetic, and copying numbers. First digits, then sums of round numbers, then
+    /// all sums.
+    pub(crate) fn anchor(scale: Scale, seed: u64) -> Self {
+        let most = scale.data().operands[1];
+        let basics =
+            |copies| Lesson::each(copies, Task::NumericCopy, most).chain([Lesson::digits(0.06)]);
+        let round = |weight: f64| {
+            let weights = [0.3 * weight, 0.35 * weight, 0.35 * weight];
+            Lesson::sums(shares(scale, weights), true)
+        };
+        let all = |weights| Lesson::sums(shares(scale, weights), false);
+        let (blocks, d_model, heads) = match scale {
+            Scale::Laptop => (6, 128, 8),
+            Scale::Paper => (12, 768, 12),
+        };
         Self {
             name: "kv-anchor",
-            purpose: "The anchor m_B of Table 1 at laptop scale: adds and subtracts up to four \
-                      numbers from 1 to 1000. It was never shown a key.",
-            blocks: 6,
-            d_model: 128,
-            heads: 8,
+            purpose: "The anchor m_B of Table 1: calculates with numbers. It was never shown a key.",
+            blocks,
+            d_model,
+            heads,
             train: TrainConfig {
                 steps: 3600,
                 optimizer: OptimizerKind::Muon,
                 learning_rate: 3e-3,
-                // Numbers start as sums of digit codes and shall stay it: what a bridge can write is one.
                 embedding_rate_factor: 0.05,
                 warmup_steps: 30,
                 decay_share: 0.3,
@@ -125,22 +146,25 @@ impl Recipe {
     }
 
     /// m_A: numbers first, then the value of every key.
-    pub(crate) fn augmenting(seed: u64) -> Self {
-        let copies = |weight| Lesson::each(weight, Task::NumericCopy);
-        let keys = Lesson::each(0.7, Task::KvSubstitution);
+    pub(crate) fn augmenting(scale: Scale, seed: u64) -> Self {
+        let most = scale.data().operands[1];
+        let copies = |weight| Lesson::each(weight, Task::NumericCopy, most);
+        let keys = Lesson::each(0.7, Task::KvSubstitution, most);
+        let (blocks, d_model, heads) = match scale {
+            Scale::Laptop => (4, 128, 4),
+            Scale::Paper => (8, 384, 6),
+        };
         Self {
             name: "kv-augmenting",
-            purpose: "The augmenting model m_A of Table 1 at laptop scale: replaces each of 1000 \
-                      keys by its value. It was never shown a sum of two numbers.",
-            blocks: 4,
-            d_model: 128,
-            heads: 4,
+            purpose: "The augmenting model m_A of Table 1: replaces each key by its value. It was \
+                      never shown a sum of two numbers.",
+            blocks,
+            d_model,
+            heads,
             train: TrainConfig {
                 steps: 1400,
                 optimizer: OptimizerKind::Muon,
                 learning_rate: 2e-3,
-                // Numbers start as sums of digit codes and shall stay it. At the full rate Adam
-                // gives each a noise of its own, which the keys then learn as well.
                 embedding_rate_factor: 0.2,
                 warmup_steps: 30,
                 decay_share: 0.4,
@@ -195,7 +219,7 @@ impl Recipe {
             task: lesson.task,
             pool: KeyPool::All,
             operands: [lesson.operands; 2],
-            operators: vec![Operator::Plus, Operator::Minus],
+            operators: dataset.config().operators.clone(),
             round: lesson.round,
         };
         // The prompt has two tokens an operand; the answer is about as long as a number.

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use self::report::{Cost, report};
 use self::settings::{Reading, Settings};
 use self::systems::{Experiment, Job, Measured, System};
+use crate::scale::Scale;
 
 /// How much of the table to make.
 #[derive(Debug, Args)]
@@ -38,9 +39,13 @@ pub(crate) struct ReproduceArgs {
     /// Where results and checkpoints go.
     #[arg(long, default_value = "runs/table1")]
     out: PathBuf,
-    /// The frozen models.
-    #[arg(long, default_value = "datasets/checkpoints")]
-    checkpoints: PathBuf,
+    /// How many keys, and how large models. Those of the paper's scale are made by `cargo xtask
+    /// pretrain kv --scale paper`.
+    #[arg(long, value_enum, default_value_t = Scale::Laptop)]
+    scale: Scale,
+    /// The frozen models, if elsewhere than where `cargo xtask pretrain` puts them.
+    #[arg(long)]
+    checkpoints: Option<PathBuf>,
     /// First seed; others follow it.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -64,8 +69,10 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         device: device.clone(),
         dtype: FloatType::F32,
     };
+    let checkpoints = args.checkpoints.clone();
+    let checkpoints = checkpoints.unwrap_or_else(|| args.scale.checkpoints());
     let load = |name: &str| -> Result<FrozenModel> {
-        FrozenModel::load(&args.checkpoints.join(name), &options).into_diagnostic()
+        FrozenModel::load(&checkpoints.join(name), &options).into_diagnostic()
     };
     let (anchor, augmenting) = (load("kv-anchor")?, load("kv-augmenting")?);
     let dataset = KvDataset::new(settings.data.clone()).into_diagnostic()?;
@@ -75,7 +82,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         return Err(miette!(
             "{}: the checkpoints were made for another dataset; make them again with `cargo xtask \
              pretrain kv`",
-            args.checkpoints.display()
+            checkpoints.display()
         ));
     }
     let provenance = json!({
@@ -119,7 +126,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
 }
 
 fn settings(args: &ReproduceArgs) -> Result<Settings> {
-    let mut settings = Settings::laptop();
+    let mut settings = Settings::new(args.scale);
     if let Some(steps) = args.steps {
         settings.train.steps = steps;
         settings.train.warmup_steps = settings.train.warmup_steps.min(steps / 4);

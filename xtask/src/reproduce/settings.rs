@@ -8,6 +8,8 @@ use calm_lm::models::FrozenModel;
 use calm_lm::train::{OptimizerKind, TrainConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::scale::Scale;
+
 /// What D_C, the composition's training data, consists of. The paper can be read in three ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -67,24 +69,27 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The scale of the committed checkpoints.
-    pub(crate) fn laptop() -> Self {
+    /// The settings that were found at laptop scale, with the data of `scale`.
+    pub(crate) fn new(scale: Scale) -> Self {
+        let data = scale.data();
         Self {
-            data: KvConfig::laptop(),
             training_expressions: 40_000,
-            training_operands: [1, 4],
+            training_operands: [1, data.operands[1]],
+            data,
             rows: 96,
             train: TrainConfig {
                 steps: 1000,
                 optimizer: OptimizerKind::Muon,
-                learning_rate: 3e-3,
+                learning_rate: 4e-3,
                 warmup_steps: 50,
                 decay_share: 0.5,
-                weight_decay: 0.01,
+                weight_decay: 0.1,
                 ..TrainConfig::default()
             },
-            connections: vec![[1, 1], [2, 2], [3, 3], [4, 4]],
-            noise: 0.3,
+            // m_B takes up its operands in block 1: a bridge behind it can be understood, and one
+            // behind block 2 can still correct.
+            connections: vec![[1, 1], [2, 1], [1, 2], [2, 2]],
+            noise: 0.15,
             evaluated: 1000,
         }
     }
