@@ -58,13 +58,7 @@ fn card(
     card.push_str("| task, over held-out keys | exact match |\n| --- | ---: |\n");
     for task in Task::TABLE {
         let examples: Vec<PromptTarget> = (0..EVALUATED)
-            .map(|index| {
-                let example = dataset.example(task, KeyPool::HeldOut, index);
-                PromptTarget {
-                    prompt: example.prompt,
-                    target: example.target,
-                }
-            })
+            .map(|index| dataset.example(task, KeyPool::HeldOut, index).into())
             .collect();
         let end_of_text = model.special.eos[0];
         let samples = exact_match(&model.decoder, &model.tokenizer, end_of_text, &examples)

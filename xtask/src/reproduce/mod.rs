@@ -52,6 +52,9 @@ pub(crate) struct ReproduceArgs {
     /// Steps of every training, if other than the recipe's.
     #[arg(long)]
     steps: Option<usize>,
+    /// Expressions to evaluate a task on, if other than the recipe's.
+    #[arg(long)]
+    evaluated: Option<usize>,
     /// Connections `[augmenting block, anchor block]` as JSON, if other than the recipe's.
     #[arg(long)]
     connections: Option<String>,
@@ -101,9 +104,12 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     };
 
     let jobs = jobs(args);
+    let is_done = |job: &&Job| result_path(&directory, **job).exists();
+    let done_before = jobs.iter().filter(is_done).count();
     let measured = measure_all(&experiment, &jobs)?;
     let cost = Cost {
         seconds: started.elapsed().as_secs_f64(),
+        done_before,
         peak_mib: peak_mib(),
         device: format!("{device:?}"),
         commit: commit(),
@@ -116,6 +122,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         "commit": cost.commit,
         "device": cost.device,
         "wall_seconds": cost.seconds,
+        "jobs_done_before": cost.done_before,
         "peak_mib": cost.peak_mib,
         "measured": measured,
     });
@@ -130,6 +137,9 @@ fn settings(args: &ReproduceArgs) -> Result<Settings> {
     if let Some(steps) = args.steps {
         settings.train.steps = steps;
         settings.train.warmup_steps = settings.train.warmup_steps.min(steps / 4);
+    }
+    if let Some(evaluated) = args.evaluated {
+        settings.evaluated = evaluated;
     }
     if let Some(text) = &args.connections {
         settings.connections = serde_json::from_str(text)
@@ -179,6 +189,7 @@ fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured
             let number = next.fetch_add(1, Ordering::Relaxed);
             jobs.get(number).zip(results.get(number))
         } {
+            eprintln!("{}: begins", job.name());
             let measured = measure(experiment, *job);
             if measured.is_err() {
                 // Nothing new is begun; what runs goes on to its end, or to its interruption.
@@ -201,10 +212,7 @@ fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured
 
 /// The result of a job, from its file if it is done.
 fn measure(experiment: &Experiment<'_>, job: Job) -> Result<Measured> {
-    let path = experiment
-        .directory
-        .join("results")
-        .join(format!("{}.json", job.name()));
+    let path = result_path(experiment.directory, job);
     if let Ok(text) = fs::read(&path) {
         return serde_json::from_slice(&text)
             .into_diagnostic()
@@ -214,6 +222,12 @@ fn measure(experiment: &Experiment<'_>, job: Job) -> Result<Measured> {
     let text = serde_json::to_vec_pretty(&measured).into_diagnostic()?;
     write(&path, &text)?;
     Ok(measured)
+}
+
+fn result_path(directory: &Path, job: Job) -> PathBuf {
+    directory
+        .join("results")
+        .join(format!("{}.json", job.name()))
 }
 
 /// A directory of its own for everything that changes the numbers, so that results of other

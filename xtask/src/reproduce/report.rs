@@ -14,6 +14,8 @@ const PAPER: [[f64; 3]; 3] = [[98.1, 0.0, 92.9], [4.2, 73.7, 72.0], [0.7, 0.0, 8
 /// What a run cost, and where.
 pub(super) struct Cost {
     pub(super) seconds: f64,
+    /// Jobs that an earlier process had finished, whose time is not in `seconds`.
+    pub(super) done_before: usize,
     /// Largest resident memory of the process, if the system tells.
     pub(super) peak_mib: Option<u64>,
     pub(super) device: String,
@@ -146,16 +148,21 @@ fn footer(settings: &Settings, cost: &Cost) -> String {
     let memory = cost
         .peak_mib
         .map_or("unknown".to_owned(), |mib| format!("{mib} MiB"));
+    let before = match cost.done_before {
+        0 => String::new(),
+        jobs => format!(" without {jobs} jobs done before"),
+    };
     let [fewest, most] = settings.training_operands;
     format!(
         "± is the standard deviation over seeds; [ ] is Wilson's 95 % interval over all their \
          expressions together. D_C: {} expressions of {fewest} to {most} operands over held-in \
-         keys; {} steps of {} rows. Connections {:?}.\n\nWall time {:.0} s, peak memory {memory}, \
+         keys; {} steps of {} rows. Connections {:?}, noise {}.\n\nWall time {:.0} s{before}, peak memory {memory}, \
          device {}, version {}, commit {}.",
         settings.training_expressions,
         settings.train.steps,
         settings.rows,
         settings.connections,
+        settings.noise,
         cost.seconds,
         cost.device,
         env!("CARGO_PKG_VERSION"),

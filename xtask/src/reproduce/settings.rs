@@ -137,13 +137,7 @@ impl Settings {
         pool: KeyPool,
     ) -> Vec<PromptTarget> {
         (0..self.evaluated as u64)
-            .map(|index| {
-                let example = dataset.example(task, pool, index);
-                PromptTarget {
-                    prompt: example.prompt,
-                    target: example.target,
-                }
-            })
+            .map(|index| dataset.example(task, pool, index).into())
             .collect()
     }
 }

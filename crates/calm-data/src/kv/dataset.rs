@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::notation::Notation;
 use super::{KvConfig, Operator, expression};
 use crate::DataError;
+use crate::jsonl::PromptTarget;
 
 /// What a prompt asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,6 +114,12 @@ pub struct Example {
     pub operators: Vec<Operator>,
     /// The exact value of the expression.
     pub value: i128,
+}
+
+impl From<Example> for PromptTarget {
+    fn from(Example { prompt, target, .. }: Example) -> Self {
+        Self { prompt, target }
+    }
 }
 
 /// The secret table with its split, from which any number of examples can be drawn.
