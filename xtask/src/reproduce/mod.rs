@@ -30,7 +30,7 @@ use crate::scale::Scale;
 /// How much of the table to make.
 #[derive(Debug, Args)]
 pub(crate) struct ReproduceArgs {
-    /// One seed.
+    /// One seed, and half the steps.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
     /// Five seeds, all three readings of D_C, and the baselines with as many seeds.
@@ -134,7 +134,8 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
 
 fn settings(args: &ReproduceArgs) -> Result<Settings> {
     let mut settings = Settings::new(args.scale);
-    if let Some(steps) = args.steps {
+    let half = args.quick.then_some(settings.train.steps / 2);
+    if let Some(steps) = args.steps.or(half) {
         settings.train.steps = steps;
         settings.train.warmup_steps = settings.train.warmup_steps.min(steps / 4);
     }

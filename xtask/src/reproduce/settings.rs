@@ -38,8 +38,8 @@ impl Reading {
         match self {
             Self::Mixed => &[
                 (Task::KvArithmetic, 60),
-                (Task::KvSubstitution, 20),
-                (Task::NumericArithmetic, 20),
+                (Task::KvSubstitution, 10),
+                (Task::NumericArithmetic, 30),
             ],
             Self::Arithmetic => &[(Task::KvArithmetic, 100)],
             Self::Substitution => &[(Task::KvSubstitution, 100)],
@@ -73,23 +73,23 @@ impl Settings {
     pub(crate) fn new(scale: Scale) -> Self {
         let data = scale.data();
         Self {
-            training_expressions: 40_000,
+            training_expressions: 80_000,
             training_operands: [1, data.operands[1]],
             data,
-            rows: 96,
+            rows: 64,
             train: TrainConfig {
-                steps: 1000,
+                steps: 2600,
                 optimizer: OptimizerKind::Muon,
                 learning_rate: 4e-3,
                 warmup_steps: 50,
-                decay_share: 0.5,
+                decay_share: 0.7,
                 weight_decay: 0.1,
                 ..TrainConfig::default()
             },
             // m_B takes up its operands in block 1: a bridge behind it can be understood, and one
             // behind block 2 can still correct.
             connections: vec![[1, 1], [2, 1], [1, 2], [2, 2]],
-            noise: 0.15,
+            noise: 0.05,
             evaluated: 1000,
         }
     }
