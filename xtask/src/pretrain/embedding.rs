@@ -80,3 +80,33 @@ fn of_number(number: usize, places: u32, digits: &[f32], d_model: usize) -> Vec<
     }
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use calm_lm::data::kv::{KvConfig, KvDataset};
+
+    use super::*;
+
+    #[test]
+    fn keys_start_alike_and_numbers_are_sums_of_digits() {
+        let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
+        let json = dataset.tokenizer_json();
+        let tokenizer = Tokenizer::from_json(json, Path::new("tokenizer.json")).unwrap();
+        let weights = embeddings(&tokenizer, 8, 3, &Device::default());
+        let row = |word: &str| -> Vec<f32> {
+            let id = tokenizer.token_id(word).unwrap() as usize;
+            let row = weights.clone().narrow(0, id, 1);
+            row.into_data().try_to_vec().unwrap()
+        };
+        let keys: Vec<&str> = dataset.pairs().map(|(key, _)| key).collect();
+        assert_eq!(row(keys[0]), row(keys[999]));
+        assert_ne!(row("+"), row("-"));
+        let sum = |a: &str, b: &str| -> Vec<f32> {
+            row(a).iter().zip(row(b)).map(|(a, b)| a + b).collect()
+        };
+        let apart = sum("12", "340").into_iter().zip(sum("342", "10"));
+        assert!(apart.into_iter().all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+}

@@ -185,11 +185,12 @@ fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let results: Vec<OnceLock<Result<Measured>>> = jobs.iter().map(|_| OnceLock::new()).collect();
+    let take = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        jobs.get(number).zip(results.get(number))
+    };
     let work = || {
-        while let Some((job, result)) = {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            jobs.get(number).zip(results.get(number))
-        } {
+        while let Some((job, result)) = take() {
             eprintln!("{}: begins", job.name());
             let measured = measure(experiment, *job);
             if measured.is_err() {
