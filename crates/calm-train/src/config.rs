@@ -23,8 +23,8 @@ pub enum OptimizerKind {
     /// Muon for the weight matrices between hidden states, AdamW for embeddings, head, norms and
     /// biases. Its updates have the size of AdamW's, so that one learning rate serves both.
     ///
-    /// Sums of several operands are learnt an order of magnitude sooner: the last digit of a sum
-    /// depends on no operand by itself, and AdamW stays on that plateau for long.
+    /// Sums of several operands are learnt several times sooner: the last digit of a sum depends on
+    /// no operand by itself, and AdamW stays on that plateau for long.
     Muon,
 }
 
@@ -79,6 +79,16 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// The same run in another number of steps, of which the warm-up is at most a quarter.
+    #[must_use]
+    pub fn with_steps(self, steps: usize) -> Self {
+        Self {
+            steps,
+            warmup_steps: self.warmup_steps.min(steps / 4),
+            ..self
+        }
+    }
+
     /// Checks every number against its range.
     ///
     /// # Errors

@@ -57,8 +57,7 @@ pub(crate) fn run(args: &PretrainArgs) -> Result<()> {
     let recipes = [Recipe::augmenting, Recipe::anchor].map(|make| make(args.scale, args.seed));
     for mut recipe in recipes {
         if let Some(steps) = args.steps {
-            recipe.train.steps = steps;
-            recipe.train.warmup_steps = recipe.train.warmup_steps.min(steps / 4);
+            recipe.train = recipe.train.with_steps(steps);
         }
         if args.only.as_ref().is_none_or(|only| only == recipe.name) {
             make(&recipe, &dataset, &tokenizer, args)?;

@@ -136,8 +136,7 @@ fn settings(args: &ReproduceArgs) -> Result<Settings> {
     let mut settings = Settings::new(args.scale);
     let half = args.quick.then_some(settings.train.steps / 2);
     if let Some(steps) = args.steps.or(half) {
-        settings.train.steps = steps;
-        settings.train.warmup_steps = settings.train.warmup_steps.min(steps / 4);
+        settings.train = settings.train.with_steps(steps);
     }
     if let Some(evaluated) = args.evaluated {
         settings.evaluated = evaluated;
