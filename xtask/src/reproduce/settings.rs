@@ -112,9 +112,10 @@ impl Settings {
         let [pad, eos] = [PAD_ID, EOS_ID];
         let examples = (0..self.training_expressions)
             .map(|index| {
+                let task = task_of(reading, index);
                 let draw = Draw {
-                    task: task_of(reading, index),
-                    pool: KeyPool::HeldIn,
+                    task,
+                    pool: pool_of(task),
                     operands: self.training_operands,
                     operators: self.data.operators.clone(),
                     round: false,
@@ -160,6 +161,14 @@ fn task_of(reading: Reading, index: usize) -> Task {
         turn -= share;
     }
     unreachable!("shares add up to 100")
+}
+
+/// Numbers are no secret: only the keys that D_C may name are held in.
+fn pool_of(task: Task) -> KeyPool {
+    match task {
+        Task::NumericArithmetic => KeyPool::All,
+        _ => KeyPool::HeldIn,
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub struct KvConfig {
     pub operators: Vec<Operator>,
     /// Share of the keys that the composition may be trained on.
     pub held_in_share: f64,
+    /// Which of the equal parts that `held_in_share` cuts the keys into is held in, from 0. What a
+    /// composition does with one part can be studied without looking at another.
+    pub fold: usize,
     /// Fixes keys, values, split and expressions.
     pub seed: u64,
 }
@@ -34,6 +37,7 @@ impl Default for KvConfig {
             operands: [3, 6],
             operators: vec![Operator::Plus, Operator::Minus, Operator::Times],
             held_in_share: 0.2,
+            fold: 0,
             seed: 0,
         }
     }
@@ -67,7 +71,12 @@ impl KvConfig {
         rules.into_iter().try_for_each(Rule::check)
     }
 
-    fn key_rules(&self) -> [Rule; 6] {
+    /// Number of parts of [`KvConfig::held_in`] keys that the keys can be cut into.
+    fn folds(&self) -> usize {
+        self.pairs / self.held_in()
+    }
+
+    fn key_rules(&self) -> [Rule; 7] {
         let [shortest, longest] = self.key_length;
         let keys = keys_of_length(shortest, longest);
         [
@@ -110,6 +119,12 @@ impl KvConfig {
                 &self.held_in_share,
                 0.0 < self.held_in_share && self.held_in_share < 1.0,
                 "between 0 and 1",
+            ),
+            rule(
+                "fold",
+                &self.fold,
+                self.fold < self.folds(),
+                format!("from 0 to {}", self.folds().saturating_sub(1)),
             ),
         ]
     }
@@ -213,6 +228,7 @@ mod tests {
             (r#"{"operands": [3, 7]}"#, "`operands` is [3, 7]"),
             (r#"{"operators": []}"#, "`operators` is empty"),
             (r#"{"held_in_share": 1.0}"#, "`held_in_share` is 1"),
+            (r#"{"fold": 5}"#, "`fold` is 5; it may be from 0 to 4"),
         ] {
             let config: KvConfig = serde_json::from_str(json).unwrap();
             let found = config.validate().unwrap_err().to_string();

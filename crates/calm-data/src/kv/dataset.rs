@@ -124,7 +124,7 @@ impl From<Example> for PromptTarget {
 
 /// The secret table with its split, from which any number of examples can be drawn.
 ///
-/// Pairs are stored in the order of the split: the first [`KvConfig::held_in`] are held in.
+/// Part [`KvConfig::fold`] of the pairs, as they are stored, is held in, and the others are held out.
 #[derive(Debug, Clone)]
 pub struct KvDataset {
     config: KvConfig,
@@ -160,7 +160,8 @@ impl KvDataset {
         &self.config
     }
 
-    /// Every key with its value, the held-in ones first.
+    /// Every key with its value, in the order of the vocabulary. With `fold` 0 the held-in ones come
+    /// first.
     pub fn pairs(&self) -> impl ExactSizeIterator<Item = (&str, u32)> {
         self.keys
             .iter()
@@ -207,9 +208,10 @@ impl KvDataset {
         let pairs: Vec<usize> = if draw.round {
             self.draw_round(draw.pool, count, &mut rng)
         } else {
-            let range = self.range(draw.pool);
+            let pool = self.pool(draw.pool);
             (0..count)
-                .map(|_| rng.random_range(range.clone()))
+                .map(|_| pool.start + rng.random_range(0..pool.len()))
+                .map(|place| place % self.config.pairs)
                 .collect()
         };
         let operators: Vec<Operator> = (1..count)
@@ -253,7 +255,8 @@ impl KvDataset {
         let is_round =
             |value: u32| value.is_multiple_of(power) && (1..=9).contains(&(value / power));
         let round: Vec<usize> = self
-            .range(pool)
+            .pool(pool)
+            .map(|place| place % self.config.pairs)
             .filter(|&pair| is_round(self.values[pair]))
             .collect();
         assert!(!round.is_empty(), "the pool has no multiple of {power}");
@@ -262,12 +265,15 @@ impl KvDataset {
             .collect()
     }
 
-    fn range(&self, pool: KeyPool) -> Range<usize> {
-        let held_in = self.config.held_in();
+    /// Places of a pool, to be taken modulo the number of pairs: the held-out keys begin behind
+    /// the held-in ones and go round to them.
+    fn pool(&self, pool: KeyPool) -> Range<usize> {
+        let (pairs, held_in) = (self.config.pairs, self.config.held_in());
+        let first = self.config.fold * held_in;
         match pool {
-            KeyPool::All => 0..self.config.pairs,
-            KeyPool::HeldIn => 0..held_in,
-            KeyPool::HeldOut => held_in..self.config.pairs,
+            KeyPool::All => 0..pairs,
+            KeyPool::HeldIn => first..first + held_in,
+            KeyPool::HeldOut => first + held_in..first + pairs,
         }
     }
 
@@ -380,6 +386,7 @@ mod tests {
             seed in any::<u64>(),
             pairs in 2usize..300,
             held_in_share in 0.01f64..0.99,
+            fold in any::<prop::sample::Index>(),
         ) {
             let config = KvConfig {
                 pairs,
@@ -388,6 +395,8 @@ mod tests {
                 seed,
                 ..KvConfig::default()
             };
+            let fold = fold.index(config.pairs / config.held_in());
+            let config = KvConfig { fold, ..config };
             let dataset = KvDataset::new(config).unwrap();
             let drawn = |pool| -> HashSet<String> {
                 (0..200)
@@ -398,8 +407,9 @@ mod tests {
             let held_out = drawn(KeyPool::HeldOut);
             prop_assert!(held_in.is_disjoint(&held_out));
             let split = dataset.config().held_in();
-            let allowed: HashSet<_> = dataset.pairs().take(split).map(|(key, _)| key).collect();
-            prop_assert!(held_in.iter().all(|key| allowed.contains(key.as_str())));
+            let pairs: Vec<_> = dataset.pairs().map(|(key, _)| key).collect();
+            let allowed = &pairs[dataset.config().fold * split..][..split];
+            prop_assert!(held_in.iter().all(|key| allowed.contains(&key.as_str())));
         }
     }
 }

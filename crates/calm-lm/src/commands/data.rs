@@ -52,6 +52,9 @@ pub(crate) struct KvArgs {
     /// Share of the keys that a composition may be trained on [default: 0.2]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     held_in_share: Option<f64>,
+    /// Which of the equal parts that this share cuts the keys into is held in, from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    fold: usize,
     /// Expressions per task over all keys
     #[arg(long, value_name = "N", default_value_t = KvSizes::default().all)]
     all: usize,
@@ -117,6 +120,7 @@ impl KvArgs {
             operands: hull(&self.operands).unwrap_or(base.operands),
             operators: operators.unwrap_or(base.operators),
             held_in_share: self.held_in_share.unwrap_or(base.held_in_share),
+            fold: self.fold,
             seed,
         }
     }
