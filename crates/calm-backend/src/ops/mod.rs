@@ -1,10 +1,17 @@
-//! The operations of a transformer block, as compositions of Burn's own.
+//! The operations of a transformer block.
 //!
-//! They are the reference that faster kernels are held against: each is a plain statement of its
-//! formula, differentiable wherever Burn is.
+//! Each is a plain statement of its formula out of Burn's own operations, differentiable wherever
+//! Burn is. On the processor a fused kernel takes its place, one pass forward and one back, and the
+//! plain composition is what it is held against.
 
 mod attention;
+#[cfg(test)]
+mod check;
 mod cross_entropy;
+#[cfg(feature = "flex")]
+mod extension;
+#[cfg(feature = "flex")]
+mod kernel;
 mod norm;
 mod rotary;
 mod swiglu;
@@ -14,3 +21,13 @@ pub use cross_entropy::cross_entropy_sum;
 pub use norm::rms_norm;
 pub use rotary::rotary;
 pub use swiglu::swiglu;
+
+/// The same operations without fused kernels: what runs on backends that have none, and the
+/// reference for those that do.
+pub mod plain {
+    pub use super::attention::plain as attention;
+    pub use super::cross_entropy::plain as cross_entropy_sum;
+    pub use super::norm::plain as rms_norm;
+    pub use super::rotary::plain as rotary;
+    pub use super::swiglu::plain as swiglu;
+}

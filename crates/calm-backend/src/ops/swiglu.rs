@@ -2,13 +2,135 @@
 
 use burn::tensor::{Tensor, activation::silu};
 
+#[cfg(feature = "flex")]
+use super::extension::{Dispatch, FusedOps, fits};
+
 /// `silu(gate) · up`, element by element (arXiv 2002.05202).
 ///
 /// # Shapes
 ///
 /// - `gate`, `up`, output: `[batch, seq, d_ff]`
 pub fn swiglu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
+    #[cfg(feature = "flex")]
+    if fits(&gate) && fits(&up) && gate.dims() == up.dims() {
+        return Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()));
+    }
+    plain(gate, up)
+}
+
+/// [`swiglu`] out of Burn's own operations.
+pub fn plain(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
     silu(gate) * up
+}
+
+#[cfg(feature = "flex")]
+pub(super) mod fused {
+    use std::iter::zip;
+
+    use super::super::extension::{FlexTensor, Saved};
+    use super::super::kernel::{TASK_ELEMENTS, contiguous, exp, run, with_shape_of};
+
+    /// The inputs; the sigmoid is cheaper to compute again than to read from memory.
+    #[derive(Debug, Clone)]
+    pub(in super::super) struct Inputs {
+        gate: FlexTensor,
+        up: FlexTensor,
+    }
+
+    pub(in super::super) fn forward(gate: FlexTensor, up: FlexTensor) -> (FlexTensor, Inputs) {
+        let inputs = Inputs {
+            gate: contiguous(gate),
+            up: contiguous(up),
+        };
+        let gate: &[f32] = inputs.gate.storage();
+        let mut output = vec![0.0; gate.len()];
+        map(&mut output, [gate, inputs.up.storage()], |_, gate, up| {
+            gate * sigmoid(gate) * up
+        });
+        (with_shape_of(&inputs.gate, output), inputs)
+    }
+
+    impl Saved<2> for Inputs {
+        fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
+            let mut output = contiguous(output);
+            let inputs = [self.gate.storage(), self.up.storage()];
+            match wanted {
+                [false, false] => [None, None],
+                [true, false] => {
+                    map(output.storage_mut(), inputs, by_gate);
+                    [Some(output), None]
+                }
+                [false, true] => {
+                    map(output.storage_mut(), inputs, by_up);
+                    [None, Some(output)]
+                }
+                [true, true] => {
+                    let mut gate = vec![0.0; inputs[0].len()];
+                    both(&mut gate, output.storage_mut(), inputs);
+                    [Some(with_shape_of(&self.gate, gate)), Some(output)]
+                }
+            }
+        }
+    }
+
+    /// `into[i] = f(into[i], gate[i], up[i])`.
+    fn map(into: &mut [f32], [gate, up]: [&[f32]; 2], f: impl Fn(f32, f32, f32) -> f32 + Sync) {
+        let tasks = zip(
+            into.chunks_mut(TASK_ELEMENTS),
+            zip(gate.chunks(TASK_ELEMENTS), up.chunks(TASK_ELEMENTS)),
+        );
+        run(
+            gate.len(),
+            tasks,
+            #[inline(always)]
+            |(into, (gate, up))| {
+                for (into, (gate, up)) in zip(into, zip(gate, up)) {
+                    *into = f(*into, *gate, *up);
+                }
+            },
+        );
+    }
+
+    /// Both gradients in one pass, so that there is one exponential for the two; `up_gradient`
+    /// holds the gradient of the output and is overwritten.
+    fn both(gate_gradient: &mut [f32], up_gradient: &mut [f32], [gate, up]: [&[f32]; 2]) {
+        let tasks = zip(
+            zip(
+                gate_gradient.chunks_mut(TASK_ELEMENTS),
+                up_gradient.chunks_mut(TASK_ELEMENTS),
+            ),
+            zip(gate.chunks(TASK_ELEMENTS), up.chunks(TASK_ELEMENTS)),
+        );
+        run(
+            gate.len(),
+            tasks,
+            #[inline(always)]
+            |((gate_gradient, up_gradient), (gate, up))| {
+                let gradients = zip(gate_gradient, up_gradient);
+                for ((gate_gradient, up_gradient), (gate, up)) in zip(gradients, zip(gate, up)) {
+                    let output = *up_gradient;
+                    *gate_gradient = by_gate(output, *gate, *up);
+                    *up_gradient = by_up(output, *gate, *up);
+                }
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn by_gate(output: f32, gate: f32, up: f32) -> f32 {
+        let sigmoid = sigmoid(gate);
+        output * up * sigmoid * (1.0 + gate * (1.0 - sigmoid))
+    }
+
+    #[inline(always)]
+    fn by_up(output: f32, gate: f32, _up: f32) -> f32 {
+        output * gate * sigmoid(gate)
+    }
+
+    #[inline(always)]
+    fn sigmoid(x: f32) -> f32 {
+        1.0 / (1.0 + exp(-x))
+    }
 }
 
 #[cfg(test)]
@@ -16,6 +138,7 @@ mod tests {
     use burn::tensor::{Device, Tolerance};
 
     use super::*;
+    use crate::ops::check::{assert_finite_differences, assert_same, random};
 
     #[test]
     fn by_hand() {
@@ -26,5 +149,54 @@ mod tests {
         let expected = Tensor::<3>::from_floats([[[0.0, 3.0 * 3f32.ln()]]], &device);
         let output = swiglu(gate, up).into_data();
         output.assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-6));
+    }
+
+    #[test]
+    fn as_the_plain_composition() {
+        for shape in [[1, 1, 1], [2, 3, 5], [3, 7, 16], [5, 41, 129]] {
+            let inputs = [random(shape, 3.0), random(shape, 3.0)];
+            let op = |f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>| move |[a, b]: [_; 2]| f(a, b);
+            assert_same(inputs, op(swiglu), op(plain));
+        }
+    }
+
+    #[test]
+    fn of_views() {
+        let inputs = [random([4, 6, 10], 3.0), random([4, 6, 10], 3.0)];
+        let op = |f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>| {
+            move |[a, b]: [Tensor<3>; 2]| {
+                f(
+                    a.swap_dims(0, 2).narrow(0, 1, 4),
+                    b.narrow(2, 3, 4).swap_dims(0, 2),
+                )
+            }
+        };
+        assert_same(inputs, op(swiglu), op(plain));
+    }
+
+    #[test]
+    fn one_tracked_input_gets_a_gradient_alone() {
+        let (a, b) = (random([2, 3, 5], 1.0), random([2, 3, 5], 1.0));
+        assert_same(
+            [a.clone()],
+            |[a]| swiglu(a, b.clone()),
+            |[a]| plain(a, b.clone()),
+        );
+        assert_same([b], |[b]| swiglu(a.clone(), b), |[b]| plain(a.clone(), b));
+    }
+
+    #[test]
+    fn finite_differences() {
+        let inputs = [random([2, 3, 5], 1.0), random([2, 3, 5], 1.0)];
+        assert_finite_differences(&inputs, |[gate, up]| swiglu(gate, up));
+    }
+
+    #[test]
+    fn far_from_zero() {
+        let device = Device::default();
+        let gate = Tensor::<3>::from_floats([[[-1e30, -200.0, 200.0, 1e30]]], &device);
+        let output = swiglu(gate, Tensor::ones([1, 1, 4], &device));
+        let expected = Tensor::<3>::from_floats([[[0.0, 0.0, 200.0, 1e30]]], &device);
+        assert_eq!(output.abs().into_data(), expected.into_data());
     }
 }

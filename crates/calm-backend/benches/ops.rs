@@ -1,0 +1,212 @@
+//! Fused operations against the plain compositions that they replace, forward alone and forward
+//! with backward: `cargo bench -p calm-backend`.
+//!
+//! Set `RAYON_NUM_THREADS=1` to see the kernels rather than the threads.
+
+use burn::tensor::{Bool, Device, Distribution, Int, Tensor};
+use calm_backend::ops;
+use divan::Bencher;
+
+// As in the programs: without it, much of the time goes into fresh pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    divan::main();
+}
+
+/// A batch of short texts through a small model, and one of long texts through a larger one.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    batch: usize,
+    seq: usize,
+    d_model: usize,
+}
+
+const HEADS: usize = 8;
+const SHAPES: [Shape; 2] = [
+    Shape {
+        batch: 64,
+        seq: 12,
+        d_model: 128,
+    },
+    Shape {
+        batch: 8,
+        seq: 512,
+        d_model: 512,
+    },
+];
+
+impl Shape {
+    fn rows<const N: usize>(self, width: usize) -> [Tensor<3>; N] {
+        [(); N].map(|()| random([self.batch, self.seq, width]))
+    }
+
+    /// Heads split off as a decoder does, without a copy.
+    fn heads(self, x: Tensor<3>) -> Tensor<4> {
+        x.reshape([self.batch, self.seq, HEADS, self.d_model / HEADS])
+            .swap_dims(1, 2)
+    }
+}
+
+fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(
+        shape,
+        Distribution::Normal(0.0, 1.0),
+        &Device::default().autodiff(),
+    )
+    .require_grad()
+}
+
+/// Times `f` alone, or with the gradients of the sum of its output.
+fn time<const N: usize, const D: usize, const E: usize>(
+    bencher: Bencher<'_, '_>,
+    backward: bool,
+    inputs: &[Tensor<D>; N],
+    f: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) {
+    bencher.bench_local(|| {
+        let output = f(inputs.clone());
+        if backward {
+            drop(output.sum().backward());
+        }
+    });
+}
+
+#[divan::bench_group]
+mod swiglu {
+    use super::*;
+
+    fn run(
+        bencher: Bencher<'_, '_>,
+        shape: Shape,
+        backward: bool,
+        f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>,
+    ) {
+        let inputs = shape.rows::<2>(shape.d_model * 3);
+        time(bencher, backward, &inputs, |[gate, up]| f(gate, up));
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::swiglu);
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::plain::swiglu);
+    }
+}
+
+#[divan::bench_group]
+mod rms_norm {
+    use super::*;
+
+    fn run(
+        bencher: Bencher<'_, '_>,
+        shape: Shape,
+        backward: bool,
+        f: fn(Tensor<3>, Tensor<1>, f64) -> Tensor<3>,
+    ) {
+        let weight = Tensor::ones([shape.d_model], &Device::default());
+        let inputs = shape.rows::<1>(shape.d_model);
+        time(bencher, backward, &inputs, |[x]| f(x, weight.clone(), 1e-5));
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::rms_norm);
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::plain::rms_norm);
+    }
+}
+
+#[divan::bench_group]
+mod rotary {
+    use super::*;
+
+    fn run(
+        bencher: Bencher<'_, '_>,
+        shape: Shape,
+        backward: bool,
+        f: fn(Tensor<4>, Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) {
+        let angles = [1, 1, shape.seq, shape.d_model / HEADS / 2];
+        let angles = Tensor::<4>::ones(angles, &Device::default());
+        let inputs = shape.rows::<1>(shape.d_model);
+        time(bencher, backward, &inputs, |[x]| {
+            f(shape.heads(x), angles.clone(), angles.clone())
+        });
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::rotary);
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::plain::rotary);
+    }
+}
+
+#[divan::bench_group]
+mod attention {
+    use super::*;
+
+    type Attention = fn(Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<4, Bool>>, f64) -> Tensor<4>;
+
+    fn run(bencher: Bencher<'_, '_>, shape: Shape, backward: bool, f: Attention) {
+        let masked: Tensor<4, Bool> =
+            Tensor::<2, Bool>::tril_mask([shape.seq, shape.seq], 0, &Device::default())
+                .unsqueeze_dims(&[0, 1]);
+        let inputs = shape.rows::<3>(shape.d_model);
+        time(bencher, backward, &inputs, |inputs| {
+            let [queries, keys, values] = inputs.map(|x| shape.heads(x));
+            f(queries, keys, values, Some(masked.clone()), 0.25)
+        });
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::attention);
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::plain::attention);
+    }
+}
+
+#[divan::bench_group]
+mod cross_entropy {
+    use super::*;
+
+    const VOCAB: usize = 1024;
+
+    fn run(
+        bencher: Bencher<'_, '_>,
+        shape: Shape,
+        backward: bool,
+        f: fn(Tensor<2>, Tensor<1, Int>) -> Tensor<1>,
+    ) {
+        let rows = shape.batch * shape.seq;
+        let targets = Tensor::zeros([rows], &Device::default());
+        time(bencher, backward, &[random([rows, VOCAB])], |[logits]| {
+            f(logits, targets.clone())
+        });
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::cross_entropy_sum);
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::plain::cross_entropy_sum);
+    }
+}

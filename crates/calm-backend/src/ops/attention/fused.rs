@@ -1,0 +1,226 @@
+//! Attention with its own gradient on the processor.
+
+use std::iter::zip;
+
+use burn::backend::Flex;
+use burn::backend::tensor::BoolTensor;
+
+use super::super::extension::{FlexTensor, Saved};
+use super::super::kernel::{contiguous, max, sum};
+use super::{large, small};
+
+/// What attention reads, checked: shapes agree, and the last axis of each tensor is adjacent in
+/// memory.
+#[derive(Debug, Clone)]
+pub(super) struct Inputs {
+    pub(super) queries: FlexTensor,
+    pub(super) keys: FlexTensor,
+    pub(super) values: FlexTensor,
+    pub(super) scale: f32,
+    pub(super) sizes: Sizes,
+}
+
+/// The sizes of all axes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) kv_heads: usize,
+    /// Query heads for each key-value head.
+    pub(super) group: usize,
+    pub(super) seq_q: usize,
+    pub(super) seq_k: usize,
+    pub(super) d_head: usize,
+    pub(super) d_value: usize,
+}
+
+impl Sizes {
+    /// Rows of scores of one key-value head: the query heads of its group, one below the other.
+    pub(super) fn rows(self) -> usize {
+        self.group * self.seq_q
+    }
+
+    fn new(queries: &FlexTensor, keys: &FlexTensor, values: &FlexTensor) -> Self {
+        let [batch, heads, seq_q, d_head] = queries.layout().shape().dims();
+        let [batch_k, kv_heads, seq_k, d_key] = keys.layout().shape().dims();
+        let [batch_v, heads_v, seq_v, d_value] = values.layout().shape().dims();
+        assert!(
+            heads.is_multiple_of(kv_heads),
+            "{kv_heads} key-value heads for {heads} heads"
+        );
+        assert_eq!([batch_k, d_key], [batch, d_head], "keys fit the queries");
+        assert_eq!(
+            [batch_v, heads_v, seq_v],
+            [batch, kv_heads, seq_k],
+            "one value for each key"
+        );
+        Self {
+            batch,
+            kv_heads,
+            group: heads / kv_heads,
+            seq_q,
+            seq_k,
+            d_head,
+            d_value,
+        }
+    }
+}
+
+/// The inputs and the softmax of the scores.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Weighted {
+    inputs: Inputs,
+    weights: FlexTensor,
+}
+
+/// From how many rows or columns of scores on a matrix product of its own pays for one head.
+const LARGE: usize = 64;
+
+impl Inputs {
+    fn are_large(&self) -> bool {
+        self.sizes.rows().max(self.sizes.seq_k) > LARGE
+    }
+}
+
+pub(in super::super) fn forward(
+    queries: FlexTensor,
+    keys: FlexTensor,
+    values: FlexTensor,
+    masked: BoolTensor<Flex>,
+    scale: f32,
+) -> (FlexTensor, Weighted) {
+    let sizes = Sizes::new(&queries, &keys, &values);
+    let [queries, keys, values, masked] = [queries, keys, values, masked].map(adjacent);
+    let inputs = Inputs {
+        queries,
+        keys,
+        values,
+        scale,
+        sizes,
+    };
+    let mask = Mask::new(&masked, sizes);
+    let (output, weights) = if inputs.are_large() {
+        large::forward(&inputs, &mask)
+    } else {
+        small::forward(&inputs, &mask)
+    };
+    (output, Weighted { inputs, weights })
+}
+
+impl Saved<3> for Weighted {
+    fn gradients(self, output: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+        if self.inputs.are_large() {
+            large::gradients(self.inputs, &self.weights, output, wanted)
+        } else {
+            small::gradients(&self.inputs, &self.weights, &adjacent(output), wanted)
+        }
+    }
+}
+
+/// Elements of the last axis side by side, the other axes in any order: nothing is copied for
+/// heads that were split off, nor for a mask that was expanded.
+fn adjacent(x: FlexTensor) -> FlexTensor {
+    match x.layout().strides() {
+        [.., 1] => x,
+        _ => contiguous(x),
+    }
+}
+
+/// The rows of a tensor with four axes, wherever they lie.
+pub(super) struct Rows<'a, T> {
+    values: &'a [T],
+    start: usize,
+    strides: [isize; 3],
+    width: usize,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// `values` is the storage of `x`.
+    pub(super) fn new(x: &FlexTensor, values: &'a [T]) -> Self {
+        let layout = x.layout();
+        Self {
+            values,
+            start: layout.start_offset(),
+            strides: std::array::from_fn(|axis| layout.strides()[axis]),
+            width: layout.shape()[3],
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn at(&self, place: [usize; 3]) -> &'a [T] {
+        let [a, b, c] = self.strides;
+        let offset = place[0] as isize * a + place[1] as isize * b + place[2] as isize * c;
+        &self.values[self.start.strict_add_signed(offset)..][..self.width]
+    }
+}
+
+/// What each row of scores may not see.
+pub(super) struct Mask<'a> {
+    hidden: Rows<'a, u8>,
+    batches: usize,
+    rows: usize,
+}
+
+impl<'a> Mask<'a> {
+    fn new(masked: &'a BoolTensor<Flex>, sizes: Sizes) -> Self {
+        let [batches, heads, rows, seq_k] = masked.layout().shape().dims();
+        assert!(
+            batches == 1 || batches == sizes.batch,
+            "a mask for each text"
+        );
+        assert!(rows == 1 || rows == sizes.seq_q, "a mask for each query");
+        assert_eq!([heads, seq_k], [1, sizes.seq_k], "a mask for each key");
+        Self {
+            hidden: Rows::new(masked, masked.storage()),
+            batches,
+            rows,
+        }
+    }
+
+    /// For one row of scores; every query head of a group sees the same.
+    #[inline(always)]
+    pub(super) fn row(&self, batch: usize, row: usize) -> &'a [u8] {
+        self.hidden.at([batch % self.batches, 0, row % self.rows])
+    }
+}
+
+/// Scales the scores, hides what is hidden, and takes off the largest. Scores beyond the mask are
+/// no scores at all and come out as -∞.
+#[inline(always)]
+pub(super) fn shift(scores: &mut [f32], hidden: &[u8], scale: f32) {
+    let (seen, beyond) = scores.split_at_mut(hidden.len());
+    for (score, hidden) in zip(seen, hidden) {
+        *score = if *hidden == 0 {
+            *score * scale
+        } else {
+            f32::NEG_INFINITY
+        };
+    }
+    beyond.fill(f32::NEG_INFINITY);
+    // The bound only matters for rows that see nothing: -∞ - (-∞).
+    let largest = max(scores).max(f32::MIN);
+    for score in scores {
+        *score -= largest;
+    }
+}
+
+/// Makes the exponentials of a row sum to one.
+#[inline(always)]
+pub(super) fn normalise(weights: &mut [f32]) {
+    // The bound only matters for rows that see nothing: 0 / 0.
+    let factor = sum(weights, weights, |weight, _| weight)
+        .max(f32::MIN_POSITIVE)
+        .recip();
+    for weight in weights {
+        *weight *= factor;
+    }
+}
+
+/// The gradient of a row of weights becomes that of its scores before scaling:
+/// `scale · weight · (gradient - Σ gradient · weight)`.
+#[inline(always)]
+pub(super) fn softmax_gradient(gradient: &mut [f32], weights: &[f32], scale: f32) {
+    let mean = sum(gradient, weights, |a, b| a * b);
+    for (gradient, weight) in zip(gradient, weights) {
+        *gradient = scale * weight * (*gradient - mean);
+    }
+}

@@ -1,0 +1,299 @@
+//! Scaled dot-product attention with grouped key-value heads.
+
+use burn::tensor::module::attention as fused_attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, DType, Tensor};
+
+#[cfg(feature = "flex")]
+use super::extension::{Dispatch, FusedOps, fits};
+
+#[cfg(feature = "flex")]
+pub(super) mod fused;
+#[cfg(feature = "flex")]
+mod large;
+#[cfg(feature = "flex")]
+mod matrix;
+#[cfg(feature = "flex")]
+mod small;
+
+/// `softmax(scale · Q Kᵀ + mask) V`, the softmax in `f32`.
+///
+/// Each key-value head serves `heads / kv_heads` query heads in a row; keys and values are never
+/// repeated in memory. A query row that sees no key gives zeros, not NaN.
+///
+/// # Shapes
+///
+/// - `queries`: `[batch, heads, seq_q, d_head]`
+/// - `keys`: `[batch, kv_heads, seq_k, d_head]`
+/// - `values`: `[batch, kv_heads, seq_k, d_value]`
+/// - `masked`: `[batch, 1, seq_q, seq_k]` or `[1, 1, seq_q, seq_k]`, `true` where nothing may be
+///   seen
+/// - output: `[batch, heads, seq_q, d_value]`
+///
+/// # Panics
+///
+/// If `kv_heads` does not divide `heads`, or the shapes disagree otherwise.
+pub fn attention(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    masked: Option<Tensor<4, Bool>>,
+    scale: f64,
+) -> Tensor<4> {
+    let tracked = [&queries, &keys, &values]
+        .iter()
+        .any(|x| x.device().is_autodiff());
+    #[cfg(feature = "flex")]
+    if tracked && [&queries, &keys, &values].into_iter().all(fits) {
+        // One row that hides nothing stands for all.
+        let all_seen = [1, 1, 1, keys.dims()[2]];
+        let masked = masked.unwrap_or_else(|| Tensor::zeros(all_seen, &keys.device()));
+        let [queries, keys, values] = [queries, keys, values].map(Tensor::into_dispatch);
+        let masked = masked.into_dispatch();
+        let output = Dispatch::attention(queries, keys, values, masked, scale as f32);
+        return Tensor::from_dispatch(output);
+    }
+    if tracked {
+        return plain(queries, keys, values, masked, scale);
+    }
+    heads_as_rows(queries, keys, |queries, keys, group| {
+        let options = AttentionModuleOptions {
+            scale: Some(scale),
+            ..Default::default()
+        };
+        let masked = masked.map(|masked| repeat_rows(masked, group));
+        fused_attention(queries, keys, values, masked, None, options)
+    })
+}
+
+/// [`attention`] out of separate operations, for the backward pass.
+///
+/// Burn's own differentiable attention also differentiates through the row maximum, whose
+/// gradient is zero in exact arithmetic, and normalises the weights `[.., seq_q, seq_k]`; here the
+/// smaller product `[.., seq_q, d_value]` is normalised.
+///
+/// # Panics
+///
+/// As [`attention`].
+pub fn plain(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    masked: Option<Tensor<4, Bool>>,
+    scale: f64,
+) -> Tensor<4> {
+    let dtype = queries.dtype();
+    heads_as_rows(queries, keys, |queries, keys, group| {
+        let scores = (queries * scale)
+            .matmul(keys.swap_dims(2, 3))
+            .cast(DType::F32);
+        let scores = match masked {
+            Some(masked) => scores.mask_fill(repeat_rows(masked, group), f32::NEG_INFINITY),
+            None => scores,
+        };
+        // The two lower bounds only matter for rows that see nothing: -∞ - (-∞) and 0 / 0.
+        let row_max = scores.clone().detach().max_dim(3).clamp_min(f32::MIN);
+        let weights = (scores - row_max).exp();
+        let row_sum = weights.clone().sum_dim(3).clamp_min(f32::MIN_POSITIVE);
+        weights.cast(dtype).matmul(values) / row_sum.cast(dtype)
+    })
+}
+
+/// Makes the query heads of a group further rows of one head, so that they meet their shared keys
+/// in a single matrix product: `attend` gets queries `[batch, kv_heads, group * seq_q, d_head]`,
+/// the keys and the size of a group.
+fn heads_as_rows(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    attend: impl FnOnce(Tensor<4>, Tensor<4>, usize) -> Tensor<4>,
+) -> Tensor<4> {
+    let [batch, heads, seq_q, d_head] = queries.dims();
+    let kv_heads = keys.dims()[1];
+    assert!(
+        heads.is_multiple_of(kv_heads),
+        "{kv_heads} key-value heads for {heads} heads"
+    );
+    let group = heads / kv_heads;
+    if group == 1 {
+        return attend(queries, keys, group);
+    }
+    let queries = queries.reshape([batch, kv_heads, group * seq_q, d_head]);
+    let output = attend(queries, keys, group);
+    let d_value = output.dims()[3];
+    output.reshape([batch, heads, seq_q, d_value])
+}
+
+/// The mask once for every query head of a group: `[_, 1, group * seq_q, seq_k]`.
+fn repeat_rows(masked: Tensor<4, Bool>, group: usize) -> Tensor<4, Bool> {
+    let [batch, _, seq_q, seq_k] = masked.dims();
+    if group == 1 {
+        return masked;
+    }
+    masked
+        .expand([batch, group, seq_q, seq_k])
+        .reshape([batch, 1, group * seq_q, seq_k])
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution, Tolerance};
+
+    use super::*;
+    use crate::ops::check;
+
+    fn random(shape: [usize; 4], device: &Device) -> Tensor<4> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
+    }
+
+    fn inputs<const N: usize>(shapes: [[usize; 4]; N]) -> [Tensor<4>; N] {
+        shapes.map(|shape| random(shape, &Device::default()))
+    }
+
+    type Attention = fn(Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<4, Bool>>, f64) -> Tensor<4>;
+
+    /// Some places of each row at random, in one row all.
+    fn patches([batch, seq_q, seq_k]: [usize; 3]) -> Tensor<4, Bool> {
+        let noise = random([batch, 1, seq_q, seq_k], &Device::default());
+        let first = Tensor::zeros([batch, 1, 1, seq_k], &Device::default());
+        noise
+            .slice_assign([0..batch, 0..1, 0..1], first)
+            .lower_equal_elem(0.3)
+    }
+
+    /// Query `t` sees keys up to `t + seq_k - seq_q`.
+    fn causal(seq_q: usize, seq_k: usize, device: &Device) -> Tensor<4, Bool> {
+        Tensor::<2, Bool>::tril_mask([seq_q, seq_k], (seq_k - seq_q) as i64, device)
+            .unsqueeze_dims(&[0, 1])
+    }
+
+    fn assert_close(a: Tensor<4>, b: Tensor<4>) {
+        a.into_data()
+            .assert_approx_eq::<f32>(&b.into_data(), Tolerance::absolute(1e-5));
+    }
+
+    #[test]
+    fn two_keys_by_hand() {
+        let device = Device::default();
+        let queries = Tensor::<4>::from_floats([[[[1.0, 0.0]]]], &device);
+        let keys = Tensor::<4>::from_floats([[[[3f32.ln(), 5.0], [0.0, -7.0]]]], &device);
+        let values = Tensor::<4>::from_floats([[[[4.0], [8.0]]]], &device);
+        // Weights 3/4 and 1/4.
+        let output = attention(queries, keys, values, None, 1.0);
+        assert_close(output, Tensor::from_floats([[[[5.0]]]], &device));
+    }
+
+    #[test]
+    fn tracked_and_fused_agree() {
+        let device = Device::default();
+        let [q, k, v] = [[2, 6, 3, 8], [2, 2, 5, 8], [2, 2, 5, 8]].map(|s| random(s, &device));
+        let masked = Some(causal(3, 5, &device));
+        let fused = attention(q.clone(), k.clone(), v.clone(), masked.clone(), 0.3);
+        let tracked = attention(q.autodiff(), k, v, masked, 0.3);
+        assert_close(fused, tracked.inner());
+    }
+
+    #[test]
+    fn grouped_heads_are_repeated_heads() {
+        let device = Device::default();
+        let [q, k, v] = [[2, 6, 4, 8], [2, 2, 4, 8], [2, 2, 4, 8]].map(|s| random(s, &device));
+        let masked = Some(causal(4, 4, &device));
+        let repeat = |x: Tensor<4>| {
+            x.reshape([2, 2, 1, 32])
+                .repeat_dim(2, 3)
+                .reshape([2, 6, 4, 8])
+        };
+        let grouped = attention(q.clone(), k.clone(), v.clone(), masked.clone(), 0.3);
+        assert_close(grouped, attention(q, repeat(k), repeat(v), masked, 0.3));
+    }
+
+    #[test]
+    fn rows_that_see_nothing_give_zero_and_finite_gradients() {
+        let plain = Device::default();
+        let device = plain.clone().autodiff();
+        let [q, k, v] = [(); 3].map(|()| random([1, 2, 2, 4], &device).require_grad());
+        let masked = Tensor::<4, Bool>::from_data([[[[true, true], [false, true]]]], &device);
+
+        let output = attention(q.clone(), k.clone(), v.clone(), Some(masked.clone()), 0.5);
+        let first_row = output.clone().inner().slice([0..1, 0..2, 0..1]);
+        assert_eq!(first_row.abs().sum().into_scalar::<f32>(), 0.0);
+        let gradients = output.square().sum().backward();
+        for x in [&q, &k, &v] {
+            let gradient = x.grad(&gradients).unwrap();
+            assert!(gradient.abs().sum().into_scalar::<f32>().is_finite());
+        }
+
+        let output = attention(q.inner(), k.inner(), v.inner(), Some(masked.inner()), 0.5);
+        let first_row = output.slice([0..1, 0..2, 0..1]);
+        assert_eq!(first_row.abs().sum().into_scalar::<f32>(), 0.0);
+    }
+
+    #[test]
+    fn as_the_plain_composition() {
+        for ([batch, heads, kv_heads], [seq_q, seq_k], [d_head, d_value]) in [
+            ([1, 1, 1], [1, 1], [1, 1]),
+            ([2, 3, 3], [4, 4], [8, 8]),
+            ([2, 6, 2], [3, 17], [5, 7]),
+            ([3, 4, 1], [33, 20], [16, 16]),
+            ([2, 2, 2], [90, 70], [32, 48]),
+        ] {
+            let queries = [batch, heads, seq_q, d_head];
+            let keys = [batch, kv_heads, seq_k, d_head];
+            let values = [batch, kv_heads, seq_k, d_value];
+            let masks = [
+                None,
+                Some(patches([1, seq_q, seq_k])),
+                Some(patches([batch, seq_q, seq_k])),
+            ];
+            for masked in masks {
+                let op = |f: Attention| {
+                    let masked = masked.clone();
+                    move |[q, k, v]: [_; 3]| f(q, k, v, masked.clone(), 0.4)
+                };
+                let inputs = inputs([queries, keys, values]);
+                check::assert_same(inputs, op(attention), op(plain));
+            }
+        }
+    }
+
+    #[test]
+    fn of_views() {
+        // Heads split off by a swap of axes; a mask and keys that are windows of larger ones.
+        let masked = patches([8, 6, 2]).swap_dims(0, 3).narrow(3, 1, 5);
+        let op = |f: Attention| {
+            let masked = masked.clone();
+            move |[q, k, v]: [Tensor<4>; 3]| {
+                let k = k.swap_dims(1, 2).narrow(2, 1, 5);
+                let q = q.swap_dims(1, 2);
+                f(q, k, v.swap_dims(1, 2), Some(masked.clone()), 0.4).swap_dims(1, 2)
+            }
+        };
+        let inputs = inputs([[2, 6, 4, 8], [2, 7, 2, 8], [2, 5, 2, 8]]);
+        check::assert_same(inputs, op(attention), op(plain));
+    }
+
+    #[test]
+    fn each_input_may_be_the_only_one_tracked() {
+        let inputs = inputs([[2, 4, 3, 8], [2, 2, 5, 8], [2, 2, 5, 8]]);
+        for tracked in 0..3 {
+            let op = |f: Attention| {
+                let inputs = inputs.clone();
+                move |[x]: [Tensor<4>; 1]| {
+                    let mut inputs = inputs.clone();
+                    inputs[tracked] = x;
+                    let [q, k, v] = inputs;
+                    f(q, k, v, None, 0.4)
+                }
+            };
+            check::assert_same([inputs[tracked].clone()], op(attention), op(plain));
+        }
+    }
+
+    #[test]
+    fn finite_differences() {
+        let masked = causal(3, 5, &Device::default());
+        let inputs = inputs([[2, 4, 3, 8], [2, 2, 5, 8], [2, 2, 5, 8]]);
+        check::assert_finite_differences(&inputs, |[q, k, v]| {
+            attention(q, k, v, Some(masked.clone()), 0.4)
+        });
+    }
+}

@@ -1,0 +1,271 @@
+//! Attention over short sequences: everything of one head while it is in the first-level cache.
+//!
+//! A general matrix product spends more time on preparing such small matrices than on multiplying
+//! them. Here rows are filled up to whole vectors, so that no loop has a remainder.
+
+use std::iter::zip;
+
+use burn::tensor::TensorData;
+
+use super::super::extension::FlexTensor;
+use super::super::kernel::{LANES, exp, run};
+use super::fused::{Inputs, Mask, Rows, Sizes, normalise, shift, softmax_gradient};
+use super::matrix::{Matrix, ROWS, product, put};
+
+/// The output, and the weights with their rows filled up.
+pub(super) fn forward(inputs: &Inputs, mask: &Mask<'_>) -> (FlexTensor, FlexTensor) {
+    let sizes = inputs.sizes;
+    let texts = Texts::new(inputs);
+    let mut output = vec![0.0; sizes.batch * sizes.query_elements(sizes.d_value)];
+    let mut weights = vec![0.0; sizes.batch * sizes.weight_elements()];
+    let tasks = zip(
+        output.chunks_mut(sizes.query_elements(sizes.d_value).max(1)),
+        weights.chunks_mut(sizes.weight_elements().max(1)),
+    );
+    run(
+        sizes.work(),
+        tasks.enumerate(),
+        #[inline(always)]
+        |(batch, (output, weights))| texts.attend(batch, mask, output, weights),
+    );
+    let weights_shape = [sizes.batch, sizes.weight_elements()];
+    (
+        heads_inside(
+            output,
+            [sizes.seq_q, sizes.heads(), sizes.d_value],
+            sizes.batch,
+        ),
+        FlexTensor::from_data(TensorData::new(weights, weights_shape)),
+    )
+}
+
+/// Those of queries, keys and values, as far as they are wanted.
+pub(super) fn gradients(
+    inputs: &Inputs,
+    weights: &FlexTensor,
+    output: &FlexTensor,
+    wanted: [bool; 3],
+) -> [Option<FlexTensor>; 3] {
+    let sizes = inputs.sizes;
+    let texts = Texts::new(inputs);
+    let shapes = [
+        [sizes.seq_q, sizes.heads(), sizes.d_head],
+        [sizes.seq_k, sizes.kv_heads, sizes.d_head],
+        [sizes.seq_k, sizes.kv_heads, sizes.d_value],
+    ];
+    let lengths = shapes.map(|shape| shape.iter().product::<usize>());
+    let mut gradients: [Option<Vec<f32>>; 3] =
+        std::array::from_fn(|input| wanted[input].then(|| vec![0.0; sizes.batch * lengths[input]]));
+    let output = Rows::new(output, output.storage());
+    let weights: &[f32] = weights.storage();
+    let [queries, keys, values] = &mut gradients;
+    let tasks = zip(
+        weights.chunks(sizes.weight_elements().max(1)),
+        zip(
+            texts_of(queries, lengths[0]),
+            zip(texts_of(keys, lengths[1]), texts_of(values, lengths[2])),
+        ),
+    );
+    run(
+        sizes.work(),
+        tasks.enumerate(),
+        #[inline(always)]
+        |(batch, (weights, (queries, (keys, values))))| {
+            texts.differentiate(batch, weights, &output, [queries, keys, values]);
+        },
+    );
+    std::array::from_fn(|input| {
+        let gradient = gradients[input].take();
+        gradient.map(|gradient| heads_inside(gradient, shapes[input], sizes.batch))
+    })
+}
+
+/// The part of each text, or none each time.
+fn texts_of(
+    values: &mut Option<Vec<f32>>,
+    length: usize,
+) -> impl Iterator<Item = Option<&mut [f32]>> {
+    let values = values.as_deref_mut().unwrap_or_default();
+    let mut texts = values.chunks_mut(length.max(1));
+    std::iter::repeat_with(move || texts.next())
+}
+
+/// A tensor `[batch, heads, seq, width]` that lies in memory as `[batch, seq, heads, width]`, so
+/// that nothing is copied when the caller joins the heads.
+fn heads_inside(values: Vec<f32>, [seq, heads, width]: [usize; 3], batch: usize) -> FlexTensor {
+    let x = FlexTensor::from_data(TensorData::new(values, [batch, seq, heads, width]));
+    let layout = x.layout().transpose(1, 2);
+    x.with_layout(layout)
+}
+
+impl Sizes {
+    fn heads(self) -> usize {
+        self.kv_heads * self.group
+    }
+
+    /// Elements of one text with one row of `width` for each query and head.
+    fn query_elements(self, width: usize) -> usize {
+        self.seq_q * self.heads() * width
+    }
+
+    fn weight_elements(self) -> usize {
+        let rows = self.rows().next_multiple_of(ROWS);
+        self.kv_heads * rows * self.seq_k.next_multiple_of(LANES)
+    }
+
+    /// Elements that a pass over one matrix would touch, in units of which threads are worth it.
+    fn work(self) -> usize {
+        self.batch * (self.weight_elements() + self.query_elements(self.d_head))
+    }
+}
+
+/// The inputs of all texts.
+struct Texts<'a> {
+    queries: Rows<'a, f32>,
+    keys: Rows<'a, f32>,
+    values: Rows<'a, f32>,
+    scale: f32,
+    sizes: Sizes,
+}
+
+impl<'a> Texts<'a> {
+    fn new(inputs: &'a Inputs) -> Self {
+        let rows = |x: &'a FlexTensor| Rows::new(x, x.storage());
+        Self {
+            queries: rows(&inputs.queries),
+            keys: rows(&inputs.keys),
+            values: rows(&inputs.values),
+            scale: inputs.scale,
+            sizes: inputs.sizes,
+        }
+    }
+
+    /// One text: all its heads, one after the other.
+    #[inline(always)]
+    fn attend(&self, batch: usize, mask: &Mask<'_>, output: &mut [f32], weights: &mut [f32]) {
+        let sizes = self.sizes;
+        let (rows, seq_k) = (sizes.rows(), sizes.seq_k);
+        let mut queries = Matrix::zeros(rows, sizes.d_head);
+        let mut keys = Matrix::zeros(sizes.d_head, seq_k);
+        let mut values = Matrix::zeros(seq_k, sizes.d_value);
+        let mut scores = Matrix::zeros(rows, seq_k);
+        let weights = weights.chunks_mut(scores.flat().len().max(1));
+        for (head, weights) in weights.enumerate() {
+            queries.fill(|row| self.queries.at(self.query_place(batch, head, row)));
+            keys.fill_transposed(|key| self.keys.at([batch, head, key]));
+            values.fill(|key| self.values.at([batch, head, key]));
+            product(queries.view(), &keys, |row, block, sums| {
+                scores.set(row, block, sums);
+            });
+            for row in 0..rows {
+                let hidden = mask.row(batch, row % sizes.seq_q);
+                shift(scores.row_mut(row), hidden, self.scale);
+            }
+            for score in scores.flat_mut() {
+                *score = exp(*score);
+            }
+            for row in 0..rows {
+                normalise(scores.row_mut(row));
+            }
+            weights.copy_from_slice(scores.flat());
+            product(scores.view(), &values, |row, block, sums| {
+                put(
+                    self.query_row(output, head, row, sizes.d_value),
+                    block,
+                    sums,
+                );
+            });
+        }
+    }
+
+    /// One text: with `weights` as they were and the gradient of the output, the gradients of
+    /// queries, keys and values where there is room for them.
+    #[inline(always)]
+    fn differentiate(
+        &self,
+        batch: usize,
+        weights: &[f32],
+        output: &Rows<'_, f32>,
+        [mut by_queries, mut by_keys, mut by_values]: [Option<&mut [f32]>; 3],
+    ) {
+        let sizes = self.sizes;
+        let (rows, seq_k) = (sizes.rows(), sizes.seq_k);
+        let mut queries = Matrix::zeros(rows, sizes.d_head);
+        let mut keys = Matrix::zeros(seq_k, sizes.d_head);
+        let mut values = Matrix::zeros(sizes.d_value, seq_k);
+        let mut by_output = Matrix::zeros(rows, sizes.d_value);
+        let mut seen = Matrix::zeros(rows, seq_k);
+        let mut scores = Matrix::zeros(rows, seq_k);
+        let weights = weights.chunks(scores.flat().len().max(1));
+        for (head, weights) in weights.enumerate() {
+            by_output.fill(|row| output.at(self.query_place(batch, head, row)));
+            seen.flat_mut().copy_from_slice(weights);
+            if let Some(by_values) = &mut by_values {
+                product(seen.transposed(), &by_output, |key, block, sums| {
+                    put(
+                        self.key_row(by_values, head, key, sizes.d_value),
+                        block,
+                        sums,
+                    );
+                });
+            }
+            if by_queries.is_none() && by_keys.is_none() {
+                continue;
+            }
+            values.fill_transposed(|key| self.values.at([batch, head, key]));
+            product(by_output.view(), &values, |row, block, sums| {
+                scores.set(row, block, sums);
+            });
+            for row in 0..rows {
+                softmax_gradient(scores.row_mut(row), seen.row(row), self.scale);
+            }
+            if let Some(by_keys) = &mut by_keys {
+                queries.fill(|row| self.queries.at(self.query_place(batch, head, row)));
+                product(scores.transposed(), &queries, |key, block, sums| {
+                    put(self.key_row(by_keys, head, key, sizes.d_head), block, sums);
+                });
+            }
+            if let Some(by_queries) = &mut by_queries {
+                keys.fill(|key| self.keys.at([batch, head, key]));
+                product(scores.view(), &keys, |row, block, sums| {
+                    put(
+                        self.query_row(by_queries, head, row, sizes.d_head),
+                        block,
+                        sums,
+                    );
+                });
+            }
+        }
+    }
+
+    /// Where the query of a row of scores is found.
+    #[inline(always)]
+    fn query_place(&self, batch: usize, kv_head: usize, row: usize) -> [usize; 3] {
+        let (in_group, position) = (row / self.sizes.seq_q, row % self.sizes.seq_q);
+        [batch, kv_head * self.sizes.group + in_group, position]
+    }
+
+    /// The same place in one text of a result.
+    #[inline(always)]
+    fn query_row<'b>(
+        &self,
+        text: &'b mut [f32],
+        kv_head: usize,
+        row: usize,
+        width: usize,
+    ) -> &'b mut [f32] {
+        let [_, head, position] = self.query_place(0, kv_head, row);
+        &mut text[(position * self.sizes.heads() + head) * width..][..width]
+    }
+
+    #[inline(always)]
+    fn key_row<'b>(
+        &self,
+        text: &'b mut [f32],
+        head: usize,
+        key: usize,
+        width: usize,
+    ) -> &'b mut [f32] {
+        &mut text[(key * self.sizes.kv_heads + head) * width..][..width]
+    }
+}

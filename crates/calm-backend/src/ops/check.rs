@@ -1,0 +1,92 @@
+//! What the tests of every operation do: hold it against its plain composition and against finite
+//! differences.
+
+use burn::tensor::{Device, Distribution, Tensor, Tolerance};
+
+/// Standard normal numbers; `scale` times them.
+pub(super) fn random<const D: usize>(shape: [usize; D], scale: f64) -> Tensor<D> {
+    let device = Device::default();
+    Tensor::random(shape, Distribution::Normal(0.0, scale), &device)
+}
+
+/// The output for these inputs, and the gradients of `Σ weightᵢ · outputᵢ` by each of them, with
+/// weights that have no pattern.
+fn value_and_gradients<const N: usize, const D: usize, const E: usize>(
+    inputs: &[Tensor<D>; N],
+    f: &impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) -> (Tensor<E>, [Tensor<D>; N]) {
+    let tracked = inputs.clone().map(|x| x.autodiff().require_grad());
+    let output = f(tracked.clone());
+    let weights = Tensor::from_inner(weights(output.dims()));
+    let gradients = (output.clone() * weights).sum().backward();
+    (
+        output.inner(),
+        tracked.map(|x| x.grad(&gradients).expect("every input is tracked")),
+    )
+}
+
+fn weights<const E: usize>(shape: [usize; E]) -> Tensor<E> {
+    let device = Device::default();
+    let count = shape.iter().product::<usize>() as i64;
+    Tensor::arange(0..count, &device)
+        .float()
+        .mul_scalar(0.7)
+        .cos()
+        .reshape(shape)
+}
+
+/// The same values and gradients, tracked or not, to rounding.
+pub(super) fn assert_same<const N: usize, const D: usize, const E: usize>(
+    inputs: [Tensor<D>; N],
+    fused: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+    plain: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) {
+    let (expected, expected_gradients) = value_and_gradients(&inputs, &plain);
+    let (value, gradients) = value_and_gradients(&inputs, &fused);
+    assert_close(fused(inputs), expected.clone());
+    assert_close(value, expected);
+    for (gradient, expected) in gradients.into_iter().zip(expected_gradients) {
+        assert_close(gradient, expected);
+    }
+}
+
+/// Relative to the largest element: sums of many terms cancel.
+fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
+    let largest: f32 = expected.clone().abs().max().into_scalar();
+    let tolerance = Tolerance::absolute(1e-5 * largest.max(1.0));
+    found
+        .into_data()
+        .assert_approx_eq::<f32>(&expected.into_data(), tolerance);
+}
+
+/// The gradients against central differences along one direction through all inputs. `f32` leaves
+/// about three digits of a difference.
+pub(super) fn assert_finite_differences<const N: usize, const D: usize, const E: usize>(
+    inputs: &[Tensor<D>; N],
+    f: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) {
+    const STEP: f64 = 5e-3;
+    let (_, gradients) = value_and_gradients(inputs, &f);
+    let directions = inputs.clone().map(|x| random(x.dims(), 1.0));
+    let at = |step: f64| {
+        let mut moved = inputs.clone();
+        for (x, direction) in moved.iter_mut().zip(&directions) {
+            *x = x.clone() + direction.clone() * step;
+        }
+        let output = f(moved);
+        let weights = weights(output.dims());
+        total(output * weights)
+    };
+    let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+    let products = gradients.into_iter().zip(directions).map(|(a, b)| a * b);
+    let (expected, size) = products.fold((0.0, 0.0), |(sum, size), product| {
+        (sum + total(product.clone()), size + total(product.abs()))
+    });
+    let error = (slope - expected).abs() / size;
+    assert!(error < 2e-3, "slope {slope}, gradients say {expected}");
+}
+
+fn total<const D: usize>(x: Tensor<D>) -> f64 {
+    let values: Vec<f32> = x.into_data().try_into_vec().expect("f32");
+    values.into_iter().map(f64::from).sum()
+}
