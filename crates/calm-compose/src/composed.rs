@@ -39,7 +39,7 @@ pub struct ComposedModel {
 impl Augmenting {
     /// Runs the model as far as its last connected block, never its head, and returns the output
     /// of each connection's block, `[batch, seq, d_augmenting]`.
-    fn connected_states(
+    pub(crate) fn connected_states(
         &self,
         ids: Tensor<2, Int>,
         padding: &PaddingMask,

@@ -45,6 +45,7 @@
 mod bridge;
 mod bridges;
 mod cache;
+mod calibrate;
 mod composed;
 mod connection;
 mod error;

@@ -34,6 +34,14 @@ impl Objective for FrozenParts {
     }
 }
 
+/// Fits fresh bridges to the hidden states that they will read, which those of `batch` stand for:
+/// [`FrozenParts::calibrate`].
+#[must_use]
+pub fn calibrate(parts: &FrozenParts, bridges: Bridges, batch: &Batch) -> Bridges {
+    let (ids, padding) = on_device(batch, &parts.anchor.device());
+    parts.calibrate(bridges, &ids, &padding)
+}
+
 /// Trains the same bridges, but lets them see the augmenting model through noise.
 ///
 /// A few hundred examples of what a specialist knows can be learnt by heart from its hidden states.

@@ -162,10 +162,10 @@ impl Recipe {
             d_model,
             heads,
             train: TrainConfig {
-                steps: 1400,
+                steps: 3000,
                 optimizer: OptimizerKind::Muon,
                 learning_rate: 2e-3,
-                embedding_rate_factor: 0.2,
+                embedding_rate_factor: 0.05,
                 warmup_steps: 30,
                 decay_share: 0.4,
                 weight_decay: 0.5,

@@ -160,7 +160,7 @@ fn footer(settings: &Settings, cost: &Cost) -> String {
          device {}, version {}, commit {}.",
         settings.training_expressions,
         settings.train.steps,
-        settings.rows,
+        settings.rows * settings.train.accumulation,
         settings.connections,
         settings.noise,
         cost.seconds,

@@ -54,7 +54,8 @@ pub(crate) struct Settings {
     pub(crate) data: KvConfig,
     /// Expressions in D_C.
     pub(crate) training_expressions: usize,
-    /// Fewest and most operands in D_C. Evaluation uses those of `data`.
+    /// Fewest and most operands of keys in D_C. Evaluation uses those of `data`, and so does
+    /// numeric arithmetic in D_C: short sums of numbers need no rehearsing.
     pub(crate) training_operands: [usize; 2],
     /// Rows of a batch.
     pub(crate) rows: usize,
@@ -76,9 +77,11 @@ impl Settings {
             training_expressions: 80_000,
             training_operands: [1, data.operands[1]],
             data,
-            rows: 64,
+            rows: 32,
             train: TrainConfig {
-                steps: 2600,
+                steps: 3000,
+                // A batch holds texts of one length, and so mostly one task: a step takes two.
+                accumulation: 2,
                 optimizer: OptimizerKind::Muon,
                 learning_rate: 4e-3,
                 warmup_steps: 50,
@@ -113,10 +116,15 @@ impl Settings {
         let examples = (0..self.training_expressions)
             .map(|index| {
                 let task = task_of(reading, index);
+                // Numbers are no secret: only the keys that D_C may name are held in.
+                let (pool, operands) = match task {
+                    Task::NumericArithmetic => (KeyPool::All, self.data.operands),
+                    _ => (KeyPool::HeldIn, self.training_operands),
+                };
                 let draw = Draw {
                     task,
-                    pool: pool_of(task),
-                    operands: self.training_operands,
+                    pool,
+                    operands,
                     operators: self.data.operators.clone(),
                     round: false,
                 };
@@ -161,14 +169,6 @@ fn task_of(reading: Reading, index: usize) -> Task {
         turn -= share;
     }
     unreachable!("shares add up to 100")
-}
-
-/// Numbers are no secret: only the keys that D_C may name are held in.
-fn pool_of(task: Task) -> KeyPool {
-    match task {
-        Task::NumericArithmetic => KeyPool::All,
-        _ => KeyPool::HeldIn,
-    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{Bridges, ComposedModel, FrozenParts, LoraPlan};
+use calm_lm::data::Batches;
 use calm_lm::data::kv::{KeyPool, KvDataset, Task};
 use calm_lm::eval::{Proportion, accuracy, exact_match};
 use calm_lm::models::{CausalLm, FrozenModel};
 use calm_lm::terminal;
-use calm_lm::train::{LanguageModelling, Noisy, Objective, RunDir, Trainer};
+use calm_lm::train::{LanguageModelling, Noisy, Objective, RunDir, Trainer, calibrate};
 use miette::{IntoDiagnostic, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -125,7 +126,9 @@ impl Experiment<'_> {
             parts: &parts,
             noise: self.settings.noise,
         };
-        let bridges = self.train(job, &noisy, bridges)?.valid();
+        let batches = self.batches(job)?;
+        let bridges = calibrate(&parts, bridges, &batches.batch(0));
+        let bridges = self.train(job, &noisy, bridges, &batches)?.valid();
         let model = ComposedModel { parts, bridges };
         let measured = self.evaluate(job, &model, added, started)?;
         Ok(Measured {
@@ -159,9 +162,21 @@ impl Experiment<'_> {
         let device = self.device.clone().autodiff();
         let adapted = plan.apply(&self.anchor.decoder, job.seed, &device);
         let trained = self
-            .train(job, &LanguageModelling::default(), adapted)?
+            .train(
+                job,
+                &LanguageModelling::default(),
+                adapted,
+                &self.batches(job)?,
+            )?
             .valid();
         self.evaluate(job, &trained, plan.parameters, started)
+    }
+
+    /// D_C.
+    fn batches(&self, job: Job) -> Result<Batches> {
+        self.settings
+            .batches(self.dataset, job.reading, self.anchor, job.seed)
+            .into_diagnostic()
     }
 
     fn train<O: Objective>(
@@ -169,11 +184,8 @@ impl Experiment<'_> {
         job: Job,
         objective: &O,
         parameters: O::Parameters,
+        batches: &Batches,
     ) -> Result<O::Parameters> {
-        let batches = self
-            .settings
-            .batches(self.dataset, job.reading, self.anchor, job.seed)
-            .into_diagnostic()?;
         let mut config = self.settings.train.clone();
         config.seed = job.seed;
         let dir = RunDir::open(&self.directory.join(job.name()), &json!({ "job": job }))

@@ -9,7 +9,7 @@ use calm_lm::compose::{
     Bridges, CompositionFile, Connection, ConnectionPlan, FrozenParts, ModelReference,
 };
 use calm_lm::models::FrozenModel;
-use calm_lm::train::Noisy;
+use calm_lm::train::{Noisy, calibrate};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -192,6 +192,7 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let sets = models.parts.bridge_sets(models.heads);
     let bridges = Bridges::init(&sets, common.seed, &device.clone().autodiff())?;
     let data = training.read_data(tokenizer, special, end_of_text, models.context_length())?;
+    let bridges = calibrate(&models.parts, bridges, &data.first_batch());
 
     let mut file = models.describe(args)?;
     let added = json!({

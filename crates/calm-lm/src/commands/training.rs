@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use calm_lm::data::{Batches, TokenizedExample, jsonl, tokenize};
+use calm_lm::data::{Batch, Batches, TokenizedExample, jsonl, tokenize};
 use calm_lm::models::{SpecialIds, Tokenizer};
 use calm_lm::terminal;
 use calm_lm::train::{Objective, OptimizerKind, RunDir, StepMetrics, TrainConfig, Trainer};
@@ -172,6 +172,12 @@ pub(super) struct TrainingData {
     batches: Batches,
     /// Where it was read from, how much it is, and its hash.
     provenance: Value,
+}
+
+impl TrainingData {
+    pub(super) fn first_batch(&self) -> Batch {
+        self.batches.batch(0)
+    }
 }
 
 /// What a run came to.
