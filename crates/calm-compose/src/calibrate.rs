@@ -46,8 +46,8 @@ impl FrozenParts {
 
 impl Bridge {
     fn scale_projection(&mut self, factor: f64) {
-        let weight = self.projection.weight.val().detach() * factor;
-        self.projection.weight = Param::from_tensor(weight);
+        let weight = self.projection.weight.val() * factor;
+        self.projection.weight = Param::from_tensor(weight.detach());
     }
 }
 
@@ -126,6 +126,18 @@ mod tests {
                 .all(|rms| (rms / PROJECTED_RMS).ln().abs() < 0.3),
             "{after:?}"
         );
+    }
+
+    #[test]
+    fn what_is_trained_can_still_be_trained() {
+        let parts = parts();
+        let device = Device::default().autodiff();
+        let fresh = Bridges::init(&parts.bridge_sets(2), 0, &device).unwrap();
+        let (ids, padding) = (ids([[1, 2, 3, 4], [9, 8, 7, 6]]), PaddingMask::none(2, 4));
+        let bridges = parts.calibrate(fresh, &ids, &padding);
+        let weight = bridges.of[0][0].projection.weight.val();
+        let gradients = weight.clone().sum().backward();
+        assert!(weight.grad(&gradients).is_some());
     }
 
     #[test]
