@@ -62,6 +62,10 @@ impl Cache for ComposedCache {
         self.anchor.len()
     }
 
+    fn longest_row(&self) -> usize {
+        self.anchor.longest_row()
+    }
+
     fn truncate(&mut self, len: usize) {
         self.all_mut().for_each(|cache| cache.truncate(len));
     }

@@ -44,7 +44,7 @@ pub enum ModelError {
         /// Its `model_type`.
         family: String,
         /// The families that are.
-        supported: &'static str,
+        supported: String,
     },
     /// A setting would change the model's numbers in a way that is not implemented, so that
     /// going on would silently compute something else.

@@ -35,8 +35,10 @@ impl CheckpointInfo {
         let config = Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)?;
         let checkpoint = Checkpoint::open(dir)?;
         let parameters = weights::check_tensors(&checkpoint, &config)?;
-        let infos = checkpoint.names().filter_map(|name| checkpoint.info(name));
-        let stored_as: BTreeSet<String> = infos.map(|info| info.dtype.clone()).collect();
+        let tensors = checkpoint
+            .names()
+            .filter_map(|name| checkpoint.tensor(name));
+        let stored_as: BTreeSet<String> = tensors.map(|t| t.info.dtype.clone()).collect();
         Ok(Self {
             config,
             parameters,

@@ -16,7 +16,7 @@
 //!
 //! let ids = Tensor::<2, Int>::from_ints([[1, 5, 9]], &device);
 //! let context = Context::new(&decoder, &PaddingMask::none(1, 3), None);
-//! let hidden = decoder.run(0..2, decoder.embed(ids), &context, None);
+//! let hidden = decoder.run(0..2, decoder.embed(ids, &context), &context, None);
 //! let hidden = decoder.run(2..4, hidden, &context, None); // … changed in between, perhaps
 //! assert_eq!(decoder.finish(hidden).dims(), [1, 3, 320]);
 //! ```
@@ -42,8 +42,11 @@ mod tokenizer;
 mod verify;
 mod weights;
 
-pub use config::{ConfigError, DecoderConfig, RopeConfig, RopeScaling, SpecialIds};
-pub use decoder::{Attention, Block, Cache, Context, Decoder, FeedForward, KvCache, RmsNorm};
+pub use config::{
+    Activation, BlockConfig, ConfigError, DecoderConfig, NormKind, RopeConfig, RopeScaling,
+    SpecialIds,
+};
+pub use decoder::{Attention, Block, Cache, Context, Decoder, FeedForward, KvCache, Norm};
 pub use error::ModelError;
 pub use family::Family;
 pub use frozen::{FrozenModel, LoadOptions};

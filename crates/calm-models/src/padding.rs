@@ -68,6 +68,12 @@ impl PaddingMask {
         self.real.iter().all(|real| *real)
     }
 
+    /// The largest number of real positions in a row.
+    pub(crate) fn longest_row(&self) -> usize {
+        let lengths = (0..self.batch).map(|row| self.row(row).iter().filter(|real| **real).count());
+        lengths.max().unwrap_or(0)
+    }
+
     /// On a device, `[batch, seq]`, `true` = real.
     pub fn to_tensor(&self, device: &Device) -> Tensor<2, Bool> {
         let data = TensorData::new(self.real.clone(), [self.batch, self.seq]);

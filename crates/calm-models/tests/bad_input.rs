@@ -137,7 +137,7 @@ fn families_that_are_not_supported_are_named() {
 #[test]
 fn settings_that_would_change_the_numbers_are_named() {
     let cases: [(&str, Value); 4] = [
-        ("hidden_act", json!("gelu")),
+        ("hidden_act", json!("quick_gelu")),
         ("sliding_window", json!(4096)),
         ("pretraining_tp", json!(2)),
         ("quantization_config", json!({ "bits": 4 })),
@@ -149,7 +149,8 @@ fn settings_that_would_change_the_numbers_are_named() {
             "{error}"
         );
     }
-    let error = with_config(|config| config["rope_parameters"]["rope_type"] = json!("yarn"));
+    let error =
+        with_config(|config| config["rope_parameters"]["rope_type"] = json!("proportional"));
     assert!(
         error.to_string().contains("'rope_parameters.rope_type'"),
         "{error}"

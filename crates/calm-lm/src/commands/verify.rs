@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use calm_lm::backend::FloatType;
 use calm_lm::compose;
 use calm_lm::models::{self, GreedyCheck, LoadOptions};
 use clap::Args;
@@ -49,6 +50,14 @@ pub(crate) struct VerifyArgs {
         allow_negative_numbers = true
     )]
     tolerance: f64,
+    /// Type that a checkpoint computes in: f32, f16 or bf16
+    #[arg(
+        long,
+        value_name = "TYPE",
+        default_value_t,
+        conflicts_with = "composition"
+    )]
+    dtype: FloatType,
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {
@@ -61,7 +70,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
     match (&args.directory, &args.composition, &args.checkpoints) {
-        (Some(directory), ..) => checkpoint(directory, args.tolerance, device),
+        (Some(directory), ..) => checkpoint(directory, args, device),
         (None, Some(directory), Some(checkpoints)) => {
             composition(directory, checkpoints, args.tolerance, &device)
         }
@@ -69,10 +78,11 @@ pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure>
     }
 }
 
-fn checkpoint(directory: &Path, tolerance: f64, device: Device) -> Result<Report, Failure> {
+fn checkpoint(directory: &Path, args: &VerifyArgs, device: Device) -> Result<Report, Failure> {
+    let tolerance = args.tolerance;
     let options = LoadOptions {
         device,
-        ..LoadOptions::default()
+        dtype: args.dtype,
     };
     let verification = models::verify(directory, &options)?;
     let deviations = verification.deviations.iter();

@@ -18,6 +18,9 @@ pub trait Cache {
         self.len() == 0
     }
 
+    /// Real positions held of the row that has most.
+    fn longest_row(&self) -> usize;
+
     /// Forgets all positions from `len` on.
     fn truncate(&mut self, len: usize);
 
@@ -121,6 +124,10 @@ impl KvCache {
 impl Cache for KvCache {
     fn len(&self) -> usize {
         self.past.seq()
+    }
+
+    fn longest_row(&self) -> usize {
+        self.past.longest_row()
     }
 
     fn truncate(&mut self, len: usize) {

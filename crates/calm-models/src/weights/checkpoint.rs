@@ -1,6 +1,6 @@
 //! The weight files of a checkpoint.
 //!
-//! Tensors are mapped into memory one at a time: pages that were read go with the map, so that a
+//! Tensors are mapped into memory piece by piece: pages that were read go with the map, so that a
 //! model being loaded never stands in memory twice.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +14,8 @@ use memmap2::{Mmap, MmapOptions};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::WeightProblem;
 use super::header::{self, TensorInfo};
+use super::{Stored, WeightProblem};
 use crate::ModelError;
 use crate::files::read_text;
 
@@ -33,6 +33,32 @@ pub(crate) struct Checkpoint {
     /// Every tensor with the number of its file.
     tensors: BTreeMap<String, (usize, TensorInfo)>,
     duplicates: Vec<WeightProblem>,
+}
+
+/// A tensor in its file.
+#[derive(Clone, Copy)]
+pub(crate) struct TensorFile<'a> {
+    pub(crate) info: &'a TensorInfo,
+    file: &'a WeightFile,
+}
+
+impl TensorFile<'_> {
+    /// Some of the tensor's bytes, mapped for as long as they are held.
+    pub(super) fn map(&self, bytes: Range<usize>) -> Result<Mmap, ModelError> {
+        let start = self.info.bytes.start;
+        self.file.map(start + bytes.start..start + bytes.end)
+    }
+
+    /// Every number as `f32`, whether finite or not; none if the type is none of weights.
+    pub(crate) fn to_f32(self) -> Result<Option<Vec<f32>>, ModelError> {
+        let bytes = self.bytes()?;
+        Ok(Stored::from_name(&self.info.dtype).map(|stored| stored.to_f32(&bytes)))
+    }
+
+    /// All of the tensor's bytes.
+    pub(crate) fn bytes(self) -> Result<Mmap, ModelError> {
+        self.map(0..self.info.bytes.len())
+    }
 }
 
 #[derive(Debug)]
@@ -117,17 +143,13 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A tensor's type, shape and place.
-    pub(crate) fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.tensors.get(name).map(|(_, info)| info)
-    }
-
-    /// A tensor with its bytes, mapped for as long as they are held.
-    pub(crate) fn tensor(&self, name: &str) -> Result<Option<(&TensorInfo, Mmap)>, ModelError> {
-        let Some((file, info)) = self.tensors.get(name) else {
-            return Ok(None);
-        };
-        Ok(Some((info, self.files[*file].map(info.bytes.clone())?)))
+    /// A tensor, nothing of which is read yet.
+    pub(crate) fn tensor(&self, name: &str) -> Option<TensorFile<'_>> {
+        let (file, info) = self.tensors.get(name)?;
+        Some(TensorFile {
+            info,
+            file: &self.files[*file],
+        })
     }
 
     /// SHA-256 in hexadecimal: of the file if there is one, as `sha256sum` gives it; of several,

@@ -8,7 +8,7 @@ mod problem;
 mod save;
 
 pub(crate) use checkpoint::Checkpoint;
-pub(crate) use convert::{Stored, StoredTensor};
+pub(crate) use convert::Stored;
 pub use header::HeaderError;
 pub(crate) use load::{check_tensors, load};
 pub use problem::WeightProblem;
