@@ -67,6 +67,18 @@ pub enum ModelError {
         /// What is wrong and what it would have to be.
         source: crate::ConfigError,
     },
+    /// A decoder is of a shape that its family's files cannot describe.
+    #[error(
+        "{}: the settings of the family '{family}' cannot say what this decoder is; change its \
+         description or its family",
+        path.display()
+    )]
+    Inexpressible {
+        /// config.json, which was not written.
+        path: PathBuf,
+        /// The family.
+        family: crate::Family,
+    },
     /// A directory holds no weights in a format that this crate reads.
     #[error(
         "{}: neither model.safetensors nor model.safetensors.index.json is here; give a \

@@ -34,6 +34,7 @@ impl CheckpointInfo {
         let path = dir.join(CONFIG);
         let config = Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)?;
         let checkpoint = Checkpoint::open(dir)?;
+        let config = weights::settle_head(&checkpoint, config)?;
         let parameters = weights::check_tensors(&checkpoint, &config)?;
         let tensors = checkpoint
             .names()

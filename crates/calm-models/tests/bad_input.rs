@@ -346,7 +346,23 @@ fn numbers_that_are_not_finite_are_named() {
 }
 
 #[test]
-fn a_head_beside_a_tied_embedding_is_passed_over() {
+fn numbers_that_are_not_finite_can_be_allowed() {
+    let dir = copy();
+    let path = dir.path().join("model.safetensors");
+    let mut file = fs::read(&path).unwrap();
+    let end = file.len();
+    file[end - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    fs::write(path, file).unwrap();
+    assert!(matches!(error(dir.path()), ModelError::Weights { .. }));
+    let options = LoadOptions {
+        allow_not_finite: true,
+        ..LoadOptions::default()
+    };
+    assert!(FrozenModel::load(dir.path(), &options).is_ok());
+}
+
+/// A copy of the fixture `llama`, whose head has numbers of its own, that says it has not.
+fn copy_said_to_be_tied() -> tempfile::TempDir {
     let dir = copy();
     let path = dir.path().join("config.json");
     let config = fs::read_to_string(&path).unwrap();
@@ -356,7 +372,49 @@ fn a_head_beside_a_tied_embedding_is_passed_over() {
     );
     assert_ne!(config, tied);
     fs::write(path, tied).unwrap();
-    assert!(FrozenModel::load(dir.path(), &LoadOptions::default()).is_ok());
+    dir
+}
+
+#[test]
+fn a_head_beside_a_tied_embedding_counts_if_it_differs() {
+    let load = |dir: &Path| FrozenModel::load(dir, &LoadOptions::default()).unwrap();
+    let dir = copy_said_to_be_tied();
+    assert!(!load(dir.path()).config().tied_head);
+    let path = dir.path().join("model.safetensors");
+    let mut file = fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+    let tensors: Value = serde_json::from_slice(&file[8..8 + header]).unwrap();
+    let bytes = |name: &str| {
+        let [start, end] = [0, 1].map(|i| tensors[name]["data_offsets"][i].as_u64().unwrap());
+        8 + header + start as usize..8 + header + end as usize
+    };
+    file.copy_within(
+        bytes("model.embed_tokens.weight"),
+        bytes("lm_head.weight").start,
+    );
+    fs::write(path, file).unwrap();
+    assert!(load(dir.path()).config().tied_head);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere() {
+    for name in [
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "model.safetensors",
+    ] {
+        for target in [name, "absent"] {
+            let dir = copy();
+            let path = dir.path().join(name);
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(target, path).unwrap();
+            let error = error(dir.path());
+            assert!(matches!(error, ModelError::Io { .. }), "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
 }
 
 /// A checkpoint in shards, with this index.

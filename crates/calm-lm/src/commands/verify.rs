@@ -58,6 +58,9 @@ pub(crate) struct VerifyArgs {
         conflicts_with = "composition"
     )]
     dtype: FloatType,
+    /// Load weights that are NaN or infinite, rather than refuse them
+    #[arg(long, conflicts_with = "composition")]
+    allow_not_finite: bool,
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {
@@ -83,6 +86,7 @@ fn checkpoint(directory: &Path, args: &VerifyArgs, device: Device) -> Result<Rep
     let options = LoadOptions {
         device,
         dtype: args.dtype,
+        allow_not_finite: args.allow_not_finite,
     };
     let verification = models::verify(directory, &options)?;
     let deviations = verification.deviations.iter();

@@ -97,8 +97,9 @@ pub(super) fn plain(
 ) -> DecoderConfig {
     DecoderConfig {
         family,
+        d_model,
         blocks,
-        ..DecoderConfig::llama(vocab_size, d_model, 0, heads)
+        ..DecoderConfig::llama(vocab_size, 0, 0, heads)
     }
 }
 

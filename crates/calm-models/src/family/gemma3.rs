@@ -1,6 +1,8 @@
 //! Gemma 3, text alone (arXiv 2503.19786): Gemma 2 with norms on queries and keys instead of
 //! bounds, and a smaller rotary base in the blocks with a window, which are five in six.
 
+use std::num::NonZeroUsize;
+
 use serde_json::{Map, Value, json};
 
 use super::common::{self, Defaults};
@@ -23,6 +25,8 @@ const DEFAULTS: Defaults = Defaults {
     ..gemma2::DEFAULTS
 };
 
+const SIX: NonZeroUsize = NonZeroUsize::new(6).unwrap();
+
 fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let ropes = Ropes::take(settings)?;
     let mut config = gemma2::read_body(settings, Family::Gemma3, &DEFAULTS)?;
@@ -31,8 +35,8 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     settings.neutral("attn_logit_softcapping", Value::Null)?;
     config.logit_softcap = settings.nullable("final_logit_softcapping", None)?;
     let window = settings.nullable("sliding_window", Some(4096))?;
-    let every: usize = settings.value("sliding_window_pattern", 6)?;
-    let slides = |block: usize| !(block + 1).is_multiple_of(every);
+    let every: NonZeroUsize = settings.value("sliding_window_pattern", SIX)?;
+    let slides = |block: usize| !(block + 1).is_multiple_of(every.get());
     common::read_layer_types(settings, &mut config, window, slides)?;
     let (global, local) = ropes.read(config.context_length)?;
     for block in &mut config.blocks {

@@ -17,10 +17,14 @@ use sha2::{Digest, Sha256};
 use super::header::{self, TensorInfo};
 use super::{Stored, WeightProblem};
 use crate::ModelError;
-use crate::files::read_text;
+use crate::files::{is_there, read_text};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+
+/// Tensors are read in pieces of about this size, so that loading takes hardly more memory than
+/// what is loaded.
+pub(super) const PIECE_BYTES: usize = 4 << 20;
 
 /// An index is about a hundred bytes per tensor.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
@@ -53,6 +57,21 @@ impl TensorFile<'_> {
     pub(crate) fn to_f32(self) -> Result<Option<Vec<f32>>, ModelError> {
         let bytes = self.bytes()?;
         Ok(Stored::from_name(&self.info.dtype).map(|stored| stored.to_f32(&bytes)))
+    }
+
+    /// Whether another tensor is the same, to the bit.
+    pub(super) fn holds_the_same(self, other: Self) -> Result<bool, ModelError> {
+        let (a, b) = (self.info, other.info);
+        if (&a.dtype, &a.shape) != (&b.dtype, &b.shape) {
+            return Ok(false);
+        }
+        for start in (0..a.bytes.len()).step_by(PIECE_BYTES) {
+            let piece = start..a.bytes.len().min(start + PIECE_BYTES);
+            if self.map(piece.clone())?[..] != other.map(piece)?[..] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// All of the tensor's bytes.
@@ -219,11 +238,11 @@ pub(super) fn hex(digest: &[u8]) -> String {
 
 /// The weight files of a directory, sorted.
 fn file_names(dir: &Path) -> Result<Vec<String>, ModelError> {
-    if dir.join(SINGLE).exists() {
+    if is_there(&dir.join(SINGLE)) {
         return Ok(vec![SINGLE.to_owned()]);
     }
     let path = dir.join(INDEX);
-    if !path.exists() {
+    if !is_there(&path) {
         return Err(ModelError::NoWeights {
             dir: dir.to_owned(),
         });

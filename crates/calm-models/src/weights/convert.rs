@@ -9,15 +9,11 @@ use burn::tensor::{DType, Device, Element, FloatDType, Tensor, TensorData};
 use calm_backend::FloatType;
 use half::{bf16, f16};
 
-use super::checkpoint::TensorFile;
+use super::checkpoint::{PIECE_BYTES, TensorFile};
 use crate::ModelError;
 
 /// Side of the squares in which matrices are transposed: two of them fit the first-level cache.
 const TILE: usize = 32;
-
-/// Tensors are read in pieces of about this size, so that loading takes hardly more memory than
-/// what is loaded.
-const PIECE_BYTES: usize = 4 << 20;
 
 /// The type that a tensor's numbers are stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

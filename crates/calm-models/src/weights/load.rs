@@ -10,7 +10,7 @@ use super::convert::{Loaded, Rectangle, StoredTensor};
 use super::{Checkpoint, Stored, WeightProblem};
 use crate::decoder::{ParameterSource, Slot, build};
 use crate::family::Place;
-use crate::{Decoder, DecoderConfig, ModelError};
+use crate::{Decoder, DecoderConfig, LoadOptions, ModelError};
 
 /// The decoder that `config` describes, with the weights of `checkpoint`.
 ///
@@ -19,15 +19,15 @@ use crate::{Decoder, DecoderConfig, ModelError};
 pub(crate) fn load(
     checkpoint: &Checkpoint,
     config: &DecoderConfig,
-    dtype: FloatType,
-    device: &Device,
+    options: &LoadOptions,
 ) -> Result<Decoder, ModelError> {
     check_tensors(checkpoint, config)?;
     let mut reader = Reader {
         checkpoint,
         places: Places::new(checkpoint, config),
-        dtype,
-        device,
+        dtype: options.dtype,
+        allow_not_finite: options.allow_not_finite,
+        device: &options.device,
         problems: Vec::new(),
         failed: None,
     };
@@ -37,6 +37,24 @@ pub(crate) fn load(
     }
     all_well(checkpoint, reader.problems)?;
     Ok(decoder)
+}
+
+/// The description with its head as the files have it: `transformers` ties the head to the
+/// embedding only where there is no head with other numbers.
+pub(crate) fn settle_head(
+    checkpoint: &Checkpoint,
+    mut config: DecoderConfig,
+) -> Result<DecoderConfig, ModelError> {
+    let places = Places::new(checkpoint, &config);
+    let tensor = |slot| checkpoint.tensor(&places.of(slot).weight());
+    if let (true, Some(head), Some(embedding)) = (
+        config.tied_head,
+        tensor(Slot::Head),
+        tensor(Slot::Embedding),
+    ) {
+        config.tied_head = head.holds_the_same(embedding)?;
+    }
+    Ok(config)
 }
 
 /// Checks that the tensors of `checkpoint` are those that `config` asks for, without reading any,
@@ -233,6 +251,7 @@ struct Reader<'a> {
     checkpoint: &'a Checkpoint,
     places: Places<'a>,
     dtype: FloatType,
+    allow_not_finite: bool,
     device: &'a Device,
     problems: Vec<WeightProblem>,
     /// The first failure to read.
@@ -249,7 +268,7 @@ impl Reader<'_> {
     ) -> Param<Tensor<D>> {
         let tensor = match self.try_read(&name, part, shape, transposed) {
             Ok(Some(loaded)) => {
-                if !loaded.is_finite {
+                if !loaded.is_finite && !self.allow_not_finite {
                     let dtype = self.dtype;
                     self.problems.push(WeightProblem::NotFinite { name, dtype });
                 }
