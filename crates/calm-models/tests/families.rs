@@ -45,6 +45,7 @@ fn absent_keys_have_the_defaults_of_transformers() {
         ("mistral", 8, 32, 131_072, Some(2), false),
         ("qwen2", 32, 32, 32_768, None, false),
         ("qwen3", 32, 128, 32_768, None, false),
+        ("smollm3", 4, 32, 32_768, None, true),
         ("gemma", 16, 256, 8192, Some(1), true),
         ("gemma2", 4, 256, 8192, Some(1), true),
         ("gemma3_text", 4, 256, 131_072, Some(1), true),
@@ -220,6 +221,16 @@ fn windows_by_block() {
     );
     let unknown = source(|s| s["use_sliding_window"] = json!(false));
     assert_eq!(unknown, ConfigError::NoWindow);
+    let error = changed("gemma2", |s| {
+        s["layer_types"] = Value::Null;
+        s["sliding_window"] = Value::Null;
+    });
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("there is no sliding_window")
+    );
 }
 
 #[test]

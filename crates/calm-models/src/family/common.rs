@@ -194,9 +194,7 @@ pub(super) fn read_layer_types(
 ) -> Result<(), ModelError> {
     let key = "layer_types";
     let slides = match settings.nullable::<Vec<String>>(key, None)? {
-        None => (0..config.block_count())
-            .map(|block| default(block) && window.is_some())
-            .collect(),
+        None => (0..config.block_count()).map(default).collect(),
         Some(types) => parse_layer_types(settings, key, &types)?,
     };
     let (found, expected) = (slides.len(), config.block_count());

@@ -28,7 +28,7 @@ const DEFAULTS: Defaults = Defaults {
 const SIX: NonZeroUsize = NonZeroUsize::new(6).unwrap();
 
 fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
-    let ropes = Ropes::take(settings)?;
+    let (global, local) = take_ropes(settings)?;
     let mut config = gemma2::read_body(settings, Family::Gemma3, &DEFAULTS)?;
     config.qk_norms = true;
     // `transformers` has the key, and does nothing with it.
@@ -38,54 +38,41 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let every: NonZeroUsize = settings.value("sliding_window_pattern", SIX)?;
     let slides = |block: usize| !(block + 1).is_multiple_of(every.get());
     common::read_layer_types(settings, &mut config, window, slides)?;
-    let (global, local) = ropes.read(config.context_length)?;
+    let (global, local) = (global.read(&config)?, local.read(&config)?);
     for block in &mut config.blocks {
-        let rope = if block.window.is_some() {
-            &local
-        } else {
-            &global
-        };
-        block.rope = Some(rope.clone());
+        let slides = block.window.is_some();
+        block.rope = Some(if slides { &local } else { &global }.clone());
     }
     Ok(config)
 }
 
-/// The settings of both encodings, which are read once the context's length is known.
-struct Ropes<'a> {
-    global: (Option<Settings<'a>>, f64),
-    local: (Option<Settings<'a>>, f64),
+/// An encoding's section and its base, to be read once the context's length is known.
+struct Unread<'a>(Option<Settings<'a>>, f64);
+
+fn take_ropes<'a>(settings: &mut Settings<'a>) -> Result<(Unread<'a>, Unread<'a>), ModelError> {
+    let theta = settings.value("rope_theta", 1e6)?;
+    let local_theta = settings.value("rope_local_base_freq", 1e4)?;
+    let (mut global, mut local) = (None, None);
+    if let Some(mut both) = settings.section("rope_parameters")? {
+        global = both.section("full_attention")?;
+        local = both.section("sliding_attention")?;
+        both.finish()?;
+    }
+    if global.is_none() {
+        global = settings.section("rope_scaling")?;
+    }
+    Ok((Unread(global, theta), Unread(local, local_theta)))
 }
 
-impl<'a> Ropes<'a> {
-    fn take(settings: &mut Settings<'a>) -> Result<Self, ModelError> {
-        let theta = settings.value("rope_theta", 1e6)?;
-        let local_theta = settings.value("rope_local_base_freq", 1e4)?;
-        let (mut global, mut local) = (None, None);
-        if let Some(mut both) = settings.section("rope_parameters")? {
-            global = both.section("full_attention")?;
-            local = both.section("sliding_attention")?;
-            both.finish()?;
-        }
-        if global.is_none() {
-            global = settings.section("rope_scaling")?;
-        }
-        Ok(Self {
-            global: (global, theta),
-            local: (local, local_theta),
-        })
-    }
-
-    fn read(self, context_length: usize) -> Result<(RopeConfig, RopeConfig), ModelError> {
-        let read = |(section, theta)| {
-            let defaults = RopeDefaults {
-                theta,
-                partial: None,
-                context_length,
-                original_context: None,
-            };
-            rope::read_section(section, &defaults)
+impl Unread<'_> {
+    fn read(self, config: &DecoderConfig) -> Result<RopeConfig, ModelError> {
+        let defaults = RopeDefaults {
+            theta: self.1,
+            partial: None,
+            context_length: config.context_length,
+            original_context: None,
         };
-        Ok((read(self.global)?, read(self.local)?))
+        rope::read_section(self.0, &defaults)
     }
 }
 

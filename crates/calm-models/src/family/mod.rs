@@ -18,6 +18,7 @@ mod mistral;
 mod phi3;
 mod qwen2;
 mod qwen3;
+mod smollm3;
 
 use std::fmt;
 use std::path::Path;
@@ -61,6 +62,8 @@ families! {
     Qwen2: qwen2,
     /// Qwen 3, dense.
     Qwen3: qwen3,
+    /// SmolLM3.
+    SmolLm3: smollm3,
     /// Gemma, the first.
     Gemma: gemma,
     /// Gemma 2.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Spelling;
 use super::common::{self, Defaults, Special};
 use super::names::{self, Names};
+use super::rope;
 use super::settings::Settings;
 use crate::config::RopeScaling;
 use crate::decoder::BlockSlot;
@@ -63,8 +64,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
 }
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {
-    let rope = config.blocks.first().and_then(|block| block.rope.as_ref());
-    let original_context = match rope.map(|rope| &rope.scaling) {
+    let original_context = match rope::shared(config).map(|rope| &rope.scaling) {
         Some(RopeScaling::LongRope {
             original_context, ..
         }) => *original_context,

@@ -37,7 +37,8 @@ pub(super) fn read_windows(
     let window = settings.nullable("sliding_window", Some(4096))?;
     let first = settings.value("max_window_layers", 28)?;
     let window = window.filter(|_| is_used);
-    common::read_layer_types(settings, config, window, |block| block >= first)
+    let slides = |block| window.is_some() && block >= first;
+    common::read_layer_types(settings, config, window, slides)
 }
 
 pub(super) fn write_windows(config: &DecoderConfig) -> Value {

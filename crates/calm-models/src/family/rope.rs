@@ -179,8 +179,7 @@ impl RopeConfig {
 
 /// The context's length as files have it.
 pub(super) fn written_positions(config: &DecoderConfig) -> usize {
-    let mut ropes = config.blocks.iter().filter_map(|block| block.rope.as_ref());
-    match ropes.next().map(|rope| &rope.scaling) {
+    match shared(config).map(|rope| &rope.scaling) {
         Some(RopeScaling::Dynamic {
             original_context, ..
         }) => *original_context,
@@ -202,10 +201,14 @@ fn needed<T: DeserializeOwned>(
     })
 }
 
-/// The section for a model whose blocks all have the same encoding, or none.
+/// The section for a model whose blocks all have the same encoding, where they have any.
 pub(super) fn write(config: &DecoderConfig) -> Value {
-    let rope = config.blocks.first().and_then(|block| block.rope.as_ref());
-    rope.map_or(Value::Null, write_section)
+    shared(config).map_or(Value::Null, write_section)
+}
+
+/// The encoding of the first block that has one.
+pub(super) fn shared(config: &DecoderConfig) -> Option<&RopeConfig> {
+    config.blocks.iter().find_map(|block| block.rope.as_ref())
 }
 
 /// A section that [`read_section`] reads.

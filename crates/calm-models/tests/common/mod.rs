@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_models::{FrozenModel, LoadOptions};
 
-pub(crate) const FIXTURES: [&str; 10] = [
+pub(crate) const FIXTURES: [&str; 11] = [
     "llama",
     "llama3-scaled-tied",
     "mistral",
     "qwen2-yarn",
     "qwen3",
+    "smollm3",
     "gemma",
     "gemma2",
     "gemma3",
