@@ -31,8 +31,9 @@ pub trait CausalLm {
     /// The decoder whose norm and head finish those hidden states.
     fn head(&self) -> &Decoder;
 
-    /// Whether what a cache holds of sequences of up to `before` positions is what a pass over up
-    /// to `after` positions would compute. Not so where rotary frequencies change with the length.
+    /// Whether what a cache holds, filled when the longest row had `before` tokens, is what a pass
+    /// would compute whose longest row has `after`. Not so where rotary frequencies change between
+    /// the two; see [`Cache::filled_at`] and [`Cache::longest_row_with`].
     fn cache_serves(&self, before: usize, after: usize) -> bool {
         let _ = (before, after);
         true
@@ -256,8 +257,8 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
     /// What to feed instead of the next tokens: all tokens, to an empty cache, where the cache does
     /// not serve any longer.
     fn renew(&mut self, next: Vec<u32>, padding: PaddingMask) -> (Vec<u32>, PaddingMask) {
-        let held = self.cache.longest_row();
-        if self.model.cache_serves(held, held + 1) {
+        let after = self.cache.longest_row_with(&padding);
+        if self.model.cache_serves(self.cache.filled_at(), after) {
             return (next, padding);
         }
         self.cache = self.model.new_cache(self.live.len());

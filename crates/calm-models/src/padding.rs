@@ -68,10 +68,17 @@ impl PaddingMask {
         self.real.iter().all(|real| *real)
     }
 
+    /// The number of real positions in a row.
+    pub(crate) fn tokens(&self, row: usize) -> usize {
+        self.row(row).iter().filter(|real| **real).count()
+    }
+
     /// The largest number of real positions in a row.
     pub(crate) fn longest_row(&self) -> usize {
-        let lengths = (0..self.batch).map(|row| self.row(row).iter().filter(|real| **real).count());
-        lengths.max().unwrap_or(0)
+        (0..self.batch)
+            .map(|row| self.tokens(row))
+            .max()
+            .unwrap_or(0)
     }
 
     /// On a device, `[batch, seq]`, `true` = real.

@@ -176,6 +176,37 @@ fn a_row_of_a_batch_is_continued_as_if_alone() {
 }
 
 #[test]
+fn frequencies_may_change_while_decoding() {
+    let decoder = load("phi3-longrope").decoder;
+    let prompt = |length: u32| -> Vec<u32> { (0..length).map(|i| 3 + i * 7 % 70).collect() };
+    // Beyond 17 tokens they are others: some rows grow into that, some lead a batch out of it.
+    let prompts = [prompt(15), prompt(3), prompt(17), prompt(12)];
+    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let whole = greedy(&decoder, &prompts, &[]);
+    assert!(whole.iter().all(|row| row.ids.len() == 10));
+    for row in &whole {
+        let stop = [row.ids[1], whole[2].ids[0]];
+        assert_eq!(greedy(&decoder, &prompts, &stop).len(), 4);
+    }
+    for prompt in prompts {
+        let mut text = prompt.to_vec();
+        for id in &greedy(&decoder, &[prompt], &[])[0].ids {
+            let next = greedy_once(&decoder, &text);
+            assert_eq!(*id, next, "after {} tokens", text.len());
+            text.push(next);
+        }
+    }
+}
+
+/// The next token, computed from the whole text.
+fn greedy_once(decoder: &Decoder, text: &[u32]) -> u32 {
+    let ids = Tensor::<1, Int>::from_ints(text, &Device::default()).unsqueeze();
+    let logits = decoder.forward(ids, &PaddingMask::none(1, text.len()));
+    let last = logits.narrow(1, text.len() - 1, 1).argmax(2);
+    last.try_into_vec_as::<u32>().unwrap()[0]
+}
+
+#[test]
 fn continuations_end_with_the_context() {
     let decoder = load("llama").decoder;
     let prompt = vec![5; 125];

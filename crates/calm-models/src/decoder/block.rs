@@ -8,7 +8,6 @@ use calm_backend::ops;
 
 use super::cache::KvCache;
 use super::context::Context;
-use super::positions::Positions;
 use crate::config::{Activation, NormKind};
 
 /// A norm over the last axis; see [`NormKind`].
@@ -61,29 +60,27 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// `x` and output: `[batch, seq, d_model]`.
+    /// `x` and output: `[batch, seq, d_model]`; `index` is the block's place in the decoder.
     fn forward(
         &self,
         x: Tensor<3>,
-        positions: &Positions,
-        cache: Option<CacheSlot<'_>>,
+        context: &Context,
+        cache: Option<&mut KvCache>,
+        index: usize,
     ) -> Tensor<3> {
+        let positions = context.positions_of(index);
         let [batch, seq, _] = x.dims();
-        let queries = normed(
-            &self.query_norm,
-            self.split_heads(self.query.forward(x.clone())),
-        );
-        let keys = normed(
-            &self.key_norm,
-            self.split_heads(self.key.forward(x.clone())),
-        );
+        let head = |x: Tensor<3>, projection: &Linear, norm: &Option<Norm>| {
+            positions.turn(normed(norm, self.split_heads(projection.forward(x))))
+        };
+        let queries = head(x.clone(), &self.query, &self.query_norm);
+        let keys = head(x.clone(), &self.key, &self.key_norm);
         let values = self.split_heads(self.value.forward(x));
-        let (queries, keys) = (positions.turn(queries), positions.turn(keys));
         let (keys, values) = match cache {
             None => (keys, values),
-            Some(slot) => slot.cache.append(slot.block, slot.past, keys, values),
+            Some(cache) => cache.append(index, context.past, keys, values),
         };
-        let output = self.attend(queries, keys, values, positions.masked.clone());
+        let output = self.attend(queries, keys, values, context.masked_in(index));
         let [_, heads, _, d_head] = output.dims();
         let output = output.swap_dims(1, 2).reshape([batch, seq, heads * d_head]);
         self.output.forward(output)
@@ -108,13 +105,6 @@ impl Attention {
         x.reshape([batch, seq, width / self.d_head, self.d_head])
             .swap_dims(1, 2)
     }
-}
-
-/// Where one block keeps its keys and values.
-struct CacheSlot<'a> {
-    cache: &'a mut KvCache,
-    block: usize,
-    past: usize,
 }
 
 fn normed<const D: usize>(norm: &Option<Norm>, x: Tensor<D>) -> Tensor<D> {
@@ -195,15 +185,8 @@ impl Block {
         cache: Option<&mut KvCache>,
         index: usize,
     ) -> Tensor<3> {
-        let slot = cache.map(|cache| CacheSlot {
-            cache,
-            block: index,
-            past: context.past,
-        });
         let input = self.attention_norm.forward(hidden.clone());
-        let output = self
-            .attention
-            .forward(input, context.positions_of(index), slot);
+        let output = self.attention.forward(input, context, cache, index);
         let hidden = hidden + normed(&self.attention_post_norm, output);
         let output = self
             .feed_forward

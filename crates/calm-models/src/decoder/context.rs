@@ -48,12 +48,12 @@ impl Context {
                     padding.batch(),
                     "rows of the cache and of the batch"
                 );
-                let before = cache.longest_row();
-                let past = cache.reserve(padding);
+                let after = cache.longest_row_with(padding);
                 assert!(
-                    decoder.cache_serves(before, cache.longest_row()),
+                    decoder.cache_serves(cache.filled_at(), after),
                     "the rotary frequencies are no longer those that the cache was filled with"
                 );
+                let past = cache.reserve(padding);
                 // A first pass attends over its own keys, a later one over the cache's storage.
                 let keys = if past == 0 {
                     padding.seq()
@@ -76,12 +76,9 @@ impl Context {
             keys,
         };
         let kinds = decoder.kinds();
+        let of_kind = kinds.kinds.iter().map(|kind| Positions::new(kind, &pass));
         Self {
-            positions: kinds
-                .kinds
-                .iter()
-                .map(|kind| Positions::new(kind, &pass))
-                .collect(),
+            positions: of_kind.collect(),
             kinds,
             learnt: decoder.config().learnt_positions.then(|| pass.learnt()),
             masked: pass.causal_mask(),
@@ -110,15 +107,16 @@ impl Context {
             .collect();
         let shape = [batch, 1, seq, seq];
         let outside = Tensor::<4, Bool>::from_data(TensorData::new(outside, shape), &self.device);
-        let narrowed = |masked: &Option<Tensor<4, Bool>>| match masked {
-            Some(masked) => Some(outside.clone().bool_or(masked.clone().expand(shape))),
-            None => Some(outside.clone()),
+        let narrow = |masked: &mut Tensor<4, Bool>| {
+            *masked = outside.clone().bool_or(masked.clone().expand(shape));
         };
         let mut context = self.clone();
-        context.masked = narrowed(&self.masked);
-        for positions in &mut context.positions {
-            positions.masked = narrowed(&positions.masked);
+        match &mut context.masked {
+            Some(masked) => narrow(masked),
+            none => *none = Some(outside.clone()),
         }
+        let windows = context.positions.iter_mut().map(|kind| &mut kind.window);
+        windows.flatten().for_each(narrow);
         context
     }
 
@@ -132,6 +130,12 @@ impl Context {
     /// What the attention of a block knows of positions.
     pub(crate) fn positions_of(&self, block: usize) -> &Positions {
         &self.positions[self.kinds.of_block[block]]
+    }
+
+    /// What the queries of a block may not see.
+    pub(crate) fn masked_in(&self, block: usize) -> Option<Tensor<4, Bool>> {
+        let window = &self.positions_of(block).window;
+        window.as_ref().or(self.masked.as_ref()).cloned()
     }
 
     /// Ids for the embeddings of positions, `[batch or 1, seq]`.

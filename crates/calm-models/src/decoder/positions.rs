@@ -38,8 +38,9 @@ impl PositionKinds {
 pub(crate) struct Positions {
     /// Of the new positions; none where heads are not turned.
     angles: Option<Angles>,
-    /// `[batch or 1, 1, seq, keys]`, `true` = masked; none where every query sees every key.
-    pub(crate) masked: Option<Tensor<4, Bool>>,
+    /// What queries may not see, `[batch or 1, 1, seq, keys]`, `true` = masked, if a window hides
+    /// more than what is hidden anyway.
+    pub(crate) window: Option<Tensor<4, Bool>>,
 }
 
 /// Cosines and sines, `[batch or 1, 1, seq, d_rotary / 2]`.
@@ -51,12 +52,12 @@ struct Angles {
 
 impl Positions {
     pub(crate) fn new(kind: &BlockConfig, pass: &Pass<'_>) -> Self {
+        let window = kind
+            .window
+            .filter(|window| pass.all.longest_row() > *window);
         Self {
             angles: kind.rope.as_ref().map(|rope| pass.angles(rope)),
-            masked: match kind.window {
-                Some(window) if pass.all.longest_row() > window => Some(pass.window_mask(window)),
-                _ => pass.causal_mask(),
-            },
+            window: window.map(|window| pass.window_mask(window)),
         }
     }
 

@@ -27,6 +27,8 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     config.attention_softcap = settings.nullable("attn_logit_softcapping", Some(50.0))?;
     config.logit_softcap = settings.nullable("final_logit_softcapping", Some(30.0))?;
     let window = settings.nullable("sliding_window", Some(4096))?;
+    // The name of the first files, beside the later one.
+    settings.neutral("sliding_window_size", window)?;
     common::read_layer_types(settings, &mut config, window, |block| block % 2 == 0)?;
     Ok(config)
 }

@@ -56,6 +56,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let d_ff = settings.nullable("n_inner", None)?;
     let is_scaled = settings.value("scale_attn_weights", true)?;
     settings.neutral("scale_attn_by_inverse_layer_idx", false)?;
+    settings.neutral("pruned_heads", Map::new())?;
     // The same in exact arithmetic.
     settings.value("reorder_and_upcast_attn", false)?;
     let base = common::plain(Family::Gpt2, vocab_size, d_model, heads, blocks);

@@ -24,6 +24,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     };
     let mut config = common::read(settings, Family::Qwen2, &defaults)?;
     config.attention_bias = true;
+    settings.neutral("use_mrope", false)?;
     read_windows(settings, &mut config)?;
     Ok(config)
 }

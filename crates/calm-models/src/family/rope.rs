@@ -30,7 +30,7 @@ pub(super) fn read(
     context_length: usize,
 ) -> Result<RopeConfig, ModelError> {
     let defaults = RopeDefaults {
-        theta: settings.value("rope_theta", 1e4)?,
+        theta: settings.nullable("rope_theta", None)?.unwrap_or(1e4),
         partial: read_partial(settings, family.partial_rotary.then_some(1.0))?,
         context_length,
         original_context: settings
@@ -54,7 +54,9 @@ pub(super) fn read_section(
         });
     };
     let rope = RopeConfig {
-        theta: section.value("rope_theta", defaults.theta)?,
+        theta: section
+            .nullable("rope_theta", None)?
+            .unwrap_or(defaults.theta),
         partial: read_partial(&mut section, defaults.partial)?.unwrap_or(1.0),
         scaling: read_scaling(&mut section, defaults)?,
     };
@@ -69,7 +71,7 @@ fn read_partial(
 ) -> Result<Option<f64>, ModelError> {
     let key = "partial_rotary_factor";
     match default {
-        Some(default) => Ok(Some(settings.value(key, default)?)),
+        Some(default) => Ok(settings.nullable(key, None)?.or(Some(default))),
         None => settings.neutral(key, 1.0).map(|()| None),
     }
 }
