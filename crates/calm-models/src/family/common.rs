@@ -262,9 +262,9 @@ pub(super) fn write(
         "max_position_embeddings": rope::written_positions(config),
         "rms_norm_eps": config.norm_epsilon,
         "rope_parameters": rope::write(config),
-        "tie_word_embeddings": config.tied_head,
     }));
     settings.extend(object(own));
+    settings.insert("tie_word_embeddings".to_owned(), json!(config.tied_head));
     settings
 }
 
