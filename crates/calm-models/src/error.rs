@@ -195,7 +195,18 @@ pub enum ModelError {
     },
 }
 
+/// A message names so many problems, and counts the others.
+const NAMED_PROBLEMS: usize = 100;
+
 fn join(problems: &[WeightProblem]) -> String {
-    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let named = problems.iter().take(NAMED_PROBLEMS);
+    let mut texts: Vec<String> = named.map(ToString::to_string).collect();
+    if let Some(others) = problems
+        .len()
+        .checked_sub(NAMED_PROBLEMS)
+        .filter(|n| *n > 0)
+    {
+        texts.push(format!("and {others} more problems"));
+    }
     texts.join("; ")
 }

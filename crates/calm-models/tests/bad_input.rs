@@ -331,6 +331,15 @@ fn more_blocks_than_the_file_has() {
 }
 
 #[test]
+fn messages_stay_short() {
+    let error = with_config(|config| config["num_hidden_layers"] = json!(4096));
+    let message = error.to_string();
+    assert!(message.len() < 10_000, "{}", message.len());
+    assert!(message.contains("and 36737 more problems"), "{message}");
+    assert_eq!(problems(error).len(), 4093 * 9);
+}
+
+#[test]
 fn numbers_that_are_not_finite_are_named() {
     let error = with_weights(|header, data| {
         let start = header["model.norm.weight"]["data_offsets"][0]

@@ -150,9 +150,10 @@ fn unsupported(keys: &Map<String, Value>, path: &Path) -> ModelError {
     let supported: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
     ModelError::UnsupportedFamily {
         path: path.to_owned(),
-        family: family
-            .unwrap_or("(config.json has no model_type)")
-            .to_owned(),
+        family: family.map_or_else(
+            || "(config.json has no model_type)".to_owned(),
+            |family| family.escape_debug().to_string(),
+        ),
         supported: supported.join(", "),
     }
 }

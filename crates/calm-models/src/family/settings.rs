@@ -208,7 +208,7 @@ impl<'a> Settings<'a> {
     ) -> ModelError {
         ModelError::UnsupportedSetting {
             path: self.path.to_owned(),
-            key: format!("{}{key}", self.prefix),
+            key: format!("{}{}", self.prefix, key.escape_debug()),
             found: found.to_string().chars().take(60).collect(),
             expected: expected.to_string(),
         }

@@ -1,6 +1,6 @@
 //! Parameters out of a checkpoint, all or none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Shape, Tensor};
@@ -14,8 +14,8 @@ use crate::{Decoder, DecoderConfig, LoadOptions, ModelError};
 
 /// The decoder that `config` describes, with the weights of `checkpoint`.
 ///
-/// Tensors are compared with the configuration before any is read, and then converted one by one:
-/// at no time is more than one of them held twice.
+/// Tensors are compared with the configuration before any is read, and then converted piece by
+/// piece: at no time is more than one piece held twice.
 pub(crate) fn load(
     checkpoint: &Checkpoint,
     config: &DecoderConfig,
@@ -98,12 +98,13 @@ fn compare(
         .names()
         .filter(|name| !inventory.names.contains(*name) && !names.is_harmless(name, config))
         .collect();
+    let near_misses = NearMisses::new(&surplus);
     let mut problems = checkpoint.duplicates().to_vec();
     problems.extend(
         inventory
             .expected
             .iter()
-            .filter_map(|(name, shape)| check(checkpoint, name, shape, &surplus)),
+            .filter_map(|(name, shape)| check(checkpoint, name, shape, &near_misses)),
     );
     problems.extend(surplus.iter().map(|name| WeightProblem::Surplus {
         name: (*name).to_owned(),
@@ -115,11 +116,11 @@ fn check(
     checkpoint: &Checkpoint,
     name: &str,
     shape: &[usize],
-    surplus: &[&str],
+    near_misses: &NearMisses<'_>,
 ) -> Option<WeightProblem> {
     let name = name.to_owned();
     let Some(tensor) = checkpoint.tensor(&name) else {
-        let near_miss = near_miss(&name, surplus);
+        let near_miss = near_misses.of(&name).map(str::to_owned);
         return Some(WeightProblem::Missing { name, near_miss });
     };
     let info = tensor.info;
@@ -140,18 +141,32 @@ fn check(
     None
 }
 
-/// A left-over tensor that is probably the one missing: the same name inside another module, as
-/// when a checkpoint was saved without its outer wrapper, or with one more.
-fn near_miss(name: &str, surplus: &[&str]) -> Option<String> {
-    let nested = |outer: &str, inner: &str| {
-        outer
-            .strip_suffix(inner)
-            .is_some_and(|prefix| prefix.ends_with('.'))
-    };
-    let found = surplus
-        .iter()
-        .find(|other| nested(name, other) || nested(other, name));
-    found.map(|name| (*name).to_owned())
+/// Left-over tensors by their names without outer modules: one is probably the tensor that is
+/// missing if the checkpoint was saved without its outer wrapper, or with one more.
+struct NearMisses<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> NearMisses<'a> {
+    fn new(surplus: &[&'a str]) -> Self {
+        let inner = |name: &'a str| inner_names(name).map(move |inner| (inner, name));
+        Self(surplus.iter().copied().flat_map(inner).collect())
+    }
+
+    fn of(&self, missing: &str) -> Option<&'a str> {
+        let outer = self.0.get(missing).copied();
+        outer.or_else(|| {
+            let mut inner = inner_names(missing).filter_map(|name| self.0.get_key_value(name));
+            inner
+                .find(|(inner, whole)| inner == whole)
+                .map(|(_, whole)| *whole)
+        })
+    }
+}
+
+/// A name, and what is left of it as outer modules are taken away.
+fn inner_names(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| {
+        name.split_once('.').map(|(_, inner)| inner)
+    })
 }
 
 /// Where the parameters of a model are in a checkpoint.
@@ -354,14 +369,16 @@ mod tests {
             "model.model.norm.weight",
             "norm",
         ];
+        let near_misses = NearMisses::new(&surplus);
         assert_eq!(
-            near_miss("model.layers.0.mlp.up_proj.weight", &surplus).as_deref(),
+            near_misses.of("model.layers.0.mlp.up_proj.weight"),
             Some("layers.0.mlp.up_proj.weight")
         );
         assert_eq!(
-            near_miss("model.norm.weight", &surplus).as_deref(),
+            near_misses.of("model.norm.weight"),
             Some("model.model.norm.weight")
         );
-        assert_eq!(near_miss("lm_head.weight", &surplus), None);
+        assert_eq!(near_misses.of("lm_head.weight"), None);
+        assert_eq!(near_misses.of("model.final.weight"), None);
     }
 }
