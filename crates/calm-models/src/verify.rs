@@ -145,7 +145,9 @@ fn continue_uncached(
     device: &Device,
 ) -> Result<Vec<u32>, ModelError> {
     let mut ids = prompt.to_vec();
-    for _ in 0..max_new_tokens {
+    // As far as decoding with a cache goes.
+    let room = decoder.context_length().saturating_sub(prompt.len());
+    for _ in 0..max_new_tokens.min(room) {
         let shape = [1, ids.len()];
         let padding = PaddingMask::none(1, ids.len());
         let hidden = decoder.hidden_states(id_tensor(&ids, shape, device), &padding, None);

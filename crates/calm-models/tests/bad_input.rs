@@ -121,6 +121,14 @@ fn settings_that_are_no_settings() {
 }
 
 #[test]
+fn settings_that_are_longer_than_any() {
+    let dir = copy();
+    let text = format!("{{\"model_type\": \"{}\"}}", "x".repeat(5 << 20));
+    fs::write(dir.path().join("config.json"), text).unwrap();
+    assert!(matches!(error(dir.path()), ModelError::TooLong { .. }));
+}
+
+#[test]
 fn families_that_are_not_supported_are_named() {
     let error = with_config(|config| config["model_type"] = json!("mamba2"));
     assert!(

@@ -306,6 +306,33 @@ fn what_would_change_the_numbers_is_refused_by_name() {
 }
 
 #[test]
+fn tensors_of_several_parts_are_compared_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let shape = |name: &str, key: &str, value: Value| {
+        let weights = fixture(name).join("model.safetensors");
+        fs::copy(weights, dir.path().join("model.safetensors")).unwrap();
+        let mut settings = settings(name);
+        settings[key] = value;
+        fs::write(dir.path().join("config.json"), settings.to_string()).unwrap();
+        CheckpointInfo::read(dir.path()).unwrap_err().to_string()
+    };
+    let message = shape("phi3-longrope", "num_key_value_heads", json!(2));
+    let expected = "layers.2.self_attn.qkv_proj.weight has shape [24, 12], the configuration \
+                    implies [36, 12]";
+    assert!(message.contains(expected), "{message}");
+    let message = shape("phi3-longrope", "intermediate_size", json!(21));
+    assert!(
+        message.contains("gate_up_proj.weight has shape [40, 12]"),
+        "{message}"
+    );
+    let message = shape("gpt2", "n_embd", json!(16));
+    assert!(
+        message.contains("h.0.attn.c_attn.bias has shape [36]"),
+        "{message}"
+    );
+}
+
+#[test]
 fn what_changes_nothing_is_passed_over() {
     let harmless = json!({
         "attention_dropout": 0.5, "id2label": { "0": "a" }, "max_length": 20, "use_cache": false,
