@@ -75,7 +75,7 @@ mod tests {
         let [q, k, v] = [[2, 6, 3, 8], [2, 2, 5, 8], [2, 2, 5, 4]].map(random);
         let masked = Tensor::<2, Bool>::tril_mask([3, 5], 2, &device).unsqueeze_dims(&[0, 1]);
         let plain = attention(q.clone(), k.clone(), v.clone(), Some(masked.clone()), 0.3);
-        softcap_attention(q, k, v, Some(masked), 0.3, 50.0)
+        softcap_attention(q, k, v, Some(masked), 0.3, 1e3)
             .into_data()
             .assert_approx_eq::<f32>(&plain.into_data(), Tolerance::absolute(1e-3));
     }
