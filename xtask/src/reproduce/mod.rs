@@ -68,7 +68,7 @@ pub(crate) struct ReproduceArgs {
 
 /// Runs all jobs that have no result yet, and prints the table.
 pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
-    let started = Instant::now();
+    let (started, commit) = (Instant::now(), commit());
     let settings = settings(args)?;
     let device = device(&args.device).into_diagnostic()?;
     let options = LoadOptions {
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         done_before,
         peak_mib: peak_mib(),
         device: format!("{device:?}"),
-        commit: commit(),
+        commit,
     };
     let text = report(&settings, &measured, &cost);
     write(&directory.join("report.md"), text.as_bytes())?;
@@ -183,10 +183,13 @@ fn jobs(args: &ReproduceArgs) -> Vec<Job> {
     jobs
 }
 
-/// The results of all jobs, in their order. As many run at a time as there are processors: Burn's
-/// backend for them runs much of a small model on one thread.
+/// The results of all jobs, in their order. As many run at a time as there are processors, each on
+/// its share of the threads: to cut the small operations of small models up costs more than it
+/// gains.
 fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured>> {
-    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let workers = processors.min(jobs.len()).max(1);
+    let threads = processors / workers;
     let next = AtomicUsize::new(0);
     let results: Vec<OnceLock<Result<Measured>>> = jobs.iter().map(|_| OnceLock::new()).collect();
     let take = || {
@@ -196,7 +199,7 @@ fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured
     let work = || {
         while let Some((job, result)) = take() {
             eprintln!("{}: begins", job.name());
-            let measured = measure(experiment, *job);
+            let measured = on_threads(threads, || measure(experiment, *job));
             if measured.is_err() {
                 // Nothing new is begun; what runs goes on to its end, or to its interruption.
                 next.store(jobs.len(), Ordering::Relaxed);
@@ -205,7 +208,7 @@ fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured
         }
     };
     thread::scope(|scope| {
-        for _ in 0..workers.min(jobs.len()) {
+        for _ in 0..workers {
             scope.spawn(work);
         }
     });
@@ -214,6 +217,12 @@ fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured
         .filter_map(OnceLock::into_inner)
         .collect();
     results.into_iter().collect()
+}
+
+/// What `work` gives when all that it computes runs on so many threads.
+fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.into_diagnostic()?.install(work)
 }
 
 /// The result of a job, from its file if it is done.
