@@ -1,6 +1,6 @@
 //! What a composed model remembers of the tokens so far.
 
-use calm_models::{Cache, KvCache};
+use calm_models::{Cache, KvCache, PaddingMask};
 
 use crate::FrozenParts;
 
@@ -60,6 +60,14 @@ impl ComposedCache {
 impl Cache for ComposedCache {
     fn len(&self) -> usize {
         self.anchor.len()
+    }
+
+    fn filled_at(&self) -> usize {
+        self.anchor.filled_at()
+    }
+
+    fn longest_row_with(&self, next: &PaddingMask) -> usize {
+        self.anchor.longest_row_with(next)
     }
 
     fn truncate(&mut self, len: usize) {

@@ -52,7 +52,7 @@ impl Augmenting {
             .map(|c| c.augmenting_block)
             .max()
             .unwrap_or(0);
-        let mut hidden = self.decoder.embed(ids);
+        let mut hidden = self.decoder.embed(ids, &context);
         let mut states = vec![None; self.connections.len()];
         for block in 1..=last {
             hidden = self
@@ -130,7 +130,7 @@ impl FrozenParts {
         let context = Context::new(&self.anchor, padding, anchor_cache.as_deref_mut());
         let readings = self.readings(bridges, &ids, padding, augmenting_caches, perturb);
 
-        let mut hidden = self.anchor.embed(ids);
+        let mut hidden = self.anchor.embed(ids, &context);
         let mut done = 0;
         for reading in readings {
             let block = reading.anchor_block;
@@ -215,5 +215,25 @@ impl CausalLm for ComposedModel {
 
     fn head(&self) -> &Decoder {
         &self.parts.anchor
+    }
+
+    fn cache_serves(&self, before: usize, after: usize) -> bool {
+        let augmenting = self.parts.augmenting.iter().map(|model| &model.decoder);
+        std::iter::once(&self.parts.anchor)
+            .chain(augmenting)
+            .all(|decoder| decoder.cache_serves(before, after))
+    }
+
+    /// The anchor's, unless an augmenting model knows no positions so far.
+    fn context_length(&self) -> usize {
+        let augmenting = self
+            .parts
+            .augmenting
+            .iter()
+            .map(|model| model.decoder.config());
+        augmenting
+            .filter(|config| config.learnt_positions)
+            .map(|config| config.context_length)
+            .fold(self.parts.anchor.config().context_length, usize::min)
     }
 }

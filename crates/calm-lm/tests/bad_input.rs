@@ -24,7 +24,7 @@ fn workshop() -> Workshop {
     workshop.write("sums.jsonl", &example("1 + 2 =", "3 0"));
 
     workshop.copy(&workshop.path("anchor"), "foreign");
-    replace(&workshop, "foreign/config.json", "\"llama\"", "\"gpt2\"");
+    replace(&workshop, "foreign/config.json", "\"llama\"", "\"mamba2\"");
     workshop.copy(&workshop.path("anchor"), "odd");
     replace(&workshop, "odd/tokenizer.json", "\"A\"", "\"~\"");
     workshop.copy(&workshop.path("anchor"), "cut");
@@ -79,7 +79,7 @@ fn models_that_cannot_be_composed() {
                 "--anchor foreign",
                 &[
                     "foreign/config.json",
-                    "family 'gpt2'",
+                    "family 'mamba2'",
                     "supported are: llama",
                 ],
             ),
@@ -265,7 +265,7 @@ fn things_that_cannot_be_used() {
         ),
         ("inspect kv", &["kv: is neither a checkpoint"]),
         ("inspect cut", &["cut/model.safetensors", "bytes"]),
-        ("inspect foreign", &["family 'gpt2'"]),
+        ("inspect foreign", &["family 'mamba2'"]),
         ("verify anchor", &["anchor/expected.safetensors: "]),
         ("verify anchor --tolerance -1", &["--tolerance"]),
         ("verify --composition composition", &["--checkpoints"]),

@@ -44,7 +44,7 @@ pub enum ModelError {
         /// Its `model_type`.
         family: String,
         /// The families that are.
-        supported: &'static str,
+        supported: String,
     },
     /// A setting would change the model's numbers in a way that is not implemented, so that
     /// going on would silently compute something else.
@@ -66,6 +66,18 @@ pub enum ModelError {
         path: PathBuf,
         /// What is wrong and what it would have to be.
         source: crate::ConfigError,
+    },
+    /// A decoder is of a shape that its family's files cannot describe.
+    #[error(
+        "{}: the settings of the family '{family}' cannot say what this decoder is; change its \
+         description or its family",
+        path.display()
+    )]
+    Inexpressible {
+        /// config.json, which was not written.
+        path: PathBuf,
+        /// The family.
+        family: crate::Family,
     },
     /// A directory holds no weights in a format that this crate reads.
     #[error(
@@ -183,7 +195,18 @@ pub enum ModelError {
     },
 }
 
+/// A message names so many problems, and counts the others.
+const NAMED_PROBLEMS: usize = 100;
+
 fn join(problems: &[WeightProblem]) -> String {
-    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let named = problems.iter().take(NAMED_PROBLEMS);
+    let mut texts: Vec<String> = named.map(ToString::to_string).collect();
+    if let Some(others) = problems
+        .len()
+        .checked_sub(NAMED_PROBLEMS)
+        .filter(|n| *n > 0)
+    {
+        texts.push(format!("and {others} more problems"));
+    }
     texts.join("; ")
 }

@@ -1,10 +1,16 @@
 //! Reading small files whose size is checked first.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
 use crate::ModelError;
+
+/// Whether there is something of this name, be it a link that leads nowhere: opening that tells
+/// what is wrong with it.
+pub(crate) fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
 
 /// The text of a file of at most `max_bytes`.
 pub(crate) fn read_text(path: &Path, max_bytes: u64) -> Result<String, ModelError> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::{OneOrMany, SpecialIds};
-use crate::files::read_text;
+use crate::files::{is_there, read_text};
 use crate::weights::{self, Checkpoint};
 use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
 
@@ -29,6 +29,8 @@ pub struct LoadOptions {
     pub device: Device,
     /// The type that the weights are converted to, whatever they are stored in.
     pub dtype: FloatType,
+    /// Whether to load numbers that are not finite in that type, rather than refuse them.
+    pub allow_not_finite: bool,
 }
 
 /// A model with all that is needed to use it.
@@ -82,7 +84,8 @@ impl FrozenModel {
         let tokenizer = Tokenizer::load(&path)?;
         check_vocabulary(&tokenizer, &config, &path)?;
         let checkpoint = Checkpoint::open(dir)?;
-        let decoder = weights::load(&checkpoint, &config, dtype, &options.device)?;
+        let config = weights::settle_head(&checkpoint, config)?;
+        let decoder = weights::load(&checkpoint, &config, options)?;
         tracing::debug!(dir = %dir.display(), %dtype, "loaded a checkpoint");
         Ok(Self {
             decoder,
@@ -148,7 +151,8 @@ impl FrozenModel {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Io`] if something can't be written.
+    /// [`ModelError::Io`] if something can't be written, [`ModelError::Inexpressible`] if the family
+    /// has no settings for what the decoder is.
     pub fn save(&self, dir: &Path, dtype: FloatType) -> Result<(), ModelError> {
         let as_io = |source| ModelError::Io {
             path: dir.to_owned(),
@@ -159,16 +163,13 @@ impl FrozenModel {
             Some(parent) => parent,
             None => Path::new("/"),
         };
+        let config = self.config_json(dir, dtype)?;
         fs::create_dir_all(parent).map_err(as_io)?;
         let staging = tempfile::Builder::new()
             .prefix(".saving-")
             .tempdir_in(parent)
             .map_err(as_io)?;
-        let config = Family::write(self.config(), torch_name(dtype));
-        write_text(
-            &staging.path().join(CONFIG),
-            &pretty(&Value::Object(config)),
-        )?;
+        write_text(&staging.path().join(CONFIG), &config)?;
         write_text(
             &staging.path().join(GENERATION_CONFIG),
             &pretty(&self.generation_config()),
@@ -182,6 +183,18 @@ impl FrozenModel {
             .permissions();
         fs::set_permissions(&path, readable).map_err(as_io)?;
         publish(staging, dir).map_err(as_io)
+    }
+
+    /// The text of config.json, once it is sure to be read the same.
+    fn config_json(&self, dir: &Path, dtype: FloatType) -> Result<String, ModelError> {
+        let path = dir.join(CONFIG);
+        let settings = Family::write(self.config(), torch_name(dtype));
+        let text = pretty(&Value::Object(settings));
+        if Family::read(&text, &path)? == *self.config() {
+            return Ok(text);
+        }
+        let family = self.config().family;
+        Err(ModelError::Inexpressible { path, family })
     }
 
     fn generation_config(&self) -> Value {
@@ -245,7 +258,7 @@ struct GenerationConfig {
 fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
     let path = dir.join(GENERATION_CONFIG);
     let of_model = config.special.clone();
-    if !path.exists() {
+    if !is_there(&path) {
         return Ok(of_model);
     }
     let text = read_text(&path, MAX_CONFIG_BYTES)?;

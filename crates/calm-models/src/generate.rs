@@ -31,6 +31,14 @@ pub trait CausalLm {
     /// The decoder whose norm and head finish those hidden states.
     fn head(&self) -> &Decoder;
 
+    /// Whether what a cache holds, filled when the longest row had `before` tokens, is what a pass
+    /// would compute whose longest row has `after`. Not so where rotary frequencies change between
+    /// the two; see [`Cache::filled_at`] and [`Cache::longest_row_with`].
+    fn cache_serves(&self, before: usize, after: usize) -> bool {
+        let _ = (before, after);
+        true
+    }
+
     /// The longest sequence that the model can take.
     fn context_length(&self) -> usize {
         self.head().config().context_length
@@ -51,11 +59,25 @@ impl CausalLm for Decoder {
         mut cache: Option<&mut KvCache>,
     ) -> Tensor<3> {
         let context = Context::new(self, padding, cache.as_deref_mut());
-        self.run(0..self.block_count(), self.embed(ids), &context, cache)
+        self.run(
+            0..self.block_count(),
+            self.embed(ids, &context),
+            &context,
+            cache,
+        )
     }
 
     fn head(&self) -> &Decoder {
         self
+    }
+
+    fn cache_serves(&self, before: usize, after: usize) -> bool {
+        let kinds = self.kinds();
+        let ropes = kinds.kinds.iter().filter_map(|kind| kind.rope.as_ref());
+        before == 0
+            || ropes
+                .into_iter()
+                .all(|rope| rope.scaling.is_same_at(before, after))
     }
 }
 
@@ -98,6 +120,7 @@ pub fn generate<M: CausalLm>(
         let mut next = batch.step(ids, &padding)?;
         while batch.accept(&next) {
             let (ids, padding) = batch.compact(&next);
+            let (ids, padding) = batch.renew(ids, padding);
             next = batch.step(ids, &padding)?;
         }
     }
@@ -142,6 +165,7 @@ fn left_padded(prompts: &[Vec<u32>]) -> (Vec<u32>, PaddingMask) {
 /// A batch in decoding.
 struct Decoding<'a, M: CausalLm> {
     model: &'a M,
+    prompts: &'a [Vec<u32>],
     options: &'a GenerateOptions,
     /// One per prompt.
     rows: Vec<Continuation>,
@@ -153,7 +177,7 @@ struct Decoding<'a, M: CausalLm> {
 }
 
 impl<'a, M: CausalLm> Decoding<'a, M> {
-    fn new(model: &'a M, prompts: &[Vec<u32>], options: &'a GenerateOptions) -> Self {
+    fn new(model: &'a M, prompts: &'a [Vec<u32>], options: &'a GenerateOptions) -> Self {
         let room = |prompt: &Vec<u32>| {
             options
                 .max_new_tokens
@@ -161,6 +185,7 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
         };
         Self {
             model,
+            prompts,
             options,
             rows: vec![
                 Continuation {
@@ -227,5 +252,18 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
         let padding =
             PaddingMask::new(self.live.len(), 1, |slot, _| !self.is_done(self.live[slot]));
         (next, padding)
+    }
+
+    /// What to feed instead of the next tokens: all tokens, to an empty cache, where the cache does
+    /// not serve any longer.
+    fn renew(&mut self, next: Vec<u32>, padding: PaddingMask) -> (Vec<u32>, PaddingMask) {
+        let after = self.cache.longest_row_with(&padding);
+        if self.model.cache_serves(self.cache.filled_at(), after) {
+            return (next, padding);
+        }
+        self.cache = self.model.new_cache(self.live.len());
+        let text = |row: &usize| [&*self.prompts[*row], &*self.rows[*row].ids].concat();
+        let texts: Vec<Vec<u32>> = self.live.iter().map(text).collect();
+        left_padded(&texts)
     }
 }

@@ -34,9 +34,12 @@ impl CheckpointInfo {
         let path = dir.join(CONFIG);
         let config = Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)?;
         let checkpoint = Checkpoint::open(dir)?;
+        let config = weights::settle_head(&checkpoint, config)?;
         let parameters = weights::check_tensors(&checkpoint, &config)?;
-        let infos = checkpoint.names().filter_map(|name| checkpoint.info(name));
-        let stored_as: BTreeSet<String> = infos.map(|info| info.dtype.clone()).collect();
+        let tensors = checkpoint
+            .names()
+            .filter_map(|name| checkpoint.tensor(name));
+        let stored_as: BTreeSet<String> = tensors.map(|t| t.info.dtype.clone()).collect();
         Ok(Self {
             config,
             parameters,

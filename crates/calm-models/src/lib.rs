@@ -4,21 +4,26 @@
 //! `tokenizer.json`) into a [`Decoder`], whose blocks can be run a few at a time over hidden
 //! states: that is what composing models needs of one, and all that it sees. Every family is read
 //! into the same decoder by way of a [`DecoderConfig`] that leaves nothing open; a family is one
-//! file that reads its settings and names its tensors.
+//! small file that reads its settings and names its tensors ([`Family`]).
 //!
 //! ```
-//! use burn::tensor::{Device, Int, Tensor};
-//! use calm_models::{Context, Decoder, DecoderConfig, PaddingMask};
+//! use std::path::Path;
 //!
-//! let device = Device::default();
-//! let config = DecoderConfig::llama(320, 48, 4, 4); // vocabulary, width, blocks, heads
-//! let decoder = Decoder::untrained(&config, 7, &device);
+//! use burn::tensor::{Int, Tensor};
+//! use calm_models::{Context, FrozenModel, LoadOptions, PaddingMask};
 //!
-//! let ids = Tensor::<2, Int>::from_ints([[1, 5, 9]], &device);
-//! let context = Context::new(&decoder, &PaddingMask::none(1, 3), None);
-//! let hidden = decoder.run(0..2, decoder.embed(ids), &context, None);
-//! let hidden = decoder.run(2..4, hidden, &context, None); // … changed in between, perhaps
-//! assert_eq!(decoder.finish(hidden).dims(), [1, 3, 320]);
+//! let options = LoadOptions::default(); // which device, which number type
+//! let model = FrozenModel::load(Path::new("tests/fixtures/gemma2"), &options)?;
+//! let text = model.tokenizer.encode("four words of text", false)?;
+//! let ids: Tensor<2, Int> = Tensor::<1, Int>::from_ints(&*text.ids, &options.device).unsqueeze();
+//!
+//! let decoder = &model.decoder;
+//! let context = Context::new(decoder, &PaddingMask::none(1, text.ids.len()), None);
+//! let hidden = decoder.run(0..2, decoder.embed(ids, &context), &context, None);
+//! assert_eq!(hidden.dims(), [1, 18, 12]); // the second block's output, to be changed perhaps
+//! let logits = decoder.finish(decoder.run(2..3, hidden, &context, None));
+//! # assert_eq!(logits.dims(), [1, 18, 80]);
+//! # Ok::<(), calm_models::ModelError>(())
 //! ```
 //!
 //! Besides: [`generate`] continues prompts, with caches, for anything that is a [`CausalLm`];
@@ -42,8 +47,11 @@ mod tokenizer;
 mod verify;
 mod weights;
 
-pub use config::{ConfigError, DecoderConfig, RopeConfig, RopeScaling, SpecialIds};
-pub use decoder::{Attention, Block, Cache, Context, Decoder, FeedForward, KvCache, RmsNorm};
+pub use config::{
+    Activation, BlockConfig, ConfigError, DecoderConfig, NormKind, RopeConfig, RopeScaling,
+    SpecialIds,
+};
+pub use decoder::{Attention, Block, Cache, Context, Decoder, FeedForward, KvCache, Norm};
 pub use error::ModelError;
 pub use family::Family;
 pub use frozen::{FrozenModel, LoadOptions};

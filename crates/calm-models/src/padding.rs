@@ -68,6 +68,19 @@ impl PaddingMask {
         self.real.iter().all(|real| *real)
     }
 
+    /// The number of real positions in a row.
+    pub(crate) fn tokens(&self, row: usize) -> usize {
+        self.row(row).iter().filter(|real| **real).count()
+    }
+
+    /// The largest number of real positions in a row.
+    pub(crate) fn longest_row(&self) -> usize {
+        (0..self.batch)
+            .map(|row| self.tokens(row))
+            .max()
+            .unwrap_or(0)
+    }
+
     /// On a device, `[batch, seq]`, `true` = real.
     pub fn to_tensor(&self, device: &Device) -> Tensor<2, Bool> {
         let data = TensorData::new(self.real.clone(), [self.batch, self.seq]);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::weights::{Checkpoint, Stored, StoredTensor};
+use crate::weights::Checkpoint;
 use crate::{
     CausalLm, Context, Decoder, FrozenModel, GenerateOptions, LoadOptions, ModelError, PaddingMask,
     generate,
@@ -112,7 +112,7 @@ fn hidden_states_and_logits(
 ) -> Vec<(String, Tensor<3>)> {
     let context = Context::new(decoder, &batch.padding, None);
     let shape = [batch.padding.batch(), batch.padding.seq()];
-    let mut hidden = decoder.embed(id_tensor(&batch.ids, shape, device));
+    let mut hidden = decoder.embed(id_tensor(&batch.ids, shape, device), &context);
     let mut tensors = vec![("hidden_0".to_owned(), hidden.clone())];
     for block in 0..decoder.block_count() {
         hidden = decoder.run(block..block + 1, hidden, &context, None);
@@ -145,7 +145,9 @@ fn continue_uncached(
     device: &Device,
 ) -> Result<Vec<u32>, ModelError> {
     let mut ids = prompt.to_vec();
-    for _ in 0..max_new_tokens {
+    // As far as decoding with a cache goes.
+    let room = decoder.context_length().saturating_sub(prompt.len());
+    for _ in 0..max_new_tokens.min(room) {
         let shape = [1, ids.len()];
         let padding = PaddingMask::none(1, ids.len());
         let hidden = decoder.hidden_states(id_tensor(&ids, shape, device), &padding, None);
@@ -210,15 +212,21 @@ impl Expected {
             return Err(self.invalid(reason));
         }
         let [batch, seq] = shape;
+        let context_length = decoder.config().context_length;
+        if decoder.config().learnt_positions && seq > context_length {
+            let reason = format!("rows have {seq} positions, the model holds {context_length}");
+            return Err(self.invalid(reason));
+        }
         let padding = PaddingMask::new(batch, seq, |row, position| mask[row * seq + position] != 0);
         Ok(Batch { ids, padding })
     }
 
     /// A matrix of ids.
     fn ids(&self, name: &str) -> Result<([usize; 2], Vec<u32>), ModelError> {
-        let Some((info, bytes)) = self.tensors.tensor(name)? else {
+        let Some(tensor) = self.tensors.tensor(name) else {
             return Err(self.invalid(format!("tensor {name} is missing")));
         };
+        let (info, bytes) = (tensor.info, tensor.bytes()?);
         let (&[rows, columns], "I64") = (info.shape.as_slice(), info.dtype.as_str()) else {
             let reason = format!(
                 "tensor {name} is {} {:?}, not a matrix of I64",
@@ -243,21 +251,16 @@ impl Expected {
         padding: &PaddingMask,
     ) -> Result<f64, ModelError> {
         let shape = found.dims();
-        let Some((info, bytes)) = self.tensors.tensor(name)? else {
+        let Some(tensor) = self.tensors.tensor(name) else {
             return Err(self.invalid(format!("tensor {name} is missing")));
         };
-        let stored = Stored::from_name(&info.dtype).filter(|_| info.shape == shape);
-        let Some(stored) = stored else {
-            let (dtype, found) = (&info.dtype, &info.shape);
+        let has_shape = tensor.info.shape == shape;
+        let expected = if has_shape { tensor.to_f32()? } else { None };
+        let Some(expected) = expected else {
+            let (dtype, found) = (&tensor.info.dtype, &tensor.info.shape);
             let reason = format!("tensor {name} is {dtype} {found:?}, not F32 {shape:?}");
             return Err(self.invalid(reason));
         };
-        let expected = StoredTensor {
-            bytes: &bytes,
-            stored,
-            shape: [1, shape.iter().product()],
-        }
-        .to_f32();
         let found = found
             .try_into_vec_as::<f32>()
             .map_err(|source| ModelError::Device { source })?;

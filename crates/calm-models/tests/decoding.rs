@@ -2,6 +2,7 @@
 
 mod common;
 
+use burn::tensor::{Device, Int, Tensor};
 use calm_models::{
     Cache, CausalLm, Context, Continuation, Decoder, GenerateOptions, ModelError, PaddingMask,
     generate,
@@ -21,11 +22,23 @@ fn token_by_token_equals_all_at_once() {
         let decoder = load(name).decoder;
         let text = long_text();
         let whole = decoder.hidden_states(ids(&[text]), &PaddingMask::none(1, 70), None);
+        // A text that has just begun may have other rotary frequencies.
+        let begin = text
+            .into_iter()
+            .take_while(|_| !decoder.cache_serves(1, 70))
+            .take(18);
+        let begin: Vec<u32> = begin.collect();
         let mut cache = decoder.new_cache(1);
-        for (i, id) in text.into_iter().enumerate() {
-            let padding = PaddingMask::none(1, 1);
-            let hidden = decoder.hidden_states(ids(&[[id]]), &padding, Some(&mut cache));
-            assert_close(hidden, whole.clone().narrow(1, i, 1));
+        let mut run = |chunk: &[u32]| {
+            let chunk = Tensor::<1, Int>::from_ints(chunk, &Device::default()).unsqueeze();
+            let padding = PaddingMask::none(1, chunk.dims()[1]);
+            decoder.hidden_states(chunk, &padding, Some(&mut cache))
+        };
+        if !begin.is_empty() {
+            run(&begin);
+        }
+        for (i, id) in text.into_iter().enumerate().skip(begin.len()) {
+            assert_close(run(&[id]), whole.clone().narrow(1, i, 1));
         }
         assert_eq!(cache.len(), 70);
     }
@@ -46,7 +59,7 @@ fn blocks_run_apart_equal_blocks_run_together() {
     let decoder = load("llama3-scaled-tied").decoder;
     let padding = PaddingMask::none(1, 8);
     let context = Context::new(&decoder, &padding, None);
-    let hidden = decoder.run(0..1, decoder.embed(ids(&[TEXT])), &context, None);
+    let hidden = decoder.run(0..1, decoder.embed(ids(&[TEXT]), &context), &context, None);
     let apart = decoder.run(1..3, hidden, &context, None);
     assert_eq!(
         apart.into_data(),
@@ -142,24 +155,62 @@ fn greedy(decoder: &Decoder, prompts: &[&[u32]], stop: &[u32]) -> Vec<Continuati
 
 #[test]
 fn a_row_of_a_batch_is_continued_as_if_alone() {
-    let decoder = load("llama").decoder;
+    // Of a batch with frequencies that depend on the length, the longest row decides.
+    let families = FIXTURES.iter().filter(|name| **name != "phi3-longrope");
+    for decoder in families.map(|name| load(name).decoder) {
+        continue_together_and_alone(&decoder);
+    }
+}
+
+fn continue_together_and_alone(decoder: &Decoder) {
     let prompts: [&[u32]; 4] = [&[1, 30], &TEXT, &[77], &[1, 2, 3, 4, 5]];
     let alone: Vec<Continuation> = prompts
         .iter()
-        .flat_map(|prompt| greedy(&decoder, &[prompt], &[]))
+        .flat_map(|prompt| greedy(decoder, &[prompt], &[]))
         .collect();
     assert!(alone.iter().all(|row| row.ids.len() == 10 && !row.stopped));
-    assert_eq!(greedy(&decoder, &prompts, &[]), alone);
+    assert_eq!(greedy(decoder, &prompts, &[]), alone);
 
     // Rows now end at different times, and some leave the cache before the others.
     let stop = [alone[0].ids[1], alone[1].ids[4], alone[2].ids[0]];
-    let stopped = greedy(&decoder, &prompts, &stop);
+    let stopped = greedy(decoder, &prompts, &stop);
     for (row, whole) in stopped.iter().zip(&alone) {
         let end = whole.ids.iter().position(|id| stop.contains(id));
         assert_eq!(row.ids, whole.ids[..end.unwrap_or(10)]);
         assert_eq!(row.stopped, end.is_some());
     }
     assert!(stopped.iter().filter(|row| row.stopped).count() >= 3);
+}
+
+#[test]
+fn frequencies_may_change_while_decoding() {
+    let decoder = load("phi3-longrope").decoder;
+    let prompt = |length: u32| -> Vec<u32> { (0..length).map(|i| 3 + i * 7 % 70).collect() };
+    // Beyond 17 tokens they are others: some rows grow into that, some lead a batch out of it.
+    let prompts = [prompt(15), prompt(3), prompt(17), prompt(12)];
+    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let whole = greedy(&decoder, &prompts, &[]);
+    assert!(whole.iter().all(|row| row.ids.len() == 10));
+    for row in &whole {
+        let stop = [row.ids[1], whole[2].ids[0]];
+        assert_eq!(greedy(&decoder, &prompts, &stop).len(), 4);
+    }
+    for prompt in prompts {
+        let mut text = prompt.to_vec();
+        for id in &greedy(&decoder, &[prompt], &[])[0].ids {
+            let next = greedy_once(&decoder, &text);
+            assert_eq!(*id, next, "after {} tokens", text.len());
+            text.push(next);
+        }
+    }
+}
+
+/// The next token, computed from the whole text.
+fn greedy_once(decoder: &Decoder, text: &[u32]) -> u32 {
+    let ids = Tensor::<1, Int>::from_ints(text, &Device::default()).unsqueeze();
+    let logits = decoder.forward(ids, &PaddingMask::none(1, text.len()));
+    let last = logits.narrow(1, text.len() - 1, 1).argmax(2);
+    last.try_into_vec_as::<u32>().unwrap()[0]
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use calm_backend::FloatType;
-use calm_models::{LoadOptions, ModelError, verify};
+use calm_models::{Decoder, FrozenModel, LoadOptions, ModelError, verify};
 use common::{FIXTURES, fixture};
 
 #[test]
@@ -52,6 +52,37 @@ fn other_weights_are_found_out() {
     fs::write(dir.path().join("model.safetensors"), weights).unwrap();
     let verification = verify(dir.path(), &LoadOptions::default()).unwrap();
     assert!(!verification.is_within(1e-4), "{verification:?}");
+}
+
+#[test]
+fn expectations_longer_than_the_learnt_positions() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in [
+        "tokenizer.json",
+        "model.safetensors",
+        "expected.safetensors",
+    ] {
+        fs::copy(fixture("gpt2").join(name), dir.path().join(name)).unwrap();
+    }
+    let config = fs::read_to_string(fixture("gpt2").join("config.json")).unwrap();
+    // The files hold 128 positions, so this fails before anything is computed.
+    let config = config.replace("\"n_positions\": 128", "\"n_positions\": 10");
+    fs::write(dir.path().join("config.json"), config).unwrap();
+    let error = verify(dir.path(), &LoadOptions::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("wpe.weight has shape [128, 12]"),
+        "{error}"
+    );
+    // Of a decoder that fits, the continuation ends with the positions.
+    let model = FrozenModel::load(&fixture("gpt2"), &LoadOptions::default()).unwrap();
+    let mut config = model.config().clone();
+    config.context_length = 15;
+    let decoder = Decoder::untrained(&config, 0, &Default::default());
+    FrozenModel::new(decoder, model.tokenizer)
+        .save(dir.path(), FloatType::F32)
+        .unwrap();
+    let verification = verify(dir.path(), &LoadOptions::default()).unwrap();
+    assert!(verification.greedy.uncached_differs_at.is_some());
 }
 
 #[test]

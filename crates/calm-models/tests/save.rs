@@ -85,15 +85,18 @@ fn every_setting_survives() {
     let dir = tempfile::tempdir().unwrap();
     let tokenizer = load("llama").tokenizer;
     let mut config = DecoderConfig::llama(96, 24, 2, 3);
-    config.rope = RopeConfig {
-        theta: 7e5,
-        scaling: RopeScaling::Linear { factor: 2.5 },
-    };
+    for block in &mut config.blocks {
+        block.rope = Some(RopeConfig {
+            scaling: RopeScaling::Linear { factor: 2.5 },
+            ..RopeConfig::plain(7e5)
+        });
+    }
     config.norm_epsilon = 3e-6;
     config.kv_heads = 1;
     config.d_ff = 50;
     config.tied_head = false;
     config.attention_bias = true;
+    config.output_bias = true;
     config.context_length = 99;
     config.special.eos = vec![2, 95];
     let decoder = calm_models::Decoder::untrained(&config, 0, &Device::default());

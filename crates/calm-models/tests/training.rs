@@ -83,7 +83,7 @@ fn in_training_it_computes_the_same_and_every_parameter_has_a_gradient() {
 fn frozen_weights_are_constants_that_gradients_pass_through() {
     let frozen = load("llama").decoder;
     let context = Context::new(&frozen, &PaddingMask::none(2, 5), None);
-    let hidden = frozen.embed(ids(&TEXT));
+    let hidden = frozen.embed(ids(&TEXT), &context);
     let input = Tensor::from_inner(hidden).require_grad();
     let output = frozen.finish(frozen.run(0..3, input.clone(), &context, None));
     let gradients = output.powi_scalar(2).mean().backward();

@@ -95,7 +95,7 @@ impl Objective for LanguageModelling {
     fn loss(&self, decoder: &Decoder, batch: &Batch) -> Tensor<1> {
         let (ids, padding) = on_device(batch, &decoder.device());
         let context = Context::new(decoder, &padding, None);
-        let mut hidden = decoder.embed(ids);
+        let mut hidden = decoder.embed(ids, &context);
         if self.local_blocks > 0 {
             let local = context.with_window(1, |row| row % WIDE_ROWS != 0, batch.rows);
             hidden = decoder.run(0..self.local_blocks, hidden, &local, None);

@@ -56,7 +56,7 @@ fn nothing_below_the_first_connection_is_recorded() {
     let states = |decoder: &Decoder, end| {
         decoder.visit(&mut Untracked);
         let context = Context::new(decoder, &padding, None);
-        decoder.run(0..end, decoder.embed(ids.clone()), &context, None)
+        decoder.run(0..end, decoder.embed(ids.clone(), &context), &context, None)
     };
     let last = augmenting.block_count();
     assert!(!states(augmenting, last).device().is_autodiff());

@@ -90,6 +90,7 @@ fn make(
     let options = LoadOptions {
         device: device(&args.device).into_diagnostic()?,
         dtype: FloatType::F32,
+        ..LoadOptions::default()
     };
     let stored = FrozenModel::load(&path, &options).into_diagnostic()?;
     let metrics = RunDir::read_metrics(&runs).into_diagnostic()?;

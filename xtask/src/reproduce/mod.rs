@@ -74,6 +74,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let options = LoadOptions {
         device: device.clone(),
         dtype: FloatType::F32,
+        ..LoadOptions::default()
     };
     let checkpoints = args.checkpoints.clone();
     let checkpoints = checkpoints.unwrap_or_else(|| args.scale.checkpoints());

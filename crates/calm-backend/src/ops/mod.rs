@@ -10,16 +10,22 @@ mod check;
 mod cross_entropy;
 #[cfg(feature = "flex")]
 mod extension;
+mod gelu;
 #[cfg(feature = "flex")]
 mod kernel;
+mod layer_norm;
 mod norm;
 mod rotary;
+mod softcap;
 mod swiglu;
 
 pub use attention::attention;
 pub use cross_entropy::cross_entropy_sum;
+pub use gelu::{gelu, gelu_tanh};
+pub use layer_norm::layer_norm;
 pub use norm::rms_norm;
 pub use rotary::rotary;
+pub use softcap::{softcap, softcap_attention};
 pub use swiglu::swiglu;
 
 /// The same operations without fused kernels: what runs on backends that have none, and the

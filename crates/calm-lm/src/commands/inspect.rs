@@ -54,7 +54,7 @@ fn checkpoint(directory: &Path) -> Result<Report, Failure> {
         ("family", config.family.to_string()),
         (
             "blocks",
-            format!("{} of width {}", config.block_count, config.d_model),
+            format!("{} of width {}", config.block_count(), config.d_model),
         ),
         ("heads", heads(config)),
         ("feed-forward width", config.d_ff.to_string()),
@@ -76,7 +76,7 @@ fn checkpoint(directory: &Path) -> Result<Report, Failure> {
         "kind": "checkpoint",
         "directory": directory,
         "family": config.family.name(),
-        "blocks": config.block_count,
+        "blocks": config.block_count(),
         "d_model": config.d_model,
         "heads": config.heads,
         "kv_heads": config.kv_heads,
@@ -158,10 +158,8 @@ impl<'a> Composition<'a> {
     fn cache_bytes_per_token(&self) -> usize {
         let read = self.readings().map(|(augmenting, connections, bridge)| {
             let blocks = connections.iter().map(|c| c.augmenting_block).max();
-            let run = DecoderConfig {
-                block_count: blocks.unwrap_or(0),
-                ..augmenting.config.clone()
-            };
+            let mut run = augmenting.config.clone();
+            run.blocks.truncate(blocks.unwrap_or(0));
             let bridges = connections.len() * 2 * bridge.d_anchor * DTYPE.bytes();
             run.cache_bytes_per_token(DTYPE) + bridges
         });
@@ -212,7 +210,7 @@ fn reference(path: &Path, info: &CheckpointInfo) -> String {
     format!(
         "{}, {} blocks of width {}, {} parameters, sha256 {}",
         path.display(),
-        info.config.block_count,
+        info.config.block_count(),
         info.config.d_model,
         info.parameters,
         info.weights_sha256

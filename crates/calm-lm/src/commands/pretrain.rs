@@ -110,7 +110,7 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
     let what = json!({
         "pretrained": {
             "vocab_size": config.vocab_size,
-            "blocks": config.block_count,
+            "blocks": config.block_count(),
             "d_model": config.d_model,
             "heads": config.heads,
             "context": config.context_length,

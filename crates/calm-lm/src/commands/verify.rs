@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use calm_lm::backend::FloatType;
 use calm_lm::compose;
 use calm_lm::models::{self, GreedyCheck, LoadOptions};
 use clap::Args;
@@ -49,6 +50,17 @@ pub(crate) struct VerifyArgs {
         allow_negative_numbers = true
     )]
     tolerance: f64,
+    /// Type that a checkpoint computes in: f32, f16 or bf16
+    #[arg(
+        long,
+        value_name = "TYPE",
+        default_value_t,
+        conflicts_with = "composition"
+    )]
+    dtype: FloatType,
+    /// Load weights that are NaN or infinite, rather than refuse them
+    #[arg(long, conflicts_with = "composition")]
+    allow_not_finite: bool,
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {
@@ -61,7 +73,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
     match (&args.directory, &args.composition, &args.checkpoints) {
-        (Some(directory), ..) => checkpoint(directory, args.tolerance, device),
+        (Some(directory), ..) => checkpoint(directory, args, device),
         (None, Some(directory), Some(checkpoints)) => {
             composition(directory, checkpoints, args.tolerance, &device)
         }
@@ -69,10 +81,12 @@ pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure>
     }
 }
 
-fn checkpoint(directory: &Path, tolerance: f64, device: Device) -> Result<Report, Failure> {
+fn checkpoint(directory: &Path, args: &VerifyArgs, device: Device) -> Result<Report, Failure> {
+    let tolerance = args.tolerance;
     let options = LoadOptions {
         device,
-        ..LoadOptions::default()
+        dtype: args.dtype,
+        allow_not_finite: args.allow_not_finite,
     };
     let verification = models::verify(directory, &options)?;
     let deviations = verification.deviations.iter();

@@ -2,28 +2,43 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::Tensor;
+use burn::tensor::activation::silu;
+use burn::tensor::{Bool, DType, Tensor};
 use calm_backend::ops;
 
 use super::cache::KvCache;
 use super::context::Context;
+use crate::config::{Activation, NormKind};
 
-/// `x / rms(x) · weight`.
+/// A norm over the last axis; see [`NormKind`].
 #[derive(Module, Debug)]
-pub struct RmsNorm {
-    /// `[d_model]`.
+pub struct Norm {
+    /// `[width]`.
     pub weight: Param<Tensor<1>>,
+    /// `[width]`, of layer norms.
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    pub(crate) kind: NormKind,
     pub(crate) epsilon: f64,
 }
 
-impl RmsNorm {
+impl Norm {
     /// Normalises the last axis.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        ops::rms_norm(x, self.weight.val(), self.epsilon)
+        let weight = self.weight.val();
+        match (self.kind, &self.bias) {
+            (NormKind::Layer, Some(bias)) => ops::layer_norm(x, weight, bias.val(), self.epsilon),
+            (NormKind::OffsetRms, _) => {
+                let dtype = x.dtype();
+                let weight = weight.cast(DType::F32) + 1.0;
+                ops::rms_norm(x.cast(DType::F32), weight, self.epsilon).cast(dtype)
+            }
+            _ => ops::rms_norm(x, weight, self.epsilon),
+        }
     }
 }
 
-/// Causal self-attention with rotary positions and grouped key-value heads.
+/// Causal self-attention with grouped key-value heads.
 #[derive(Module, Debug)]
 pub struct Attention {
     /// `[d_model, heads * d_head]`.
@@ -32,28 +47,56 @@ pub struct Attention {
     pub key: Linear,
     /// `[d_model, kv_heads * d_head]`.
     pub value: Linear,
+    /// Of every head's query, before it is turned.
+    pub query_norm: Option<Norm>,
+    /// Of every head's key, before it is turned.
+    pub key_norm: Option<Norm>,
     /// `[heads * d_head, d_model]`.
     pub output: Linear,
     pub(crate) d_head: usize,
+    pub(crate) scale: f64,
+    #[module(skip)]
+    pub(crate) softcap: Option<f64>,
 }
 
 impl Attention {
-    /// `x` and output: `[batch, seq, d_model]`.
-    fn forward(&self, x: Tensor<3>, context: &Context, cache: Option<CacheSlot<'_>>) -> Tensor<3> {
+    /// `x` and output: `[batch, seq, d_model]`; `index` is the block's place in the decoder.
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        context: &Context,
+        cache: Option<&mut KvCache>,
+        index: usize,
+    ) -> Tensor<3> {
+        let positions = context.positions_of(index);
         let [batch, seq, _] = x.dims();
-        let turn = |x| ops::rotary(x, context.cos.clone(), context.sin.clone());
-        let queries = turn(self.split_heads(self.query.forward(x.clone())));
-        let keys = turn(self.split_heads(self.key.forward(x.clone())));
+        let head = |x: Tensor<3>, projection: &Linear, norm: &Option<Norm>| {
+            positions.turn(normed(norm, self.split_heads(projection.forward(x))))
+        };
+        let queries = head(x.clone(), &self.query, &self.query_norm);
+        let keys = head(x.clone(), &self.key, &self.key_norm);
         let values = self.split_heads(self.value.forward(x));
         let (keys, values) = match cache {
             None => (keys, values),
-            Some(slot) => slot.cache.append(slot.block, context.past, keys, values),
+            Some(cache) => cache.append(index, context.past, keys, values),
         };
-        let scale = (self.d_head as f64).sqrt().recip();
-        let output = ops::attention(queries, keys, values, context.masked.clone(), scale);
+        let output = self.attend(queries, keys, values, context.masked_in(index));
         let [_, heads, _, d_head] = output.dims();
         let output = output.swap_dims(1, 2).reshape([batch, seq, heads * d_head]);
         self.output.forward(output)
+    }
+
+    fn attend(
+        &self,
+        queries: Tensor<4>,
+        keys: Tensor<4>,
+        values: Tensor<4>,
+        masked: Option<Tensor<4, Bool>>,
+    ) -> Tensor<4> {
+        match self.softcap {
+            None => ops::attention(queries, keys, values, masked, self.scale),
+            Some(cap) => ops::softcap_attention(queries, keys, values, masked, self.scale, cap),
+        }
     }
 
     /// `[batch, seq, n * d_head]` to `[batch, n, seq, d_head]`.
@@ -64,28 +107,54 @@ impl Attention {
     }
 }
 
-/// Where one block keeps its keys and values.
-struct CacheSlot<'a> {
-    cache: &'a mut KvCache,
-    block: usize,
+fn normed<const D: usize>(norm: &Option<Norm>, x: Tensor<D>) -> Tensor<D> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
+    }
 }
 
-/// The gated feed-forward layer.
+/// The feed-forward layer: `down(act(gate(x)) · up(x))`, or `down(act(up(x)))` without a gate.
 #[derive(Module, Debug)]
 pub struct FeedForward {
     /// `[d_model, d_ff]`.
-    pub gate: Linear,
+    pub gate: Option<Linear>,
     /// `[d_model, d_ff]`.
     pub up: Linear,
     /// `[d_ff, d_model]`.
     pub down: Linear,
+    #[module(skip)]
+    pub(crate) activation: Activation,
 }
 
 impl FeedForward {
     /// `x` and output: `[batch, seq, d_model]`.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let gate = self.gate.forward(x.clone());
-        self.down.forward(ops::swiglu(gate, self.up.forward(x)))
+        let inner = match &self.gate {
+            Some(gate) => {
+                let gate = gate.forward(x.clone());
+                self.activation.gate(gate, self.up.forward(x))
+            }
+            None => self.activation.apply(self.up.forward(x)),
+        };
+        self.down.forward(inner)
+    }
+}
+
+impl Activation {
+    fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Silu => silu(x),
+            Self::Gelu => ops::gelu(x),
+            Self::GeluTanh => ops::gelu_tanh(x),
+        }
+    }
+
+    fn gate(self, gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Silu => ops::swiglu(gate, up),
+            other => other.apply(gate) * up,
+        }
     }
 }
 
@@ -93,18 +162,22 @@ impl FeedForward {
 #[derive(Module, Debug)]
 pub struct Block {
     /// Before the attention.
-    pub attention_norm: RmsNorm,
+    pub attention_norm: Norm,
     /// Mixes positions.
     pub attention: Attention,
+    /// Of the attention's output.
+    pub attention_post_norm: Option<Norm>,
     /// Before the feed-forward layer.
-    pub feed_forward_norm: RmsNorm,
+    pub feed_forward_norm: Norm,
     /// Works on each position alone.
     pub feed_forward: FeedForward,
+    /// Of the feed-forward layer's output.
+    pub feed_forward_post_norm: Option<Norm>,
 }
 
 impl Block {
     /// The block's output for its input, `[batch, seq, d_model]` both; `index` is the block's
-    /// place in the cache.
+    /// place in the decoder.
     pub(crate) fn forward(
         &self,
         hidden: Tensor<3>,
@@ -112,13 +185,12 @@ impl Block {
         cache: Option<&mut KvCache>,
         index: usize,
     ) -> Tensor<3> {
-        let slot = cache.map(|cache| CacheSlot {
-            cache,
-            block: index,
-        });
-        let normed = self.attention_norm.forward(hidden.clone());
-        let hidden = hidden + self.attention.forward(normed, context, slot);
-        let normed = self.feed_forward_norm.forward(hidden.clone());
-        hidden + self.feed_forward.forward(normed)
+        let input = self.attention_norm.forward(hidden.clone());
+        let output = self.attention.forward(input, context, cache, index);
+        let hidden = hidden + normed(&self.attention_post_norm, output);
+        let output = self
+            .feed_forward
+            .forward(self.feed_forward_norm.forward(hidden.clone()));
+        hidden + normed(&self.feed_forward_post_norm, output)
     }
 }

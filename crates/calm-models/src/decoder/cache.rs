@@ -18,6 +18,12 @@ pub trait Cache {
         self.len() == 0
     }
 
+    /// How many tokens the longest row had in the pass that filled it last; 0 if nothing is held.
+    fn filled_at(&self) -> usize;
+
+    /// How many tokens the longest row will have after a pass over these positions.
+    fn longest_row_with(&self, next: &PaddingMask) -> usize;
+
     /// Forgets all positions from `len` on.
     fn truncate(&mut self, len: usize);
 
@@ -43,6 +49,7 @@ pub struct KvCache {
     blocks: Vec<Option<KeysValues>>,
     /// The positions so far.
     past: PaddingMask,
+    filled_at: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +66,7 @@ impl KvCache {
         Self {
             blocks: vec![None; block_count],
             past: PaddingMask::none(batch, 0),
+            filled_at: 0,
         }
     }
 
@@ -78,6 +86,7 @@ impl KvCache {
     /// keep keys and values of their own.
     pub fn reserve(&mut self, next: &PaddingMask) -> usize {
         let past = self.len();
+        self.filled_at = self.longest_row_with(next);
         self.past = self.past.followed_by(next);
         past
     }
@@ -121,6 +130,16 @@ impl KvCache {
 impl Cache for KvCache {
     fn len(&self) -> usize {
         self.past.seq()
+    }
+
+    fn filled_at(&self) -> usize {
+        self.filled_at
+    }
+
+    fn longest_row_with(&self, next: &PaddingMask) -> usize {
+        let rows = 0..self.batch();
+        let lengths = rows.map(|row| self.past.tokens(row) + next.tokens(row));
+        lengths.max().unwrap_or(0)
     }
 
     fn truncate(&mut self, len: usize) {

@@ -4,6 +4,7 @@ mod block;
 mod build;
 mod cache;
 mod context;
+mod positions;
 mod rope;
 
 use std::ops::Range;
@@ -13,11 +14,14 @@ use burn::module::Module;
 use burn::nn::{Embedding, Linear};
 use burn::tensor::module::linear;
 use burn::tensor::{DType, Device, Int, Tensor};
+use calm_backend::ops;
+use half::{bf16, f16};
 
-pub use self::block::{Attention, Block, FeedForward, RmsNorm};
+pub use self::block::{Attention, Block, FeedForward, Norm};
 pub(crate) use self::build::{BlockSlot, ParameterSource, Slot, build};
 pub use self::cache::{Cache, KvCache};
 pub use self::context::Context;
+use self::positions::PositionKinds;
 use crate::DecoderConfig;
 
 /// A decoder-only transformer whose blocks can be run a few at a time.
@@ -35,14 +39,16 @@ use crate::DecoderConfig;
 pub struct Decoder {
     /// `[vocab, d_model]`.
     pub embedding: Embedding,
+    /// `[context, d_model]`, where positions are learnt.
+    pub position_embedding: Option<Embedding>,
     /// In order.
     pub blocks: Vec<Block>,
     /// After the last block.
-    pub norm: RmsNorm,
+    pub norm: Norm,
     /// `[d_model, vocab]`; none where the embedding serves as the head.
     pub head: Option<Linear>,
     #[module(skip)]
-    rotary_frequencies: Arc<[f32]>,
+    kinds: Arc<PositionKinds>,
     #[module(skip)]
     config: Arc<DecoderConfig>,
 }
@@ -85,10 +91,27 @@ impl Decoder {
     ///
     /// # Shapes
     ///
-    /// - `ids`: `[batch, seq]`, each below the vocabulary's size
+    /// - `ids`: `[batch, seq]`, each below the vocabulary's size, at the positions of `context`
     /// - output: `[batch, seq, d_model]`
-    pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        self.embedding.forward(ids)
+    pub fn embed(&self, ids: Tensor<2, Int>, context: &Context) -> Tensor<3> {
+        let tokens = self.embedding.forward(ids);
+        let tokens = match self.config.embedding_scale {
+            Some(scale) => tokens * self.round(scale),
+            None => tokens,
+        };
+        match (&self.position_embedding, context.learnt()) {
+            (Some(embedding), Some(positions)) => tokens + embedding.forward(positions),
+            _ => tokens,
+        }
+    }
+
+    /// A constant as the type computed in holds it, by way of `f32` as in `transformers`.
+    fn round(&self, constant: f64) -> f64 {
+        match self.dtype() {
+            DType::F16 => f16::from_f32(constant as f32).to_f64(),
+            DType::BF16 => bf16::from_f32(constant as f32).to_f64(),
+            _ => f64::from(constant as f32),
+        }
     }
 
     /// Runs `blocks` (0-based, end exclusive) over `hidden`.
@@ -141,9 +164,13 @@ impl Decoder {
     /// - output: `[n, vocab]`
     pub fn finish_positions(&self, hidden: Tensor<2>) -> Tensor<2> {
         let normed = self.norm.forward(hidden);
-        match &self.head {
+        let logits = match &self.head {
             Some(head) => head.forward(normed),
             None => linear(normed, self.embedding.weight.val().transpose(), None),
+        };
+        match self.config.logit_softcap {
+            Some(cap) => ops::softcap(logits, cap),
+            None => logits,
         }
     }
 
@@ -155,11 +182,11 @@ impl Decoder {
     /// - output: `[batch, seq, vocab]`
     pub fn forward(&self, ids: Tensor<2, Int>, padding: &crate::PaddingMask) -> Tensor<3> {
         let context = Context::new(self, padding, None);
-        self.finish(self.run(0..self.block_count(), self.embed(ids), &context, None))
+        let hidden = self.embed(ids, &context);
+        self.finish(self.run(0..self.block_count(), hidden, &context, None))
     }
 
-    /// The rotary angles per position, `d_head / 2` of them.
-    pub(crate) fn rotary_frequencies(&self) -> &[f32] {
-        &self.rotary_frequencies
+    pub(crate) fn kinds(&self) -> Arc<PositionKinds> {
+        self.kinds.clone()
     }
 }

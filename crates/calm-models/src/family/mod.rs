@@ -1,35 +1,98 @@
 //! Families of models: how each spells its settings and names its tensors.
 //!
-//! A family is one file that reads a `config.json` into a [`DecoderConfig`], writes one, and names
-//! the tensors; the rest of the crate knows nothing of it.
+//! A family is one small file that reads a `config.json` into a [`DecoderConfig`], writes one, and
+//! names the tensors; the rest of the crate knows nothing of it. It is registered below: a line
+//! for its module, and one in the table.
 
+mod common;
+mod names;
+mod rope;
+mod settings;
+
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod gpt2;
 mod llama;
+mod mistral;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod smollm3;
 
 use std::fmt;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::decoder::Slot;
+use self::names::Names;
+pub(crate) use self::names::Place;
+use self::settings::Settings;
 use crate::{DecoderConfig, ModelError};
 
-/// A family of models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Family {
-    /// Llama 1 to 3 and everything shaped like them.
-    Llama,
+/// The enumeration of families and the way to their files, from one list.
+macro_rules! families {
+    ($($(#[$doc:meta])* $family:ident: $module:ident,)*) => {
+        /// A family of models.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Family {
+            $($(#[$doc])* $family,)*
+        }
+
+        impl Family {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$family),*];
+
+            fn spelling(self) -> &'static Spelling {
+                match self {
+                    $(Self::$family => &$module::SPELLING,)*
+                }
+            }
+        }
+    };
 }
 
-/// The `model_type` of every family supported.
-const SUPPORTED: &str = "llama";
+families! {
+    /// Llama 1 to 3 and everything shaped like them.
+    Llama: llama,
+    /// Mistral 7B and its like: Llama with a sliding window.
+    Mistral: mistral,
+    /// Qwen 2 and 2.5.
+    Qwen2: qwen2,
+    /// Qwen 3, dense.
+    Qwen3: qwen3,
+    /// SmolLM3.
+    SmolLm3: smollm3,
+    /// Gemma, the first.
+    Gemma: gemma,
+    /// Gemma 2.
+    Gemma2: gemma2,
+    /// Gemma 3, text alone.
+    Gemma3: gemma3,
+    /// Phi 3, 3.5 and 4.
+    Phi3: phi3,
+    /// GPT-2.
+    Gpt2: gpt2,
+}
+
+/// How a family spells its checkpoints.
+struct Spelling {
+    /// `model_type` in config.json.
+    model_type: &'static str,
+    /// The class in `transformers`.
+    architecture: &'static str,
+    /// Resolves the settings, to the last key.
+    read: fn(&mut Settings<'_>) -> Result<DecoderConfig, ModelError>,
+    /// Settings that `read` reads the same description from.
+    write: fn(&DecoderConfig) -> Map<String, Value>,
+    names: &'static Names,
+}
 
 impl Family {
     /// The `model_type` in config.json.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-        }
+        self.spelling().model_type
     }
 
     /// Reads a `config.json`; `path` is for messages.
@@ -39,51 +102,59 @@ impl Family {
     /// [`ModelError`] if it is not JSON, of another family, or holds a setting that is unknown,
     /// unsupported or impossible.
     pub fn read(json: &str, path: &Path) -> Result<DecoderConfig, ModelError> {
-        let as_json = |source| ModelError::Json {
-            path: path.to_owned(),
-            source,
-        };
-        let settings: Map<String, Value> = serde_json::from_str(json).map_err(as_json)?;
-        let config = match settings.get("model_type").and_then(Value::as_str) {
-            Some("llama") => llama::read(settings, path)?,
-            other => {
-                return Err(ModelError::UnsupportedFamily {
-                    path: path.to_owned(),
-                    family: other
-                        .unwrap_or("(config.json has no model_type)")
-                        .to_owned(),
-                    supported: SUPPORTED,
-                });
-            }
-        };
-        config
-            .validate()
-            .map_err(|source| ModelError::InvalidConfig {
+        let keys: Map<String, Value> =
+            serde_json::from_str(json).map_err(|source| ModelError::Json {
                 path: path.to_owned(),
                 source,
             })?;
+        let family = Self::of(&keys).ok_or_else(|| unsupported(&keys, path))?;
+        let mut settings = Settings::new(keys, path);
+        let config = (family.spelling().read)(&mut settings)?;
+        config
+            .validate()
+            .map_err(|source| settings.invalid(source))?;
+        settings.finish()?;
         Ok(config)
+    }
+
+    fn of(keys: &Map<String, Value>) -> Option<Self> {
+        let name = keys.get("model_type")?.as_str()?;
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|family| family.name() == name)
     }
 
     /// The settings for config.json; `dtype` is the type that the weights are stored in.
     pub(crate) fn write(config: &DecoderConfig, dtype: &str) -> Map<String, Value> {
-        match config.family {
-            Self::Llama => llama::write(config, dtype),
-        }
+        let spelling = config.family.spelling();
+        let mut settings = Map::new();
+        settings.insert("architectures".to_owned(), json!([spelling.architecture]));
+        settings.insert("model_type".to_owned(), json!(spelling.model_type));
+        settings.append(&mut (spelling.write)(config));
+        settings.insert("bos_token_id".to_owned(), json!(config.special.bos));
+        settings.insert("eos_token_id".to_owned(), config.special.eos_json());
+        settings.insert("pad_token_id".to_owned(), json!(config.special.pad));
+        settings.insert("dtype".to_owned(), json!(dtype));
+        settings
     }
 
-    /// The tensor's name in a checkpoint, without `.weight` or `.bias`.
-    pub(crate) fn tensor_name(self, slot: Slot) -> String {
-        match self {
-            Self::Llama => llama::tensor_name(slot),
-        }
+    /// How tensors are named.
+    pub(crate) fn names(self) -> &'static Names {
+        self.spelling().names
     }
+}
 
-    /// Whether a tensor that the decoder has no place for may be passed over.
-    pub(crate) fn is_harmless(self, name: &str, config: &DecoderConfig) -> bool {
-        match self {
-            Self::Llama => llama::is_harmless(name, config),
-        }
+fn unsupported(keys: &Map<String, Value>, path: &Path) -> ModelError {
+    let family = keys.get("model_type").and_then(Value::as_str);
+    let supported: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
+    ModelError::UnsupportedFamily {
+        path: path.to_owned(),
+        family: family.map_or_else(
+            || "(config.json has no model_type)".to_owned(),
+            |family| family.escape_debug().to_string(),
+        ),
+        supported: supported.join(", "),
     }
 }
 

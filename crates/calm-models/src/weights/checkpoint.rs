@@ -1,6 +1,6 @@
 //! The weight files of a checkpoint.
 //!
-//! Tensors are mapped into memory one at a time: pages that were read go with the map, so that a
+//! Tensors are mapped into memory piece by piece: pages that were read go with the map, so that a
 //! model being loaded never stands in memory twice.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,13 +14,17 @@ use memmap2::{Mmap, MmapOptions};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::WeightProblem;
 use super::header::{self, TensorInfo};
+use super::{Stored, WeightProblem};
 use crate::ModelError;
-use crate::files::read_text;
+use crate::files::{is_there, read_text};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+
+/// Tensors are read in pieces of about this size, so that loading takes hardly more memory than
+/// what is loaded.
+pub(super) const PIECE_BYTES: usize = 4 << 20;
 
 /// An index is about a hundred bytes per tensor.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
@@ -33,6 +37,47 @@ pub(crate) struct Checkpoint {
     /// Every tensor with the number of its file.
     tensors: BTreeMap<String, (usize, TensorInfo)>,
     duplicates: Vec<WeightProblem>,
+}
+
+/// A tensor in its file.
+#[derive(Clone, Copy)]
+pub(crate) struct TensorFile<'a> {
+    pub(crate) info: &'a TensorInfo,
+    file: &'a WeightFile,
+}
+
+impl TensorFile<'_> {
+    /// Some of the tensor's bytes, mapped for as long as they are held.
+    pub(super) fn map(&self, bytes: Range<usize>) -> Result<Mmap, ModelError> {
+        let start = self.info.bytes.start;
+        self.file.map(start + bytes.start..start + bytes.end)
+    }
+
+    /// Every number as `f32`, whether finite or not; none if the type is none of weights.
+    pub(crate) fn to_f32(self) -> Result<Option<Vec<f32>>, ModelError> {
+        let bytes = self.bytes()?;
+        Ok(Stored::from_name(&self.info.dtype).map(|stored| stored.to_f32(&bytes)))
+    }
+
+    /// Whether another tensor is the same, to the bit.
+    pub(super) fn holds_the_same(self, other: Self) -> Result<bool, ModelError> {
+        let (a, b) = (self.info, other.info);
+        if (&a.dtype, &a.shape) != (&b.dtype, &b.shape) {
+            return Ok(false);
+        }
+        for start in (0..a.bytes.len()).step_by(PIECE_BYTES) {
+            let piece = start..a.bytes.len().min(start + PIECE_BYTES);
+            if self.map(piece.clone())?[..] != other.map(piece)?[..] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All of the tensor's bytes.
+    pub(crate) fn bytes(self) -> Result<Mmap, ModelError> {
+        self.map(0..self.info.bytes.len())
+    }
 }
 
 #[derive(Debug)]
@@ -117,17 +162,13 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A tensor's type, shape and place.
-    pub(crate) fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.tensors.get(name).map(|(_, info)| info)
-    }
-
-    /// A tensor with its bytes, mapped for as long as they are held.
-    pub(crate) fn tensor(&self, name: &str) -> Result<Option<(&TensorInfo, Mmap)>, ModelError> {
-        let Some((file, info)) = self.tensors.get(name) else {
-            return Ok(None);
-        };
-        Ok(Some((info, self.files[*file].map(info.bytes.clone())?)))
+    /// A tensor, nothing of which is read yet.
+    pub(crate) fn tensor(&self, name: &str) -> Option<TensorFile<'_>> {
+        let (file, info) = self.tensors.get(name)?;
+        Some(TensorFile {
+            info,
+            file: &self.files[*file],
+        })
     }
 
     /// SHA-256 in hexadecimal: of the file if there is one, as `sha256sum` gives it; of several,
@@ -197,11 +238,11 @@ pub(super) fn hex(digest: &[u8]) -> String {
 
 /// The weight files of a directory, sorted.
 fn file_names(dir: &Path) -> Result<Vec<String>, ModelError> {
-    if dir.join(SINGLE).exists() {
+    if is_there(&dir.join(SINGLE)) {
         return Ok(vec![SINGLE.to_owned()]);
     }
     let path = dir.join(INDEX);
-    if !path.exists() {
+    if !is_there(&path) {
         return Err(ModelError::NoWeights {
             dir: dir.to_owned(),
         });

@@ -3,9 +3,14 @@
 //! PyTorch stores the matrix of a projection as `[d_output, d_input]`, Burn multiplies by
 //! `[d_input, d_output]`.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Element, FloatDType, Tensor, TensorData};
 use calm_backend::FloatType;
 use half::{bf16, f16};
+
+use super::checkpoint::{PIECE_BYTES, TensorFile};
+use crate::ModelError;
 
 /// Side of the squares in which matrices are transposed: two of them fit the first-level cache.
 const TILE: usize = 32;
@@ -14,12 +19,26 @@ const TILE: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stored(pub(crate) FloatType);
 
-/// A matrix or vector as stored, on its way to a device.
+/// Part of a stored matrix; a vector is one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rectangle {
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+    /// How many columns the whole matrix has.
+    pub(crate) width: usize,
+}
+
+/// Part of a matrix or vector as stored, on its way to a device.
 pub(crate) struct StoredTensor<'a> {
-    pub(crate) bytes: &'a [u8],
+    pub(crate) tensor: TensorFile<'a>,
     pub(crate) stored: Stored,
-    /// Rows and columns; a vector is one row.
-    pub(crate) shape: [usize; 2],
+    pub(crate) part: Rectangle,
+}
+
+/// A tensor on a device, and whether all its numbers are finite there.
+pub(crate) struct Loaded<const D: usize> {
+    pub(crate) tensor: Tensor<D>,
+    pub(crate) is_finite: bool,
 }
 
 impl Stored {
@@ -32,41 +51,62 @@ impl Stored {
             _ => None,
         }
     }
+
+    /// Every number as `f32`.
+    pub(crate) fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
+        match self.0 {
+            FloatType::F32 => numbers::<f32>(bytes).collect(),
+            FloatType::F16 => numbers::<f16>(bytes).map(f16::to_f32).collect(),
+            FloatType::BF16 => numbers::<bf16>(bytes).map(bf16::to_f32).collect(),
+        }
+    }
 }
 
 impl StoredTensor<'_> {
-    /// On a device, or none if a number is not finite in `dtype`.
+    /// On a device.
     pub(crate) fn load<const D: usize>(
         &self,
         shape: [usize; D],
         transposed: bool,
         dtype: FloatType,
         device: &Device,
-    ) -> Option<Tensor<D>> {
-        let data = match dtype {
-            FloatType::F32 => TensorData::new(self.convert::<f32>(transposed)?, shape),
-            FloatType::F16 => TensorData::new(self.convert::<f16>(transposed)?, shape),
-            FloatType::BF16 => TensorData::new(self.convert::<bf16>(transposed)?, shape),
+    ) -> Result<Loaded<D>, ModelError> {
+        let (data, is_finite) = match dtype {
+            FloatType::F32 => self.data::<f32, D>(shape, transposed)?,
+            FloatType::F16 => self.data::<f16, D>(shape, transposed)?,
+            FloatType::BF16 => self.data::<bf16, D>(shape, transposed)?,
         };
         let dtype = DType::from(FloatDType::from(dtype));
-        Some(Tensor::from_data(data, (device, dtype)))
+        let tensor = Tensor::from_data(data, (device, dtype));
+        Ok(Loaded { tensor, is_finite })
     }
 
-    /// Every number as `f32`, whether finite or not.
-    pub(crate) fn to_f32(&self) -> Vec<f32> {
-        match self.stored.0 {
-            FloatType::F32 => numbers::<f32>(self.bytes).collect(),
-            FloatType::F16 => numbers::<f16>(self.bytes).map(f16::to_f32).collect(),
-            FloatType::BF16 => numbers::<bf16>(self.bytes).map(bf16::to_f32).collect(),
-        }
+    fn data<To: Number, const D: usize>(
+        &self,
+        shape: [usize; D],
+        transposed: bool,
+    ) -> Result<(TensorData, bool), ModelError> {
+        let (numbers, is_finite) = match self.stored.0 {
+            FloatType::F32 => self.convert::<f32, To>(transposed)?,
+            FloatType::F16 => self.convert::<f16, To>(transposed)?,
+            FloatType::BF16 => self.convert::<bf16, To>(transposed)?,
+        };
+        Ok((TensorData::new(numbers, shape), is_finite))
     }
 
-    fn convert<To: Number>(&self, transposed: bool) -> Option<Vec<To>> {
-        match self.stored.0 {
-            FloatType::F32 => convert::<f32, To>(self.bytes, self.shape, transposed),
-            FloatType::F16 => convert::<f16, To>(self.bytes, self.shape, transposed),
-            FloatType::BF16 => convert::<bf16, To>(self.bytes, self.shape, transposed),
+    fn convert<From: Number, To: Number>(
+        &self,
+        transposed: bool,
+    ) -> Result<(Vec<To>, bool), ModelError> {
+        let row_bytes = self.part.width * size_of::<From>();
+        let mut conversion = Conversion::new(&self.part, transposed);
+        let rows_per_piece = (PIECE_BYTES / row_bytes.max(1)).max(1);
+        for first in self.part.rows.clone().step_by(rows_per_piece) {
+            let end = self.part.rows.end.min(first + rows_per_piece);
+            let piece = self.tensor.map(first * row_bytes..end * row_bytes)?;
+            conversion.add::<From>(&piece, end - first);
         }
+        Ok((conversion.numbers, conversion.is_finite))
     }
 }
 
@@ -111,33 +151,60 @@ fn numbers<N: Number>(bytes: &[u8]) -> impl Iterator<Item = N> {
     bytes.chunks_exact(size_of::<N>()).map(N::read)
 }
 
-/// The numbers in another type, or none if one is not finite in it.
-fn convert<From: Number, To: Number>(
-    bytes: &[u8],
-    [rows, columns]: [usize; 2],
+/// Rows on their way into another type, and perhaps into columns.
+struct Conversion<'a, To> {
+    part: &'a Rectangle,
     transposed: bool,
-) -> Option<Vec<To>> {
-    let mut is_finite = true;
-    let mut convert = |number: From| {
-        let number = To::from_f32(number.to_f32());
-        is_finite &= number.to_f32().is_finite();
-        number
-    };
-    let converted = if transposed {
-        let width = size_of::<From>();
-        let at = |row: usize, column: usize| {
-            let start = (row * columns + column) * width;
-            From::read(&bytes[start..start + width])
+    numbers: Vec<To>,
+    /// Rows that are done.
+    rows: usize,
+    is_finite: bool,
+}
+
+impl<'a, To: Number> Conversion<'a, To> {
+    fn new(part: &'a Rectangle, transposed: bool) -> Self {
+        Self {
+            part,
+            transposed,
+            numbers: vec![To::from_f32(0.0); part.rows.len() * part.columns.len()],
+            rows: 0,
+            is_finite: true,
+        }
+    }
+
+    /// The next `rows` rows, of which `piece` is the whole width.
+    fn add<From: Number>(&mut self, piece: &[u8], rows: usize) {
+        let Rectangle {
+            rows: all_rows,
+            columns,
+            width,
+        } = self.part;
+        let (done, height, count) = (self.rows, all_rows.len(), columns.len());
+        let mut convert = |number: From| {
+            let number = To::from_f32(number.to_f32());
+            self.is_finite &= number.to_f32().is_finite();
+            number
         };
-        let mut converted = vec![To::from_f32(0.0); rows * columns];
-        for_each_tile(rows, columns, |row, column| {
-            converted[column * rows + row] = convert(at(row, column));
-        });
-        converted
-    } else {
-        numbers(bytes).map(convert).collect()
-    };
-    is_finite.then_some(converted)
+        if self.transposed {
+            let at = |row: usize, column: usize| {
+                let start = (row * width + columns.start + column) * size_of::<From>();
+                From::read(&piece[start..start + size_of::<From>()])
+            };
+            for_each_tile(rows, count, |row, column| {
+                self.numbers[column * height + done + row] = convert(at(row, column));
+            });
+        } else {
+            let to = self.numbers[done * count..(done + rows) * count].chunks_mut(count.max(1));
+            let from = piece.chunks(width * size_of::<From>());
+            for (to, from) in to.zip(from) {
+                let from = numbers::<From>(from).skip(columns.start);
+                to.iter_mut()
+                    .zip(from)
+                    .for_each(|(to, from)| *to = convert(from));
+            }
+        }
+        self.rows += rows;
+    }
 }
 
 fn for_each_tile(rows: usize, columns: usize, mut visit: impl FnMut(usize, usize)) {
@@ -156,6 +223,25 @@ fn for_each_tile(rows: usize, columns: usize, mut visit: impl FnMut(usize, usize
 mod tests {
     use super::*;
 
+    /// The whole matrix, in pieces of some rows.
+    fn convert<From: Number, To: Number>(
+        bytes: &[u8],
+        [rows, width]: [usize; 2],
+        transposed: bool,
+        rows_per_piece: usize,
+    ) -> (Vec<To>, bool) {
+        let part = Rectangle {
+            rows: 0..rows,
+            columns: 0..width,
+            width,
+        };
+        let mut conversion = Conversion::new(&part, transposed);
+        for piece in bytes.chunks(rows_per_piece * width * size_of::<From>()) {
+            conversion.add::<From>(piece, piece.len() / (width * size_of::<From>()));
+        }
+        (conversion.numbers, conversion.is_finite)
+    }
+
     fn stored<N: Number>(values: &[f32]) -> Vec<u8> {
         let mut bytes = Vec::new();
         values
@@ -168,8 +254,8 @@ mod tests {
     fn transposes_matrices_larger_than_a_tile() {
         let (rows, columns) = (TILE + 3, 2 * TILE + 5);
         let values: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
-        let transposed: Vec<f32> =
-            convert::<f32, f32>(&stored::<f32>(&values), [rows, columns], true).unwrap();
+        let (transposed, _) =
+            convert::<f32, f32>(&stored::<f32>(&values), [rows, columns], true, 7);
         for row in 0..rows {
             for column in 0..columns {
                 assert_eq!(
@@ -189,31 +275,47 @@ mod tests {
             (FloatType::BF16, stored::<bf16>(&values)),
         ];
         for (float, bytes) in &all {
-            let tensor = StoredTensor {
-                bytes,
-                stored: Stored(*float),
-                shape: [1, 3],
-            };
-            assert_eq!(tensor.convert::<f32>(false).unwrap(), values);
-            assert_eq!(
-                tensor.convert::<f16>(false).unwrap(),
-                values.map(f16::from_f32)
-            );
-            assert_eq!(
-                tensor.convert::<bf16>(false).unwrap(),
-                values.map(bf16::from_f32)
-            );
+            assert_eq!(converted::<f32>(*float, bytes), values);
+            assert_eq!(converted::<f16>(*float, bytes), values.map(f16::from_f32));
+            assert_eq!(converted::<bf16>(*float, bytes), values.map(bf16::from_f32));
+        }
+    }
+
+    fn converted<To: Number>(float: FloatType, bytes: &[u8]) -> Vec<To> {
+        match float {
+            FloatType::F32 => convert::<f32, To>(bytes, [1, 3], false, 1).0,
+            FloatType::F16 => convert::<f16, To>(bytes, [1, 3], false, 1).0,
+            FloatType::BF16 => convert::<bf16, To>(bytes, [1, 3], false, 1).0,
+        }
+    }
+
+    #[test]
+    fn some_columns_of_a_matrix() {
+        let bytes = stored::<f32>(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        let part = Rectangle {
+            rows: 0..2,
+            columns: 1..3,
+            width: 3,
+        };
+        for (transposed, expected) in [(false, [1.0, 2.0, 4.0, 5.0]), (true, [1.0, 4.0, 2.0, 5.0])]
+        {
+            let mut conversion = Conversion::<f32>::new(&part, transposed);
+            conversion.add::<f32>(&bytes[..12], 1);
+            conversion.add::<f32>(&bytes[12..], 1);
+            assert_eq!(conversion.numbers, expected);
         }
     }
 
     #[test]
     fn numbers_that_are_not_finite_are_found() {
         for value in [f32::NAN, f32::INFINITY] {
-            assert!(convert::<f32, f32>(&stored::<f32>(&[0.0, value]), [1, 2], false).is_none());
+            let (_, is_finite) =
+                convert::<f32, f32>(&stored::<f32>(&[0.0, value]), [1, 2], false, 1);
+            assert!(!is_finite);
         }
         // Beyond the range of half precision, within that of the others.
         let large = stored::<f32>(&[1e6]);
-        assert!(convert::<f32, f16>(&large, [1, 1], false).is_none());
-        assert!(convert::<f32, bf16>(&large, [1, 1], false).is_some());
+        assert!(!convert::<f32, f16>(&large, [1, 1], false, 1).1);
+        assert!(convert::<f32, bf16>(&large, [1, 1], false, 1).1);
     }
 }

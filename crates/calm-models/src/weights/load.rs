@@ -1,32 +1,33 @@
 //! Parameters out of a checkpoint, all or none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Shape, Tensor};
 use calm_backend::FloatType;
 
-use super::convert::StoredTensor;
+use super::convert::{Loaded, Rectangle, StoredTensor};
 use super::{Checkpoint, Stored, WeightProblem};
 use crate::decoder::{ParameterSource, Slot, build};
-use crate::{Decoder, DecoderConfig, ModelError};
+use crate::family::Place;
+use crate::{Decoder, DecoderConfig, LoadOptions, ModelError};
 
 /// The decoder that `config` describes, with the weights of `checkpoint`.
 ///
-/// Tensors are compared with the configuration before any is read, and then converted one by one:
-/// at no time is more than one of them held twice.
+/// Tensors are compared with the configuration before any is read, and then converted piece by
+/// piece: at no time is more than one piece held twice.
 pub(crate) fn load(
     checkpoint: &Checkpoint,
     config: &DecoderConfig,
-    dtype: FloatType,
-    device: &Device,
+    options: &LoadOptions,
 ) -> Result<Decoder, ModelError> {
     check_tensors(checkpoint, config)?;
     let mut reader = Reader {
         checkpoint,
-        config,
-        dtype,
-        device,
+        places: Places::new(checkpoint, config),
+        dtype: options.dtype,
+        allow_not_finite: options.allow_not_finite,
+        device: &options.device,
         problems: Vec::new(),
         failed: None,
     };
@@ -38,6 +39,24 @@ pub(crate) fn load(
     Ok(decoder)
 }
 
+/// The description with its head as the files have it: `transformers` ties the head to the
+/// embedding only where there is no head with other numbers.
+pub(crate) fn settle_head(
+    checkpoint: &Checkpoint,
+    mut config: DecoderConfig,
+) -> Result<DecoderConfig, ModelError> {
+    let places = Places::new(checkpoint, &config);
+    let tensor = |slot| checkpoint.tensor(&places.of(slot).weight());
+    if let (true, Some(head), Some(embedding)) = (
+        config.tied_head,
+        tensor(Slot::Head),
+        tensor(Slot::Embedding),
+    ) {
+        config.tied_head = head.holds_the_same(embedding)?;
+    }
+    Ok(config)
+}
+
 /// Checks that the tensors of `checkpoint` are those that `config` asks for, without reading any,
 /// and returns how many parameters they are.
 pub(crate) fn check_tensors(
@@ -45,12 +64,13 @@ pub(crate) fn check_tensors(
     config: &DecoderConfig,
 ) -> Result<usize, ModelError> {
     let mut inventory = Inventory {
-        config,
+        places: Places::new(checkpoint, config),
         expected: Vec::new(),
+        names: BTreeSet::new(),
         device: &Device::default(),
     };
     build(config, &mut inventory);
-    all_well(checkpoint, compare(checkpoint, config, &inventory.expected))?;
+    all_well(checkpoint, compare(checkpoint, config, &inventory))?;
     let shapes = inventory.expected.iter().map(|(_, shape)| shape);
     Ok(shapes.map(|shape| shape.iter().product::<usize>()).sum())
 }
@@ -71,18 +91,20 @@ type Expected = (String, Vec<usize>);
 fn compare(
     checkpoint: &Checkpoint,
     config: &DecoderConfig,
-    expected: &[Expected],
+    inventory: &Inventory<'_>,
 ) -> Vec<WeightProblem> {
-    let wanted: BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+    let names = config.family.names();
     let surplus: Vec<&str> = checkpoint
         .names()
-        .filter(|name| !wanted.contains(name) && !config.family.is_harmless(name, config))
+        .filter(|name| !inventory.names.contains(*name) && !names.is_harmless(name, config))
         .collect();
+    let near_misses = NearMisses::new(&surplus);
     let mut problems = checkpoint.duplicates().to_vec();
     problems.extend(
-        expected
+        inventory
+            .expected
             .iter()
-            .filter_map(|(name, shape)| check(checkpoint, name, shape, &surplus)),
+            .filter_map(|(name, shape)| check(checkpoint, name, shape, &near_misses)),
     );
     problems.extend(surplus.iter().map(|name| WeightProblem::Surplus {
         name: (*name).to_owned(),
@@ -94,13 +116,14 @@ fn check(
     checkpoint: &Checkpoint,
     name: &str,
     shape: &[usize],
-    surplus: &[&str],
+    near_misses: &NearMisses<'_>,
 ) -> Option<WeightProblem> {
     let name = name.to_owned();
-    let Some(info) = checkpoint.info(&name) else {
-        let near_miss = near_miss(&name, surplus);
+    let Some(tensor) = checkpoint.tensor(&name) else {
+        let near_miss = near_misses.of(&name).map(str::to_owned);
         return Some(WeightProblem::Missing { name, near_miss });
     };
+    let info = tensor.info;
     if info.shape != shape {
         let (expected, found) = (shape.to_owned(), info.shape.clone());
         return Some(WeightProblem::Shape {
@@ -118,30 +141,96 @@ fn check(
     None
 }
 
-/// A left-over tensor that is probably the one missing: the same name inside another module, as
-/// when a checkpoint was saved without its outer wrapper, or with one more.
-fn near_miss(name: &str, surplus: &[&str]) -> Option<String> {
-    let nested = |outer: &str, inner: &str| {
-        outer
-            .strip_suffix(inner)
-            .is_some_and(|prefix| prefix.ends_with('.'))
-    };
-    let found = surplus
-        .iter()
-        .find(|other| nested(name, other) || nested(other, name));
-    found.map(|name| (*name).to_owned())
+/// Left-over tensors by their names without outer modules: one is probably the tensor that is
+/// missing if the checkpoint was saved without its outer wrapper, or with one more.
+struct NearMisses<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> NearMisses<'a> {
+    fn new(surplus: &[&'a str]) -> Self {
+        let inner = |name: &'a str| inner_names(name).map(move |inner| (inner, name));
+        Self(surplus.iter().copied().flat_map(inner).collect())
+    }
+
+    fn of(&self, missing: &str) -> Option<&'a str> {
+        let outer = self.0.get(missing).copied();
+        outer.or_else(|| {
+            let mut inner = inner_names(missing).filter_map(|name| self.0.get_key_value(name));
+            inner
+                .find(|(inner, whole)| inner == whole)
+                .map(|(_, whole)| *whole)
+        })
+    }
+}
+
+/// A name, and what is left of it as outer modules are taken away.
+fn inner_names(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| {
+        name.split_once('.').map(|(_, inner)| inner)
+    })
+}
+
+/// Where the parameters of a model are in a checkpoint.
+struct Places<'a> {
+    config: &'a DecoderConfig,
+    /// Whether the names lack what those of a whole model begin with.
+    bare: bool,
+}
+
+impl<'a> Places<'a> {
+    fn new(checkpoint: &Checkpoint, config: &'a DecoderConfig) -> Self {
+        let bare = config.family.names().are_bare(checkpoint.names());
+        Self { config, bare }
+    }
+
+    fn of(&self, slot: Slot) -> Place {
+        self.config
+            .family
+            .names()
+            .place(self.config, slot, self.bare)
+    }
+}
+
+impl Place {
+    /// A matrix of this shape, `[d_input, d_output]`, in the tensor that holds it.
+    fn matrix(&self, [d_input, d_output]: [usize; 2]) -> Rectangle {
+        let outputs = self.offset..self.offset + d_output;
+        let [_, width] = self.matrix_shape(d_input);
+        let (rows, columns) = if self.input_first {
+            (0..d_input, outputs)
+        } else {
+            (outputs, 0..d_input)
+        };
+        Rectangle {
+            rows,
+            columns,
+            width,
+        }
+    }
+
+    /// A vector of this length in the tensor that holds it.
+    fn vector(&self, length: usize) -> Rectangle {
+        Rectangle {
+            rows: 0..1,
+            columns: self.offset..self.offset + length,
+            width: self.total,
+        }
+    }
 }
 
 /// Notes what a decoder consists of. Its parameters are promises that nobody calls in.
 struct Inventory<'a> {
-    config: &'a DecoderConfig,
+    places: Places<'a>,
+    /// Every tensor once, also where it holds several parameters.
     expected: Vec<Expected>,
+    names: BTreeSet<String>,
     device: &'a Device,
 }
 
 impl Inventory<'_> {
     fn note<const D: usize>(&mut self, name: String, stored: [usize; D]) -> Param<Tensor<D>> {
-        self.expected.push((name, stored.to_vec()));
+        if self.names.insert(name.clone()) {
+            self.expected.push((name, stored.to_vec()));
+        }
         Param::uninitialized(
             ParamId::new(),
             move |device, _| Tensor::zeros(stored, device),
@@ -154,35 +243,30 @@ impl Inventory<'_> {
 
 impl ParameterSource for Inventory<'_> {
     fn table(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
-        self.note(weight_name(self.config, slot), shape)
+        self.note(self.places.of(slot).weight(), shape)
     }
 
-    fn matrix(&mut self, slot: Slot, [d_input, d_output]: [usize; 2]) -> Param<Tensor<2>> {
-        self.note(weight_name(self.config, slot), [d_output, d_input])
+    fn matrix(&mut self, slot: Slot, [d_input, _]: [usize; 2]) -> Param<Tensor<2>> {
+        let place = self.places.of(slot);
+        self.note(place.weight(), place.matrix_shape(d_input))
     }
 
-    fn bias(&mut self, slot: Slot, width: usize) -> Param<Tensor<1>> {
-        self.note(bias_name(self.config, slot), [width])
+    fn bias(&mut self, slot: Slot, _width: usize) -> Param<Tensor<1>> {
+        let place = self.places.of(slot);
+        self.note(place.bias(), [place.total])
     }
 
-    fn norm(&mut self, slot: Slot, width: usize) -> Param<Tensor<1>> {
-        self.note(weight_name(self.config, slot), [width])
+    fn norm(&mut self, slot: Slot, width: usize, _neutral: f32) -> Param<Tensor<1>> {
+        self.note(self.places.of(slot).weight(), [width])
     }
-}
-
-pub(super) fn weight_name(config: &DecoderConfig, slot: Slot) -> String {
-    config.family.tensor_name(slot) + ".weight"
-}
-
-pub(super) fn bias_name(config: &DecoderConfig, slot: Slot) -> String {
-    config.family.tensor_name(slot) + ".bias"
 }
 
 /// Reads tensors that are known to be there.
 struct Reader<'a> {
     checkpoint: &'a Checkpoint,
-    config: &'a DecoderConfig,
+    places: Places<'a>,
     dtype: FloatType,
+    allow_not_finite: bool,
     device: &'a Device,
     problems: Vec<WeightProblem>,
     /// The first failure to read.
@@ -193,19 +277,20 @@ impl Reader<'_> {
     fn read<const D: usize>(
         &mut self,
         name: String,
+        part: Rectangle,
         shape: [usize; D],
         transposed: bool,
     ) -> Param<Tensor<D>> {
-        let tensor = match self.try_read(&name, shape, transposed) {
-            Ok(Some(tensor)) => tensor,
-            // A stand-in keeps the list of problems going; the decoder is thrown away.
-            Ok(None) => {
-                self.problems.push(WeightProblem::NotFinite {
-                    name,
-                    dtype: self.dtype,
-                });
-                Tensor::zeros([1; D], self.device)
+        let tensor = match self.try_read(&name, part, shape, transposed) {
+            Ok(Some(loaded)) => {
+                if !loaded.is_finite && !self.allow_not_finite {
+                    let dtype = self.dtype;
+                    self.problems.push(WeightProblem::NotFinite { name, dtype });
+                }
+                loaded.tensor
             }
+            // A stand-in lets the building go on; the decoder is thrown away.
+            Ok(None) => Tensor::zeros([1; D], self.device),
             Err(error) => {
                 self.failed.get_or_insert(error);
                 Tensor::zeros([1; D], self.device)
@@ -214,46 +299,62 @@ impl Reader<'_> {
         Param::from_tensor(tensor)
     }
 
-    /// A tensor whose shape and type have been compared; none if a number is not finite.
+    /// Part of a tensor whose shape and type have been compared; none once reading has failed.
     fn try_read<const D: usize>(
         &self,
         name: &str,
+        part: Rectangle,
         shape: [usize; D],
         transposed: bool,
-    ) -> Result<Option<Tensor<D>>, ModelError> {
-        let Some((info, bytes)) = self.checkpoint.tensor(name)? else {
+    ) -> Result<Option<Loaded<D>>, ModelError> {
+        let tensor = self
+            .checkpoint
+            .tensor(name)
+            .filter(|_| self.failed.is_none());
+        let stored = tensor.and_then(|tensor| Stored::from_name(&tensor.info.dtype));
+        let (Some(tensor), Some(stored)) = (tensor, stored) else {
             return Ok(None);
         };
-        let rows_and_columns = match info.shape.as_slice() {
-            [rows, columns] => [*rows, *columns],
-            one_row => [1, one_row.iter().product()],
+        let tensor = StoredTensor {
+            tensor,
+            stored,
+            part,
         };
-        Ok(Stored::from_name(&info.dtype).and_then(|stored| {
-            let tensor = StoredTensor {
-                bytes: &bytes,
-                stored,
-                shape: rows_and_columns,
-            };
-            tensor.load(shape, transposed, self.dtype, self.device)
-        }))
+        tensor
+            .load(shape, transposed, self.dtype, self.device)
+            .map(Some)
     }
 }
 
 impl ParameterSource for Reader<'_> {
     fn table(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
-        self.read(weight_name(self.config, slot), shape, false)
+        let [rows, width] = shape;
+        let part = Rectangle {
+            rows: 0..rows,
+            columns: 0..width,
+            width,
+        };
+        self.read(self.places.of(slot).weight(), part, shape, false)
     }
 
     fn matrix(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
-        self.read(weight_name(self.config, slot), shape, true)
+        let place = self.places.of(slot);
+        self.read(
+            place.weight(),
+            place.matrix(shape),
+            shape,
+            !place.input_first,
+        )
     }
 
     fn bias(&mut self, slot: Slot, width: usize) -> Param<Tensor<1>> {
-        self.read(bias_name(self.config, slot), [width], false)
+        let place = self.places.of(slot);
+        self.read(place.bias(), place.vector(width), [width], false)
     }
 
-    fn norm(&mut self, slot: Slot, width: usize) -> Param<Tensor<1>> {
-        self.read(weight_name(self.config, slot), [width], false)
+    fn norm(&mut self, slot: Slot, width: usize, _neutral: f32) -> Param<Tensor<1>> {
+        let place = self.places.of(slot);
+        self.read(place.weight(), place.vector(width), [width], false)
     }
 }
 
@@ -268,14 +369,16 @@ mod tests {
             "model.model.norm.weight",
             "norm",
         ];
+        let near_misses = NearMisses::new(&surplus);
         assert_eq!(
-            near_miss("model.layers.0.mlp.up_proj.weight", &surplus).as_deref(),
+            near_misses.of("model.layers.0.mlp.up_proj.weight"),
             Some("layers.0.mlp.up_proj.weight")
         );
         assert_eq!(
-            near_miss("model.norm.weight", &surplus).as_deref(),
+            near_misses.of("model.norm.weight"),
             Some("model.model.norm.weight")
         );
-        assert_eq!(near_miss("lm_head.weight", &surplus), None);
+        assert_eq!(near_misses.of("lm_head.weight"), None);
+        assert_eq!(near_misses.of("model.final.weight"), None);
     }
 }

@@ -8,8 +8,8 @@ mod problem;
 mod save;
 
 pub(crate) use checkpoint::Checkpoint;
-pub(crate) use convert::{Stored, StoredTensor};
+pub(crate) use convert::Stored;
 pub use header::HeaderError;
-pub(crate) use load::{check_tensors, load};
+pub(crate) use load::{check_tensors, load, settle_head};
 pub use problem::WeightProblem;
 pub(crate) use save::{sha256_of_memory, write};

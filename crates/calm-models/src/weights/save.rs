@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 
 use burn::module::Param;
-use burn::nn::Linear;
+use burn::nn::{Embedding, Linear};
 use burn::tensor::{Tensor, TensorData};
 use calm_backend::FloatType;
 use half::{bf16, f16};
@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::checkpoint::hex;
 use super::convert::Number;
-use super::load::{bias_name, weight_name};
-use crate::decoder::{BlockSlot, RmsNorm, Slot};
+use crate::decoder::{Block, BlockSlot, Norm, Slot};
+use crate::family::Place;
 use crate::{Decoder, ModelError};
 
 /// Writes the decoder's weights; each tensor is converted when its turn comes.
@@ -54,19 +54,12 @@ fn named_views(decoder: &Decoder, dtype: FloatType) -> Vec<(String, ParameterVie
         dtype,
         views: Vec::new(),
     };
-    views.matrix(Slot::Embedding, &decoder.embedding.weight, false);
+    views.table(Slot::Embedding, &decoder.embedding);
+    if let Some(positions) = &decoder.position_embedding {
+        views.table(Slot::Positions, positions);
+    }
     for (index, block) in decoder.blocks.iter().enumerate() {
-        let slot = |part| Slot::Block(index, part);
-        let (attention, feed_forward) = (&block.attention, &block.feed_forward);
-        views.norm(slot(BlockSlot::AttentionNorm), &block.attention_norm);
-        views.linear(slot(BlockSlot::Query), &attention.query);
-        views.linear(slot(BlockSlot::Key), &attention.key);
-        views.linear(slot(BlockSlot::Value), &attention.value);
-        views.linear(slot(BlockSlot::Output), &attention.output);
-        views.norm(slot(BlockSlot::FeedForwardNorm), &block.feed_forward_norm);
-        views.linear(slot(BlockSlot::Gate), &feed_forward.gate);
-        views.linear(slot(BlockSlot::Up), &feed_forward.up);
-        views.linear(slot(BlockSlot::Down), &feed_forward.down);
+        views.block(index, block);
     }
     views.norm(Slot::FinalNorm, &decoder.norm);
     if let Some(head) = &decoder.head {
@@ -82,79 +75,161 @@ struct Views<'a> {
 }
 
 impl Views<'_> {
-    fn linear(&mut self, slot: Slot, linear: &Linear) {
-        self.matrix(slot, &linear.weight, true);
-        if let Some(bias) = &linear.bias {
-            self.vector(bias_name(self.decoder.config(), slot), bias);
+    fn block(&mut self, index: usize, block: &Block) {
+        use BlockSlot::*;
+
+        let (attention, feed_forward) = (&block.attention, &block.feed_forward);
+        let norms = [
+            (AttentionNorm, Some(&block.attention_norm)),
+            (QueryNorm, attention.query_norm.as_ref()),
+            (KeyNorm, attention.key_norm.as_ref()),
+            (AttentionPostNorm, block.attention_post_norm.as_ref()),
+            (FeedForwardNorm, Some(&block.feed_forward_norm)),
+            (FeedForwardPostNorm, block.feed_forward_post_norm.as_ref()),
+        ];
+        for (part, norm) in norms {
+            if let Some(norm) = norm {
+                self.norm(Slot::Block(index, part), norm);
+            }
+        }
+        let linears = [
+            (Query, Some(&attention.query)),
+            (Key, Some(&attention.key)),
+            (Value, Some(&attention.value)),
+            (Output, Some(&attention.output)),
+            (Gate, feed_forward.gate.as_ref()),
+            (Up, Some(&feed_forward.up)),
+            (Down, Some(&feed_forward.down)),
+        ];
+        for (part, linear) in linears {
+            if let Some(linear) = linear {
+                self.linear(Slot::Block(index, part), linear);
+            }
         }
     }
 
-    fn norm(&mut self, slot: Slot, norm: &RmsNorm) {
-        self.vector(weight_name(self.decoder.config(), slot), &norm.weight);
+    fn place(&self, slot: Slot) -> Place {
+        let config = self.decoder.config();
+        config.family.names().place(config, slot, false)
+    }
+
+    fn table(&mut self, slot: Slot, table: &Embedding) {
+        self.matrix(self.place(slot).weight(), &table.weight, false);
+    }
+
+    fn linear(&mut self, slot: Slot, linear: &Linear) {
+        let place = self.place(slot);
+        self.matrix(place.weight(), &linear.weight, !place.input_first);
+        if let Some(bias) = &linear.bias {
+            self.vector(place.bias(), bias);
+        }
+    }
+
+    fn norm(&mut self, slot: Slot, norm: &Norm) {
+        let place = self.place(slot);
+        self.vector(place.weight(), &norm.weight);
+        if let Some(bias) = &norm.bias {
+            self.vector(place.bias(), bias);
+        }
     }
 
     fn vector(&mut self, name: String, vector: &Param<Tensor<1>>) {
-        let shape = vector.shape().to_vec();
-        self.push(name, shape, Parameter::Vector(vector.clone()));
+        self.push(name, Parameters::Vectors(vec![vector.clone()]));
     }
 
-    fn matrix(&mut self, slot: Slot, matrix: &Param<Tensor<2>>, transposed: bool) {
-        let mut shape = matrix.shape().to_vec();
-        if transposed {
-            shape.reverse();
-        }
-        let name = weight_name(self.decoder.config(), slot);
+    fn matrix(&mut self, name: String, matrix: &Param<Tensor<2>>, transposed: bool) {
+        let matrices = vec![matrix.clone()];
         self.push(
             name,
-            shape,
-            Parameter::Matrix {
-                matrix: matrix.clone(),
+            Parameters::Matrices {
+                matrices,
                 transposed,
             },
         );
     }
 
-    fn push(&mut self, name: String, shape: Vec<usize>, parameter: Parameter) {
-        self.views.push((
-            name,
-            ParameterView {
-                parameter,
-                shape,
-                dtype: self.dtype,
-            },
-        ));
+    /// A tensor, or one more part of it.
+    fn push(&mut self, name: String, parameters: Parameters) {
+        // The parts of a tensor belong to the same block, so they are not far apart.
+        let mut recent = self.views.iter_mut().rev().take(32);
+        if let Some((_, view)) = recent.find(|(other, _)| *other == name) {
+            view.parameters.append(parameters);
+            view.shape = view.parameters.shape();
+            return;
+        }
+        let view = ParameterView {
+            shape: parameters.shape(),
+            parameters,
+            dtype: self.dtype,
+        };
+        self.views.push((name, view));
     }
 }
 
-/// A parameter that becomes bytes when they are asked for.
+/// Parameters of one tensor, which become bytes when they are asked for.
 struct ParameterView {
-    parameter: Parameter,
+    parameters: Parameters,
     shape: Vec<usize>,
     dtype: FloatType,
 }
 
-enum Parameter {
-    Vector(Param<Tensor<1>>),
-    Matrix {
-        matrix: Param<Tensor<2>>,
+/// In the order of their outputs.
+enum Parameters {
+    Vectors(Vec<Param<Tensor<1>>>),
+    Matrices {
+        matrices: Vec<Param<Tensor<2>>>,
         transposed: bool,
     },
 }
 
-impl Parameter {
+impl Parameters {
+    fn append(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Vectors(all), Self::Vectors(more)) => all.extend(more),
+            (Self::Matrices { matrices: all, .. }, Self::Matrices { matrices: more, .. }) => {
+                all.extend(more);
+            }
+            _ => unreachable!("a name ends in .weight or .bias"),
+        }
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Vectors(vectors) => vec![vectors.iter().map(|v| v.shape()[0]).sum()],
+            Self::Matrices {
+                matrices,
+                transposed,
+            } => {
+                let d_input = matrices.iter().map(|m| m.shape()[0]).max().unwrap_or(0);
+                let mut shape = vec![d_input, matrices.iter().map(|m| m.shape()[1]).sum()];
+                if *transposed {
+                    shape.reverse();
+                }
+                shape
+            }
+        }
+    }
+
     /// The numbers in the order of the file. With adapters the effective value counts.
     fn data(&self) -> TensorData {
         match self {
-            Self::Vector(vector) => vector.val().into_data(),
-            Self::Matrix {
-                matrix,
+            Self::Vectors(vectors) => joined(vectors, 0).into_data(),
+            Self::Matrices {
+                matrices,
                 transposed: false,
-            } => matrix.val().into_data(),
-            Self::Matrix {
-                matrix,
+            } => joined(matrices, 1).into_data(),
+            Self::Matrices {
+                matrices,
                 transposed: true,
-            } => matrix.val().transpose().into_data(),
+            } => joined(matrices, 1).transpose().into_data(),
         }
+    }
+}
+
+fn joined<const D: usize>(parts: &[Param<Tensor<D>>], axis: usize) -> Tensor<D> {
+    match parts {
+        [part] => part.val(),
+        parts => Tensor::cat(parts.iter().map(Param::val).collect(), axis),
     }
 }
 
@@ -172,7 +247,7 @@ impl View for ParameterView {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let data = self.parameter.data();
+        let data = self.parameters.data();
         let values = data.iter::<f32>();
         let mut bytes = Vec::with_capacity(self.data_len());
         match self.dtype {

@@ -7,7 +7,19 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_models::{FrozenModel, LoadOptions};
 
-pub(crate) const FIXTURES: [&str; 2] = ["llama", "llama3-scaled-tied"];
+pub(crate) const FIXTURES: [&str; 11] = [
+    "llama",
+    "llama3-scaled-tied",
+    "mistral",
+    "qwen2-yarn",
+    "qwen3",
+    "smollm3",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "phi3-longrope",
+    "gpt2",
+];
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -1,9 +1,14 @@
 //! A decoder's description with every question settled.
 
+mod error;
+mod rope;
+
 use calm_backend::FloatType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use self::error::ConfigError;
+pub use self::rope::{RopeConfig, RopeScaling};
 use crate::Family;
 
 /// What a decoder is, whichever family it comes from: nothing in it depends on how a checkpoint's
@@ -19,8 +24,8 @@ pub struct DecoderConfig {
     pub vocab_size: usize,
     /// Width of the hidden states.
     pub d_model: usize,
-    /// Number of blocks.
-    pub block_count: usize,
+    /// What sets the blocks apart, in order.
+    pub blocks: Vec<BlockConfig>,
     /// Query heads.
     pub heads: usize,
     /// Key-value heads, a divisor of `heads`.
@@ -29,14 +34,35 @@ pub struct DecoderConfig {
     pub d_head: usize,
     /// Width inside the feed-forward layer.
     pub d_ff: usize,
-    /// Added to the mean square in every norm.
+    /// The feed-forward layer's nonlinearity.
+    pub activation: Activation,
+    /// Whether a second projection of the feed-forward layer passes through it and gates the first.
+    pub gated: bool,
+    /// What every norm computes.
+    pub norm: NormKind,
+    /// Added to the mean square, or to the variance, in every norm.
     pub norm_epsilon: f64,
-    /// Position encoding.
-    pub rope: RopeConfig,
-    /// Whether the attention's four projections have biases.
+    /// Whether the outputs of attention and feed-forward layer pass a norm of their own before
+    /// they are added.
+    pub post_norms: bool,
+    /// Whether queries and keys pass a norm, head by head, before they are turned.
+    pub qk_norms: bool,
+    /// Scores are divided by the square root of this; none: of `d_head`.
+    pub query_scalar: Option<f64>,
+    /// Bound of the attention's scores, see [`calm_backend::ops::softcap`].
+    pub attention_softcap: Option<f64>,
+    /// Bound of the logits.
+    pub logit_softcap: Option<f64>,
+    /// Whether the projections to queries, keys and values have biases.
     pub attention_bias: bool,
-    /// Whether the feed-forward layer's three projections have biases.
+    /// Whether the attention's output projection has a bias.
+    pub output_bias: bool,
+    /// Whether the feed-forward layer's projections have biases.
     pub mlp_bias: bool,
+    /// Embeddings are multiplied by this, rounded to the type computed in.
+    pub embedding_scale: Option<f64>,
+    /// Whether a learnt embedding of the position is added to that of the token.
+    pub learnt_positions: bool,
     /// Whether the head is the embedding, transposed.
     pub tied_head: bool,
     /// The longest sequence that the model was made for.
@@ -45,36 +71,35 @@ pub struct DecoderConfig {
     pub special: SpecialIds,
 }
 
-/// Rotary position encoding: base and scaling.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RopeConfig {
-    /// The base θ of the frequencies θ^(-2i / d_head).
-    pub theta: f64,
-    /// What was done to the frequencies for longer contexts.
-    pub scaling: RopeScaling,
+/// What one block's attention knows of positions.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BlockConfig {
+    /// Rotary encoding of queries and keys; none where the attention knows no positions.
+    pub rope: Option<RopeConfig>,
+    /// A position sees so many positions, its own included; none: all up to its own.
+    pub window: Option<usize>,
 }
 
-/// How the rotary frequencies were changed for contexts longer than those of pre-training.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RopeScaling {
-    /// Not at all.
-    None,
-    /// Every frequency divided by a factor.
-    Linear {
-        /// The factor.
-        factor: f64,
-    },
-    /// Llama 3: low frequencies divided by a factor, high ones kept, those between blended.
-    Llama3 {
-        /// Divides the low frequencies.
-        factor: f64,
-        /// Wavelengths above `original_context / low_frequency_factor` are low frequencies.
-        low_frequency_factor: f64,
-        /// Wavelengths below `original_context / high_frequency_factor` are high frequencies.
-        high_frequency_factor: f64,
-        /// Context length of the original pre-training.
-        original_context: usize,
-    },
+/// The nonlinearity of a feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x · sigmoid(x)`.
+    Silu,
+    /// [`calm_backend::ops::gelu`].
+    Gelu,
+    /// [`calm_backend::ops::gelu_tanh`].
+    GeluTanh,
+}
+
+/// What a norm computes. All compute in `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / rms(x) · weight`, the product in the type computed in (Llama).
+    Rms,
+    /// `x / rms(x) · (1 + weight)`, the product in `f32` (Gemma).
+    OffsetRms,
+    /// [`calm_backend::ops::layer_norm`], with a bias (GPT-2).
+    Layer,
 }
 
 /// Token ids that a model gives a meaning.
@@ -131,37 +156,62 @@ impl From<OneOrMany> for Vec<u32> {
 /// Bounds like this one, which no real model comes near, keep a damaged file from asking for
 /// terabytes.
 const MAX_WIDTH: usize = 1 << 20;
+pub(crate) const MAX_BLOCKS: usize = 1 << 12;
 
 impl DecoderConfig {
     /// A small Llama-shaped model: as many key-value heads as heads, a feed-forward layer of
     /// 8/3 the width (rounded up to a multiple of 16), θ = 10⁴, ε = 10⁻⁵, a tied head, no biases,
     /// 2048 positions. Fields can be changed before use.
     pub fn llama(vocab_size: usize, d_model: usize, block_count: usize, heads: usize) -> Self {
+        let block = BlockConfig {
+            rope: Some(RopeConfig::plain(1e4)),
+            window: None,
+        };
         Self {
             family: Family::Llama,
             vocab_size,
             d_model,
-            block_count,
+            blocks: vec![block; block_count],
             heads,
             kv_heads: heads,
             d_head: d_model.checked_div(heads).unwrap_or(0),
             d_ff: (d_model * 8 / 3).next_multiple_of(16),
+            activation: Activation::Silu,
+            gated: true,
+            norm: NormKind::Rms,
             norm_epsilon: 1e-5,
-            rope: RopeConfig {
-                theta: 1e4,
-                scaling: RopeScaling::None,
-            },
+            post_norms: false,
+            qk_norms: false,
+            query_scalar: None,
+            attention_softcap: None,
+            logit_softcap: None,
             attention_bias: false,
+            output_bias: false,
             mlp_bias: false,
+            embedding_scale: None,
+            learnt_positions: false,
             tied_head: true,
             context_length: 2048,
             special: SpecialIds::default(),
         }
     }
 
+    /// Number of blocks.
+    pub fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// What the attention's scores are multiplied by.
+    pub(crate) fn score_scale(&self) -> f64 {
+        self.query_scalar
+            .unwrap_or(self.d_head as f64)
+            .sqrt()
+            .recip()
+    }
+
     /// Bytes that keys and values of one position take in all blocks, kept as `dtype`.
     pub fn cache_bytes_per_token(&self, dtype: FloatType) -> usize {
-        2 * self.block_count * self.kv_heads * self.d_head * dtype.bytes()
+        2 * self.block_count() * self.kv_heads * self.d_head * dtype.bytes()
     }
 
     /// Checks what every decoder needs.
@@ -175,12 +225,10 @@ impl DecoderConfig {
         if !heads.is_multiple_of(kv_heads) {
             return Err(ConfigError::KvHeads { heads, kv_heads });
         }
-        if !self.d_head.is_multiple_of(2) {
-            return Err(ConfigError::OddHeadWidth {
-                d_head: self.d_head,
-            });
-        }
         self.validate_numbers()?;
+        for block in &self.blocks {
+            block.validate(self.d_head)?;
+        }
         self.special.validate(self.vocab_size)
     }
 
@@ -188,7 +236,7 @@ impl DecoderConfig {
         let sizes = [
             ("vocabulary size", self.vocab_size, 1 << 24),
             ("hidden size", self.d_model, MAX_WIDTH),
-            ("number of blocks", self.block_count, 1 << 12),
+            ("number of blocks", self.block_count(), MAX_BLOCKS),
             ("number of attention heads", self.heads, MAX_WIDTH),
             ("number of key-value heads", self.kv_heads, MAX_WIDTH),
             ("head width", self.d_head, MAX_WIDTH),
@@ -200,114 +248,59 @@ impl DecoderConfig {
             ("feed-forward width", self.d_ff, MAX_WIDTH),
             ("context length", self.context_length, 1 << 30),
         ];
-        match sizes
+        sizes
             .into_iter()
-            .find(|(_, value, largest)| *value == 0 || value > largest)
-        {
-            Some((name, value, largest)) => Err(ConfigError::Size {
-                name,
-                value,
-                largest,
-            }),
-            None => Ok(()),
-        }
+            .try_for_each(|(name, value, largest)| check_size(name, value, largest))
     }
 
     fn validate_numbers(&self) -> Result<(), ConfigError> {
-        let mut positive = vec![
-            ("norm epsilon", self.norm_epsilon),
-            ("rope theta", self.rope.theta),
+        check_positive("norm epsilon", self.norm_epsilon)?;
+        let optional = [
+            ("query_pre_attn_scalar", self.query_scalar),
+            ("bound of the attention scores", self.attention_softcap),
+            ("bound of the logits", self.logit_softcap),
+            ("embedding scale", self.embedding_scale),
         ];
-        match self.rope.scaling {
-            RopeScaling::None => {}
-            RopeScaling::Linear { factor } => positive.push(("rope factor", factor)),
-            RopeScaling::Llama3 {
-                factor,
-                low_frequency_factor: low,
-                high_frequency_factor: high,
-                original_context,
-            } => positive.extend([
-                ("rope factor", factor),
-                ("rope low_freq_factor", low),
-                ("rope high_freq_factor minus low_freq_factor", high - low),
-                (
-                    "rope original_max_position_embeddings",
-                    original_context as f64,
-                ),
-            ]),
-        }
-        match positive
+        optional
             .into_iter()
-            .find(|(_, value)| !(value.is_finite() && *value > 0.0))
-        {
-            Some((name, value)) => Err(ConfigError::NotPositive { name, value }),
+            .filter_map(|(name, value)| Some((name, value?)))
+            .try_for_each(|(name, value)| check_positive(name, value))
+    }
+}
+
+impl BlockConfig {
+    fn validate(&self, d_head: usize) -> Result<(), ConfigError> {
+        if let Some(window) = self.window {
+            check_size("sliding window", window, 1 << 30)?;
+        }
+        match &self.rope {
+            Some(rope) => rope.validate(d_head),
             None => Ok(()),
         }
     }
 }
 
-/// Why settings make no model.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A size is zero, or beyond what any model has.
-    #[error("the {name} is {value}; it must be between 1 and {largest}")]
-    Size {
-        /// Of what.
-        name: &'static str,
-        /// The size.
-        value: usize,
-        /// The largest allowed.
-        largest: usize,
-    },
-    /// The key-value heads cannot be shared evenly.
-    #[error("{kv_heads} key-value heads do not divide {heads} attention heads")]
-    KvHeads {
-        /// Attention heads.
-        heads: usize,
-        /// Key-value heads.
-        kv_heads: usize,
-    },
-    /// Without a head width of its own, the hidden size must split evenly.
-    #[error(
-        "{heads} attention heads do not divide the hidden size {d_model}, and there is no head_dim"
-    )]
-    Heads {
-        /// Attention heads.
-        heads: usize,
-        /// Hidden size.
-        d_model: usize,
-    },
-    /// Rotary encoding turns pairs.
-    #[error("rotary encoding needs heads of even width, not {d_head}")]
-    OddHeadWidth {
-        /// Width of a head.
-        d_head: usize,
-    },
-    /// A number must be above zero.
-    #[error("the {name} is {value}; it must be above 0")]
-    NotPositive {
-        /// Which.
-        name: &'static str,
-        /// What it is.
-        value: f64,
-    },
-    /// A number that the position encoding needs is missing.
-    #[error("{section} has no number {name}")]
-    MissingRopeNumber {
-        /// `rope_parameters` or `rope_scaling`.
-        section: &'static str,
-        /// Its key.
-        name: &'static str,
-    },
-    /// A special token has no embedding.
-    #[error("special token id {id} is outside the vocabulary of {vocab_size} tokens")]
-    SpecialId {
-        /// The id.
-        id: u32,
-        /// Size of the vocabulary.
-        vocab_size: usize,
-    },
+/// Checks that a size is neither zero nor absurd.
+pub(crate) fn check_size(
+    name: &'static str,
+    value: usize,
+    largest: usize,
+) -> Result<(), ConfigError> {
+    if (1..=largest).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Size {
+        name,
+        value,
+        largest,
+    })
+}
+
+fn check_positive(name: &'static str, value: f64) -> Result<(), ConfigError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(ConfigError::NotPositive { name, value })
 }
 
 #[cfg(test)]
@@ -334,7 +327,9 @@ mod tests {
             config.validate().unwrap_err().to_string()
         };
         assert!(message(|c| c.heads = 0).contains("number of attention heads is 0"));
-        assert!(message(|c| c.block_count = 1_000_000_000).contains("number of blocks"));
+        assert!(message(|c| c.blocks.clear()).contains("number of blocks is 0"));
+        assert!(message(|c| c.blocks[2].window = Some(0)).contains("sliding window is 0"));
+        assert!(message(|c| c.logit_softcap = Some(0.0)).contains("bound of the logits is 0"));
         assert!(message(|c| c.kv_heads = 3).contains("3 key-value heads do not divide 4"));
         assert!(message(|c| c.d_head = 11).contains("even width, not 11"));
         assert!(message(|c| c.norm_epsilon = f64::NAN).contains("norm epsilon is NaN"));

@@ -1,0 +1,43 @@
+//! Loads a checkpoint and prints what that took: `load DIR [f32|f16|bf16]`.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use burn::module::Module;
+use calm_models::{FrozenModel, LoadOptions};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (directory, dtype) = match arguments.as_slice() {
+        [directory] => (directory, "f32"),
+        [directory, dtype] => (directory, dtype.as_str()),
+        _ => return Err("usage: load DIR [f32|f16|bf16]".into()),
+    };
+    let options = LoadOptions {
+        dtype: dtype.parse()?,
+        ..LoadOptions::default()
+    };
+    let (before, start) = (resident_peak(), Instant::now());
+    let model = FrozenModel::load(Path::new(directory), &options)?;
+    let (seconds, peak) = (start.elapsed().as_secs_f64(), resident_peak());
+    let megabytes = |bytes: usize| bytes as f64 / 1e6;
+    let weights = model.decoder.num_params() * options.dtype.bytes();
+    let output = format!(
+        "weights {:.1} MB, peak {:.1} MB over {:.1} MB before, {seconds:.2} s\n",
+        megabytes(weights),
+        megabytes(peak.saturating_sub(before)),
+        megabytes(before),
+    );
+    std::io::Write::write_all(&mut std::io::stdout(), output.as_bytes())?;
+    Ok(())
+}
+
+/// The most memory that the process has held, in bytes, where the system tells (Linux).
+fn resident_peak() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}

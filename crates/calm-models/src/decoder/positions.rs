@@ -1,0 +1,279 @@
+//! What the attention of a block knows of positions in one pass: angles and visibility.
+
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
+use calm_backend::ops;
+
+use super::rope;
+use crate::config::{BlockConfig, RopeConfig};
+use crate::{DecoderConfig, PaddingMask};
+
+/// The blocks of a decoder by what they know of positions: most have one kind, some two.
+#[derive(Debug, Clone)]
+pub(crate) struct PositionKinds {
+    /// Each kind once.
+    pub(crate) kinds: Vec<BlockConfig>,
+    /// The kind of every block.
+    pub(crate) of_block: Vec<usize>,
+}
+
+impl PositionKinds {
+    pub(crate) fn new(config: &DecoderConfig) -> Self {
+        let mut kinds: Vec<BlockConfig> = Vec::new();
+        let of_block = config.blocks.iter().map(|block| {
+            let known = kinds.iter().position(|kind| kind == block);
+            known.unwrap_or_else(|| {
+                kinds.push(block.clone());
+                kinds.len() - 1
+            })
+        });
+        Self {
+            of_block: of_block.collect(),
+            kinds,
+        }
+    }
+}
+
+/// What all blocks of a kind share in one pass.
+#[derive(Debug, Clone)]
+pub(crate) struct Positions {
+    /// Of the new positions; none where heads are not turned.
+    angles: Option<Angles>,
+    /// What queries may not see, `[batch or 1, 1, seq, keys]`, `true` = masked, if a window hides
+    /// more than what is hidden anyway.
+    pub(crate) window: Option<Tensor<4, Bool>>,
+}
+
+/// Cosines and sines, `[batch or 1, 1, seq, d_rotary / 2]`.
+#[derive(Debug, Clone)]
+struct Angles {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+}
+
+impl Positions {
+    pub(crate) fn new(kind: &BlockConfig, pass: &Pass<'_>) -> Self {
+        let window = kind
+            .window
+            .filter(|window| pass.all.longest_row() > *window);
+        Self {
+            angles: kind.rope.as_ref().map(|rope| pass.angles(rope)),
+            window: window.map(|window| pass.window_mask(window)),
+        }
+    }
+
+    /// Queries or keys of the new positions, turned.
+    pub(crate) fn turn(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.angles {
+            Some(angles) => angles.turn(x),
+            None => x,
+        }
+    }
+}
+
+impl Angles {
+    /// Turns the first `d_rotary` numbers of every head.
+    fn turn(&self, x: Tensor<4>) -> Tensor<4> {
+        let (d_head, d_rotary) = (x.dims()[3], 2 * self.cos.dims()[3]);
+        let rotary = |x| ops::rotary(x, self.cos.clone(), self.sin.clone());
+        if d_rotary == d_head {
+            return rotary(x);
+        }
+        let kept = x.clone().narrow(3, d_rotary, d_head - d_rotary);
+        Tensor::cat(vec![rotary(x.narrow(3, 0, d_rotary)), kept], 3)
+    }
+}
+
+/// The positions of a pass: those before it, and those that it computes.
+pub(crate) struct Pass<'a> {
+    pub(crate) config: &'a DecoderConfig,
+    pub(crate) device: &'a Device,
+    pub(crate) dtype: DType,
+    /// All positions, old and new.
+    pub(crate) all: &'a PaddingMask,
+    /// How many are old.
+    pub(crate) past: usize,
+    /// How many keys there will be: as many as positions, or more, which hold nothing yet.
+    pub(crate) keys: usize,
+}
+
+impl Pass<'_> {
+    /// The new positions of every row, or of one if all rows are alike.
+    fn new_rows(&self) -> Vec<Vec<usize>> {
+        let row = |row| positions(self.all.row(row)).skip(self.past).collect();
+        let rows: Vec<Vec<usize>> = (0..self.all.batch()).map(row).collect();
+        // Mostly all rows are at the same positions and can share one table.
+        if rows.windows(2).all(|pair| pair[0] == pair[1]) {
+            rows.into_iter().take(1).collect()
+        } else {
+            rows
+        }
+    }
+
+    fn angles(&self, rope: &RopeConfig) -> Angles {
+        let rows = self.new_rows();
+        let first = rows.iter().flatten().copied().min().unwrap_or(0);
+        let last = rows.iter().flatten().copied().max();
+        let end = last.map_or(first, |last| last + 1);
+        let length = self.all.longest_row();
+        let frequencies = rope::frequencies(rope, self.config.d_head, length);
+        let (cos, sin) = rope::table(&frequencies, first..end);
+
+        let (batch, seq) = (rows.len(), self.all.seq() - self.past);
+        let indices = rows
+            .iter()
+            .flatten()
+            .map(|position| (position - first) as i64);
+        let indices = TensorData::new(indices.collect(), [batch * seq]);
+        let indices = Tensor::<1, Int>::from_data(indices, self.device);
+        let width = frequencies.angles.len();
+        let gather = |table: Vec<f32>| {
+            let table = TensorData::new(table, [end - first, width]);
+            Tensor::<2>::from_data(table, (self.device, self.dtype))
+                .select(0, indices.clone())
+                .reshape([batch, 1, seq, width])
+        };
+        Angles {
+            cos: gather(cos),
+            sin: gather(sin),
+        }
+    }
+
+    /// The new positions as ids of learnt embeddings, `[batch or 1, seq]`.
+    pub(crate) fn learnt(&self) -> Tensor<2, Int> {
+        let context_length = self.config.context_length;
+        assert!(
+            self.all.longest_row() <= context_length,
+            "a row is longer than the {context_length} positions that the decoder has learnt"
+        );
+        let rows = self.new_rows();
+        let shape = [rows.len(), self.all.seq() - self.past];
+        // Padding behind a row that fills the context would be one too far; it is never seen.
+        let ids = rows
+            .iter()
+            .flatten()
+            .map(|id| *id.min(&(context_length - 1)) as i64);
+        Tensor::from_data(TensorData::new(ids.collect(), shape), self.device)
+    }
+
+    /// `true` where a query may not see a key: later keys, padding, and unused room.
+    pub(crate) fn causal_mask(&self) -> Option<Tensor<4, Bool>> {
+        let (all, keys, device) = (self.all, self.keys, self.device);
+        let seq = all.seq() - self.past;
+        if seq == 1 && all.is_full() && keys == all.seq() {
+            return None;
+        }
+        let later = Tensor::<2, Bool>::tril_mask([seq, keys], self.past as i64, device)
+            .unsqueeze_dims(&[0, 1]);
+        if all.is_full() {
+            return Some(later);
+        }
+        let padding = PaddingMask::new(all.batch(), keys, |row, key| {
+            all.row(row).get(key).is_none_or(|real| !real)
+        });
+        let padding = padding.to_tensor(device).reshape([all.batch(), 1, 1, keys]);
+        let shape = [all.batch(), 1, seq, keys];
+        Some(later.expand(shape).bool_or(padding.expand(shape)))
+    }
+
+    /// As [`Pass::causal_mask`], and keys `window` positions or more before the query.
+    fn window_mask(&self, window: usize) -> Tensor<4, Bool> {
+        let seq = self.all.seq();
+        let batch = if self.all.is_full() {
+            1
+        } else {
+            self.all.batch()
+        };
+        let mut masked = Vec::with_capacity(batch * (seq - self.past) * self.keys);
+        for row in (0..batch).map(|row| self.all.row(row)) {
+            let position: Vec<usize> = positions(row).collect();
+            for query in self.past..seq {
+                let sees = |key: usize| {
+                    key <= query && row[key] && position[query] - position[key] < window
+                };
+                masked.extend((0..self.keys).map(|key| !sees(key)));
+            }
+        }
+        let masked = TensorData::new(masked, [batch, 1, seq - self.past, self.keys]);
+        Tensor::from_data(masked, self.device)
+    }
+}
+
+/// The position of each of a row's entries: the number of real tokens before it.
+fn positions(row: &[bool]) -> impl Iterator<Item = usize> {
+    row.iter().scan(0, |real_before, real| {
+        let position = *real_before;
+        *real_before += usize::from(*real);
+        Some(position)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(masked: Tensor<4, Bool>) -> Vec<String> {
+        let keys = masked.dims()[3];
+        let masked: Vec<bool> = masked.into_data().try_to_vec().unwrap();
+        let draw = |masked: &bool| if *masked { 'x' } else { '.' };
+        masked
+            .chunks(keys)
+            .map(|row| row.iter().map(draw).collect())
+            .collect()
+    }
+
+    fn pass<T>(all: &PaddingMask, past: usize, keys: usize, of: impl FnOnce(Pass<'_>) -> T) -> T {
+        of(Pass {
+            config: &DecoderConfig::llama(8, 4, 1, 1),
+            device: &Device::default(),
+            dtype: DType::F32,
+            all,
+            past,
+            keys,
+        })
+    }
+
+    #[test]
+    fn positions_count_real_tokens() {
+        let left: Vec<usize> = positions(&[false, false, true, true, true]).collect();
+        assert_eq!(left, [0, 0, 0, 1, 2]);
+        let right: Vec<usize> = positions(&[true, true, false, false]).collect();
+        assert_eq!(right, [0, 1, 2, 2]);
+    }
+
+    #[test]
+    fn the_mask_hides_later_keys_padding_and_unused_room() {
+        let all = PaddingMask::left(&[4, 3]);
+        let masked = pass(&all, 2, 5, |pass| pass.causal_mask().unwrap());
+        assert_eq!(rows(masked), ["...xx", "....x", "x..xx", "x...x"]);
+    }
+
+    #[test]
+    fn a_window_counts_real_tokens() {
+        let all = PaddingMask::none(3, 4);
+        let masked = pass(&all, 2, 5, |pass| pass.window_mask(2));
+        assert_eq!(rows(masked), ["x..xx", "xx..x"]);
+        // The padding between the second and the third token does not push the second out.
+        let all = PaddingMask::new(1, 4, |_, entry| entry != 2);
+        let masked = pass(&all, 3, 4, |pass| pass.window_mask(2));
+        assert_eq!(rows(masked), ["x.x."]);
+    }
+
+    #[test]
+    fn a_single_new_token_without_padding_needs_no_mask() {
+        let mask = |seq, keys| {
+            let all = PaddingMask::none(2, seq);
+            pass(&all, seq - 1, keys, |pass| pass.causal_mask())
+        };
+        assert!(mask(32, 32).is_none());
+        assert!(mask(31, 32).is_some());
+    }
+
+    #[test]
+    fn blocks_are_sorted_into_kinds() {
+        let mut config = DecoderConfig::llama(8, 4, 4, 1);
+        config.blocks[1].window = Some(3);
+        config.blocks[3].window = Some(3);
+        let kinds = PositionKinds::new(&config);
+        assert_eq!((kinds.kinds.len(), kinds.of_block), (2, vec![0, 1, 0, 1]));
+    }
+}

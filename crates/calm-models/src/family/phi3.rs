@@ -1,0 +1,78 @@
+//! Phi 3, 3.5 and 4 (arXiv 2404.14219, 2412.08905): Llama with fused projections and, in some,
+//! partly turned heads, `LongRoPE` and a window.
+
+use serde_json::{Map, Value, json};
+
+use super::Spelling;
+use super::common::{self, Defaults, Special};
+use super::names::{self, Names};
+use super::rope;
+use super::settings::Settings;
+use crate::config::RopeScaling;
+use crate::decoder::BlockSlot;
+use crate::{DecoderConfig, Family, ModelError};
+
+pub(super) const SPELLING: Spelling = Spelling {
+    model_type: "phi3",
+    architecture: "Phi3ForCausalLM",
+    read,
+    write,
+    names: &Names {
+        parts: &[
+            ("input_layernorm", &[BlockSlot::AttentionNorm]),
+            (
+                "self_attn.qkv_proj",
+                &[BlockSlot::Query, BlockSlot::Key, BlockSlot::Value],
+            ),
+            ("self_attn.o_proj", &[BlockSlot::Output]),
+            ("post_attention_layernorm", &[BlockSlot::FeedForwardNorm]),
+            ("mlp.gate_up_proj", &[BlockSlot::Gate, BlockSlot::Up]),
+            ("mlp.down_proj", &[BlockSlot::Down]),
+        ],
+        ..names::LLAMA
+    },
+};
+
+/// Without long rotary divisors it changes nothing.
+const ORIGINAL_CONTEXT: usize = 4096;
+
+fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
+    let defaults = Defaults {
+        context_length: 4096,
+        original_context: Some(ORIGINAL_CONTEXT),
+        norm_epsilon: 1e-5,
+        partial_rotary: true,
+        special: Special {
+            bos: Some(1),
+            eos: Some(32_000),
+            pad: Some(32_000),
+        },
+        ..Defaults::default()
+    };
+    let mut config = common::read(settings, Family::Phi3, &defaults)?;
+    let window = settings.nullable("sliding_window", None)?;
+    for block in &mut config.blocks {
+        block.window = window;
+    }
+    for key in ["attention_bias", "mlp_bias", "lm_head_bias"] {
+        settings.neutral(key, false)?;
+    }
+    for key in ["full_attn_mod", "interpolate_factor"] {
+        settings.neutral(key, 1)?;
+    }
+    Ok(config)
+}
+
+fn write(config: &DecoderConfig) -> Map<String, Value> {
+    let original_context = match rope::shared(config).map(|rope| &rope.scaling) {
+        Some(RopeScaling::LongRope {
+            original_context, ..
+        }) => *original_context,
+        _ => ORIGINAL_CONTEXT,
+    };
+    let own = json!({
+        "original_max_position_embeddings": original_context,
+        "sliding_window": common::write_window(config),
+    });
+    common::write(config, "hidden_act", own)
+}
