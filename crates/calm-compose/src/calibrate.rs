@@ -146,8 +146,9 @@ mod tests {
         let calibrated = |rows, padding: PaddingMask| {
             weights(&parts.calibrate(fresh(&parts), &ids(rows), &padding))
         };
-        let one = calibrated([[5, 1, 2, 3], [5, 9, 8, 7]], PaddingMask::left(&[3, 3]));
-        let other = calibrated([[6, 1, 2, 3], [7, 9, 8, 7]], PaddingMask::left(&[3, 3]));
+        let padded = || PaddingMask::new(2, 4, |_, position| position > 0);
+        let one = calibrated([[5, 1, 2, 3], [5, 9, 8, 7]], padded());
+        let other = calibrated([[6, 1, 2, 3], [7, 9, 8, 7]], padded());
         let whole = calibrated([[6, 1, 2, 3], [7, 9, 8, 7]], PaddingMask::none(2, 4));
         assert_eq!(one, other);
         assert_ne!(one, whole);
