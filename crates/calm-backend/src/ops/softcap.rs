@@ -2,6 +2,8 @@
 
 use burn::tensor::{Bool, DType, Tensor};
 
+use super::attention::softmax_parts;
+
 /// `cap · tanh(x / cap)`.
 ///
 /// # Shapes
@@ -39,14 +41,8 @@ pub fn softcap_attention(
 
     let scores = (queries * scale).matmul(keys.swap_dims(3, 4));
     let scores = softcap(scores.cast(DType::F32), cap);
-    let scores = match masked {
-        Some(masked) => scores.mask_fill(masked.unsqueeze_dim::<5>(2), f32::NEG_INFINITY),
-        None => scores,
-    };
-    // The two lower bounds only matter for rows that see nothing: -∞ - (-∞) and 0 / 0.
-    let row_max = scores.clone().detach().max_dim(4).clamp_min(f32::MIN);
-    let weights = (scores - row_max).exp();
-    let row_sum = weights.clone().sum_dim(4).clamp_min(f32::MIN_POSITIVE);
+    let masked = masked.map(|masked| masked.unsqueeze_dim::<5>(2));
+    let (weights, row_sum) = softmax_parts(scores, masked);
     let output = (weights / row_sum).cast(dtype).matmul(values);
     output.reshape([batch, heads, seq_q, d_value])
 }

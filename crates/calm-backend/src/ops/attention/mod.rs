@@ -87,16 +87,27 @@ pub fn plain(
         let scores = (queries * scale)
             .matmul(keys.swap_dims(2, 3))
             .cast(DType::F32);
-        let scores = match masked {
-            Some(masked) => scores.mask_fill(repeat_rows(masked, group), f32::NEG_INFINITY),
-            None => scores,
-        };
-        // The two lower bounds only matter for rows that see nothing: -∞ - (-∞) and 0 / 0.
-        let row_max = scores.clone().detach().max_dim(3).clamp_min(f32::MIN);
-        let weights = (scores - row_max).exp();
-        let row_sum = weights.clone().sum_dim(3).clamp_min(f32::MIN_POSITIVE);
+        let masked = masked.map(|masked| repeat_rows(masked, group));
+        let (weights, row_sum) = softmax_parts(scores, masked);
         weights.cast(dtype).matmul(values) / row_sum.cast(dtype)
     })
+}
+
+/// Numerators and denominator of the softmax over the last axis, `true` in `masked` counting as -∞.
+/// Rows that see nothing have weights of zero and a sum that can be divided by.
+pub(super) fn softmax_parts<const D: usize>(
+    scores: Tensor<D>,
+    masked: Option<Tensor<D, Bool>>,
+) -> (Tensor<D>, Tensor<D>) {
+    let scores = match masked {
+        Some(masked) => scores.mask_fill(masked, f32::NEG_INFINITY),
+        None => scores,
+    };
+    // The two lower bounds only matter for rows that see nothing: -∞ - (-∞) and 0 / 0.
+    let row_max = scores.clone().detach().max_dim(D - 1).clamp_min(f32::MIN);
+    let weights = (scores - row_max).exp();
+    let row_sum = weights.clone().sum_dim(D - 1);
+    (weights, row_sum.clamp_min(f32::MIN_POSITIVE))
 }
 
 /// Makes the query heads of a group further rows of one head, so that they meet their shared keys
