@@ -103,14 +103,12 @@ impl From<Optimizer> for OptimizerKind {
 impl TrainingArgs {
     /// The settings, checked.
     fn config(&self, seed: u64) -> Result<TrainConfig, Failure> {
-        let default = TrainConfig::default();
-        let warmup_steps = default.warmup_steps.min(self.steps / 4);
+        let default = TrainConfig::default().with_steps(self.steps);
         let config = TrainConfig {
-            steps: self.steps,
             optimizer: self.optimizer.into(),
             accumulation: self.accumulation,
             learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps.unwrap_or(warmup_steps),
+            warmup_steps: self.warmup_steps.unwrap_or(default.warmup_steps),
             decay_share: self.decay_share,
             weight_decay: self.weight_decay,
             clip_norm: self.clip_norm,
