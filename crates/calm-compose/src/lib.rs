@@ -33,7 +33,7 @@
 //!
 //! let parts = FrozenParts { anchor, augmenting: vec![Augmenting { decoder: augmenting, connections }] };
 //! let model = ComposedModel { parts, bridges };
-//! let options = GenerateOptions { max_new_tokens: 5, stop: vec![] };
+//! let options = GenerateOptions::greedy(5, vec![]);
 //! let composed = generate(&model, &[vec![1, 7, 9]], &options)?;
 //! // Until the bridges are trained, a composition is its anchor.
 //! assert_eq!(composed, generate(&model.parts.anchor, &[vec![1, 7, 9]], &options)?);

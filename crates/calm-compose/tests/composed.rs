@@ -12,10 +12,7 @@ use proptest::prelude::*;
 const TEXT: [u32; 8] = [1, 30, 12, 45, 7, 7, 41, 20];
 
 fn greedy(max_new_tokens: usize) -> GenerateOptions {
-    GenerateOptions {
-        max_new_tokens,
-        stop: Vec::new(),
-    }
+    GenerateOptions::greedy(max_new_tokens, Vec::new())
 }
 
 fn prompts() -> Vec<Vec<u32>> {

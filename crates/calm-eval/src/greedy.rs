@@ -60,10 +60,7 @@ fn chunk<M: CausalLm>(
         .map(|example| encode(&example.target, false))
         .collect::<Result<Vec<_>, ModelError>>()?;
     let longest = targets.iter().map(Vec::len).max().unwrap_or(0);
-    let options = GenerateOptions {
-        max_new_tokens: longest + 1,
-        stop: vec![end_of_text],
-    };
+    let options = GenerateOptions::greedy(longest + 1, vec![end_of_text]);
     let continuations = generate(model, &prompts, &options)?;
     examples
         .iter()

@@ -151,6 +151,30 @@ pub enum ModelError {
         /// The type asked for.
         dtype: calm_backend::FloatType,
     },
+    /// A chat template, or the file that holds it, cannot be used.
+    #[error("{}: {reason}", path.display())]
+    ChatTemplate {
+        /// chat_template.jinja, or tokenizer_config.json.
+        path: PathBuf,
+        /// What is wrong, with the line of the template where there is one.
+        reason: String,
+    },
+    /// A setting of sampling is out of its range.
+    #[error("{name} is {found}; it must be {expected}")]
+    Sampling {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// Its range.
+        expected: &'static str,
+    },
+    /// A stop text is empty, so that it would end every continuation before it begins.
+    #[error("stop text {index} is empty; leave it out")]
+    EmptyStopText {
+        /// 0-based number of the stop text.
+        index: usize,
+    },
     /// A prompt holds an id that the model has no embedding for.
     #[error("prompt {row}: token id {id} is outside the vocabulary of {vocab_size} tokens")]
     TokenOutOfRange {

@@ -1,8 +1,11 @@
 //! Continuing prompts.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::decoder::Cache;
+use crate::sampling::{Sampler, Sampling};
 use crate::{Context, Decoder, KvCache, ModelError, PaddingMask};
 
 /// A model that predicts the next token: what decoding and scoring need of it.
@@ -81,13 +84,26 @@ impl CausalLm for Decoder {
     }
 }
 
-/// When to stop, and what to fill up with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// When to stop, and how to choose tokens.
+#[derive(Debug, Clone, PartialEq)]
 pub struct GenerateOptions {
     /// At most so many tokens after each prompt.
     pub max_new_tokens: usize,
     /// Any of these ends a continuation; none means that only the length does.
     pub stop: Vec<u32>,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+}
+
+impl GenerateOptions {
+    /// Always the likeliest token.
+    pub fn greedy(max_new_tokens: usize, stop: Vec<u32>) -> Self {
+        Self {
+            max_new_tokens,
+            stop,
+            sampling: Sampling::default(),
+        }
+    }
 }
 
 /// One prompt's continuation.
@@ -95,11 +111,11 @@ pub struct GenerateOptions {
 pub struct Continuation {
     /// The new tokens, without the one that ended them.
     pub ids: Vec<u32>,
-    /// Whether a stop token came, rather than the end of the room.
+    /// Whether a stop token came or the watcher ended it, rather than the end of the room.
     pub stopped: bool,
 }
 
-/// Continues every prompt greedily: each token is the likeliest after those before it.
+/// Continues every prompt, token by token.
 ///
 /// The prompts are decoded as one batch, padded on the left; what a row gets does not depend on
 /// the others. Continuations also end where the model's context does.
@@ -107,18 +123,36 @@ pub struct Continuation {
 /// # Errors
 ///
 /// [`ModelError`] if a prompt is empty, holds an id outside the vocabulary or fills the context,
-/// or if the device fails.
+/// if a setting of the sampling is out of range, or if the device fails.
 pub fn generate<M: CausalLm>(
     model: &M,
     prompts: &[Vec<u32>],
     options: &GenerateOptions,
 ) -> Result<Vec<Continuation>, ModelError> {
+    generate_watched(model, prompts, options, |_, _| {
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// [`generate`], where `watch` is told of every new token, first the row that it belongs to, and
+/// may end that row. Tokens that stop a row are not told.
+///
+/// # Errors
+///
+/// As [`generate`], and what `watch` gives, which ends all rows.
+pub fn generate_watched<M: CausalLm>(
+    model: &M,
+    prompts: &[Vec<u32>],
+    options: &GenerateOptions,
+    mut watch: impl FnMut(usize, u32) -> Result<ControlFlow<()>, ModelError>,
+) -> Result<Vec<Continuation>, ModelError> {
+    options.sampling.validate()?;
     check(model, prompts)?;
     let mut batch = Decoding::new(model, prompts, options);
     if options.max_new_tokens > 0 && !prompts.is_empty() {
         let (ids, padding) = left_padded(prompts);
         let mut next = batch.step(ids, &padding)?;
-        while batch.accept(&next) {
+        while batch.accept(&next, &mut watch)? {
             let (ids, padding) = batch.compact(&next);
             let (ids, padding) = batch.renew(ids, padding);
             next = batch.step(ids, &padding)?;
@@ -173,6 +207,8 @@ struct Decoding<'a, M: CausalLm> {
     room: Vec<usize>,
     /// The prompt of each row of the cache.
     live: Vec<usize>,
+    /// One per prompt, so that what a row draws does not depend on the others.
+    samplers: Vec<Sampler>,
     cache: M::Cache,
 }
 
@@ -196,11 +232,12 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
             ],
             room: prompts.iter().map(room).collect(),
             live: (0..prompts.len()).collect(),
+            samplers: vec![Sampler::new(&options.sampling); prompts.len()],
             cache: model.new_cache(prompts.len()),
         }
     }
 
-    /// Feeds ids, `[rows, seq]`, and returns each row's likeliest next token.
+    /// Feeds ids, `[rows, seq]`, and returns each row's next token.
     fn step(&mut self, ids: Vec<u32>, padding: &PaddingMask) -> Result<Vec<u32>, ModelError> {
         let head = self.model.head();
         let shape = [padding.batch(), padding.seq()];
@@ -210,11 +247,36 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
         let hidden = self
             .model
             .hidden_states(ids, padding, Some(&mut self.cache));
+        // Rows are padded on the left, so the last position is every row's last token.
         let last = hidden.narrow(1, shape[1] - 1, 1).squeeze_dim::<2>(1);
-        let likeliest = head.finish_positions(last).argmax(1);
-        likeliest
-            .try_into_vec_as::<u32>()
-            .map_err(|source| ModelError::Device { source })
+        let logits = head.finish_positions(last);
+        if self.options.sampling.is_plain() {
+            let likeliest = logits.argmax(1).try_into_vec_as::<u32>();
+            return likeliest.map_err(|source| ModelError::Device { source });
+        }
+        let [_, vocab] = logits.dims();
+        let mut logits = logits
+            .try_into_vec_as::<f32>()
+            .map_err(|source| ModelError::Device { source })?;
+        let slots = logits.chunks_mut(vocab).enumerate();
+        Ok(slots
+            .map(|(slot, logits)| self.choose(slot, logits))
+            .collect())
+    }
+
+    /// The next token of a row of the cache; of a finished one, any.
+    fn choose(&mut self, slot: usize, logits: &mut [f32]) -> u32 {
+        let row = self.live[slot];
+        if self.is_done(row) {
+            return 0;
+        }
+        self.options.sampling.process(logits, &self.text(row));
+        self.samplers[row].choose(logits)
+    }
+
+    /// The tokens of a row so far.
+    fn text(&self, row: usize) -> Vec<u32> {
+        [&*self.prompts[row], &*self.rows[row].ids].concat()
     }
 
     fn is_done(&self, row: usize) -> bool {
@@ -222,7 +284,11 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
     }
 
     /// Adds a token to every row that goes on. Returns whether any still does.
-    fn accept(&mut self, next: &[u32]) -> bool {
+    fn accept(
+        &mut self,
+        next: &[u32],
+        watch: &mut impl FnMut(usize, u32) -> Result<ControlFlow<()>, ModelError>,
+    ) -> Result<bool, ModelError> {
         for (row, id) in self.live.clone().into_iter().zip(next) {
             if self.is_done(row) {
                 continue;
@@ -232,9 +298,10 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
             continuation.stopped = stops;
             if !stops {
                 continuation.ids.push(*id);
+                continuation.stopped = watch(row, *id)?.is_break();
             }
         }
-        self.live.iter().any(|row| !self.is_done(*row))
+        Ok(self.live.iter().any(|row| !self.is_done(*row)))
     }
 
     /// The tokens to feed next. Finished rows are fed padding, and leave the cache once they are
@@ -262,8 +329,7 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
             return (next, padding);
         }
         self.cache = self.model.new_cache(self.live.len());
-        let text = |row: &usize| [&*self.prompts[*row], &*self.rows[*row].ids].concat();
-        let texts: Vec<Vec<u32>> = self.live.iter().map(text).collect();
+        let texts: Vec<Vec<u32>> = self.live.iter().map(|row| self.text(*row)).collect();
         left_padded(&texts)
     }
 }

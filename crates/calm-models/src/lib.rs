@@ -26,14 +26,16 @@
 //! # Ok::<(), calm_models::ModelError>(())
 //! ```
 //!
-//! Besides: [`generate`] continues prompts, with caches, for anything that is a [`CausalLm`];
-//! [`verify`] holds a checkpoint against values computed elsewhere; [`CheckpointInfo`] describes one
+//! Besides: [`generate`] continues prompts, with caches, for anything that is a [`CausalLm`], and
+//! [`generate_text`] shows the text while it is written; [`ChatTemplate`] writes a conversation as a
+//! model's prompt; [`verify`] holds a checkpoint against values computed elsewhere; [`CheckpointInfo`] describes one
 //! without loading it; [`FrozenModel::save`] writes what `transformers` opens.
 //!
 //! Nothing read from a file is believed: sizes, offsets, shapes and ids are checked before use,
 //! settings that might change the numbers and are not known are errors, and every [`ModelError`]
 //! says in one line which file is wrong, and how.
 
+mod chat;
 mod config;
 mod decoder;
 mod error;
@@ -43,10 +45,13 @@ mod frozen;
 mod generate;
 mod info;
 mod padding;
+mod sampling;
+mod text;
 mod tokenizer;
 mod verify;
 mod weights;
 
+pub use chat::{Chat, ChatTemplate};
 pub use config::{
     Activation, BlockConfig, ConfigError, DecoderConfig, NormKind, RopeConfig, RopeScaling,
     SpecialIds,
@@ -55,9 +60,11 @@ pub use decoder::{Attention, Block, Cache, Context, Decoder, FeedForward, KvCach
 pub use error::ModelError;
 pub use family::Family;
 pub use frozen::{FrozenModel, LoadOptions};
-pub use generate::{CausalLm, Continuation, GenerateOptions, generate};
+pub use generate::{CausalLm, Continuation, GenerateOptions, generate, generate_watched};
 pub use info::CheckpointInfo;
 pub use padding::PaddingMask;
+pub use sampling::{Draw, Sampling};
+pub use text::{TextContinuation, TextOptions, TextStream, generate_text};
 pub use tokenizer::{Encoded, Tokenizer};
 pub use verify::{Deviation, GreedyCheck, Verification, verify};
 pub use weights::{HeaderError, WeightProblem};

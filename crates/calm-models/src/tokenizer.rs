@@ -3,6 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde_json::Value;
+use tokenizers::normalizers::Precompiled;
+
 use crate::ModelError;
 use crate::files::read_text;
 
@@ -25,7 +29,8 @@ pub struct Tokenizer {
 pub struct Encoded {
     /// Token ids.
     pub ids: Vec<u32>,
-    /// Each token's bytes in the text, start and end; empty for tokens that stand for no text.
+    /// Each token's bytes in the text, start and end, which are between characters: tokens that
+    /// share a character share its bytes. Empty for tokens that stand for no text.
     pub offsets: Vec<(usize, usize)>,
 }
 
@@ -43,9 +48,14 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Tokenizer`] with what the tokenizer library finds wrong with it.
+    /// [`ModelError::Json`], or [`ModelError::Tokenizer`] with what the tokenizer library finds wrong
+    /// with it.
     pub fn from_json(json: impl Into<Arc<str>>, path: &Path) -> Result<Self, ModelError> {
         let json = json.into();
+        check(&json).map_err(|source| ModelError::Json {
+            path: path.to_owned(),
+            source,
+        })?;
         let invalid = |error: tokenizers::Error| ModelError::Tokenizer {
             path: path.to_owned(),
             reason: error.to_string(),
@@ -82,9 +92,14 @@ impl Tokenizer {
             .inner
             .encode(text, with_special)
             .map_err(|error| tokenize_error(&error))?;
+        // A token may be one byte of a character; its text is then all of it.
+        let offsets = encoding.get_offsets().iter().map(|(start, end)| {
+            let start = text.floor_char_boundary(*start);
+            (start, text.ceil_char_boundary(*end))
+        });
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
-            offsets: encoding.get_offsets().to_vec(),
+            offsets: offsets.collect(),
         })
     }
 
@@ -97,6 +112,13 @@ impl Tokenizer {
         self.inner
             .decode(ids, skip_special)
             .map_err(|error| tokenize_error(&error))
+    }
+
+    /// Whether an id is that of a special token, which stands for no text.
+    pub fn is_special(&self, id: u32) -> bool {
+        let added = self.inner.get_added_vocabulary();
+        let token = added.get_added_tokens_decoder().get(&id);
+        token.is_some_and(|token| token.special)
     }
 
     /// The id of a token, if there is such a token.
@@ -122,6 +144,26 @@ impl Tokenizer {
     pub fn has_same_ids(&self, other: &Self) -> bool {
         self.json == other.json || self.inner.get_vocab(true) == other.inner.get_vocab(true)
     }
+}
+
+/// Finds what the library would panic at: text that is no JSON, within a decoder, and damaged tables
+/// of a normalizer.
+fn check(json: &str) -> Result<(), serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Sketch {
+        #[serde(default)]
+        normalizer: Value,
+    }
+    let sketch: Sketch = serde_json::from_str(json)?;
+    check_normalizer(&sketch.normalizer)
+}
+
+fn check_normalizer(normalizer: &Value) -> Result<(), serde_json::Error> {
+    if normalizer["type"] == "Precompiled" {
+        Precompiled::deserialize(normalizer)?;
+    }
+    let parts = normalizer["normalizers"].as_array();
+    parts.into_iter().flatten().try_for_each(check_normalizer)
 }
 
 fn tokenize_error(error: &tokenizers::Error) -> ModelError {
@@ -164,6 +206,7 @@ mod tests {
         );
         assert_eq!(tokenizer.token(1).as_deref(), Some("two"));
         assert_eq!(tokenizer.vocab_size(), 10);
+        assert!(tokenizer.is_special(9) && !tokenizer.is_special(0));
     }
 
     #[test]
@@ -171,6 +214,24 @@ mod tests {
         let error = words("null").encode("three", false).unwrap_err();
         assert!(matches!(error, ModelError::Tokenize { .. }), "{error}");
         assert!(from_json("{}").is_err());
+    }
+
+    #[test]
+    fn what_the_library_panics_at_is_an_error() {
+        let json = words("null").json().to_owned();
+        let precompiled = r#"{"type":"Precompiled","precompiled_charsmap":"?"}"#;
+        let sequence = format!(r#"{{"type":"Sequence","normalizers":[{precompiled}]}}"#);
+        for (part, damaged) in [
+            ("decoder", "{5}"),
+            ("normalizer", precompiled),
+            ("normalizer", &sequence),
+        ] {
+            let whole = format!("\"{part}\":null");
+            assert!(json.contains(&whole));
+            let error = from_json(json.replace(&whole, &format!("\"{part}\":{damaged}")));
+            let error = error.unwrap_err();
+            assert!(matches!(error, ModelError::Json { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -127,10 +127,7 @@ fn continue_cached(
     prompt: &[u32],
     max_new_tokens: usize,
 ) -> Result<Vec<u32>, ModelError> {
-    let options = GenerateOptions {
-        max_new_tokens,
-        stop: Vec::new(),
-    };
+    let options = GenerateOptions::greedy(max_new_tokens, Vec::new());
     let continuations = generate(decoder, &[prompt.to_vec()], &options)?;
     Ok(continuations
         .into_iter()

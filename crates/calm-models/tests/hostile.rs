@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use calm_models::{CheckpointInfo, Family, FrozenModel, LoadOptions};
+use calm_models::{CheckpointInfo, Family, FrozenModel, LoadOptions, Tokenizer};
 use common::fixture;
 use proptest::prelude::*;
 
@@ -49,6 +49,20 @@ proptest! {
         fs::copy(config, dir.path().join("config.json")).unwrap();
         if let Err(error) = CheckpointInfo::read(dir.path()) {
             assert_one_line(&error);
+        }
+    }
+
+    #[test]
+    fn tokenizers(edits in edits(), kept in kept()) {
+        for name in ["text/byte-level.json", "text/byte-fallback.json"] {
+            let file = fs::read(fixture(name)).unwrap();
+            let text = edited(&file, &edits, kept);
+            let text = String::from_utf8_lossy(&text);
+            if let Ok(tokenizer) = Tokenizer::from_json(&*text, Path::new("tokenizer.json")) {
+                let _ = tokenizer.encode("<s> naïve 🙂</s>", true);
+                let ids: Vec<u32> = (0..300).collect();
+                let _ = tokenizer.decode(&ids, true);
+            }
         }
     }
 

@@ -1,0 +1,437 @@
+//! Tokens as text: offsets, streams, stop texts, and logits processed as transformers does.
+
+mod common;
+
+use std::fs;
+use std::ops::ControlFlow;
+
+use calm_models::{
+    Continuation, Decoder, Draw, GenerateOptions, ModelError, PaddingMask, Sampling,
+    TextContinuation, TextOptions, TextStream, Tokenizer, generate, generate_text,
+    generate_watched,
+};
+use common::{FIXTURES, fixture, ids, load, values};
+use proptest::prelude::*;
+use serde_json::Value;
+
+const TOKENIZERS: [&str; 2] = ["byte-level", "byte-fallback"];
+
+fn tokenizer(name: &str) -> Tokenizer {
+    Tokenizer::load(&fixture("text").join(format!("{name}.json"))).unwrap()
+}
+
+fn golden(name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(fixture("text").join(name)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn texts_are_encoded_as_transformers_does() {
+    for name in TOKENIZERS {
+        let tokenizer = tokenizer(name);
+        for case in golden(&format!("{name}.encodings.json")) {
+            let text = case["text"].as_str().unwrap();
+            let encoded = tokenizer.encode(text, true).unwrap();
+            let offsets: Vec<(usize, usize)> =
+                serde_json::from_value(case["offsets"].clone()).unwrap();
+            assert_eq!(encoded.ids, numbers(&case["ids"]), "{name}: {text:?}");
+            assert_eq!(encoded.offsets, offsets, "{name}: {text:?}");
+            assert_eq!(
+                tokenizer.decode(&encoded.ids, true).unwrap(),
+                case["decoded"]
+            );
+        }
+    }
+}
+
+/// The pieces that a stream gives, and what they add up to.
+fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> (Vec<String>, String) {
+    let mut stream = TextStream::new(tokenizer);
+    let mut pieces: Vec<String> = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+    pieces.push(stream.finish().unwrap());
+    let text = pieces.concat();
+    (pieces, text)
+}
+
+#[test]
+fn a_stream_adds_up_to_the_text() {
+    for name in TOKENIZERS {
+        let tokenizer = tokenizer(name);
+        for case in golden(&format!("{name}.encodings.json")) {
+            let (pieces, text) = streamed(&tokenizer, &numbers(&case["ids"]));
+            assert_eq!(text, case["decoded"], "{name}");
+            let is_whole = |piece: &String| !piece.contains(char::REPLACEMENT_CHARACTER);
+            assert!(pieces.iter().all(is_whole), "{name}: {pieces:?}");
+        }
+    }
+}
+
+#[test]
+fn characters_come_whole_and_as_soon_as_they_are() {
+    for name in TOKENIZERS {
+        let tokenizer = tokenizer(name);
+        // Of four bytes each, in tokens of one; the joiner between them has three.
+        let encoded = tokenizer.encode("👩‍🚀", false).unwrap();
+        let (pieces, _) = streamed(&tokenizer, &encoded.ids);
+        let shown: Vec<&str> = pieces
+            .iter()
+            .map(|p| p.trim())
+            .filter(|p| !p.is_empty())
+            .collect();
+        assert_eq!(shown, ["👩", "\u{200d}", "🚀"], "{name}: {pieces:?}");
+        assert_eq!(
+            pieces.last().unwrap(),
+            "",
+            "nothing was held back to the end"
+        );
+
+        // A letter and a mark that combines with it are two characters.
+        let encoded = tokenizer.encode("e\u{301}\u{928}\u{93f}", false).unwrap();
+        let (pieces, _) = streamed(&tokenizer, &encoded.ids);
+        let shown: Vec<&str> = pieces
+            .iter()
+            .map(|p| p.trim())
+            .filter(|p| !p.is_empty())
+            .collect();
+        assert_eq!(
+            shown,
+            ["e", "\u{301}", "\u{928}", "\u{93f}"],
+            "{name}: {pieces:?}"
+        );
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_held_back_for_a_while_only() {
+    for (name, piece) in [("byte-level", "ð"), ("byte-fallback", "<0xF0>")] {
+        let tokenizer = tokenizer(name);
+        let byte = tokenizer.token_id(piece).unwrap();
+        let letter = tokenizer.encode("o", false).unwrap().ids;
+        let (pieces, text) = streamed(&tokenizer, &[vec![byte; 300], letter].concat());
+        let waits = pieces.iter().take_while(|piece| piece.is_empty()).count();
+        assert!(waits < 70, "{name}: the first text after {waits} tokens");
+        assert!(text.ends_with('o'), "{name}");
+        let (_, cut) = streamed(&tokenizer, &[byte]);
+        assert_eq!(
+            cut, "\u{fffd}",
+            "{name}: what is cut off is told at the end"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_streamed_whole_and_offsets_lie_between_characters(text in "\\PC{0,12}") {
+        for name in TOKENIZERS {
+            let tokenizer = tokenizer(name);
+            let encoded = tokenizer.encode(&text, true).unwrap();
+            let (_, found) = streamed(&tokenizer, &encoded.ids);
+            prop_assert_eq!(found, tokenizer.decode(&encoded.ids, true).unwrap());
+            let mut end = 0;
+            for (from, to) in encoded.offsets.into_iter().skip(1) {
+                prop_assert!(text.get(from..to).is_some() && from <= end && to >= end, "{}", name);
+                end = to;
+            }
+            prop_assert!(end == text.len() || encoded.ids.len() == 1, "{name}: {end} of {text:?}");
+        }
+    }
+
+    #[test]
+    fn any_tokens_are_streamed(ids in prop::collection::vec(0_u32..270, 0..40)) {
+        for name in TOKENIZERS {
+            streamed(&tokenizer(name), &ids);
+        }
+    }
+}
+
+fn settings(case: &Value) -> Sampling {
+    let get = |key: &str| case["settings"][key].as_f64().map(|value| value as f32);
+    let draw = get("temperature").map(|temperature| Draw {
+        temperature,
+        top_k: case["settings"]["top_k"].as_u64().map(|k| k as usize),
+        top_p: get("top_p"),
+        min_p: get("min_p"),
+        seed: 0,
+    });
+    Sampling {
+        repetition_penalty: get("repetition_penalty"),
+        draw,
+    }
+}
+
+#[test]
+fn logits_are_processed_as_transformers_does() {
+    let cases = golden("sampling.json");
+    for case in &cases {
+        let mut logits: Vec<f32> = serde_json::from_value(case["logits"].clone()).unwrap();
+        settings(case).process(&mut logits, &numbers(&case["seen"]));
+        let expected: Vec<Option<f32>> = serde_json::from_value(case["expected"].clone()).unwrap();
+        let expected = expected
+            .iter()
+            .map(|logit| logit.unwrap_or(f32::NEG_INFINITY));
+        for (found, expected) in logits.into_iter().zip(expected) {
+            let is_same = found == expected || (found - expected).abs() <= 1e-6 * expected.abs();
+            assert!(is_same, "{found}, not {expected}: {}", case["settings"]);
+        }
+    }
+    assert_eq!(cases.len(), 36);
+}
+
+const PROMPTS: [&[u32]; 4] = [
+    &[1, 30],
+    &[1, 30, 12, 55, 7, 7, 41, 20],
+    &[77],
+    &[1, 2, 3, 4, 5],
+];
+
+fn continued(decoder: &Decoder, prompts: &[&[u32]], sampling: &Sampling) -> Vec<Continuation> {
+    let prompts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
+    let options = GenerateOptions {
+        max_new_tokens: 12,
+        stop: vec![5, 17],
+        sampling: sampling.clone(),
+    };
+    generate(decoder, &prompts, &options).unwrap()
+}
+
+fn drawn(draw: Draw) -> Sampling {
+    Sampling {
+        repetition_penalty: None,
+        draw: Some(draw),
+    }
+}
+
+#[test]
+fn the_likeliest_of_one_is_the_likeliest() {
+    let one = drawn(Draw {
+        top_k: Some(1),
+        ..Draw::seeded(3)
+    });
+    for decoder in FIXTURES.map(|name| load(name).decoder) {
+        let greedy = continued(&decoder, &PROMPTS, &Sampling::default());
+        assert_eq!(continued(&decoder, &PROMPTS, &one), greedy);
+    }
+}
+
+/// Not those of the one before, nor of padding.
+#[test]
+fn tokens_are_drawn_by_the_logits_of_the_last_real_position() {
+    let decoder = load("llama").decoder;
+    let likeliest = |prompt: [u32; 3]| {
+        let logits = decoder.forward(ids(&[prompt]), &PaddingMask::none(1, 3));
+        [1, 2].map(|position| {
+            let logits = values(logits.clone().narrow(1, position, 1));
+            (0..80)
+                .max_by(|a, b| logits[*a as usize].total_cmp(&logits[*b as usize]))
+                .unwrap()
+        })
+    };
+    let penalized = Sampling {
+        repetition_penalty: Some(1.0),
+        draw: None,
+    };
+    let mut differ = 0;
+    for prompt in [[1, 30, 12], [9, 8, 7], [40, 3, 60], [22, 71, 33]] {
+        let [before, last] = likeliest(prompt);
+        differ += usize::from(before != last);
+        let rows: [&[u32]; 2] = [&prompt, &[1, 30, 12, 55, 7, 7, 41, 20]];
+        let found = continued(&decoder, &rows, &penalized);
+        let first = found[0].ids.first().copied();
+        assert_eq!(first.unwrap_or(last), last);
+        assert_eq!(first.is_none(), [5, 17].contains(&last));
+    }
+    assert!(
+        differ >= 3,
+        "the two positions say the same, so nothing was tested"
+    );
+}
+
+#[test]
+fn a_seed_fixes_each_row_whatever_its_batch() {
+    let sampling = |seed| Sampling {
+        repetition_penalty: Some(1.2),
+        draw: Some(Draw {
+            temperature: 1.5,
+            top_p: Some(0.95),
+            ..Draw::seeded(seed)
+        }),
+    };
+    for name in ["llama", "gemma2", "gpt2"] {
+        let decoder = load(name).decoder;
+        let together = continued(&decoder, &PROMPTS, &sampling(7));
+        for (prompt, row) in PROMPTS.iter().zip(&together) {
+            assert_eq!(&continued(&decoder, &[prompt], &sampling(7))[0], row);
+        }
+        let backwards: Vec<&[u32]> = PROMPTS.iter().rev().copied().collect();
+        let mut found = continued(&decoder, &backwards, &sampling(7));
+        found.reverse();
+        assert_eq!(found, together);
+        assert_ne!(continued(&decoder, &PROMPTS, &sampling(8)), together);
+    }
+}
+
+#[test]
+fn a_penalty_keeps_tokens_from_coming_again() {
+    let decoder = load("llama").decoder;
+    let sampling = Sampling {
+        repetition_penalty: Some(1e6),
+        draw: None,
+    };
+    let prompt = [vec![1, 30]];
+    let options = GenerateOptions {
+        max_new_tokens: 20,
+        stop: Vec::new(),
+        sampling,
+    };
+    let mut ids = generate(&decoder, &prompt, &options).unwrap()[0]
+        .ids
+        .clone();
+    ids.extend(&prompt[0]);
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 22);
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let decoder = load("llama").decoder;
+    let draw = Draw::seeded(0);
+    let with = |change: fn(&mut Draw)| {
+        let mut draw = draw.clone();
+        change(&mut draw);
+        drawn(draw)
+    };
+    let penalty = Sampling {
+        repetition_penalty: Some(0.0),
+        draw: None,
+    };
+    for (sampling, words) in [
+        (
+            with(|draw| draw.temperature = 0.0),
+            "temperature is 0; it must be a number above 0",
+        ),
+        (
+            with(|draw| draw.temperature = f32::NAN),
+            "temperature is NaN",
+        ),
+        (
+            with(|draw| draw.temperature = f32::INFINITY),
+            "temperature is inf",
+        ),
+        (with(|draw| draw.top_k = Some(0)), "top_k is 0"),
+        (
+            with(|draw| draw.top_p = Some(1.5)),
+            "top_p is 1.5; it must be from 0 to 1",
+        ),
+        (with(|draw| draw.min_p = Some(-0.5)), "min_p is -0.5"),
+        (penalty, "repetition_penalty is 0"),
+    ] {
+        let options = GenerateOptions {
+            sampling,
+            ..GenerateOptions::greedy(1, Vec::new())
+        };
+        let error = generate(&decoder, &[vec![1]], &options).unwrap_err();
+        assert!(error.to_string().starts_with(words), "{error}");
+    }
+}
+
+/// Greedy texts, and all that was shown of each.
+fn texts(stop_texts: &[String]) -> Vec<(TextContinuation, String)> {
+    let model = load("llama");
+    let prompts: Vec<Vec<u32>> = PROMPTS.iter().map(|prompt| prompt.to_vec()).collect();
+    let options = TextOptions {
+        tokens: GenerateOptions::greedy(16, Vec::new()),
+        stop_texts: stop_texts.to_vec(),
+    };
+    let mut shown = vec![String::new(); prompts.len()];
+    let found = generate_text(
+        &model.decoder,
+        &model.tokenizer,
+        &prompts,
+        &options,
+        |row, text| {
+            shown[row] += text;
+            ControlFlow::Continue(())
+        },
+    );
+    found.unwrap().into_iter().zip(shown).collect()
+}
+
+#[test]
+fn stop_texts_end_a_row_and_are_never_shown() {
+    let whole = texts(&[]);
+    for (row, shown) in &whole {
+        assert_eq!(&row.text, shown);
+        assert!(row.ids.len() == 16 && !row.stopped);
+    }
+    // Three characters amid the text, which are several tokens; and something that never comes,
+    // though it may begin at the end of the text.
+    let text = &whole[1].0.text;
+    let stop: String = text.chars().skip(4).take(3).collect();
+    let last: String = text.chars().rev().take(1).collect();
+    let stopped = texts(&[stop.clone(), format!("{last}~never~")]);
+    for ((row, shown), (all, _)) in stopped.iter().zip(&whole) {
+        let end = all.text.find(&stop);
+        assert_eq!(row.text, all.text[..end.unwrap_or(all.text.len())]);
+        assert_eq!(&row.text, shown);
+        assert_eq!(row.stopped, end.is_some());
+        assert_eq!(row.ids, all.ids[..row.ids.len()]);
+    }
+    let (row, _) = &stopped[1];
+    assert!(row.stopped && row.ids.len() < 16 && !row.text.contains(&stop));
+}
+
+#[test]
+fn whoever_is_shown_the_text_may_end_a_row() {
+    let model = load("llama");
+    let prompts = [vec![1, 30], vec![77]];
+    let options = TextOptions {
+        tokens: GenerateOptions::greedy(16, Vec::new()),
+        stop_texts: Vec::new(),
+    };
+    let mut pieces = [0, 0];
+    let found = generate_text(
+        &model.decoder,
+        &model.tokenizer,
+        &prompts,
+        &options,
+        |row, _| {
+            pieces[row] += 1;
+            if row == 1 && pieces[1] == 3 {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        },
+    );
+    let found = found.unwrap();
+    assert_eq!((found[0].ids.len(), found[0].stopped), (16, false));
+    assert!(found[1].ids.len() < 16 && found[1].stopped);
+    assert_eq!(pieces[1], 3);
+}
+
+#[test]
+fn errors_of_whoever_watches_end_all_rows() {
+    let decoder = load("llama").decoder;
+    let options = GenerateOptions::greedy(4, Vec::new());
+    let failed = generate_watched(&decoder, &[vec![1], vec![2]], &options, |row, _| {
+        Err(ModelError::EmptyPrompt { row })
+    });
+    assert!(matches!(failed, Err(ModelError::EmptyPrompt { row: 0 })));
+}
+
+#[test]
+fn an_empty_stop_text_is_refused() {
+    let model = load("llama");
+    let options = TextOptions {
+        tokens: GenerateOptions::greedy(4, Vec::new()),
+        stop_texts: vec!["a".to_owned(), String::new()],
+    };
+    let prompts = [vec![1]];
+    let go_on = |_: usize, _: &str| ControlFlow::Continue(());
+    let found = generate_text(&model.decoder, &model.tokenizer, &prompts, &options, go_on);
+    assert!(matches!(found, Err(ModelError::EmptyStopText { index: 1 })));
+}
