@@ -274,6 +274,64 @@ fn things_that_cannot_be_used() {
 }
 
 #[test]
+fn ways_to_generate_that_make_no_sense() {
+    assert_refused_after(
+        "generate anchor --prompt A",
+        &[
+            (
+                "--temperature 0",
+                &["temperature is 0; it must be a number above 0"],
+            ),
+            ("--temperature 1 --top-k 0", &["top_k is 0"]),
+            ("--temperature 1 --top-p 2", &["top_p is 2"]),
+            ("--temperature 1 --min-p nan", &["min_p is NaN"]),
+            ("--temperature warm", &["--temperature", "invalid"]),
+            ("--top-k 3", &["--temperature"]),
+            ("--repetition-penalty=-1", &["repetition_penalty is -1"]),
+            ("--stop=", &["stop text 0 is empty"]),
+            ("--system S", &["--chat"]),
+            ("--stream --json", &["--stream: ", "leave out --json"]),
+            ("--stream --prompt B", &["--stream: ", "one prompt"]),
+        ],
+    );
+}
+
+#[test]
+fn chat_templates_that_cannot_be_used() {
+    let workshop = Workshop::new();
+    let refused = |words: &[&str]| {
+        let ask = workshop.calm("generate anchor --chat --prompt A");
+        ask.refused(words);
+    };
+    refused(&["anchor: has no chat template", "chat_template.jinja"]);
+    for (source, words) in [
+        ("one\ntwo {% if %}", "syntax error"),
+        ("{% include '/etc/passwd' %}", "unknown statement include"),
+        ("{{ raise_exception('No\nchat!') }}", "No chat!"),
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+            "may never end",
+        ),
+        (
+            "{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x ~ n.x %}\
+             {% endfor %}{{ n.x }}",
+            "makes too much text",
+        ),
+        (
+            "{% set n = namespace(x=[1]) %}{% for a in range(99) %}{% set n.x = [n.x, n.x] %}\
+             {% endfor %}{{ n.x ~ 'many' }}",
+            "may never end",
+        ),
+        ("{{ messages.role.name }}", "chat_template:1"),
+    ] {
+        workshop.write("anchor/chat_template.jinja", source);
+        refused(&["anchor/chat_template.jinja: ", words]);
+    }
+    workshop.write("anchor/tokenizer_config.json", "{");
+    refused(&["anchor/tokenizer_config.json: "]);
+}
+
+#[test]
 fn compositions_of_something_else() {
     assert_refused(&[
         (

@@ -114,6 +114,48 @@ fn prompts_come_from_flags_or_line_by_line() {
 }
 
 #[test]
+fn what_is_drawn_depends_on_the_seed_alone() {
+    let workshop = walked();
+    let generate = |more: &str| {
+        let line = format!("generate anchor --temperature 2 --top-k 40 --max-new-tokens 20 {more}");
+        workshop.calm(&line).done()
+    };
+    let both = generate("--prompt ABC --prompt QWERTY --seed 3");
+    let alone = generate("--prompt ABC --seed 3") + &generate("--prompt QWERTY --seed 3");
+    assert_eq!(both, alone);
+    assert_ne!(both, generate("--prompt ABC --prompt QWERTY --seed 4"));
+    assert_eq!(
+        generate("--prompt ABC --seed 3 --stream"),
+        generate("--prompt ABC --seed 3")
+    );
+}
+
+#[test]
+fn stop_texts_cut_a_continuation() {
+    let workshop = Workshop::new();
+    let generate = "generate anchor --prompt ABC --temperature 2 --top-k 40 --max-new-tokens 20";
+    let whole = workshop.calm(generate).done();
+    let stop = whole.trim_end().chars().last().unwrap();
+    let cut = workshop.calm(&format!("{generate} --json --stop={stop} --stop=never"));
+    let cut = &cut.json()["continuations"][0];
+    assert_eq!(cut["output"], whole[..whole.find(stop).unwrap()]);
+    assert_eq!(cut["ended"], true);
+}
+
+#[test]
+fn questions_are_written_by_the_chat_template() {
+    let workshop = Workshop::new();
+    let template = "{% for m in messages %}{{ m.role[0] }}{{ m.content }}{{ eos_token }}{% endfor %}\
+                    {{ 'a' if add_generation_prompt }}";
+    workshop.write("anchor/chat_template.jinja", template);
+    let tokens = r#"{"eos_token": {"content": "!"}}"#;
+    workshop.write("anchor/tokenizer_config.json", tokens);
+    let asked = workshop.calm("generate anchor --chat --system Be --prompt ABC");
+    let written = workshop.calm("generate anchor --prompt sBe!uABC!a");
+    assert_eq!(asked.done(), written.done());
+}
+
+#[test]
 fn the_seed_fixes_the_bytes_of_a_dataset() {
     let workshop = Workshop::new();
     let build = |out: &str, seed: u64| {

@@ -1,9 +1,12 @@
 //! `calm generate`: continues prompts.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
 
 use calm_lm::data::encode_prompt;
-use calm_lm::models::{Continuation, GenerateOptions};
+use calm_lm::models::{
+    Chat, Draw, GenerateOptions, ModelError, Sampling, TextContinuation, TextOptions,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -19,6 +22,13 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 
   Prompts of a file, one per line, as many lines out as in:
     calm generate composition --max-new-tokens 16 < prompts.txt
+
+  Drawn rather than the likeliest, shown while it is written, up to a full stop:
+    calm generate anchor --prompt 'Once' --temperature 0.8 --top-p 0.95 --seed 7 \
+        --stop '.' --stream
+
+  A question, written as the model's chat template has it:
+    calm generate anchor --chat --system 'Be brief.' --prompt 'Why is the sky blue?'
 
   A composition whose models have moved since it was made:
     calm generate composition --anchor models/anchor \
@@ -38,45 +48,159 @@ pub(crate) struct GenerateArgs {
     /// Text to continue; may be given several times [default: the lines of standard input]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Vec<String>,
+    /// Take each prompt for a user's question, and write it as the model's chat template does
+    #[arg(long)]
+    chat: bool,
+    /// With --chat, what the model is told before the question
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "chat",
+        allow_hyphen_values = true
+    )]
+    system: Option<String>,
     /// Most tokens to add to a prompt
     #[arg(long, value_name = "N", default_value_t = 64)]
     max_new_tokens: usize,
+    /// Text that ends a continuation and is left out; may be given several times
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    stop: Vec<String>,
+    /// Show the continuation of a single prompt while it is written
+    #[arg(long)]
+    stream: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+#[derive(Debug, Args)]
+struct SamplingArgs {
+    /// Draw tokens, fixed by --seed, with logits divided by this [default: take the likeliest]
+    #[arg(long, value_name = "X")]
+    temperature: Option<f32>,
+    /// Draw from so many of the likeliest tokens only
+    #[arg(long, value_name = "N", requires = "temperature")]
+    top_k: Option<usize>,
+    /// Draw from the likeliest tokens only that together have this probability
+    #[arg(long, value_name = "P", requires = "temperature")]
+    top_p: Option<f32>,
+    /// Draw only from tokens with this share of the likeliest one's probability
+    #[arg(long, value_name = "P", requires = "temperature")]
+    min_p: Option<f32>,
+    /// Make tokens that have occurred less likely (above 1) or more so (below)
+    #[arg(long, value_name = "X")]
+    repetition_penalty: Option<f32>,
+}
+
+impl SamplingArgs {
+    fn resolve(&self, seed: u64) -> Sampling {
+        let draw = self.temperature.map(|temperature| Draw {
+            temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            seed,
+        });
+        Sampling {
+            repetition_penalty: self.repetition_penalty,
+            draw,
+        }
+    }
 }
 
 pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
     let (prompts, origin) = prompts(&args.prompt)?;
+    if args.stream && (prompts.len() != 1 || common.json) {
+        let reason = "shows the text of one prompt; give one, and leave out --json";
+        return Err(Failure::flag("--stream", reason));
+    }
     let model = Model::load(&args.model, &device)?;
-    let ids = prompts.iter().enumerate();
-    let ids = ids.map(|(number, prompt)| encode_prompt(model.tokenizer().inner(), number, prompt));
-    let ids = ids
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| Failure::Text {
-            origin: origin.to_owned(),
-            source,
-        })?;
-    let options = GenerateOptions {
-        max_new_tokens: args.max_new_tokens,
-        stop: model.special().eos.clone(),
+    let ids = match args.chat {
+        true => encode_chats(&model, args.system.as_deref(), &prompts)?,
+        false => encode_prompts(&model, &prompts, origin)?,
     };
+    let options = TextOptions {
+        tokens: GenerateOptions {
+            max_new_tokens: args.max_new_tokens,
+            stop: model.special().eos.clone(),
+            sampling: args.sampling.resolve(common.seed),
+        },
+        stop_texts: args.stop.clone(),
+    };
+    if args.stream {
+        return stream(&model, &ids, &options);
+    }
     let mut text = String::new();
     let mut continuations = Vec::new();
     for (prompts, ids) in prompts.chunks(ROWS).zip(ids.chunks(ROWS)) {
-        for (prompt, continuation) in prompts.iter().zip(model.generate(ids, &options)?) {
-            let output = model.tokenizer().decode(&continuation.ids, true)?;
-            text.push_str(&output);
+        let found = model.generate(ids, &options, |_, _| ControlFlow::Continue(()))?;
+        for (prompt, continuation) in prompts.iter().zip(found) {
+            text.push_str(&continuation.text);
             text.push('\n');
-            continuations.push(describe(prompt, &output, &continuation));
+            continuations.push(describe(prompt, &continuation));
         }
     }
     let json = json!({ "model": args.model.directory, "continuations": continuations });
     Ok(Report::new(text, json))
 }
 
-fn describe(prompt: &str, output: &str, continuation: &Continuation) -> Value {
+/// Shows a continuation while it is written.
+fn stream(model: &Model, ids: &[Vec<u32>], options: &TextOptions) -> Result<Report, Failure> {
+    let mut written = Ok(());
+    model.generate(ids, options, |_, text| {
+        let mut stdout = io::stdout().lock();
+        written = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    })?;
+    match written {
+        // Whoever reads it has seen enough; the end of the line finds that out again.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Io {
+            origin: "standard output".to_owned(),
+            source: error,
+        }),
+        _ => Ok(Report::new("\n", Value::Null)),
+    }
+}
+
+fn encode_prompts(
+    model: &Model,
+    prompts: &[String],
+    origin: &str,
+) -> Result<Vec<Vec<u32>>, Failure> {
+    let prompts = prompts.iter().enumerate();
+    let ids =
+        prompts.map(|(number, prompt)| encode_prompt(model.tokenizer().inner(), number, prompt));
+    ids.collect::<Result<_, _>>()
+        .map_err(|source| Failure::Text {
+            origin: origin.to_owned(),
+            source,
+        })
+}
+
+/// The template writes the special tokens itself.
+fn encode_chats(
+    model: &Model,
+    system: Option<&str>,
+    prompts: &[String],
+) -> Result<Vec<Vec<u32>>, Failure> {
+    let template = model.chat_template()?;
+    let encode = |prompt: &String| {
+        let text = template.render(&Chat::question(system, prompt))?;
+        Ok(model.tokenizer().encode(&text, false)?.ids)
+    };
+    let ids: Result<_, ModelError> = prompts.iter().map(encode).collect();
+    Ok(ids?)
+}
+
+fn describe(prompt: &str, continuation: &TextContinuation) -> Value {
     json!({
         "prompt": prompt,
-        "output": output,
+        "output": continuation.text,
         "tokens": continuation.ids.len(),
         "ended": continuation.stopped,
     })

@@ -1,5 +1,6 @@
 //! A directory that can continue texts: a checkpoint, or a composition with its checkpoints.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -7,8 +8,8 @@ use calm_lm::compose::{ComposedModel, CompositionFile, ModelReference};
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::eval::{Sample, exact_match};
 use calm_lm::models::{
-    Continuation, FrozenModel, GenerateOptions, LoadOptions, ModelError, SpecialIds, Tokenizer,
-    generate,
+    ChatTemplate, FrozenModel, LoadOptions, ModelError, SpecialIds, TextContinuation, TextOptions,
+    Tokenizer, generate_text,
 };
 use clap::Args;
 
@@ -31,6 +32,8 @@ pub(super) struct ModelArgs {
 pub(super) struct Model {
     /// The checkpoint, or the composition's anchor: whose tokens are read and written.
     anchor: FrozenModel,
+    /// Where it is.
+    directory: PathBuf,
     composed: Option<ComposedModel>,
 }
 
@@ -40,6 +43,7 @@ impl Model {
         let Some(located) = args.composition()? else {
             return Ok(Self {
                 anchor: load_checkpoint(&args.directory, device)?,
+                directory: args.directory.clone(),
                 composed: None,
             });
         };
@@ -51,6 +55,7 @@ impl Model {
         let composed = ComposedModel::load(&args.directory, &anchor, &augmenting)?;
         Ok(Self {
             anchor,
+            directory: located.anchor,
             composed: Some(composed),
         })
     }
@@ -63,6 +68,10 @@ impl Model {
         &self.anchor.special
     }
 
+    pub(super) fn chat_template(&self) -> Result<ChatTemplate, ModelError> {
+        ChatTemplate::read(&self.directory)
+    }
+
     /// The longest text that it can read.
     pub(super) fn context_length(&self) -> usize {
         self.anchor.config().context_length
@@ -71,11 +80,13 @@ impl Model {
     pub(super) fn generate(
         &self,
         prompts: &[Vec<u32>],
-        options: &GenerateOptions,
-    ) -> Result<Vec<Continuation>, ModelError> {
+        options: &TextOptions,
+        show: impl FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<TextContinuation>, ModelError> {
+        let tokenizer = self.tokenizer();
         match &self.composed {
-            None => generate(&self.anchor.decoder, prompts, options),
-            Some(composed) => generate(composed, prompts, options),
+            None => generate_text(&self.anchor.decoder, tokenizer, prompts, options, show),
+            Some(composed) => generate_text(composed, tokenizer, prompts, options, show),
         }
     }
 
