@@ -20,8 +20,10 @@
 mod device;
 mod dtype;
 mod init;
+mod memory;
 pub mod ops;
 
 pub use device::{Backend, DeviceError, compiled, device, probe};
 pub use dtype::{FloatType, UnknownFloatType};
 pub use init::SeededInit;
+pub use memory::peak_memory;

@@ -1,12 +1,15 @@
 //! Loads a checkpoint and prints what that took: `load DIR [f32|f16|bf16]`.
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
 use calm_models::{FrozenModel, LoadOptions};
+
+fn peak() -> usize {
+    calm_backend::peak_memory().unwrap_or(0) as usize
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,9 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         dtype: dtype.parse()?,
         ..LoadOptions::default()
     };
-    let (before, start) = (resident_peak(), Instant::now());
+    let (before, start) = (peak(), Instant::now());
     let model = FrozenModel::load(Path::new(directory), &options)?;
-    let (seconds, peak) = (start.elapsed().as_secs_f64(), resident_peak());
+    let (seconds, peak) = (start.elapsed().as_secs_f64(), peak());
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     let weights = model.decoder.num_params() * options.dtype.bytes();
     let output = format!(
@@ -32,12 +35,4 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     std::io::Write::write_all(&mut std::io::stdout(), output.as_bytes())?;
     Ok(())
-}
-
-/// The most memory that the process has held, in bytes, where the system tells (Linux).
-fn resident_peak() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
-    kilobytes.unwrap_or(0) * 1024
 }

@@ -33,6 +33,48 @@ pub struct LoadOptions {
     pub allow_not_finite: bool,
 }
 
+impl LoadOptions {
+    fn check(&self) -> Result<(), ModelError> {
+        let dtype = self.dtype;
+        if self.device.supports_dtype(FloatDType::from(dtype)) {
+            Ok(())
+        } else {
+            Err(ModelError::UnsupportedType { dtype })
+        }
+    }
+}
+
+impl Decoder {
+    /// Loads `config.json` and the weights of a directory in the Hugging Face layout, whether or
+    /// not there is a tokenizer.
+    ///
+    /// # Errors
+    ///
+    /// As [`FrozenModel::load`].
+    pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
+        options.check()?;
+        let (decoder, _) = load_weights(dir, read_config(dir)?, options)?;
+        Ok(decoder)
+    }
+}
+
+fn read_config(dir: &Path) -> Result<DecoderConfig, ModelError> {
+    let path = dir.join(CONFIG);
+    Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)
+}
+
+fn load_weights(
+    dir: &Path,
+    config: DecoderConfig,
+    options: &LoadOptions,
+) -> Result<(Decoder, Checkpoint), ModelError> {
+    let checkpoint = Checkpoint::open(dir)?;
+    let config = weights::settle_head(&checkpoint, config)?;
+    let decoder = weights::load(&checkpoint, &config, options)?;
+    tracing::debug!(dir = %dir.display(), dtype = %options.dtype, "loaded a checkpoint");
+    Ok((decoder, checkpoint))
+}
+
 /// A model with all that is needed to use it.
 ///
 /// Whoever changes the decoder makes a new one with [`FrozenModel::new`]: the hash of the weights
@@ -73,20 +115,13 @@ impl FrozenModel {
     /// [`ModelError`] if a file is missing or damaged, the family or a setting is not supported,
     /// or the weights are not those that the settings ask for.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
-        let dtype = options.dtype;
-        if !options.device.supports_dtype(FloatDType::from(dtype)) {
-            return Err(ModelError::UnsupportedType { dtype });
-        }
-        let path = dir.join(CONFIG);
-        let config = Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)?;
+        options.check()?;
+        let config = read_config(dir)?;
         let special = special_ids(dir, &config)?;
         let path = dir.join(TOKENIZER);
         let tokenizer = Tokenizer::load(&path)?;
         check_vocabulary(&tokenizer, &config, &path)?;
-        let checkpoint = Checkpoint::open(dir)?;
-        let config = weights::settle_head(&checkpoint, config)?;
-        let decoder = weights::load(&checkpoint, &config, options)?;
-        tracing::debug!(dir = %dir.display(), %dtype, "loaded a checkpoint");
+        let (decoder, checkpoint) = load_weights(dir, config, options)?;
         Ok(Self {
             decoder,
             tokenizer,

@@ -114,7 +114,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let cost = Cost {
         seconds: started.elapsed().as_secs_f64(),
         done_before,
-        peak_mib: peak_mib(),
+        peak_mib: calm_lm::backend::peak_memory().map(|bytes| bytes >> 20),
         device: format!("{device:?}"),
         commit,
     };
@@ -268,13 +268,6 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .and_then(|()| fs::rename(&temporary, path))
         .into_diagnostic()
         .wrap_err_with(|| path.display().to_string())
-}
-
-fn peak_mib() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024)
 }
 
 fn commit() -> String {

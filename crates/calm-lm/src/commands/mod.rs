@@ -1,5 +1,6 @@
 //! The verbs of `calm`, one file each, and what several of them need.
 
+mod bench;
 mod compose;
 mod data;
 mod doctor;
@@ -40,6 +41,9 @@ pub(crate) enum Verb {
     /// Hold a checkpoint or a composition against values computed elsewhere
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
+    /// Time the loading and decoding of a pair of models
+    #[command(after_long_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Tell what this build and this machine can do
     #[command(after_long_help = doctor::EXAMPLES)]
     Doctor,
@@ -72,6 +76,7 @@ impl Verb {
             Self::Eval(args) => eval::run(args, common),
             Self::Inspect(args) => inspect::run(args),
             Self::Verify(args) => verify::run(args, common),
+            Self::Bench(args) => bench::run(args, common),
             Self::Doctor => Ok(doctor::run()),
         }
     }

@@ -1,0 +1,274 @@
+//! `calm bench`: how fast a pair of models is loaded and decoded, and what memory that takes.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use calm_lm::backend::FloatType;
+use calm_lm::compose::{Augmenting, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
+use calm_lm::models::{
+    CausalLm, Decoder, GenerateOptions, LoadOptions, ModelError, PaddingMask, generate,
+};
+use clap::{Args, Subcommand};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::version;
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::report::{Report, table};
+
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  How fast a pair in pairs/small/anchor and pairs/small/augment is loaded:
+    calm bench load pairs small
+
+  Cached decoding of the anchor alone and composed, eight rows at once:
+    calm bench decode pairs small --batch 8 --prompt 64 --new 64
+
+  Reading a prompt of 512 tokens:
+    calm bench prefill pairs small --prompt 512 --json
+
+Prompts are random tokens, bridges untrained; neither changes what is computed. Times are
+medians over --repeats, after one run that is not counted.";
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    work: Work,
+}
+
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// Load both checkpoints
+    Load(PairArgs),
+    /// Read a prompt: the anchor alone, and composed
+    Prefill(RunArgs),
+    /// Continue a prompt: the anchor alone with its cache, composed with caches and without
+    Decode(DecodeArgs),
+}
+
+#[derive(Debug, Args)]
+struct PairArgs {
+    /// Directory with a directory for every pair
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Directory in it with the checkpoints `anchor` and `augment`; they need no tokenizer
+    #[arg(value_name = "PAIR")]
+    pair: String,
+    /// Number type to compute in
+    #[arg(long, value_name = "TYPE", default_value_t = FloatType::F32)]
+    dtype: FloatType,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    pair: PairArgs,
+    /// Rows at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+    /// Tokens of each prompt
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    prompt: usize,
+    /// How often the work is timed
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    repeats: usize,
+}
+
+#[derive(Debug, Args)]
+struct DecodeArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Tokens to add to each prompt
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    new: usize,
+}
+
+pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Report, Failure> {
+    let device = common.device()?;
+    match &args.work {
+        Work::Load(pair) => load(pair, &device),
+        Work::Prefill(args) => prefill(args, &device, common.seed),
+        Work::Decode(args) => decode(args, &device, common.seed),
+    }
+}
+
+fn load(args: &PairArgs, device: &Device) -> Result<Report, Failure> {
+    let pair = Pair::load(args, device)?;
+    Ok(pair.report("load", args, device, &json!({})))
+}
+
+fn prefill(args: &RunArgs, device: &Device, seed: u64) -> Result<Report, Failure> {
+    let pair = Pair::load(&args.pair, device)?;
+    let prompts = prompts(args, &pair.model.parts.anchor, seed)?;
+    let alone = median(args.repeats, || {
+        read(&pair.model.parts.anchor, &prompts, device)
+    })?;
+    let composed = median(args.repeats, || read(&pair.model, &prompts, device))?;
+    let tokens = (args.batch * args.prompt) as f64;
+    let figures = json!({
+        "batch": args.batch,
+        "prompt": args.prompt,
+        "composed_tokens_per_s": rounded(tokens / composed),
+        "anchor_alone_tokens_per_s": rounded(tokens / alone),
+    });
+    Ok(pair.report("prefill", &args.pair, device, &figures))
+}
+
+fn decode(args: &DecodeArgs, device: &Device, seed: u64) -> Result<Report, Failure> {
+    let run = &args.run;
+    let pair = Pair::load(&run.pair, device)?;
+    let anchor = &pair.model.parts.anchor;
+    let prompts = prompts(run, anchor, seed)?;
+    let options = GenerateOptions::greedy(args.new, vec![]);
+    let alone = median(run.repeats, || {
+        generate(anchor, &prompts, &options).map(drop)
+    })?;
+    let composed = median(run.repeats, || {
+        generate(&pair.model, &prompts, &options).map(drop)
+    })?;
+    let recomputed = median(1, || {
+        recompute(&pair.model, prompts.clone(), args.new, device)
+    })?;
+    let per_second = |seconds: f64| rounded((run.batch * args.new) as f64 / seconds);
+    let figures = json!({
+        "batch": run.batch,
+        "prompt": run.prompt,
+        "new": args.new,
+        "composed_tokens_per_s": per_second(composed),
+        "composed_recomputed_tokens_per_s": per_second(recomputed),
+        "anchor_alone_cached_tokens_per_s": per_second(alone),
+    });
+    Ok(pair.report("decode", &run.pair, device, &figures))
+}
+
+/// Two models, composed by the paper's plan.
+struct Pair {
+    model: ComposedModel,
+    load_seconds: f64,
+}
+
+impl Pair {
+    fn load(args: &PairArgs, device: &Device) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        let options = LoadOptions {
+            device: device.clone(),
+            dtype: args.dtype,
+            ..LoadOptions::default()
+        };
+        let load =
+            |role: &str| Decoder::load(&args.directory.join(&args.pair).join(role), &options);
+        let (anchor, augmenting) = (load("anchor")?, load("augment")?);
+        let load_seconds = begun.elapsed().as_secs_f64();
+        let plan = ConnectionPlan::default();
+        let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
+        let heads = anchor.config().heads;
+        let parts = FrozenParts {
+            anchor,
+            augmenting: vec![Augmenting {
+                decoder: augmenting,
+                connections,
+            }],
+        };
+        let bridges = Bridges::init(&parts.bridge_sets(heads), 0, device)?;
+        Ok(Self {
+            model: ComposedModel { parts, bridges },
+            load_seconds,
+        })
+    }
+
+    fn report(&self, verb: &str, args: &PairArgs, device: &Device, figures: &Value) -> Report {
+        let mut json = json!({
+            "verb": verb,
+            "pair": args.pair,
+            "device": format!("{device:?}"),
+            "dtype": args.dtype.to_string(),
+            "program": version::program(),
+            "load_s": rounded(self.load_seconds),
+        });
+        for (key, figure) in figures.as_object().into_iter().flatten() {
+            json[key] = figure.clone();
+        }
+        json["peak_rss_mib"] = json!(calm_lm::backend::peak_memory().map(|bytes| bytes >> 20));
+        let rows = json.as_object().into_iter().flatten();
+        let rows: Vec<_> = rows
+            .map(|(key, value)| (key.as_str(), value.to_string()))
+            .collect();
+        Report::new(table(&rows), json)
+    }
+}
+
+fn prompts(args: &RunArgs, anchor: &Decoder, seed: u64) -> Result<Vec<Vec<u32>>, Failure> {
+    let sizes = [
+        ("--batch", args.batch),
+        ("--prompt", args.prompt),
+        ("--repeats", args.repeats),
+    ];
+    if let Some((flag, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+        return Err(Failure::flag(flag, "it must be at least 1"));
+    }
+    let vocab = anchor.config().vocab_size as u32;
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let row = |_| {
+        (0..args.prompt)
+            .map(|_| random.random_range(0..vocab))
+            .collect()
+    };
+    Ok((0..args.batch).map(row).collect())
+}
+
+/// The likeliest next token of every row, without a cache.
+fn next<M: CausalLm>(
+    model: &M,
+    rows: &[Vec<u32>],
+    device: &Device,
+) -> Result<Vec<u32>, ModelError> {
+    let shape = [rows.len(), rows[0].len()];
+    let ids = rows.iter().flatten().map(|id| i64::from(*id));
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.collect(), shape), device);
+    let hidden = model.hidden_states(ids, &PaddingMask::none(shape[0], shape[1]), None);
+    let last = hidden.narrow(1, shape[1] - 1, 1).squeeze_dim::<2>(1);
+    let likeliest = model.head().finish_positions(last).argmax(1);
+    likeliest
+        .try_into_vec_as::<u32>()
+        .map_err(|source| ModelError::Device { source })
+}
+
+fn read<M: CausalLm>(model: &M, prompts: &[Vec<u32>], device: &Device) -> Result<(), ModelError> {
+    next(model, prompts, device).map(drop)
+}
+
+/// Decoding as it is without a cache: everything anew for every token.
+fn recompute<M: CausalLm>(
+    model: &M,
+    mut rows: Vec<Vec<u32>>,
+    new: usize,
+    device: &Device,
+) -> Result<(), ModelError> {
+    for _ in 0..new {
+        let next = next(model, &rows, device)?;
+        rows.iter_mut().zip(next).for_each(|(row, id)| row.push(id));
+    }
+    Ok(())
+}
+
+/// Seconds that `work` takes, after once for nothing.
+fn median(
+    repeats: usize,
+    mut work: impl FnMut() -> Result<(), ModelError>,
+) -> Result<f64, ModelError> {
+    work()?;
+    let mut seconds = (0..repeats)
+        .map(|_| {
+            let begun = Instant::now();
+            work().map(|()| begun.elapsed().as_secs_f64())
+        })
+        .collect::<Result<Vec<f64>, _>>()?;
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}
+
+fn rounded(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
+}
