@@ -52,7 +52,7 @@ impl CausalLm for Decoder {
     type Cache = KvCache;
 
     fn new_cache(&self, batch: usize) -> KvCache {
-        KvCache::new(self.block_count(), batch)
+        KvCache::within_windows(self.config(), batch)
     }
 
     fn hidden_states(

@@ -2,10 +2,13 @@
 
 mod common;
 
-use burn::tensor::{Device, Int, Tensor};
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_models::{
-    Cache, CausalLm, Context, Continuation, Decoder, GenerateOptions, ModelError, PaddingMask,
-    generate,
+    Cache, CausalLm, Context, Continuation, Decoder, GenerateOptions, KvCache, ModelError,
+    PaddingMask, generate,
 };
 use common::{FIXTURES, assert_close, ids, load};
 
@@ -128,6 +131,63 @@ fn truncating_rolls_back() {
         run(ids(&[[7, 7, 41, 20]]), 4, &mut cache),
         whole.narrow(1, 4, 4),
     );
+}
+
+/// Tokens for ever.
+fn endless(from: usize) -> impl Iterator<Item = u32> {
+    (from..).map(|i| 3 + (i as u32 * 31) % 70)
+}
+
+#[test]
+fn what_no_window_reaches_is_dropped() {
+    // All blocks of the one have a window, of the other some.
+    for (name, grows) in [("mistral", false), ("gemma2", true)] {
+        let decoder = load(name).decoder;
+        let mut cache = decoder.new_cache(2);
+        let mut all = KvCache::new(decoder.block_count(), 2);
+        let padding = PaddingMask::left(&[40, 33]);
+        let mut bytes = Vec::new();
+        let mut next = [endless(0), endless(5)];
+        let mut run = |padding: PaddingMask| {
+            let rows = next.each_mut().map(|row| row.take(padding.seq()));
+            let rows: Vec<i64> = rows.into_iter().flatten().map(i64::from).collect();
+            let shape = [2, padding.seq()];
+            let ids = Tensor::from_data(TensorData::new(rows, shape), &Device::default());
+            let found = decoder.hidden_states(ids.clone(), &padding, Some(&mut cache));
+            let expected = decoder.hidden_states(ids, &padding, Some(&mut all));
+            assert_close(found.narrow(0, 0, 1), expected.narrow(0, 0, 1));
+            bytes.push([cache.bytes(), all.bytes()]);
+        };
+        run(padding);
+        for seq in [1, 1, 30, 2].into_iter().chain([1; 250]) {
+            run(PaddingMask::none(2, seq));
+        }
+        let [found, all] = *bytes.last().unwrap();
+        assert!(found < all, "{name}: {found} of {all}");
+        let most = |bytes: &[[usize; 2]]| bytes.iter().map(|[found, _]| *found).max();
+        let (early, late) = bytes.split_at(110);
+        assert_eq!(grows, most(late) > most(early), "{name}");
+    }
+}
+
+#[test]
+fn a_cache_goes_back_only_to_what_it_has_kept() {
+    let decoder = load("mistral").decoder;
+    let mut cache = decoder.new_cache(1);
+    let ids: Vec<i64> = endless(0).take(100).map(i64::from).collect();
+    let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(ids, [1, 100]), &Device::default());
+    let run = |cache: &mut KvCache, range: Range<usize>| {
+        let ids = ids.clone().narrow(1, range.start, range.len());
+        decoder.hidden_states(ids, &PaddingMask::none(1, range.len()), Some(cache))
+    };
+    let whole = run(&mut cache, 0..100);
+    cache.truncate(68);
+    assert_close(run(&mut cache, 68..100), whole.narrow(1, 68, 32));
+    let back = std::panic::catch_unwind(AssertUnwindSafe(|| cache.truncate(40)));
+    assert!(back.is_err(), "positions before 40 were dropped");
+    cache.truncate(0);
+    run(&mut cache, 0..3);
+    assert_eq!(cache.len(), 3);
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! Keys and values of past positions.
 
+use std::ops::Range;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::PaddingMask;
+use crate::{DecoderConfig, PaddingMask};
 
 /// Storage grows by this many positions at a time: a step of decoding copies the past only once
 /// in so many tokens, and attends over at most one position less than this in vain.
 const GROWTH: usize = 32;
+
+/// So many positions can always be forgotten again.
+const UNDONE: usize = 32;
 
 /// What a model remembers of the positions so far, so that decoding need not compute them again.
 pub trait Cache {
@@ -25,6 +30,10 @@ pub trait Cache {
     fn longest_row_with(&self, next: &PaddingMask) -> usize;
 
     /// Forgets all positions from `len` on.
+    ///
+    /// # Panics
+    ///
+    /// If positions were dropped that the next one would see: see [`KvCache::within_windows`].
     fn truncate(&mut self, len: usize);
 
     /// Keeps these rows, in this order.
@@ -47,6 +56,8 @@ pub trait Cache {
 pub struct KvCache {
     /// One slot per block.
     blocks: Vec<Option<KeysValues>>,
+    /// The windows of blocks whose positions are dropped once their window is past them.
+    windows: Vec<Option<usize>>,
     /// The positions so far.
     past: PaddingMask,
     filled_at: usize,
@@ -58,15 +69,29 @@ struct KeysValues {
     keys: Tensor<4>,
     /// `[batch, kv_heads, capacity, d_head]`.
     values: Tensor<4>,
+    /// The position that the storage begins with.
+    first: usize,
 }
 
 impl KvCache {
-    /// An empty cache for a batch, for a decoder of so many blocks.
+    /// An empty cache for a batch, for a decoder of so many blocks. It keeps every position.
     pub fn new(block_count: usize, batch: usize) -> Self {
         Self {
             blocks: vec![None; block_count],
+            windows: vec![None; block_count],
             past: PaddingMask::none(batch, 0),
             filled_at: 0,
+        }
+    }
+
+    /// An empty cache that keeps, for blocks with a window, at most twice what the window shows, and
+    /// 64 positions more: as a text grows, they take no more memory and no more time. The last 32
+    /// positions can be forgotten again, not all ([`Cache::truncate`]).
+    pub fn within_windows(config: &DecoderConfig, batch: usize) -> Self {
+        let windows = config.blocks.iter().map(|block| block.window).collect();
+        Self {
+            windows,
+            ..Self::new(config.blocks.len(), batch)
         }
     }
 
@@ -91,9 +116,44 @@ impl KvCache {
         past
     }
 
-    /// The length that keys and values are stored with: [`KvCache::len`] rounded up.
-    pub(crate) fn capacity(&self) -> usize {
-        self.len().next_multiple_of(GROWTH)
+    /// The positions of the keys that [`KvCache::append`] returns in a pass after `past` positions,
+    /// for blocks with this window.
+    pub(crate) fn keys(&self, window: Option<usize>, past: usize) -> Range<usize> {
+        // A first pass attends over its own keys, a later one over the cache's storage.
+        if past == 0 {
+            return 0..self.len();
+        }
+        let alike = self.windows.iter().zip(&self.blocks);
+        let held = alike.filter(|(other, _)| window.is_some() && **other == window);
+        let first = held.map(|(_, held)| self.first_kept(window, past, held.as_ref()));
+        let first = first.max().unwrap_or(0);
+        first..first + self.capacity(first)
+    }
+
+    /// The first position that a block keeps for queries from `query` on, beginning with what it
+    /// holds: rounded down, so that what is kept is seldom moved.
+    fn first_kept(&self, window: Option<usize>, query: usize, held: Option<&KeysValues>) -> usize {
+        let first = window.map_or(0, |window| {
+            let first = self.first_seen(window, query).saturating_sub(UNDONE);
+            first - first % window.max(GROWTH)
+        });
+        // Positions that were dropped do not come back when others are forgotten.
+        first.max(held.map_or(0, |held| held.first))
+    }
+
+    /// The first position that a query sees in any row through a window of so many tokens.
+    fn first_seen(&self, window: usize, query: usize) -> usize {
+        let row = |row| {
+            let row = self.past.row(row);
+            let mut real = (0..query).rev().filter(|position| row[*position]);
+            real.nth(window - 1).map_or(0, |hidden| hidden + 1)
+        };
+        (0..self.batch()).map(row).min().unwrap_or(0)
+    }
+
+    /// The length that keys and values from `first` on are stored with.
+    fn capacity(&self, first: usize) -> usize {
+        (self.len() - first).next_multiple_of(GROWTH)
     }
 
     /// Stores what `block` computed for positions `past..`, and returns all that it holds:
@@ -110,12 +170,24 @@ impl KvCache {
         keys: Tensor<4>,
         values: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
-        let capacity = self.capacity();
-        let held = self.blocks[block].take();
-        let (old_keys, old_values) = held.map(|held| (held.keys, held.values)).unzip();
-        let stored = KeysValues {
-            keys: store(old_keys, keys.clone(), past, capacity),
-            values: store(old_values, values.clone(), past, capacity),
+        let query = if past == 0 { self.len() } else { past };
+        let held = self.blocks[block].take().filter(|_| past > 0);
+        let first = self.first_kept(self.windows[block], query, held.as_ref());
+        let room = Room {
+            past: past.saturating_sub(first),
+            capacity: self.capacity(first),
+        };
+        let stored = match held {
+            Some(old) => KeysValues {
+                keys: room.add(old.keys, first - old.first, keys.clone()),
+                values: room.add(old.values, first - old.first, values.clone()),
+                first,
+            },
+            None => KeysValues {
+                keys: room.fill(keys.clone(), first),
+                values: room.fill(values.clone(), first),
+                first,
+            },
         };
         let all = if past == 0 {
             (keys, values)
@@ -144,6 +216,16 @@ impl Cache for KvCache {
 
     fn truncate(&mut self, len: usize) {
         if len < self.len() {
+            for (window, held) in self.windows.iter().zip(&self.blocks) {
+                let (Some(window), Some(held)) = (window, held) else {
+                    continue;
+                };
+                let is_kept = len == 0 || held.first <= self.first_seen(*window, len);
+                assert!(
+                    is_kept,
+                    "positions before {len} were dropped, and are needed"
+                );
+            }
             let rows: Vec<usize> = (0..self.batch()).collect();
             self.past = self.past.select(&rows, len);
         }
@@ -172,25 +254,40 @@ impl Cache for KvCache {
     }
 }
 
-/// `new` written at `past..` into `old`, which grows to `capacity` if it is shorter.
-fn store(old: Option<Tensor<4>>, new: Tensor<4>, past: usize, capacity: usize) -> Tensor<4> {
-    let [batch, kv_heads, seq, d_head] = new.dims();
-    let room = |old: Option<Tensor<4>>| {
-        let zeros = Tensor::zeros(
-            [batch, kv_heads, capacity, d_head],
-            (&new.device(), new.dtype()),
-        );
-        match old {
-            Some(old) if past > 0 => {
-                let old = old.narrow(2, 0, past);
-                zeros.slice_assign([0..batch, 0..kv_heads, 0..past, 0..d_head], old)
-            }
-            _ => zeros,
+/// Storage to be written to.
+struct Room {
+    /// How many positions it holds before the new ones.
+    past: usize,
+    /// How many it can hold.
+    capacity: usize,
+}
+
+impl Room {
+    /// `old` without its first `dropped` positions, and `new` behind them.
+    fn add(&self, old: Tensor<4>, dropped: usize, new: Tensor<4>) -> Tensor<4> {
+        if dropped == 0 && old.dims()[2] >= self.capacity {
+            return write(old, self.past, new);
         }
-    };
-    let storage = match old {
-        Some(old) if old.dims()[2] >= capacity => old,
-        old => room(old),
-    };
-    storage.slice_assign([0..batch, 0..kv_heads, past..past + seq, 0..d_head], new)
+        let kept = old.narrow(2, dropped, self.past);
+        write(write(self.zeros(&new), 0, kept), self.past, new)
+    }
+
+    /// `new` from its position `first` on.
+    fn fill(&self, new: Tensor<4>, first: usize) -> Tensor<4> {
+        let seq = new.dims()[2];
+        write(self.zeros(&new), 0, new.narrow(2, first, seq - first))
+    }
+
+    fn zeros(&self, like: &Tensor<4>) -> Tensor<4> {
+        let [batch, kv_heads, _, d_head] = like.dims();
+        let shape = [batch, kv_heads, self.capacity, d_head];
+        Tensor::zeros(shape, (&like.device(), like.dtype()))
+    }
+}
+
+/// `new` in the place of what `storage` holds from position `at` on.
+fn write(storage: Tensor<4>, at: usize, new: Tensor<4>) -> Tensor<4> {
+    let [batch, kv_heads, seq, d_head] = new.dims();
+    let place = [0..batch, 0..kv_heads, at..at + seq, 0..d_head];
+    storage.slice_assign(place, new)
 }

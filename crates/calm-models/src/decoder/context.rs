@@ -1,5 +1,6 @@
 //! What all blocks of one forward pass share: positions and visibility.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
@@ -41,7 +42,7 @@ impl Context {
     /// embeddings that the decoder has learnt for positions.
     pub fn new(decoder: &Decoder, padding: &PaddingMask, cache: Option<&mut KvCache>) -> Self {
         match cache {
-            None => Self::of(decoder, padding, 0, padding.seq()),
+            None => Self::of(decoder, padding, 0, |_| 0..padding.seq()),
             Some(cache) => {
                 assert_eq!(
                     cache.batch(),
@@ -54,18 +55,20 @@ impl Context {
                     "the rotary frequencies are no longer those that the cache was filled with"
                 );
                 let past = cache.reserve(padding);
-                // A first pass attends over its own keys, a later one over the cache's storage.
-                let keys = if past == 0 {
-                    padding.seq()
-                } else {
-                    cache.capacity()
-                };
-                Self::of(decoder, cache.positions(), past, keys)
+                Self::of(decoder, cache.positions(), past, |window| {
+                    cache.keys(window, past)
+                })
             }
         }
     }
 
-    fn of(decoder: &Decoder, all: &PaddingMask, past: usize, keys: usize) -> Self {
+    /// `keys` gives the positions of the keys that blocks with a window, or without one, will have.
+    fn of(
+        decoder: &Decoder,
+        all: &PaddingMask,
+        past: usize,
+        keys: impl Fn(Option<usize>) -> Range<usize>,
+    ) -> Self {
         let device = decoder.device().without_autodiff();
         let pass = Pass {
             config: decoder.config(),
@@ -73,15 +76,17 @@ impl Context {
             dtype: decoder.dtype(),
             all,
             past,
-            keys,
         };
         let kinds = decoder.kinds();
-        let of_kind = kinds.kinds.iter().map(|kind| Positions::new(kind, &pass));
+        let of_kind = kinds
+            .kinds
+            .iter()
+            .map(|kind| Positions::new(kind, &pass, keys(kind.window)));
         Self {
             positions: of_kind.collect(),
             kinds,
             learnt: decoder.config().learnt_positions.then(|| pass.learnt()),
-            masked: pass.causal_mask(),
+            masked: pass.causal_mask(keys(None).end),
             past,
             seq: all.seq() - past,
             device: device.clone(),

@@ -1,5 +1,7 @@
 //! What the attention of a block knows of positions in one pass: angles and visibility.
 
+use std::ops::Range;
+
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use calm_backend::ops;
 
@@ -51,13 +53,14 @@ struct Angles {
 }
 
 impl Positions {
-    pub(crate) fn new(kind: &BlockConfig, pass: &Pass<'_>) -> Self {
+    /// `keys` are the positions of the keys that blocks of this kind will have.
+    pub(crate) fn new(kind: &BlockConfig, pass: &Pass<'_>, keys: Range<usize>) -> Self {
         let window = kind
             .window
             .filter(|window| pass.all.longest_row() > *window);
         Self {
             angles: kind.rope.as_ref().map(|rope| pass.angles(rope)),
-            window: window.map(|window| pass.window_mask(window)),
+            window: window.map(|window| pass.window_mask(window, keys)),
         }
     }
 
@@ -92,8 +95,6 @@ pub(crate) struct Pass<'a> {
     pub(crate) all: &'a PaddingMask,
     /// How many are old.
     pub(crate) past: usize,
-    /// How many keys there will be: as many as positions, or more, which hold nothing yet.
-    pub(crate) keys: usize,
 }
 
 impl Pass<'_> {
@@ -155,9 +156,10 @@ impl Pass<'_> {
         Tensor::from_data(TensorData::new(ids.collect(), shape), self.device)
     }
 
-    /// `true` where a query may not see a key: later keys, padding, and unused room.
-    pub(crate) fn causal_mask(&self) -> Option<Tensor<4, Bool>> {
-        let (all, keys, device) = (self.all, self.keys, self.device);
+    /// `true` where a query may not see a key: later keys, padding, and unused room. There are
+    /// `keys` of them: as many as positions, or more, which hold nothing yet.
+    pub(crate) fn causal_mask(&self, keys: usize) -> Option<Tensor<4, Bool>> {
+        let (all, device) = (self.all, self.device);
         let seq = all.seq() - self.past;
         if seq == 1 && all.is_full() && keys == all.seq() {
             return None;
@@ -176,24 +178,24 @@ impl Pass<'_> {
     }
 
     /// As [`Pass::causal_mask`], and keys `window` positions or more before the query.
-    fn window_mask(&self, window: usize) -> Tensor<4, Bool> {
+    fn window_mask(&self, window: usize, keys: Range<usize>) -> Tensor<4, Bool> {
         let seq = self.all.seq();
         let batch = if self.all.is_full() {
             1
         } else {
             self.all.batch()
         };
-        let mut masked = Vec::with_capacity(batch * (seq - self.past) * self.keys);
+        let mut masked = Vec::with_capacity(batch * (seq - self.past) * keys.len());
         for row in (0..batch).map(|row| self.all.row(row)) {
             let position: Vec<usize> = positions(row).collect();
             for query in self.past..seq {
                 let sees = |key: usize| {
                     key <= query && row[key] && position[query] - position[key] < window
                 };
-                masked.extend((0..self.keys).map(|key| !sees(key)));
+                masked.extend(keys.clone().map(|key| !sees(key)));
             }
         }
-        let masked = TensorData::new(masked, [batch, 1, seq - self.past, self.keys]);
+        let masked = TensorData::new(masked, [batch, 1, seq - self.past, keys.len()]);
         Tensor::from_data(masked, self.device)
     }
 }
@@ -221,14 +223,13 @@ mod tests {
             .collect()
     }
 
-    fn pass<T>(all: &PaddingMask, past: usize, keys: usize, of: impl FnOnce(Pass<'_>) -> T) -> T {
+    fn pass<T>(all: &PaddingMask, past: usize, of: impl FnOnce(Pass<'_>) -> T) -> T {
         of(Pass {
             config: &DecoderConfig::llama(8, 4, 1, 1),
             device: &Device::default(),
             dtype: DType::F32,
             all,
             past,
-            keys,
         })
     }
 
@@ -243,18 +244,18 @@ mod tests {
     #[test]
     fn the_mask_hides_later_keys_padding_and_unused_room() {
         let all = PaddingMask::left(&[4, 3]);
-        let masked = pass(&all, 2, 5, |pass| pass.causal_mask().unwrap());
+        let masked = pass(&all, 2, |pass| pass.causal_mask(5).unwrap());
         assert_eq!(rows(masked), ["...xx", "....x", "x..xx", "x...x"]);
     }
 
     #[test]
     fn a_window_counts_real_tokens() {
         let all = PaddingMask::none(3, 4);
-        let masked = pass(&all, 2, 5, |pass| pass.window_mask(2));
+        let masked = pass(&all, 2, |pass| pass.window_mask(2, 0..5));
         assert_eq!(rows(masked), ["x..xx", "xx..x"]);
         // The padding between the second and the third token does not push the second out.
         let all = PaddingMask::new(1, 4, |_, entry| entry != 2);
-        let masked = pass(&all, 3, 4, |pass| pass.window_mask(2));
+        let masked = pass(&all, 3, |pass| pass.window_mask(2, 0..4));
         assert_eq!(rows(masked), ["x.x."]);
     }
 
@@ -262,7 +263,7 @@ mod tests {
     fn a_single_new_token_without_padding_needs_no_mask() {
         let mask = |seq, keys| {
             let all = PaddingMask::none(2, seq);
-            pass(&all, seq - 1, keys, |pass| pass.causal_mask())
+            pass(&all, seq - 1, |pass| pass.causal_mask(keys))
         };
         assert!(mask(32, 32).is_none());
         assert!(mask(31, 32).is_some());
