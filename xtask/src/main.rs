@@ -6,6 +6,7 @@
     reason = "a command-line tool prints"
 )]
 
+mod bench;
 mod checks;
 mod pretrain;
 mod reproduce;
@@ -36,6 +37,8 @@ enum Task {
     Pretrain(pretrain::PretrainArgs),
     /// Reproduce Table 1 of the paper.
     Reproduce(reproduce::ReproduceArgs),
+    /// Time this project beside transformers on PyTorch.
+    Bench(bench::BenchArgs),
     /// Run all tests.
     Test,
     /// Run what continuous integration runs: formatting, tests, lints, documentation.
@@ -57,6 +60,7 @@ fn run(task: &Task) -> Result<()> {
     match task {
         Task::Pretrain(args) => pretrain::run(args),
         Task::Reproduce(args) => reproduce::run(args),
+        Task::Bench(args) => bench::run(args),
         Task::Test => checks::test(),
         Task::Ci => checks::ci(),
     }

@@ -112,7 +112,10 @@ mod tests {
             }
             verbs += 1;
         }
-        assert_eq!(verbs, 9, "eight verbs, and the program itself");
+        assert_eq!(
+            verbs, 12,
+            "eight verbs, three kinds of bench, and the program itself"
+        );
     }
 
     /// A command, and all commands below it that have none below themselves.

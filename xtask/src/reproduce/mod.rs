@@ -270,7 +270,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .wrap_err_with(|| path.display().to_string())
 }
 
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     Command::new("git")
         .args(["describe", "--always", "--dirty"])
         .output()

@@ -42,7 +42,6 @@ pub(crate) enum Verb {
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
     /// Time the loading and decoding of a pair of models
-    #[command(after_long_help = bench::EXAMPLES)]
     Bench(bench::BenchArgs),
     /// Tell what this build and this machine can do
     #[command(after_long_help = doctor::EXAMPLES)]

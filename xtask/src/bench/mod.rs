@@ -1,0 +1,324 @@
+//! `cargo xtask bench`: this project beside `transformers` on PyTorch, in one run.
+
+mod plot;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The other side, which Python runs.
+const PEER: &str = include_str!("peer.py");
+
+/// Decoding is timed behind prompts of these lengths.
+const CONTEXTS: [usize; 7] = [64, 128, 256, 512, 1024, 2048, 4032];
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// A Python that has torch and transformers
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    python: PathBuf,
+    /// Where the random checkpoints are kept
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    pairs: PathBuf,
+    /// Pairs to time
+    #[arg(long, value_name = "PAIR", default_values = ["small", "base"])]
+    pair: Vec<String>,
+    /// How often each side is run, in turn
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repeats: usize,
+    /// Directory for results.json, results.md and decode.svg
+    #[arg(long, value_name = "DIR", default_value = "target/bench/results")]
+    out: PathBuf,
+}
+
+/// One thing that is timed on both sides.
+#[derive(Debug, Clone, Serialize)]
+struct Work {
+    pair: String,
+    /// Arguments of `calm bench` and of the peer.
+    arguments: Vec<String>,
+    /// The figures that are compared, and whether more is better.
+    figures: Vec<(&'static str, bool)>,
+}
+
+/// Both sides of one figure over all repeats.
+#[derive(Debug, Serialize)]
+struct Comparison {
+    pair: String,
+    work: String,
+    figure: &'static str,
+    ours: Spread,
+    peer: Option<Spread>,
+    /// How many times better the median is than the peer's.
+    ratio: Option<f64>,
+}
+
+/// Several measurements of the same.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Option<Self> {
+        figures.sort_by(f64::total_cmp);
+        Some(Self {
+            least: *figures.first()?,
+            median: figures[figures.len() / 2],
+            most: *figures.last()?,
+        })
+    }
+}
+
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    let bench = Bench::new(args)?;
+    let mut comparisons = Vec::new();
+    for work in args.pair.iter().flat_map(|pair| works(pair)) {
+        comparisons.extend(bench.compare(&work, args.repeats)?);
+    }
+    let growth = bench.growth(&args.pair[0])?;
+    let results = json!({
+        "commit": crate::reproduce::commit(),
+        "cores": std::thread::available_parallelism().into_diagnostic()?,
+        "repeats": args.repeats,
+        "comparisons": comparisons,
+        "seconds_per_token_by_context": growth,
+    });
+    let table = table(&comparisons);
+    bench.write("results.json", &format!("{results:#}\n"))?;
+    bench.write("results.md", &table)?;
+    plot::growth(&args.out.join("decode.svg"), &growth)?;
+    println!("{table}");
+    Ok(())
+}
+
+fn works(pair: &str) -> Vec<Work> {
+    let work = |arguments: &str, figures: &[(&'static str, bool)]| Work {
+        pair: pair.to_owned(),
+        arguments: arguments.split(' ').map(str::to_owned).collect(),
+        figures: figures.to_vec(),
+    };
+    let mut works = vec![work(
+        "load",
+        &[
+            ("load_s", false),
+            ("first_token_s", false),
+            ("peak_rss_mib", false),
+        ],
+    )];
+    for batch in [1, 8] {
+        works.push(work(
+            &format!("prefill --batch {batch} --prompt 512"),
+            &[
+                ("anchor_alone_tokens_per_s", true),
+                ("composed_tokens_per_s", true),
+            ],
+        ));
+        works.push(work(
+            &format!("decode --batch {batch} --prompt 64 --new 64"),
+            &[
+                ("anchor_alone_cached_tokens_per_s", true),
+                ("composed_tokens_per_s", true),
+                ("composed_recomputed_tokens_per_s", true),
+            ],
+        ));
+    }
+    works
+}
+
+/// The two programs, and where everything lies.
+struct Bench<'a> {
+    args: &'a BenchArgs,
+    calm: PathBuf,
+    peer: PathBuf,
+}
+
+impl<'a> Bench<'a> {
+    fn new(args: &'a BenchArgs) -> Result<Self> {
+        fs::create_dir_all(&args.out)
+            .into_diagnostic()
+            .wrap_err_with(|| args.out.display().to_string())?;
+        let calm = env::current_exe().into_diagnostic()?.with_file_name("calm");
+        if !calm.exists() {
+            return Err(miette!(
+                "calm is not built; run cargo build --release --workspace"
+            ));
+        }
+        let bench = Self {
+            args,
+            calm,
+            peer: args.out.join("peer.py"),
+        };
+        bench.write("peer.py", PEER)?;
+        for pair in &args.pair {
+            if !args.pairs.join(pair).join("anchor/config.json").exists() {
+                bench.peer(&["make".to_owned()], pair)?;
+            }
+        }
+        Ok(bench)
+    }
+
+    fn compare(&self, work: &Work, repeats: usize) -> Result<Vec<Comparison>> {
+        let (mut ours, mut peers) = (Vec::new(), Vec::new());
+        for repeat in 1..=repeats {
+            eprintln!(
+                "{} {} ({repeat} of {repeats})",
+                work.pair,
+                work.arguments.join(" ")
+            );
+            ours.push(self.ours(&work.arguments, &work.pair)?);
+            peers.push(self.peer(&work.arguments, &work.pair)?);
+        }
+        let figures = work.figures.iter().filter_map(|(figure, more_is_better)| {
+            let spread = |runs: &[Value]| {
+                Spread::of(runs.iter().filter_map(|run| run[figure].as_f64()).collect())
+            };
+            let (ours, peer) = (spread(&ours)?, spread(&peers));
+            let ratio = peer.map(|peer| ours.median / peer.median);
+            Some(Comparison {
+                pair: work.pair.clone(),
+                work: work.arguments.join(" "),
+                figure,
+                ours,
+                peer,
+                ratio: ratio.map(|ratio| {
+                    if *more_is_better {
+                        ratio
+                    } else {
+                        ratio.recip()
+                    }
+                }),
+            })
+        });
+        Ok(figures.collect())
+    }
+
+    /// Seconds per decoded token behind contexts of growing length: ours, composed, and the peer's.
+    fn growth(&self, pair: &str) -> Result<Vec<(usize, [f64; 3])>> {
+        let new = 32;
+        let mut rows = Vec::new();
+        for context in CONTEXTS {
+            eprintln!("{pair} decoding behind {context} tokens");
+            let whole = |prompt: usize, new: usize| {
+                let flags = format!("decode --prompt {prompt} --new {new} --repeats 3");
+                flags.split(' ').map(str::to_owned).collect::<Vec<_>>()
+            };
+            // What the prompt itself takes is in both, and falls out.
+            let seconds = |run: &dyn Fn(&[String], &str) -> Result<Value>, figure: &str| {
+                let timed = |new: usize| -> Result<f64> {
+                    let found = run(&whole(context, new), pair)?;
+                    let speed = found[figure].as_f64();
+                    let speed = speed.ok_or_else(|| miette!("{figure} is missing"))?;
+                    Ok(new as f64 / speed)
+                };
+                Ok::<f64, miette::Report>((timed(new)? - timed(1)?) / (new - 1) as f64)
+            };
+            let alone = "anchor_alone_cached_tokens_per_s";
+            let ours = |arguments: &[String], pair: &str| {
+                let cached = ["--cached-only".to_owned()];
+                self.ours(&[arguments, &cached].concat(), pair)
+            };
+            let peer = |arguments: &[String], pair: &str| self.peer(arguments, pair);
+            rows.push((
+                context,
+                [
+                    seconds(&ours, alone)?,
+                    seconds(&ours, "composed_tokens_per_s")?,
+                    seconds(&peer, alone)?,
+                ],
+            ));
+        }
+        Ok(rows)
+    }
+
+    fn ours(&self, arguments: &[String], pair: &str) -> Result<Value> {
+        let (verb, flags) = arguments.split_first().expect("a work has a verb");
+        let mut command = Command::new(&self.calm);
+        command
+            .args(["bench", verb])
+            .arg(&self.args.pairs)
+            .arg(pair);
+        output(command.args(flags).arg("--json"))
+    }
+
+    fn peer(&self, arguments: &[String], pair: &str) -> Result<Value> {
+        let (verb, flags) = arguments.split_first().expect("a work has a verb");
+        let mut command = Command::new(&self.args.python);
+        command
+            .arg(&self.peer)
+            .arg(verb)
+            .arg(&self.args.pairs)
+            .arg(pair);
+        output(command.args(flags))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.args.out.join(name);
+        fs::write(&path, text)
+            .into_diagnostic()
+            .wrap_err_with(|| path.display().to_string())
+    }
+}
+
+/// The JSON that a program prints; null if it prints nothing.
+fn output(command: &mut Command) -> Result<Value> {
+    let name = command.get_program().to_owned();
+    let name = || Path::new(&name).display().to_string();
+    let output = command.output().into_diagnostic().wrap_err_with(name)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.trim().lines().last().unwrap_or_default();
+        return Err(miette!("{} failed: {last}", name()));
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if printed.trim().is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&printed)
+        .into_diagnostic()
+        .wrap_err_with(name)
+}
+
+fn table(comparisons: &[Comparison]) -> String {
+    let spread = |Spread {
+                      least,
+                      median,
+                      most,
+                  }: Spread| { format!("{median:.2} ({least:.2} to {most:.2})") };
+    let mut text = "| pair | work | figure | here | transformers | ratio |\n\
+                    | --- | --- | --- | ---: | ---: | ---: |\n"
+        .to_owned();
+    for row in comparisons {
+        let peer = row.peer.map(spread).unwrap_or_default();
+        let ratio = row.ratio.map(|ratio| format!("{ratio:.2} ×"));
+        text += &format!(
+            "| {} | {} | {} | {} | {peer} | {} |\n",
+            row.pair,
+            row.work,
+            row.figure,
+            spread(row.ours),
+            ratio.unwrap_or_default(),
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_told_by_its_middle_and_its_ends() {
+        let spread = Spread::of(vec![3.0, 1.0, 9.0]).unwrap();
+        assert_eq!([spread.least, spread.median, spread.most], [1.0, 3.0, 9.0]);
+        assert!(Spread::of(vec![]).is_none());
+    }
+}
