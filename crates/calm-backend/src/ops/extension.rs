@@ -68,7 +68,7 @@ impl FusedOps for Flex {
         masked: BoolTensor<Self>,
         scale: f32,
     ) -> FlexTensor {
-        attention::fused::forward(queries, keys, values, masked, scale).0
+        attention::inference::forward(queries, keys, values, masked, scale)
     }
 
     fn rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f32) -> FlexTensor {

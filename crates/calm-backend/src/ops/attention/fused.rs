@@ -76,7 +76,26 @@ pub(in super::super) struct Weighted {
 const LARGE: usize = 64;
 
 impl Inputs {
-    fn are_large(&self) -> bool {
+    /// The inputs and their mask, checked.
+    pub(super) fn new(
+        tensors: [FlexTensor; 3],
+        masked: BoolTensor<Flex>,
+        scale: f32,
+    ) -> (Self, BoolTensor<Flex>) {
+        let [queries, keys, values] = &tensors;
+        let sizes = Sizes::new(queries, keys, values);
+        let [queries, keys, values] = tensors.map(adjacent);
+        let inputs = Self {
+            queries,
+            keys,
+            values,
+            scale,
+            sizes,
+        };
+        (inputs, adjacent(masked))
+    }
+
+    pub(super) fn are_large(&self) -> bool {
         self.sizes.rows().max(self.sizes.seq_k) > LARGE
     }
 }
@@ -88,16 +107,8 @@ pub(in super::super) fn forward(
     masked: BoolTensor<Flex>,
     scale: f32,
 ) -> (FlexTensor, Weighted) {
-    let sizes = Sizes::new(&queries, &keys, &values);
-    let [queries, keys, values, masked] = [queries, keys, values, masked].map(adjacent);
-    let inputs = Inputs {
-        queries,
-        keys,
-        values,
-        scale,
-        sizes,
-    };
-    let mask = Mask::new(&masked, sizes);
+    let (inputs, masked) = Inputs::new([queries, keys, values], masked, scale);
+    let mask = Mask::new(&masked, inputs.sizes);
     let (output, weights) = if inputs.are_large() {
         large::forward(&inputs, &mask)
     } else {
@@ -156,12 +167,12 @@ impl<'a, T> Rows<'a, T> {
 /// What each row of scores may not see.
 pub(super) struct Mask<'a> {
     hidden: Rows<'a, u8>,
-    batches: usize,
+    pub(super) batches: usize,
     rows: usize,
 }
 
 impl<'a> Mask<'a> {
-    fn new(masked: &'a BoolTensor<Flex>, sizes: Sizes) -> Self {
+    pub(super) fn new(masked: &'a BoolTensor<Flex>, sizes: Sizes) -> Self {
         let [batches, heads, rows, seq_k] = masked.layout().shape().dims();
         assert!(
             batches == 1 || batches == sizes.batch,

@@ -10,9 +10,13 @@ use super::extension::{Dispatch, FusedOps, fits};
 #[cfg(feature = "flex")]
 pub(super) mod fused;
 #[cfg(feature = "flex")]
+pub(super) mod inference;
+#[cfg(feature = "flex")]
 mod large;
 #[cfg(feature = "flex")]
 mod matrix;
+#[cfg(feature = "flex")]
+mod single;
 #[cfg(feature = "flex")]
 mod small;
 
@@ -40,11 +44,8 @@ pub fn attention(
     masked: Option<Tensor<4, Bool>>,
     scale: f64,
 ) -> Tensor<4> {
-    let tracked = [&queries, &keys, &values]
-        .iter()
-        .any(|x| x.device().is_autodiff());
     #[cfg(feature = "flex")]
-    if tracked && [&queries, &keys, &values].into_iter().all(fits) {
+    if [&queries, &keys, &values].into_iter().all(fits) {
         // One row that hides nothing stands for all.
         let all_seen = [1, 1, 1, keys.dims()[2]];
         let masked = masked.unwrap_or_else(|| Tensor::zeros(all_seen, &keys.device()));
@@ -53,7 +54,8 @@ pub fn attention(
         let output = Dispatch::attention(queries, keys, values, masked, scale as f32);
         return Tensor::from_dispatch(output);
     }
-    if tracked {
+    let inputs = [&queries, &keys, &values];
+    if inputs.iter().any(|x| x.device().is_autodiff()) {
         return plain(queries, keys, values, masked, scale);
     }
     heads_as_rows(queries, keys, |queries, keys, group| {
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn tracked_and_fused_agree() {
+    fn with_and_without_a_gradient_agree() {
         let device = Device::default();
         let [q, k, v] = [[2, 6, 3, 8], [2, 2, 5, 8], [2, 2, 5, 8]].map(|s| random(s, &device));
         let masked = Some(causal(3, 5, &device));
@@ -246,6 +248,8 @@ mod tests {
             ([2, 6, 2], [3, 17], [5, 7]),
             ([3, 4, 1], [33, 20], [16, 16]),
             ([2, 2, 2], [90, 70], [32, 48]),
+            ([2, 6, 2], [1, 150], [20, 7]),
+            ([2, 2, 1], [300, 280], [8, 16]),
         ] {
             let queries = [batch, heads, seq_q, d_head];
             let keys = [batch, kv_heads, seq_k, d_head];
@@ -263,6 +267,26 @@ mod tests {
                 let inputs = inputs([queries, keys, values]);
                 check::assert_same(inputs, op(attention), op(plain));
             }
+        }
+    }
+
+    #[test]
+    fn long_texts_in_tiles() {
+        // Causal, through a window, and a text that begins late.
+        let device = Device::default();
+        let later = causal(300, 310, &device);
+        let outside = causal(300, 310, &device).roll(&[40], &[3]).bool_not();
+        for masked in [
+            later.clone(),
+            later.clone().bool_or(outside),
+            later.flip([2, 3]),
+        ] {
+            let op = |f: Attention| {
+                let masked = masked.clone();
+                move |[q, k, v]: [_; 3]| f(q, k, v, Some(masked.clone()), 0.4)
+            };
+            let inputs = inputs([[1, 4, 300, 8], [1, 2, 310, 8], [1, 2, 310, 8]]);
+            check::assert_same(inputs, op(attention), op(plain));
         }
     }
 
