@@ -90,7 +90,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         "cores": std::thread::available_parallelism().into_diagnostic()?,
         "repeats": args.repeats,
         "comparisons": comparisons,
-        "seconds_per_token_by_context": growth,
+        "ms_per_token_by_context": growth,
     });
     let table = table(&comparisons);
     bench.write("results.json", &format!("{results:#}\n"))?;
@@ -201,38 +201,22 @@ impl<'a> Bench<'a> {
         Ok(figures.collect())
     }
 
-    /// Seconds per decoded token behind contexts of growing length: ours, composed, and the peer's.
+    /// Milliseconds per decoded token behind contexts of growing length: ours, composed, and the peer's.
     fn growth(&self, pair: &str) -> Result<Vec<(usize, [f64; 3])>> {
-        let new = 32;
         let mut rows = Vec::new();
         for context in CONTEXTS {
             eprintln!("{pair} decoding behind {context} tokens");
-            let whole = |prompt: usize, new: usize| {
-                let flags = format!("decode --prompt {prompt} --new {new} --repeats 3");
-                flags.split(' ').map(str::to_owned).collect::<Vec<_>>()
-            };
-            // What the prompt itself takes is in both, and falls out.
-            let seconds = |run: &dyn Fn(&[String], &str) -> Result<Value>, figure: &str| {
-                let timed = |new: usize| -> Result<f64> {
-                    let found = run(&whole(context, new), pair)?;
-                    let speed = found[figure].as_f64();
-                    let speed = speed.ok_or_else(|| miette!("{figure} is missing"))?;
-                    Ok(new as f64 / speed)
-                };
-                Ok::<f64, miette::Report>((timed(new)? - timed(1)?) / (new - 1) as f64)
-            };
-            let alone = "anchor_alone_cached_tokens_per_s";
-            let ours = |arguments: &[String], pair: &str| {
-                let cached = ["--cached-only".to_owned()];
-                self.ours(&[arguments, &cached].concat(), pair)
-            };
-            let peer = |arguments: &[String], pair: &str| self.peer(arguments, pair);
+            let flags = format!("decode --prompt {context} --new 32 --repeats 3");
+            let flags: Vec<String> = flags.split(' ').map(str::to_owned).collect();
+            let ours = self.ours(&[&*flags, &["--cached-only".to_owned()]].concat(), pair)?;
+            let peer = self.peer(&flags, pair)?;
+            let figure = |run: &Value, name: &str| run[name].as_f64().unwrap_or(f64::NAN);
             rows.push((
                 context,
                 [
-                    seconds(&ours, alone)?,
-                    seconds(&ours, "composed_tokens_per_s")?,
-                    seconds(&peer, alone)?,
+                    figure(&ours, "anchor_alone_ms_per_token"),
+                    figure(&ours, "composed_ms_per_token"),
+                    figure(&peer, "anchor_alone_ms_per_token"),
                 ],
             ));
         }

@@ -43,6 +43,17 @@ def make(directory, pair):
         transformers.LlamaForCausalLM(config).save_pretrained(directory / pair / role)
 
 
+class FirstToken(transformers.LogitsProcessor):
+    """Remembers when the logits of the first token were there."""
+
+    def __init__(self):
+        self.begun = None
+
+    def __call__(self, ids, logits):
+        self.begun = self.begun or time.perf_counter()
+        return logits
+
+
 def median(repeats, work):
     work()
     seconds = []
@@ -85,7 +96,16 @@ def main():
     elif args.verb == "decode":
         settings = dict(max_new_tokens=args.new, min_new_tokens=args.new, do_sample=False)
         mask = torch.ones_like(ids)
-        seconds = median(args.repeats, lambda: model.generate(ids, attention_mask=mask, pad_token_id=0, **settings))
+        after_first = []
+
+        def work():
+            first = FirstToken()
+            model.generate(ids, attention_mask=mask, pad_token_id=0, logits_processor=[first], **settings)
+            after_first.append(time.perf_counter() - first.begun)
+
+        seconds = median(args.repeats, work)
+        steps = max(args.new - 1, 1)
+        out["anchor_alone_ms_per_token"] = statistics.median(after_first[1:]) / steps * 1e3
         out["anchor_alone_cached_tokens_per_s"] = args.batch * args.new / seconds
     out["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(out))

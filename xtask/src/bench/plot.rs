@@ -21,17 +21,20 @@ fn draw(path: &Path, rows: &[(usize, [f64; 3])]) -> Result<(), Box<dyn std::erro
     let area = SVGBackend::new(path, (720, 440)).into_drawing_area();
     area.fill(&WHITE)?;
     let all = rows.iter().flat_map(|(_, seconds)| seconds);
-    let (least, most) = all.fold((f64::MAX, 0_f64), |(least, most), seconds| {
-        (least.min(seconds * 1e3), most.max(seconds * 1e3))
+    let (least, most) = all.fold((f64::MAX, 0_f64), |(least, most), seconds: &f64| {
+        (least.min(*seconds), most.max(*seconds))
     });
-    let contexts = rows[0].0 as f64..rows[rows.len() - 1].0 as f64;
+    let contexts: Vec<f64> = rows.iter().map(|(context, _)| *context as f64).collect();
+    let axis = contexts[0]..contexts[contexts.len() - 1];
+    let axis = axis.log_scale().with_key_points(contexts);
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(60)
-        .build_cartesian_2d(contexts.log_scale(), (least * 0.8..most * 1.2).log_scale())?;
+        .build_cartesian_2d(axis, (least * 0.8..most * 1.2).log_scale())?;
     chart
         .configure_mesh()
+        .light_line_style(WHITE)
         .x_desc("tokens before")
         .y_desc("ms per token")
         .x_label_formatter(&|x| format!("{x:.0}"))
@@ -40,7 +43,7 @@ fn draw(path: &Path, rows: &[(usize, [f64; 3])]) -> Result<(), Box<dyn std::erro
     for (curve, (name, color)) in CURVES.into_iter().enumerate() {
         let points = rows
             .iter()
-            .map(|(context, seconds)| (*context as f64, seconds[curve] * 1e3));
+            .map(|(context, milliseconds)| (*context as f64, milliseconds[curve]));
         let line = LineSeries::new(points, color.stroke_width(2)).point_size(3);
         chart
             .draw_series(line)?

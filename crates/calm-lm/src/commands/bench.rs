@@ -1,5 +1,6 @@
 //! `calm bench`: how fast a pair of models is loaded and decoded, and what memory that takes.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{Augmenting, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
 use calm_lm::models::{
-    CausalLm, Decoder, GenerateOptions, LoadOptions, ModelError, PaddingMask, generate,
+    CausalLm, Decoder, GenerateOptions, LoadOptions, ModelError, PaddingMask, generate_watched,
 };
 use clap::{Args, Subcommand};
 use rand::{RngExt, SeedableRng};
@@ -133,20 +134,17 @@ fn decode(args: &DecodeArgs, device: &Device, seed: u64) -> Result<Report, Failu
     let pair = Pair::load(&run.pair, device)?;
     let anchor = &pair.model.parts.anchor;
     let prompts = prompts(run, anchor, seed)?;
-    let options = GenerateOptions::greedy(args.new, vec![]);
-    let alone = median(run.repeats, || {
-        generate(anchor, &prompts, &options).map(drop)
-    })?;
-    let composed = median(run.repeats, || {
-        generate(&pair.model, &prompts, &options).map(drop)
-    })?;
+    let alone = continuations(anchor, &prompts, args)?;
+    let composed = continuations(&pair.model, &prompts, args)?;
     let per_second = |seconds: f64| rounded((run.batch * args.new) as f64 / seconds);
     let mut figures = json!({
         "batch": run.batch,
         "prompt": run.prompt,
         "new": args.new,
-        "composed_tokens_per_s": per_second(composed),
-        "anchor_alone_cached_tokens_per_s": per_second(alone),
+        "composed_tokens_per_s": per_second(composed.seconds),
+        "composed_ms_per_token": rounded(composed.milliseconds),
+        "anchor_alone_cached_tokens_per_s": per_second(alone.seconds),
+        "anchor_alone_ms_per_token": rounded(alone.milliseconds),
     });
     if !args.cached_only {
         let recomputed = median(1, || {
@@ -232,6 +230,37 @@ fn prompts(args: &RunArgs, anchor: &Decoder, seed: u64) -> Result<Vec<Vec<u32>>,
     Ok((0..args.batch).map(row).collect())
 }
 
+/// What continuing all prompts takes.
+struct Continued {
+    /// In all.
+    seconds: f64,
+    /// For each token after the first, which the prompt had to be read for.
+    milliseconds: f64,
+}
+
+fn continuations<M: CausalLm>(
+    model: &M,
+    prompts: &[Vec<u32>],
+    args: &DecodeArgs,
+) -> Result<Continued, ModelError> {
+    let options = GenerateOptions::greedy(args.new, vec![]);
+    let mut after_first = Vec::new();
+    let seconds = median(args.run.repeats, || {
+        let mut first = None;
+        generate_watched(model, prompts, &options, |_, _| {
+            first.get_or_insert_with(Instant::now);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        after_first.extend(first.map(|first| first.elapsed().as_secs_f64()));
+        Ok(())
+    })?;
+    let steps = args.new.saturating_sub(1).max(1) as f64;
+    Ok(Continued {
+        seconds,
+        milliseconds: middle(after_first.split_off(1)) / steps * 1e3,
+    })
+}
+
 /// The likeliest next token of every row, without a cache.
 fn next<M: CausalLm>(
     model: &M,
@@ -273,14 +302,18 @@ fn median(
     mut work: impl FnMut() -> Result<(), ModelError>,
 ) -> Result<f64, ModelError> {
     work()?;
-    let mut seconds = (0..repeats)
+    let seconds = (0..repeats)
         .map(|_| {
             let begun = Instant::now();
             work().map(|()| begun.elapsed().as_secs_f64())
         })
         .collect::<Result<Vec<f64>, _>>()?;
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[seconds.len() / 2])
+    Ok(middle(seconds))
+}
+
+fn middle(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(0.0)
 }
 
 fn rounded(figure: f64) -> f64 {
