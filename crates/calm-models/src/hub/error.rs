@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum HubError {
     /// This build has no networking.
     #[error(
-        "this program was built without the feature `hub`; fetch the model and give its directory"
+        "this program was built without the feature 'hub'; fetch the model and give its directory"
     )]
     NotBuilt,
     /// Nobody knows where the cache is.
@@ -46,7 +46,7 @@ pub enum HubError {
     },
     /// Fetching is forbidden, and the cache does not hold all that is needed.
     #[error(
-        "{file} of it is not in the cache {}, and HF_HUB_OFFLINE forbids fetching it; unset that, \
+        "its {file} is not in the cache {}, and HF_HUB_OFFLINE forbids fetching it; unset that, \
          or give a directory",
         cache.display()
     )]
@@ -71,7 +71,7 @@ pub enum HubError {
     /// The hub wants to know who asks.
     #[error(
         "{endpoint} answers {status} without a token: the model is private, or has terms to agree \
-         to, or does not exist; set HF_TOKEN, or log in with `hf auth login`"
+         to, or does not exist; set HF_TOKEN, or log in with 'hf auth login'"
     )]
     NeedsToken {
         /// The hub.
