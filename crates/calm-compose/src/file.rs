@@ -34,7 +34,7 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelReference {
-    /// The directory it was read from, as the user gave it.
+    /// The directory it was read from, as the user gave it, or `hf:owner/name@commit`.
     pub path: PathBuf,
     /// SHA-256 of its weight files.
     pub weights_sha256: String,

@@ -20,6 +20,9 @@ const EXAMPLES: &str = r"EXAMPLES
         --train kv/kv-arithmetic.held-in.jsonl --out composition
     calm eval composition --data kv/kv-arithmetic.held-out.jsonl
 
+  A model of the Hugging Face Hub, kept where its own tools keep models:
+    calm generate hf:HuggingFaceTB/SmolLM2-135M --prompt 'Once upon a time'
+
   What a build and a machine can do:
     calm doctor
 

@@ -85,7 +85,7 @@ fn models_that_cannot_be_composed() {
             ),
             ("--anchor odd", &["different tokenizers"]),
             ("--anchor cut", &["cut/model.safetensors", "bytes"]),
-            ("", &["--anchor <DIR>"]),
+            ("", &["--anchor <MODEL>"]),
         ],
     );
 }
@@ -269,7 +269,7 @@ fn things_that_cannot_be_used() {
         ("verify anchor", &["anchor/expected.safetensors: "]),
         ("verify anchor --tolerance -1", &["--tolerance"]),
         ("verify --composition composition", &["--checkpoints"]),
-        ("verify", &["DIR"]),
+        ("verify", &["MODEL"]),
     ]);
 }
 

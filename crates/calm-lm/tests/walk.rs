@@ -179,7 +179,7 @@ fn a_composition_finds_its_models_where_they_were_or_are_said_to_be() {
         let output = command.current_dir(workshop.path("elsewhere")).output();
         common::Run::new(line, output.unwrap())
     };
-    from_elsewhere(generate).refused(&["../composition: ", "anchor model adds", "--anchor DIR"]);
+    from_elsewhere(generate).refused(&["../composition: ", "anchor model adds", "--anchor MODEL"]);
     from_elsewhere(&format!(
         "{generate} --anchor ../adds --augmenting ../knows"
     ))

@@ -117,6 +117,14 @@ pub enum ModelError {
         /// Every tensor that is missing, left over, or of the wrong shape or type.
         problems: Vec<WeightProblem>,
     },
+    /// A model of the Hub cannot be had.
+    #[error("{model}: {source}")]
+    Hub {
+        /// The model.
+        model: crate::HubModel,
+        /// Why not.
+        source: Box<crate::HubError>,
+    },
     /// The tokenizer cannot be read.
     #[error("{}: {reason}", path.display())]
     Tokenizer {

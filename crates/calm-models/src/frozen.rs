@@ -15,8 +15,8 @@ use crate::weights::{self, Checkpoint};
 use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
 
 pub(crate) const CONFIG: &str = "config.json";
-const GENERATION_CONFIG: &str = "generation_config.json";
-const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const GENERATION_CONFIG: &str = "generation_config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
 
 /// Settings are a few kilobytes.

@@ -26,6 +26,9 @@
 //! # Ok::<(), calm_models::ModelError>(())
 //! ```
 //!
+//! A model that is not on this machine is fetched by [`ModelSource::resolve`], which knows names such
+//! as `hf:owner/name@revision` (feature `hub`).
+//!
 //! Besides: [`generate`] continues prompts, with caches, for anything that is a [`CausalLm`], and
 //! [`generate_text`] shows the text while it is written; [`ChatTemplate`] writes a conversation as a
 //! model's prompt; [`verify`] holds a checkpoint against values computed elsewhere; [`CheckpointInfo`] describes one
@@ -43,6 +46,7 @@ mod family;
 mod files;
 mod frozen;
 mod generate;
+mod hub;
 mod info;
 mod padding;
 mod sampling;
@@ -61,10 +65,11 @@ pub use error::ModelError;
 pub use family::Family;
 pub use frozen::{FrozenModel, LoadOptions};
 pub use generate::{CausalLm, Continuation, GenerateOptions, generate, generate_watched};
+pub use hub::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource, SourceError};
 pub use info::CheckpointInfo;
 pub use padding::PaddingMask;
 pub use sampling::{Draw, Sampling};
 pub use text::{TextContinuation, TextOptions, TextStream, generate_text};
 pub use tokenizer::{Encoded, Tokenizer};
-pub use verify::{Deviation, GreedyCheck, Verification, verify};
+pub use verify::{Deviation, EXPECTED_FILE, GreedyCheck, Verification, verify};
 pub use weights::{HeaderError, WeightProblem};

@@ -10,7 +10,8 @@ use crate::{
     generate,
 };
 
-const EXPECTED: &str = "expected.safetensors";
+/// Name of the file beside a checkpoint that holds what [`verify`] compares with.
+pub const EXPECTED_FILE: &str = "expected.safetensors";
 
 /// How far one tensor is from its expected values.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,9 +181,9 @@ struct Expected {
 
 impl Expected {
     fn open(dir: &Path) -> Result<Self, ModelError> {
-        let tensors = Checkpoint::open_file(dir, EXPECTED)?;
+        let tensors = Checkpoint::open_file(dir, EXPECTED_FILE)?;
         Ok(Self {
-            path: dir.join(EXPECTED),
+            path: dir.join(EXPECTED_FILE),
             tensors,
         })
     }

@@ -8,12 +8,12 @@ use burn::tensor::Device;
 use calm_lm::compose::{
     Bridges, CompositionFile, Connection, ConnectionPlan, FrozenParts, ModelReference,
 };
-use calm_lm::models::FrozenModel;
+use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
 use calm_lm::train::{Noisy, calibrate};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::model::{end_of_text, load_checkpoint};
+use super::model::{end_of_text, fetch, load_checkpoint};
 use super::training::TrainingArgs;
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -36,6 +36,10 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm compose --anchor anchor --augmenting code --augmenting law --every 2 \
         --train data.jsonl --out composition
 
+  Models of the Hugging Face Hub; composition.json names their commits:
+    calm compose --anchor hf:HuggingFaceTB/SmolLM2-360M \
+        --augmenting hf:HuggingFaceTB/SmolLM2-135M --train data.jsonl --out composition
+
   Go on with a run that was interrupted, with the flags that it was started with:
     calm compose --anchor anchor --augmenting specialist \
         --train data.jsonl --out composition --resume
@@ -47,12 +51,13 @@ resumed ends with the same bytes as one that was not.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ComposeArgs {
-    /// Checkpoint of the model that is to learn to read others, m_B
-    #[arg(long, value_name = "DIR")]
-    anchor: PathBuf,
+    /// Checkpoint of the model that is to learn to read others, m_B: a directory, or
+    /// hf:owner/name@revision
+    #[arg(long, value_name = "MODEL")]
+    anchor: ModelSource,
     /// Checkpoint of a model that it reads, m_A; may be given several times
-    #[arg(long, value_name = "DIR", required = true)]
-    augmenting: Vec<PathBuf>,
+    #[arg(long, value_name = "MODEL", required = true)]
+    augmenting: Vec<ModelSource>,
     /// Directory for the composition
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -120,20 +125,28 @@ impl ComposeArgs {
 struct Models {
     anchor: FrozenModel,
     augmenting: Vec<FrozenModel>,
+    /// Where the anchor is, and the augmenting models.
+    anchor_files: ModelFiles,
+    augmenting_files: Vec<ModelFiles>,
     connections: Vec<Vec<Connection>>,
     parts: FrozenParts,
     heads: usize,
 }
 
 impl Models {
-    fn load(args: &ComposeArgs, device: &Device) -> Result<Self, Failure> {
+    fn load(args: &ComposeArgs, device: &Device, quiet: bool) -> Result<Self, Failure> {
         let plans = args.plans()?;
-        let anchor = load_checkpoint(&args.anchor, device)?;
+        let anchor_files = fetch(&args.anchor, &[], quiet)?;
+        let sources = args.augmenting.iter();
+        let augmenting_files = sources
+            .map(|source| fetch(source, &[], quiet))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let anchor = load_checkpoint(&anchor_files.directory, device)?;
         let anchor_blocks = anchor.decoder.block_count();
         let mut augmenting = Vec::new();
         let mut connections = Vec::new();
-        for (path, plan) in args.augmenting.iter().zip(&plans) {
-            let model = load_checkpoint(path, device)?;
+        for (files, plan) in augmenting_files.iter().zip(&plans) {
+            let model = load_checkpoint(&files.directory, device)?;
             connections.push(plan.resolve(model.decoder.block_count(), anchor_blocks)?);
             augmenting.push(model);
         }
@@ -143,6 +156,8 @@ impl Models {
         Ok(Self {
             anchor,
             augmenting,
+            anchor_files,
+            augmenting_files,
             connections,
             parts,
             heads,
@@ -157,21 +172,24 @@ impl Models {
     }
 
     /// The description of their composition, without what training will add to it.
-    fn describe(&self, args: &ComposeArgs) -> Result<CompositionFile, Failure> {
-        let reference = |path: &PathBuf, model: &FrozenModel| -> Result<_, Failure> {
+    fn describe(&self) -> Result<CompositionFile, Failure> {
+        let reference = |files: &ModelFiles, model: &FrozenModel| -> Result<_, Failure> {
             Ok(ModelReference {
-                path: path.clone(),
+                path: match &files.source {
+                    ModelSource::Directory(directory) => directory.clone(),
+                    ModelSource::Hub(model) => model.to_string().into(),
+                },
                 weights_sha256: model.weights_sha256()?.to_owned(),
             })
         };
-        let augmenting = args
-            .augmenting
+        let augmenting = self
+            .augmenting_files
             .iter()
             .zip(&self.augmenting)
-            .map(|(path, model)| reference(path, model))
+            .map(|(files, model)| reference(files, model))
             .collect::<Result<_, Failure>>()?;
         Ok(CompositionFile::new(
-            reference(&args.anchor, &self.anchor)?,
+            reference(&self.anchor_files, &self.anchor)?,
             augmenting,
             self.connections.clone(),
             self.heads,
@@ -186,15 +204,15 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     }
     let training = args.training.check(&args.out, common)?;
     let device = common.device()?;
-    let models = Models::load(args, &device)?;
+    let models = Models::load(args, &device, common.quiet)?;
     let (tokenizer, special) = (&models.anchor.tokenizer, &models.anchor.special);
-    let end_of_text = end_of_text(special, &args.anchor)?;
+    let end_of_text = end_of_text(special, &models.anchor_files.directory)?;
     let sets = models.parts.bridge_sets(models.heads);
     let bridges = Bridges::init(&sets, common.seed, &device.clone().autodiff())?;
     let data = training.read_data(tokenizer, special, end_of_text, models.context_length())?;
     let bridges = calibrate(&models.parts, bridges, &data.first_batch());
 
-    let mut file = models.describe(args)?;
+    let mut file = models.describe()?;
     let added = json!({
         "stored": bridges.parameter_count(),
         "paper": bridges.paper_parameter_count(),

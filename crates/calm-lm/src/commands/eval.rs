@@ -9,7 +9,7 @@ use calm_lm::terminal::Progress;
 use clap::Args;
 use serde_json::json;
 
-use super::model::{Model, ModelArgs, end_of_text};
+use super::model::{Model, ModelArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -46,8 +46,8 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
     check_writable(args.samples.as_deref())?;
     let examples = jsonl::read(&args.data)?;
-    let model = Model::load(&args.model, &device)?;
-    let end_of_text = end_of_text(model.special(), &args.model.directory)?;
+    let model = Model::load(&args.model, &device, common.quiet)?;
+    let end_of_text = model.end_of_text()?;
     check(&examples, &model, end_of_text, &args.data)?;
     let samples = evaluate(&model, end_of_text, &examples, common.quiet)?;
     if let Some(path) = &args.samples {
@@ -62,7 +62,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Report, Failure> {
         accuracy.n
     );
     let json = json!({
-        "model": args.model.directory,
+        "model": model.name,
         "data": args.data,
         "metric": "exact-match",
         "percent": accuracy.percent(),

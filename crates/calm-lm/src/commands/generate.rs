@@ -20,6 +20,9 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm generate specialist --prompt 'kip + qat - zu :'
     calm generate composition --prompt 'kip + qat - zu =' --prompt 'zu + kip ='
 
+  A checkpoint of the Hugging Face Hub, fetched the first time (main, a tag, a commit):
+    calm generate hf:HuggingFaceTB/SmolLM2-135M@main --prompt 'Once'
+
   Prompts of a file, one per line, as many lines out as in:
     calm generate composition --max-new-tokens 16 < prompts.txt
 
@@ -35,7 +38,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
         --augmenting models/specialist --prompt 'kip ='
 
 The paths in composition.json are looked up as they stand, relative ones in the current
-directory and then in the composition's. Models with other weights than those that the
+directory and then in the composition's; hf:owner/name@commit is fetched. Models with other weights than those that the
 composition was made for are refused.";
 
 /// Prompts decoded together. More are hardly faster on a processor, and cost memory.
@@ -114,7 +117,7 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
         let reason = "shows the text of one prompt; give one, and leave out --json";
         return Err(Failure::flag("--stream", reason));
     }
-    let model = Model::load(&args.model, &device)?;
+    let model = Model::load(&args.model, &device, common.quiet)?;
     let ids = match args.chat {
         true => encode_chats(&model, args.system.as_deref(), &prompts)?,
         false => encode_prompts(&model, &prompts, origin)?,
@@ -140,7 +143,7 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
             continuations.push(describe(prompt, &continuation));
         }
     }
-    let json = json!({ "model": args.model.directory, "continuations": continuations });
+    let json = json!({ "model": model.name, "continuations": continuations });
     Ok(Report::new(text, json))
 }
 

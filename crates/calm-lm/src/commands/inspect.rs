@@ -1,20 +1,24 @@
 //! `calm inspect`: what a checkpoint or a composition is, without loading weights.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{BridgeConfig, CompositionFile, Connection};
-use calm_lm::models::{CheckpointInfo, DecoderConfig};
+use calm_lm::models::{CheckpointInfo, DecoderConfig, ModelFiles};
 use clap::Args;
 use serde_json::json;
 
-use super::model::{Located, ModelArgs};
+use super::model::{Located, LocatedComposition, ModelArgs};
+use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   Sizes and hash of a checkpoint:
     calm inspect anchor
+
+  The same of a checkpoint of the Hugging Face Hub, at a branch that holds a request:
+    calm inspect hf:owner/name@refs/pr/1
 
   What a composition joins, adds and costs, and how it was trained:
     calm inspect composition
@@ -32,25 +36,22 @@ pub(crate) struct InspectArgs {
     model: ModelArgs,
 }
 
-pub(super) fn run(args: &InspectArgs) -> Result<Report, Failure> {
-    match args.model.composition()? {
-        None => checkpoint(&args.model.directory),
-        Some(located) => {
-            let composition = Composition::read(&args.model.directory, located)?;
-            Ok(composition.report())
-        }
+pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure> {
+    match args.model.locate(common.quiet)? {
+        Located::Checkpoint(files) => checkpoint(&files),
+        Located::Composition(located) => Ok(Composition::read(*located)?.report()),
     }
 }
 
 /// What decoding computes in.
 const DTYPE: FloatType = FloatType::F32;
 
-fn checkpoint(directory: &Path) -> Result<Report, Failure> {
-    let info = CheckpointInfo::read(directory)?;
+fn checkpoint(files: &ModelFiles) -> Result<Report, Failure> {
+    let info = CheckpointInfo::read(&files.directory)?;
     let config = &info.config;
     let cache_bytes = config.cache_bytes_per_token(DTYPE);
     let text = table(&[
-        ("checkpoint", directory.display().to_string()),
+        ("checkpoint", files.source.to_string()),
         ("family", config.family.to_string()),
         (
             "blocks",
@@ -74,7 +75,8 @@ fn checkpoint(directory: &Path) -> Result<Report, Failure> {
     ]);
     let json = json!({
         "kind": "checkpoint",
-        "directory": directory,
+        "source": files.source.to_string(),
+        "directory": files.directory,
         "family": config.family.name(),
         "blocks": config.block_count(),
         "d_model": config.d_model,
@@ -101,30 +103,31 @@ fn heads(config: &DecoderConfig) -> String {
 }
 
 /// A composition with what is known of its models.
-struct Composition<'a> {
-    directory: &'a Path,
+struct Composition {
+    directory: PathBuf,
     file: CompositionFile,
     anchor: CheckpointInfo,
     augmenting: Vec<CheckpointInfo>,
 }
 
-impl<'a> Composition<'a> {
-    fn read(directory: &'a Path, located: Located) -> Result<Self, Failure> {
-        let Located {
+impl Composition {
+    fn read(located: LocatedComposition) -> Result<Self, Failure> {
+        let LocatedComposition {
+            directory,
             file,
             anchor,
             augmenting,
         } = located;
-        let anchor = CheckpointInfo::read(&anchor)?;
+        let anchor = CheckpointInfo::read(&anchor.directory)?;
         let augmenting = augmenting
             .iter()
-            .map(|path| CheckpointInfo::read(path))
+            .map(|files| CheckpointInfo::read(&files.directory))
             .collect::<Result<Vec<_>, _>>()?;
         let hashes: Vec<&str> = augmenting
             .iter()
             .map(|i| i.weights_sha256.as_str())
             .collect();
-        file.check_models(directory, &anchor.weights_sha256, &hashes)?;
+        file.check_models(&directory, &anchor.weights_sha256, &hashes)?;
         Ok(Self {
             directory,
             file,

@@ -73,7 +73,7 @@ impl Verb {
             Self::Compose(args) => compose::run(args, common),
             Self::Generate(args) => generate::run(args, common),
             Self::Eval(args) => eval::run(args, common),
-            Self::Inspect(args) => inspect::run(args),
+            Self::Inspect(args) => inspect::run(args, common),
             Self::Verify(args) => verify::run(args, common),
             Self::Bench(args) => bench::run(args, common),
             Self::Doctor => Ok(doctor::run()),

@@ -1,4 +1,4 @@
-//! A directory that can continue texts: a checkpoint, or a composition with its checkpoints.
+//! What can continue texts: a checkpoint, or a composition with its checkpoints.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -8,56 +8,70 @@ use calm_lm::compose::{ComposedModel, CompositionFile, ModelReference};
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::eval::{Sample, exact_match};
 use calm_lm::models::{
-    ChatTemplate, FrozenModel, LoadOptions, ModelError, SpecialIds, TextContinuation, TextOptions,
-    Tokenizer, generate_text,
+    ChatTemplate, Fetching, FrozenModel, LoadOptions, ModelError, ModelFiles, ModelSource,
+    SpecialIds, TextContinuation, TextOptions, Tokenizer, generate_text,
 };
+use calm_lm::terminal::Progress;
 use clap::Args;
 
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// Directory of a checkpoint in the Hugging Face layout, or of a composition
+    /// Directory of a checkpoint in the Hugging Face layout, or of a composition; or
+    /// hf:owner/name@revision, a checkpoint of the Hugging Face Hub
     #[arg(value_name = "MODEL")]
-    pub(super) directory: PathBuf,
+    model: ModelSource,
     /// Where the composition's anchor is, if not where it was
-    #[arg(long, value_name = "DIR")]
-    anchor: Option<PathBuf>,
+    #[arg(long, value_name = "MODEL")]
+    anchor: Option<ModelSource>,
     /// Where its augmenting model is, if not where it was; once for each of several
-    #[arg(long, value_name = "DIR")]
-    augmenting: Vec<PathBuf>,
+    #[arg(long, value_name = "MODEL")]
+    augmenting: Vec<ModelSource>,
 }
 
 /// Something that continues texts.
 pub(super) struct Model {
     /// The checkpoint, or the composition's anchor: whose tokens are read and written.
     anchor: FrozenModel,
-    /// Where it is.
+    /// Where that is.
     directory: PathBuf,
     composed: Option<ComposedModel>,
+    /// What was loaded, so that it can be found again.
+    pub(super) name: String,
 }
 
 impl Model {
     /// Loads the models that the arguments name.
-    pub(super) fn load(args: &ModelArgs, device: &Device) -> Result<Self, Failure> {
-        let Some(located) = args.composition()? else {
-            return Ok(Self {
-                anchor: load_checkpoint(&args.directory, device)?,
-                directory: args.directory.clone(),
-                composed: None,
-            });
+    pub(super) fn load(args: &ModelArgs, device: &Device, quiet: bool) -> Result<Self, Failure> {
+        let located = match args.locate(quiet)? {
+            Located::Composition(located) => located,
+            Located::Checkpoint(files) => {
+                return Ok(Self {
+                    anchor: load_checkpoint(&files.directory, device)?,
+                    directory: files.directory,
+                    composed: None,
+                    name: files.source.to_string(),
+                });
+            }
         };
-        let anchor = load_checkpoint(&located.anchor, device)?;
+        let anchor = load_checkpoint(&located.anchor.directory, device)?;
         let augmenting = located.augmenting.iter();
         let augmenting = augmenting
-            .map(|path| load_checkpoint(path, device))
+            .map(|files| load_checkpoint(&files.directory, device))
             .collect::<Result<Vec<_>, Failure>>()?;
-        let composed = ComposedModel::load(&args.directory, &anchor, &augmenting)?;
+        let composed = ComposedModel::load(&located.directory, &anchor, &augmenting)?;
         Ok(Self {
             anchor,
-            directory: located.anchor,
+            directory: located.anchor.directory,
             composed: Some(composed),
+            name: located.directory.display().to_string(),
         })
+    }
+
+    /// The token that ends a text.
+    pub(super) fn end_of_text(&self) -> Result<u32, Failure> {
+        end_of_text(&self.anchor.special, &self.directory)
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
@@ -103,78 +117,130 @@ impl Model {
     }
 }
 
+/// What the arguments name, with all files on this machine.
+pub(super) enum Located {
+    Checkpoint(ModelFiles),
+    Composition(Box<LocatedComposition>),
+}
+
 /// A composition, and where its models are now.
-pub(super) struct Located {
+pub(super) struct LocatedComposition {
+    pub(super) directory: PathBuf,
     pub(super) file: CompositionFile,
-    pub(super) anchor: PathBuf,
-    pub(super) augmenting: Vec<PathBuf>,
+    pub(super) anchor: ModelFiles,
+    pub(super) augmenting: Vec<ModelFiles>,
 }
 
 impl ModelArgs {
-    /// The composition in the directory; none if it holds a checkpoint.
-    pub(super) fn composition(&self) -> Result<Option<Located>, Failure> {
-        let directory = &self.directory;
-        if directory.join("composition.json").exists() {
-            let file = CompositionFile::read(directory)?;
-            return self.locate(file).map(Some);
+    /// Finds out what they name, and fetches what is not here.
+    pub(super) fn locate(&self, quiet: bool) -> Result<Located, Failure> {
+        if let ModelSource::Directory(directory) = &self.model {
+            if directory.join("composition.json").exists() {
+                let located = self.locate_composition(directory, quiet)?;
+                return Ok(Located::Composition(Box::new(located)));
+            }
+            if !directory.join("config.json").exists() && !self.overrides_models() {
+                let reason = "is neither a checkpoint (there is no config.json in it) nor a \
+                              composition (nor a composition.json); give the directory of one, or \
+                              hf:owner/name";
+                return Err(Failure::path(directory, reason));
+            }
         }
-        if self.anchor.is_some() || !self.augmenting.is_empty() {
+        if self.overrides_models() {
             let reason = "is no composition (there is no composition.json in it), so --anchor and \
                           --augmenting have no meaning";
-            return Err(Failure::path(directory, reason));
+            return Err(Failure::path(self.model.to_string(), reason));
         }
-        if !directory.join("config.json").exists() {
-            let reason = "is neither a checkpoint (there is no config.json in it) nor a \
-                          composition (nor a composition.json); give the directory of one";
-            return Err(Failure::path(directory, reason));
-        }
-        Ok(None)
+        fetch(&self.model, &[], quiet).map(Located::Checkpoint)
     }
 
-    fn locate(&self, file: CompositionFile) -> Result<Located, Failure> {
+    fn overrides_models(&self) -> bool {
+        self.anchor.is_some() || !self.augmenting.is_empty()
+    }
+
+    fn locate_composition(
+        &self,
+        directory: &Path,
+        quiet: bool,
+    ) -> Result<LocatedComposition, Failure> {
+        let file = CompositionFile::read(directory)?;
         let anchor = match &self.anchor {
-            Some(path) => path.clone(),
-            None => find(&self.directory, "anchor", &file.anchor)?,
+            Some(source) => source.clone(),
+            None => find(directory, "anchor", &file.anchor)?,
         };
         let augmenting = if self.augmenting.is_empty() {
             file.augmenting
                 .iter()
-                .map(|reference| find(&self.directory, "augmenting", reference))
+                .map(|reference| find(directory, "augmenting", reference))
                 .collect::<Result<_, Failure>>()?
         } else {
             self.augmenting.clone()
         };
-        Ok(Located {
+        let augmenting = augmenting.iter();
+        Ok(LocatedComposition {
+            directory: directory.to_owned(),
             file,
-            anchor,
-            augmenting,
+            anchor: fetch(&anchor, &[], quiet)?,
+            augmenting: augmenting
+                .map(|source| fetch(source, &[], quiet))
+                .collect::<Result<_, Failure>>()?,
         })
     }
 }
 
-/// A path that was given when the composition was made: as it stands, which for a relative one
-/// means in the current directory, or else from the composition's own directory.
-fn find(composition: &Path, role: &str, reference: &ModelReference) -> Result<PathBuf, Failure> {
+/// A model that was given when the composition was made. A path is taken as it stands, which for a
+/// relative one means in the current directory, or else from the composition's own directory.
+fn find(
+    composition: &Path,
+    role: &str,
+    reference: &ModelReference,
+) -> Result<ModelSource, Failure> {
     let path = &reference.path;
+    let named = path.to_str().and_then(|text| text.parse().ok());
+    if let Some(ModelSource::Hub(model)) = named {
+        return Ok(ModelSource::Hub(model));
+    }
     let candidates = [path.clone(), composition.join(path)];
-    candidates
-        .into_iter()
-        .find(|candidate| candidate.is_dir())
-        .ok_or_else(|| {
-            let reason = format!(
-                "was made with the {role} model {}, which is neither there nor beside it; say \
-                 where it is with --{role} DIR",
-                path.display()
-            );
-            Failure::path(composition, reason)
-        })
+    let found = candidates.into_iter().find(|candidate| candidate.is_dir());
+    found.map(ModelSource::Directory).ok_or_else(|| {
+        let reason = format!(
+            "was made with the {role} model {}, which is neither there nor beside it; say where \
+             it is with --{role} MODEL",
+            path.display()
+        );
+        Failure::path(composition, reason)
+    })
+}
+
+/// The files of a model, and the files `also` of it, which are fetched if they are not here. Unless
+/// `quiet`, progress is shown.
+pub(super) fn fetch(
+    source: &ModelSource,
+    also: &[&str],
+    quiet: bool,
+) -> Result<ModelFiles, Failure> {
+    let mut shown: Option<(String, Progress)> = None;
+    let mut show = |fetching: Fetching<'_>| {
+        let (bytes, total) = (fetching.bytes as usize, fetching.total_bytes as usize);
+        let progress = match shown.take() {
+            Some((file, progress)) if file == fetching.file => progress,
+            _ => Progress::of_bytes(&format!("fetching {}", fetching.file), total, bytes),
+        };
+        let (_, progress) = shown.insert((fetching.file.to_owned(), progress));
+        progress.advance(bytes, "");
+    };
+    let files = match quiet {
+        true => source.resolve(also, &mut |_| {}),
+        false => source.resolve(also, &mut show),
+    };
+    Ok(files?)
 }
 
 /// Loads a checkpoint to compute with it in `f32`.
 pub(super) fn load_checkpoint(directory: &Path, device: &Device) -> Result<FrozenModel, Failure> {
     if !directory.join("config.json").exists() {
         let reason = "is no checkpoint (there is no config.json in it); give a directory in the \
-                      Hugging Face layout";
+                      Hugging Face layout, or hf:owner/name";
         return Err(Failure::path(directory, reason));
     }
     let options = LoadOptions {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use calm_lm::backend::FloatType;
 use calm_lm::compose;
-use calm_lm::models::{self, GreedyCheck, LoadOptions};
+use calm_lm::models::{self, EXPECTED_FILE, GreedyCheck, LoadOptions, ModelSource};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::model::fetch;
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -28,13 +29,13 @@ tolerance or a token differs.";
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Directory of a checkpoint and its expected.safetensors
+    /// Directory of a checkpoint and its expected.safetensors, or hf:owner/name@revision
     #[arg(
-        value_name = "DIR",
+        value_name = "MODEL",
         required_unless_present = "composition",
         conflicts_with = "composition"
     )]
-    directory: Option<PathBuf>,
+    model: Option<ModelSource>,
     /// Directory of a composition.json and its expected.safetensors
     #[arg(long, value_name = "DIR", requires = "checkpoints")]
     composition: Option<PathBuf>,
@@ -72,8 +73,11 @@ fn tolerance(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
-    match (&args.directory, &args.composition, &args.checkpoints) {
-        (Some(directory), ..) => checkpoint(directory, args, device),
+    match (&args.model, &args.composition, &args.checkpoints) {
+        (Some(model), ..) => {
+            let files = fetch(model, &[EXPECTED_FILE], common.quiet)?;
+            checkpoint(&files.directory, args, device)
+        }
         (None, Some(directory), Some(checkpoints)) => {
             composition(directory, checkpoints, args.tolerance, &device)
         }

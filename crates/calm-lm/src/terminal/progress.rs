@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use calm_train::StepMetrics;
-use indicatif::{FormattedDuration, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{FormattedDuration, HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 /// Where there is no bar, a line is written at most this often, and one at the end.
 const BETWEEN_LINES: Duration = Duration::from_secs(20);
@@ -22,12 +22,29 @@ pub struct Progress {
     begun_at: usize,
     begun: Instant,
     last_line: Instant,
+    unit: Unit,
     bar: Option<ProgressBar>,
+}
+
+/// What the parts are.
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Count,
+    Bytes,
 }
 
 impl Progress {
     /// Progress of something with `completed` of its `total` parts already behind it.
     pub fn new(name: &str, total: usize, completed: usize) -> Self {
+        Self::of(Unit::Count, name, total, completed)
+    }
+
+    /// The same of something whose parts are bytes.
+    pub fn of_bytes(name: &str, total: usize, completed: usize) -> Self {
+        Self::of(Unit::Bytes, name, total, completed)
+    }
+
+    fn of(unit: Unit, name: &str, total: usize, completed: usize) -> Self {
         let now = Instant::now();
         let on_terminal = std::io::stderr().is_terminal();
         Self {
@@ -36,7 +53,8 @@ impl Progress {
             begun_at: completed,
             begun: now,
             last_line: now,
-            bar: on_terminal.then(|| bar(name, total, completed)),
+            unit,
+            bar: on_terminal.then(|| bar(unit, name, total, completed)),
         }
     }
 
@@ -57,10 +75,12 @@ impl Progress {
         } else if done == self.total || self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
             let left = FormattedDuration(self.left(done));
-            let line = format!(
-                "{}: {done} of {}, {message}, {left} left",
-                self.name, self.total
-            );
+            let (name, done, total) =
+                (&self.name, self.unit.text(done), self.unit.text(self.total));
+            let line = match message {
+                "" => format!("{name}: {done} of {total}, {left} left"),
+                _ => format!("{name}: {done} of {total}, {message}, {left} left"),
+            };
             // Whoever closed standard error does not want to know.
             let _ = writeln!(std::io::stderr(), "{line}");
         }
@@ -73,8 +93,20 @@ impl Progress {
     }
 }
 
-fn bar(name: &str, total: usize, completed: usize) -> ProgressBar {
-    let style = "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left";
+impl Unit {
+    fn text(self, parts: usize) -> String {
+        match self {
+            Self::Count => parts.to_string(),
+            Self::Bytes => HumanBytes(parts as u64).to_string(),
+        }
+    }
+}
+
+fn bar(unit: Unit, name: &str, total: usize, completed: usize) -> ProgressBar {
+    let style = match unit {
+        Unit::Count => "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left",
+        Unit::Bytes => "{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg} {eta} left",
+    };
     let style = ProgressStyle::with_template(style).expect("the template is a constant");
     let bar = BARS
         .add(ProgressBar::new(total as u64))

@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 use crate::ModelError;
 use crate::files::{is_there, read_text};
 
-const TEMPLATE_FILE: &str = "chat_template.jinja";
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(crate) const TEMPLATE_FILE: &str = "chat_template.jinja";
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// Templates are a few kilobytes, lists of added tokens a few hundred.
 const MAX_BYTES: u64 = 16 << 20;

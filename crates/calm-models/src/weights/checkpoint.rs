@@ -19,8 +19,8 @@ use super::{Stored, WeightProblem};
 use crate::ModelError;
 use crate::files::{is_there, read_text};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const SINGLE: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Tensors are read in pieces of about this size, so that loading takes hardly more memory than
 /// what is loaded.
@@ -228,7 +228,7 @@ impl WeightFile {
     }
 }
 
-pub(super) fn hex(digest: &[u8]) -> String {
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().fold(String::new(), |mut hex, byte| {
         // Writing into a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
@@ -237,7 +237,7 @@ pub(super) fn hex(digest: &[u8]) -> String {
 }
 
 /// The weight files of a directory, sorted.
-fn file_names(dir: &Path) -> Result<Vec<String>, ModelError> {
+pub(crate) fn file_names(dir: &Path) -> Result<Vec<String>, ModelError> {
     if is_there(&dir.join(SINGLE)) {
         return Ok(vec![SINGLE.to_owned()]);
     }

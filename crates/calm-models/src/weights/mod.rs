@@ -8,6 +8,8 @@ mod problem;
 mod save;
 
 pub(crate) use checkpoint::Checkpoint;
+#[cfg(feature = "hub")]
+pub(crate) use checkpoint::{INDEX, SINGLE, file_names, hex};
 pub(crate) use convert::Stored;
 pub use header::HeaderError;
 pub(crate) use load::{check_tensors, load, settle_head};

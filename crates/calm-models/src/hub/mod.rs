@@ -1,0 +1,31 @@
+//! Where models come from: a directory, or the Hugging Face Hub.
+//!
+//! Fetched models lie in the cache that `huggingface_hub` and `transformers` use too, under
+//! `models--OWNER--NAME`: files in `blobs/` under their hash, and in `snapshots/COMMIT/` links to
+//! them under their names. `refs/` says which commit a branch was at, `.no_exist/` which files a
+//! commit does not have.
+
+#[cfg(feature = "hub")]
+mod client;
+mod error;
+#[cfg(feature = "hub")]
+mod fetch;
+mod settings;
+#[cfg(feature = "hub")]
+mod snapshot;
+mod source;
+
+pub use error::HubError;
+pub use settings::Hub;
+pub use source::{HubModel, ModelFiles, ModelSource, SourceError};
+
+/// How much of a file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetching<'a> {
+    /// Its name in the repository.
+    pub file: &'a str,
+    /// Bytes that are there, at first those that an earlier run left.
+    pub bytes: u64,
+    /// Its size.
+    pub total_bytes: u64,
+}

@@ -1,0 +1,271 @@
+//! What a user calls a model.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::{Fetching, Hub, HubError};
+use crate::ModelError;
+
+/// What the name of a model of the Hub begins with.
+const SCHEME: &str = "hf:";
+const MAIN: &str = "main";
+
+/// A model as the user names it: `DIRECTORY`, or `hf:owner/name@revision`.
+///
+/// ```
+/// use calm_models::ModelSource;
+///
+/// let source: ModelSource = "hf:owner/name@refs/pr/3".parse()?;
+/// assert_eq!(source.to_string(), "hf:owner/name@refs/pr/3");
+/// let source: ModelSource = "models/anchor".parse()?;
+/// assert_eq!(source, ModelSource::Directory("models/anchor".into()));
+/// # Ok::<(), calm_models::SourceError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// A directory in the Hugging Face layout.
+    Directory(PathBuf),
+    /// A repository of the Hub.
+    Hub(HubModel),
+}
+
+/// A model of the Hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubModel {
+    repository: String,
+    revision: String,
+}
+
+/// A name that begins with `hf:` and is none of a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{given}' names no model of the Hub: {reason}")]
+pub struct SourceError {
+    given: String,
+    reason: &'static str,
+}
+
+/// A model's files on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// The directory that they are in.
+    pub directory: PathBuf,
+    /// Where they come from, so that the same files can be found again: at a commit, not a branch.
+    pub source: ModelSource,
+}
+
+impl ModelSource {
+    /// The model's files. Those of the Hub are fetched (see [`HubModel::fetch`]) as the environment
+    /// says ([`Hub::from_env`]).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`HubModel::fetch`]. A directory is not looked at.
+    pub fn resolve(
+        &self,
+        also: &[&str],
+        progress: &mut dyn FnMut(Fetching<'_>),
+    ) -> Result<ModelFiles, ModelError> {
+        match self {
+            Self::Directory(directory) => Ok(ModelFiles {
+                directory: directory.clone(),
+                source: self.clone(),
+            }),
+            Self::Hub(model) => {
+                let hub = Hub::from_env().map_err(|source| model.error(source))?;
+                model.fetch(&hub, also, progress)
+            }
+        }
+    }
+}
+
+impl FromStr for ModelSource {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        match text.strip_prefix(SCHEME) {
+            Some(name) => HubModel::parse(name)
+                .map(Self::Hub)
+                .map_err(|reason| SourceError {
+                    given: text.to_owned(),
+                    reason,
+                }),
+            None => Ok(Self::Directory(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(directory) => directory.display().fmt(f),
+            Self::Hub(model) => model.fmt(f),
+        }
+    }
+}
+
+impl HubModel {
+    /// What follows `hf:`.
+    fn parse(name: &str) -> Result<Self, &'static str> {
+        let (repository, revision) = name.split_once('@').unwrap_or((name, MAIN));
+        let mut parts = repository.split('/');
+        let (Some(owner), Some(model), None) = (parts.next(), parts.next(), parts.next()) else {
+            return Err("write hf:owner/name, or hf:owner/name@revision");
+        };
+        if ![owner, model].into_iter().all(is_name) {
+            return Err("owner and name are made of letters, digits, '-', '_' and '.'");
+        }
+        // It becomes a path below `refs/`, and a part of addresses.
+        if !revision.split('/').all(is_name) {
+            return Err(
+                "a revision is a branch, a tag or a commit, of letters, digits, '-', '_', '.' and \
+                 '/'; for a branch with other characters, give the commit",
+            );
+        }
+        Ok(Self {
+            repository: repository.to_owned(),
+            revision: revision.to_owned(),
+        })
+    }
+
+    /// The repository, as `owner/name`.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The branch, tag or commit.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// The revision, if it is one that always means the same.
+    pub fn commit(&self) -> Option<&str> {
+        is_commit(&self.revision).then_some(&*self.revision)
+    }
+
+    /// The model's files: what loading reads, and the files `also`, fetched if they are not in the
+    /// cache. A commit whose files are there needs no network. Without one, a branch stands for the
+    /// commit that it was last seen at, with a warning.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Hub`] if they cannot be had; [`ModelError::Index`], [`ModelError::Json`] or
+    /// [`ModelError::TooLong`] if the index of the weights cannot be used.
+    #[cfg_attr(
+        not(feature = "hub"),
+        expect(unused_variables, reason = "nothing can be fetched")
+    )]
+    pub fn fetch(
+        &self,
+        hub: &Hub,
+        also: &[&str],
+        progress: &mut dyn FnMut(Fetching<'_>),
+    ) -> Result<ModelFiles, ModelError> {
+        #[cfg(feature = "hub")]
+        return super::snapshot::fetch(self, hub, also, progress);
+        #[cfg(not(feature = "hub"))]
+        Err(self.error(HubError::NotBuilt))
+    }
+
+    /// The same model at a commit.
+    #[cfg(feature = "hub")]
+    pub(super) fn at(&self, commit: &str) -> Self {
+        Self {
+            repository: self.repository.clone(),
+            revision: commit.to_owned(),
+        }
+    }
+
+    pub(super) fn error(&self, source: HubError) -> ModelError {
+        ModelError::Hub {
+            model: self.clone(),
+            source: Box::new(source),
+        }
+    }
+}
+
+impl fmt::Display for HubModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}@{}", self.repository, self.revision)
+    }
+}
+
+/// Whether it is a plain part of a path, an address and a name of git.
+fn is_name(part: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    part.bytes().all(is_plain) && !part.is_empty() && !part.starts_with('.') && !part.contains("..")
+}
+
+/// Whether it is a whole hash of git.
+pub(super) fn is_commit(revision: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    revision.len() == 40 && revision.bytes().all(is_hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hub_model(text: &str) -> HubModel {
+        match text.parse() {
+            Ok(ModelSource::Hub(model)) => model,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_of_the_hub() {
+        let model = hub_model("hf:owner/a-Model_1.5");
+        assert_eq!(
+            (model.repository(), model.revision()),
+            ("owner/a-Model_1.5", "main")
+        );
+        assert_eq!(model.commit(), None);
+        assert_eq!(model.to_string(), "hf:owner/a-Model_1.5@main");
+        assert_eq!(hub_model("hf:o/n@feature/x").revision(), "feature/x");
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(
+            hub_model(&format!("hf:o/n@{commit}")).commit(),
+            Some(commit)
+        );
+    }
+
+    #[test]
+    fn names_that_leave_the_cache_or_the_address() {
+        let names = [
+            "",
+            "name",
+            "/name",
+            "owner/",
+            "a/b/c",
+            "../b",
+            "a/..",
+            "a b/c",
+            "a/b?c",
+            "a/b@",
+            "a/b@../../x",
+            "a/b@/x",
+            "a/b@x/",
+            "a/b@x//y",
+            "a/b@x\\y",
+            "a/b@.git/x",
+            "a/b@x#y",
+            "a/b@x%2e",
+            "a/b@c@d",
+        ];
+        for name in names {
+            let error = format!("hf:{name}").parse::<ModelSource>().unwrap_err();
+            assert!(
+                error.to_string().contains("names no model of the Hub"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_else_is_a_directory() {
+        for text in ["hf", "./hf:a/b", "/models/anchor", "a@b", ""] {
+            assert_eq!(text.parse(), Ok(ModelSource::Directory(text.into())));
+        }
+    }
+}
