@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{Augmenting, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
@@ -103,22 +104,25 @@ pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Report, Failure> 
 
 fn load(args: &PairArgs, device: &Device) -> Result<Report, Failure> {
     let begun = Instant::now();
-    let pair = Pair::load(args, device)?;
-    let parts = &pair.model.parts;
-    for model in [&parts.anchor, &parts.augmenting[0].decoder] {
-        read(model, &[vec![0]], device)?;
+    let decoders = load_decoders(args, device)?;
+    let load_seconds = begun.elapsed().as_secs_f64();
+    for decoder in &decoders {
+        read(decoder, &[vec![0]], device)?;
     }
-    let figures = json!({ "first_token_s": rounded(begun.elapsed().as_secs_f64()) });
-    Ok(pair.report("load", args, device, &figures))
+    let sizes = decoders.each_ref().map(Module::num_params);
+    let figures = json!({
+        "load_s": rounded(load_seconds),
+        "first_token_s": rounded(begun.elapsed().as_secs_f64()),
+        "weights_mib": (sizes.iter().sum::<usize>() * args.dtype.bytes()) >> 20,
+    });
+    Ok(report("load", args, device, &figures))
 }
 
 fn prefill(args: &RunArgs, device: &Device, seed: u64) -> Result<Report, Failure> {
-    let pair = Pair::load(&args.pair, device)?;
-    let prompts = prompts(args, &pair.model.parts.anchor, seed)?;
-    let alone = median(args.repeats, || {
-        read(&pair.model.parts.anchor, &prompts, device)
-    })?;
-    let composed = median(args.repeats, || read(&pair.model, &prompts, device))?;
+    let model = compose(&args.pair, device)?;
+    let prompts = prompts(args, &model.parts.anchor, seed)?;
+    let alone = median(args.repeats, || read(&model.parts.anchor, &prompts, device))?;
+    let composed = median(args.repeats, || read(&model, &prompts, device))?;
     let tokens = (args.batch * args.prompt) as f64;
     let figures = json!({
         "batch": args.batch,
@@ -126,16 +130,16 @@ fn prefill(args: &RunArgs, device: &Device, seed: u64) -> Result<Report, Failure
         "composed_tokens_per_s": rounded(tokens / composed),
         "anchor_alone_tokens_per_s": rounded(tokens / alone),
     });
-    Ok(pair.report("prefill", &args.pair, device, &figures))
+    Ok(report("prefill", &args.pair, device, &figures))
 }
 
 fn decode(args: &DecodeArgs, device: &Device, seed: u64) -> Result<Report, Failure> {
     let run = &args.run;
-    let pair = Pair::load(&run.pair, device)?;
-    let anchor = &pair.model.parts.anchor;
+    let model = compose(&run.pair, device)?;
+    let anchor = &model.parts.anchor;
     let prompts = prompts(run, anchor, seed)?;
     let alone = continuations(anchor, &prompts, args)?;
-    let composed = continuations(&pair.model, &prompts, args)?;
+    let composed = continuations(&model, &prompts, args)?;
     let per_second = |seconds: f64| rounded((run.batch * args.new) as f64 / seconds);
     let mut figures = json!({
         "batch": run.batch,
@@ -147,68 +151,58 @@ fn decode(args: &DecodeArgs, device: &Device, seed: u64) -> Result<Report, Failu
         "anchor_alone_ms_per_token": rounded(alone.milliseconds),
     });
     if !args.cached_only {
-        let recomputed = median(1, || {
-            recompute(&pair.model, prompts.clone(), args.new, device)
-        })?;
+        let recomputed = median(1, || recompute(&model, prompts.clone(), args.new, device))?;
         figures["composed_recomputed_tokens_per_s"] = json!(per_second(recomputed));
     }
-    Ok(pair.report("decode", &run.pair, device, &figures))
+    Ok(report("decode", &run.pair, device, &figures))
 }
 
-/// Two models, composed by the paper's plan.
-struct Pair {
-    model: ComposedModel,
-    load_seconds: f64,
+/// The anchor and the augmenting model.
+fn load_decoders(args: &PairArgs, device: &Device) -> Result<[Decoder; 2], ModelError> {
+    let options = LoadOptions {
+        device: device.clone(),
+        dtype: args.dtype,
+        ..LoadOptions::default()
+    };
+    let load = |role: &str| Decoder::load(&args.directory.join(&args.pair).join(role), &options);
+    Ok([load("anchor")?, load("augment")?])
 }
 
-impl Pair {
-    fn load(args: &PairArgs, device: &Device) -> Result<Self, Failure> {
-        let begun = Instant::now();
-        let options = LoadOptions {
-            device: device.clone(),
-            dtype: args.dtype,
-            ..LoadOptions::default()
-        };
-        let load =
-            |role: &str| Decoder::load(&args.directory.join(&args.pair).join(role), &options);
-        let (anchor, augmenting) = (load("anchor")?, load("augment")?);
-        let load_seconds = begun.elapsed().as_secs_f64();
-        let plan = ConnectionPlan::default();
-        let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
-        let heads = anchor.config().heads;
-        let parts = FrozenParts {
-            anchor,
-            augmenting: vec![Augmenting {
-                decoder: augmenting,
-                connections,
-            }],
-        };
-        let bridges = Bridges::init(&parts.bridge_sets(heads), 0, device)?;
-        Ok(Self {
-            model: ComposedModel { parts, bridges },
-            load_seconds,
-        })
-    }
+/// The two models, composed by the paper's plan.
+fn compose(args: &PairArgs, device: &Device) -> Result<ComposedModel, Failure> {
+    let [anchor, augmenting] = load_decoders(args, device)?;
+    let plan = ConnectionPlan::default();
+    let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
+    let heads = anchor.config().heads;
+    let augmenting = Augmenting {
+        decoder: augmenting,
+        connections,
+    };
+    let parts = FrozenParts {
+        anchor,
+        augmenting: vec![augmenting],
+    };
+    let bridges = Bridges::init(&parts.bridge_sets(heads), 0, device)?;
+    Ok(ComposedModel { parts, bridges })
+}
 
-    fn report(&self, verb: &str, args: &PairArgs, device: &Device, figures: &Value) -> Report {
-        let mut json = json!({
-            "verb": verb,
-            "pair": args.pair,
-            "device": format!("{device:?}"),
-            "dtype": args.dtype.to_string(),
-            "program": version::program(),
-            "load_s": rounded(self.load_seconds),
-        });
-        for (key, figure) in figures.as_object().into_iter().flatten() {
-            json[key] = figure.clone();
-        }
-        json["peak_rss_mib"] = json!(calm_lm::backend::peak_memory().map(|bytes| bytes >> 20));
-        let rows = json.as_object().into_iter().flatten();
-        let rows: Vec<_> = rows
-            .map(|(key, value)| (key.as_str(), value.to_string()))
-            .collect();
-        Report::new(table(&rows), json)
+fn report(verb: &str, args: &PairArgs, device: &Device, figures: &Value) -> Report {
+    let mut json = json!({
+        "verb": verb,
+        "pair": args.pair,
+        "device": format!("{device:?}"),
+        "dtype": args.dtype.to_string(),
+        "program": version::program(),
+    });
+    for (key, figure) in figures.as_object().into_iter().flatten() {
+        json[key] = figure.clone();
     }
+    json["peak_rss_mib"] = json!(calm_lm::backend::peak_memory().map(|bytes| bytes >> 20));
+    let rows = json.as_object().into_iter().flatten();
+    let rows: Vec<_> = rows
+        .map(|(key, value)| (key.as_str(), value.to_string()))
+        .collect();
+    Report::new(table(&rows), json)
 }
 
 fn prompts(args: &RunArgs, anchor: &Decoder, seed: u64) -> Result<Vec<Vec<u32>>, Failure> {

@@ -8,6 +8,8 @@ use std::ops::Range;
 use burn::tensor::{DType, Device, Element, FloatDType, Tensor, TensorData};
 use calm_backend::FloatType;
 use half::{bf16, f16};
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
 
 use super::checkpoint::{PIECE_BYTES, TensorFile};
 use crate::ModelError;
@@ -174,49 +176,75 @@ impl<'a, To: Number> Conversion<'a, To> {
 
     /// The next `rows` rows, of which `piece` is the whole width.
     fn add<From: Number>(&mut self, piece: &[u8], rows: usize) {
-        let Rectangle {
-            rows: all_rows,
-            columns,
-            width,
-        } = self.part;
-        let (done, height, count) = (self.rows, all_rows.len(), columns.len());
-        let mut convert = |number: From| {
-            let number = To::from_f32(number.to_f32());
-            self.is_finite &= number.to_f32().is_finite();
-            number
+        let piece = Piece {
+            bytes: piece,
+            rows,
+            part: self.part,
         };
-        if self.transposed {
-            let at = |row: usize, column: usize| {
-                let start = (row * width + columns.start + column) * size_of::<From>();
-                From::read(&piece[start..start + size_of::<From>()])
-            };
-            for_each_tile(rows, count, |row, column| {
-                self.numbers[column * height + done + row] = convert(at(row, column));
+        let (height, count) = (self.part.rows.len(), self.part.columns.len());
+        let are_finite = if self.transposed {
+            let done = self.rows;
+            let bands = self.numbers.par_chunks_mut((height * TILE).max(1));
+            let bands = bands.enumerate().map(|(band, numbers)| {
+                let first = band * TILE;
+                let columns = numbers
+                    .chunks_mut(height.max(1))
+                    .map(|column| &mut column[done..]);
+                piece.columns::<From, To>(first, columns.collect())
             });
+            bands.reduce(|| true, |a, b| a & b)
         } else {
-            let to = self.numbers[done * count..(done + rows) * count].chunks_mut(count.max(1));
-            let from = piece.chunks(width * size_of::<From>());
-            for (to, from) in to.zip(from) {
-                let from = numbers::<From>(from).skip(columns.start);
-                to.iter_mut()
-                    .zip(from)
-                    .for_each(|(to, from)| *to = convert(from));
-            }
-        }
+            let numbers = &mut self.numbers[self.rows * count..(self.rows + rows) * count];
+            let lines = numbers.par_chunks_mut(count.max(1)).enumerate();
+            let lines = lines.map(|(row, numbers)| piece.row::<From, To>(row, numbers));
+            lines.reduce(|| true, |a, b| a & b)
+        };
+        self.is_finite &= are_finite;
         self.rows += rows;
     }
 }
 
-fn for_each_tile(rows: usize, columns: usize, mut visit: impl FnMut(usize, usize)) {
-    for first_row in (0..rows).step_by(TILE) {
-        for first_column in (0..columns).step_by(TILE) {
-            for column in first_column..columns.min(first_column + TILE) {
-                for row in first_row..rows.min(first_row + TILE) {
-                    visit(row, column);
+/// Some rows of a matrix as stored.
+struct Piece<'a> {
+    bytes: &'a [u8],
+    rows: usize,
+    part: &'a Rectangle,
+}
+
+impl Piece<'_> {
+    /// Converts a row. Returns whether all its numbers are finite.
+    fn row<From: Number, To: Number>(&self, row: usize, numbers: &mut [To]) -> bool {
+        let (mut is_finite, size) = (true, size_of::<From>());
+        let start = (row * self.part.width + self.part.columns.start) * size;
+        let stored = &self.bytes[start..start + numbers.len() * size];
+        for (to, from) in numbers.iter_mut().zip(stored.chunks_exact(size)) {
+            *to = convert(From::read(from), &mut is_finite);
+        }
+        is_finite
+    }
+
+    /// Converts columns from `first` on, each into numbers of its own, in squares.
+    fn columns<From: Number, To: Number>(&self, first: usize, mut columns: Vec<&mut [To]>) -> bool {
+        let (mut is_finite, size) = (true, size_of::<From>());
+        let first = self.part.columns.start + first;
+        for first_row in (0..self.rows).step_by(TILE) {
+            let rows = first_row..self.rows.min(first_row + TILE);
+            for (column, numbers) in columns.iter_mut().enumerate() {
+                for (to, row) in numbers[rows.clone()].iter_mut().zip(rows.clone()) {
+                    let start = (row * self.part.width + first + column) * size;
+                    let from = From::read(&self.bytes[start..start + size]);
+                    *to = convert(from, &mut is_finite);
                 }
             }
         }
+        is_finite
     }
+}
+
+fn convert<From: Number, To: Number>(number: From, is_finite: &mut bool) -> To {
+    let number = To::from_f32(number.to_f32());
+    *is_finite &= number.to_f32().is_finite();
+    number
 }
 
 #[cfg(test)]
