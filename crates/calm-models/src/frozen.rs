@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::{OneOrMany, SpecialIds};
-use crate::files::{is_there, read_text};
+use crate::files::{from_json, is_there, read_text};
 use crate::weights::{self, Checkpoint};
 use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
 
@@ -297,11 +297,7 @@ fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelEr
         return Ok(of_model);
     }
     let text = read_text(&path, MAX_CONFIG_BYTES)?;
-    let generation: GenerationConfig =
-        serde_json::from_str(&text).map_err(|source| ModelError::Json {
-            path: path.clone(),
-            source,
-        })?;
+    let generation: GenerationConfig = from_json(&text, &path)?;
     let special = SpecialIds {
         bos: generation.bos_token_id.or(of_model.bos),
         eos: generation.eos_token_id.map_or(of_model.eos, Vec::from),

@@ -52,6 +52,7 @@ mod padding;
 mod sampling;
 mod text;
 mod tokenizer;
+mod unique;
 mod verify;
 mod weights;
 

@@ -14,7 +14,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State};
 use serde_json::{Map, Value, json};
 
 use crate::ModelError;
-use crate::files::{is_there, read_text};
+use crate::files::{from_json, is_there, read_text};
 
 pub(crate) const TEMPLATE_FILE: &str = "chat_template.jinja";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -228,11 +228,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, ModelError> {
     if !is_there(path) {
         return Ok(Map::new());
     }
-    let text = read_text(path, MAX_BYTES)?;
-    serde_json::from_str(&text).map_err(|source| ModelError::Json {
-        path: path.to_owned(),
-        source,
-    })
+    from_json(&read_text(path, MAX_BYTES)?, path)
 }
 
 /// A template, or of a list of them the one that is named so.

@@ -1,12 +1,13 @@
 //! Text to token ids and back.
 
+mod check;
+mod guard;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::Value;
-use tokenizers::normalizers::Precompiled;
-
+use self::check::{Refusal, check};
+use self::guard::guard;
 use crate::ModelError;
 use crate::files::read_text;
 
@@ -48,22 +49,23 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Json`], or [`ModelError::Tokenizer`] with what the tokenizer library finds wrong
-    /// with it.
+    /// [`ModelError::Json`], or [`ModelError::Tokenizer`] with what is wrong with it.
     pub fn from_json(json: impl Into<Arc<str>>, path: &Path) -> Result<Self, ModelError> {
         let json = json.into();
-        check(&json).map_err(|source| ModelError::Json {
+        let invalid = |reason| ModelError::Tokenizer {
             path: path.to_owned(),
-            source,
-        })?;
-        let invalid = |error: tokenizers::Error| ModelError::Tokenizer {
-            path: path.to_owned(),
-            reason: error.to_string(),
+            reason,
         };
-        let mut inner = tokenizers::Tokenizer::from_bytes(json.as_bytes()).map_err(invalid)?;
-        inner.with_truncation(None).map_err(invalid)?;
-        inner.with_padding(None);
-        let largest_id = inner.get_vocab(true).into_values().max();
+        check(&json).map_err(|refusal| match refusal {
+            Refusal::Part(reason) => invalid(reason),
+            Refusal::Json(source) => ModelError::Json {
+                path: path.to_owned(),
+                source,
+            },
+        })?;
+        let inner = guard(|| read(&json)).map_err(invalid)?;
+        let inner = inner.map_err(|error| invalid(error.to_string()))?;
+        let largest_id = guard(|| largest_id(&inner)).map_err(invalid)?;
         Ok(Self {
             inner: Arc::new(inner),
             json,
@@ -88,10 +90,7 @@ impl Tokenizer {
     ///
     /// [`ModelError::Tokenize`] if the tokenizer has no token for part of the text.
     pub fn encode(&self, text: &str, with_special: bool) -> Result<Encoded, ModelError> {
-        let encoding = self
-            .inner
-            .encode(text, with_special)
-            .map_err(|error| tokenize_error(&error))?;
+        let encoding = run(|| self.inner.encode(text, with_special))?;
         // A token may be one byte of a character; its text is then all of it.
         let offsets = encoding.get_offsets().iter().map(|(start, end)| {
             let start = text.floor_char_boundary(*start);
@@ -109,9 +108,7 @@ impl Tokenizer {
     ///
     /// [`ModelError::Tokenize`] if the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, ModelError> {
-        self.inner
-            .decode(ids, skip_special)
-            .map_err(|error| tokenize_error(&error))
+        run(|| self.inner.decode(ids, skip_special))
     }
 
     /// Whether an id is that of a special token, which stands for no text.
@@ -146,30 +143,27 @@ impl Tokenizer {
     }
 }
 
-/// Finds what the library would panic at: text that is no JSON, within a decoder, and damaged tables
-/// of a normalizer.
-fn check(json: &str) -> Result<(), serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Sketch {
-        #[serde(default)]
-        normalizer: Value,
-    }
-    let sketch: Sketch = serde_json::from_str(json)?;
-    check_normalizer(&sketch.normalizer)
+fn read(json: &str) -> tokenizers::Result<tokenizers::Tokenizer> {
+    let mut inner = tokenizers::Tokenizer::from_bytes(json.as_bytes())?;
+    inner.with_truncation(None)?;
+    inner.with_padding(None);
+    Ok(inner)
 }
 
-fn check_normalizer(normalizer: &Value) -> Result<(), serde_json::Error> {
-    if normalizer["type"] == "Precompiled" {
-        Precompiled::deserialize(normalizer)?;
-    }
-    let parts = normalizer["normalizers"].as_array();
-    parts.into_iter().flatten().try_for_each(check_normalizer)
+/// The largest id that a text may become, those put around every text included. A text is tried
+/// out, which tells of most parts that would panic at any.
+fn largest_id(inner: &tokenizers::Tokenizer) -> Option<u32> {
+    let around = inner.encode("a", true);
+    let around = around
+        .as_ref()
+        .map_or(&[][..], |encoding| encoding.get_ids());
+    let vocabulary = inner.get_vocab(true).into_values();
+    vocabulary.chain(around.iter().copied()).max()
 }
 
-fn tokenize_error(error: &tokenizers::Error) -> ModelError {
-    ModelError::Tokenize {
-        reason: error.to_string(),
-    }
+fn run<T>(library: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, ModelError> {
+    let outcome = guard(library).and_then(|outcome| outcome.map_err(|error| error.to_string()));
+    outcome.map_err(|reason| ModelError::Tokenize { reason })
 }
 
 #[cfg(test)]
@@ -216,22 +210,82 @@ mod tests {
         assert!(from_json("{}").is_err());
     }
 
+    /// The error for [`words`] with a part written otherwise.
+    #[track_caller]
+    fn refused(part: &str, damaged: &str) -> String {
+        let json = words("null").json().to_owned();
+        let start = json.find(&format!("\"{part}\":")).unwrap() + part.len() + 3;
+        let end = start + json[start..].find(",\"").unwrap();
+        let json = format!("{}{damaged}{}", &json[..start], &json[end..]);
+        from_json(json).unwrap_err().to_string()
+    }
+
     #[test]
     fn what_the_library_panics_at_is_an_error() {
-        let json = words("null").json().to_owned();
-        let precompiled = r#"{"type":"Precompiled","precompiled_charsmap":"?"}"#;
-        let sequence = format!(r#"{{"type":"Sequence","normalizers":[{precompiled}]}}"#);
-        for (part, damaged) in [
-            ("decoder", "{5}"),
-            ("normalizer", precompiled),
-            ("normalizer", &sequence),
+        let charsmap = r#"{"type":"Precompiled","precompiled_charsmap":"?"}"#;
+        let sequence = format!(r#"{{"type":"Sequence","normalizers":[{charsmap}]}}"#);
+        let deep = r#"{"type":"Sequence","decoders":["#.repeat(200) + &"]}".repeat(200);
+        let single = r#"{"type":"TemplateProcessing","single":[{"Sequence":{"id":"B","type_id":0}}],
+            "pair":[],"special_tokens":{}}"#;
+        for (part, damaged, words) in [
+            ("decoder", "{5}", "line 1"),
+            ("decoder", &deep, "recursion limit"),
+            (
+                "decoder",
+                r#"{"type":"Strip","stop":1e400}"#,
+                "number out of range",
+            ),
+            ("normalizer", charsmap, "normalizer: Invalid"),
+            ("normalizer", &sequence, "normalizer: Invalid"),
+            (
+                "pre_tokenizer",
+                r#"{"type":"FixedLength","length":0}"#,
+                "chunk size must be non-zero",
+            ),
+            ("post_processor", single, "index out of bounds"),
         ] {
-            let whole = format!("\"{part}\":null");
-            assert!(json.contains(&whole));
-            let error = from_json(json.replace(&whole, &format!("\"{part}\":{damaged}")));
-            let error = error.unwrap_err();
-            assert!(matches!(error, ModelError::Json { .. }), "{error}");
+            let message = refused(part, damaged);
+            assert!(message.contains(words), "{message}");
         }
+    }
+
+    #[test]
+    fn texts_do_not_grow_beyond_measure() {
+        let twice = r#"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#;
+        let sequence = |steps: usize| {
+            let steps = vec![twice; steps].join(",");
+            format!(r#"{{"type":"Sequence","normalizers":[{steps}]}}"#)
+        };
+        assert!(refused("normalizer", &sequence(40)).contains("times as long"));
+        let json = words("null").json().to_owned();
+        let few = json.replace(
+            r#""normalizer":null"#,
+            &format!(r#""normalizer":{}"#, sequence(3)),
+        );
+        assert!(from_json(few).is_ok());
+    }
+
+    #[test]
+    fn panics_while_decoding_are_errors() {
+        let strip = r#""decoder":{"type":"Strip","content":"o","start":1,"stop":1}"#;
+        let json = words("null").json().to_owned();
+        let json = json.replace(r#""decoder":null"#, strip);
+        let json = json.replace(r#""two":1"#, r#""two":1,"o":2"#);
+        let tokenizer = from_json(json).unwrap();
+        assert_eq!(tokenizer.decode(&[1], false).unwrap(), "tw");
+        let error = tokenizer.decode(&[2], false).unwrap_err();
+        assert!(matches!(error, ModelError::Tokenize { .. }), "{error}");
+    }
+
+    #[test]
+    fn ids_put_around_texts_count() {
+        let post = r#""post_processor":{"type":"TemplateProcessing",
+            "single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+            "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[77],"tokens":["<s>"]}}}"#;
+        let json = words("null").json().to_owned();
+        let json = json.replace(r#""post_processor":null"#, post);
+        let json = json.replace(r#""unk_token":"?""#, r#""unk_token":"one""#);
+        assert_eq!(from_json(json).unwrap().vocab_size(), 78);
     }
 
     #[test]
