@@ -140,10 +140,9 @@ fn assert_refused_by(line: &str, rows: &[Row]) {
     for (name, damage, words) in rows {
         workshop.copy(&original, "checkpoint");
         damage(&checkpoint);
-        eprintln!("{name}");
-        workshop
-            .calm(line)
-            .refused(&[&["error: checkpoint"], *words].concat());
+        let mut run = workshop.calm(line);
+        run.line = format!("{line}, {name}");
+        run.refused(&[&["error: checkpoint"], *words].concat());
         remove(&checkpoint.0);
     }
     workshop.copy(&original, "checkpoint");

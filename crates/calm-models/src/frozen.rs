@@ -290,7 +290,8 @@ struct GenerationConfig {
     pad_token_id: Option<u32>,
 }
 
-fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
+/// The ids of generation_config.json where it names them, else of config.json.
+pub(crate) fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
     let path = dir.join(GENERATION_CONFIG);
     let of_model = config.special.clone();
     if !is_there(&path) {

@@ -118,24 +118,38 @@ impl ChatTemplate {
     ///
     /// [`ModelError`] if there is none, or the file that holds it is damaged.
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
+        Self::find(dir)?.ok_or_else(|| ModelError::ChatTemplate {
+            path: dir.to_owned(),
+            reason: format!(
+                "has no chat template, neither {TEMPLATE_FILE} nor chat_template in \
+                 {TOKENIZER_CONFIG}; write the prompt yourself, or add the model's own template"
+            ),
+        })
+    }
+
+    /// The template of a checkpoint, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if the file that holds it is damaged.
+    pub fn find(dir: &Path) -> Result<Option<Self>, ModelError> {
         let path = dir.join(TOKENIZER_CONFIG);
         let config = read_object(&path)?;
         let special_tokens = special_tokens(&config);
         let own_file = dir.join(TEMPLATE_FILE);
         if is_there(&own_file) {
             let source = read_text(&own_file, MAX_BYTES)?;
-            return Self::new(&source, &special_tokens, &own_file);
+            return Self::new(&source, &special_tokens, &own_file).map(Some);
         }
-        match config.get("chat_template").and_then(default_template) {
-            Some(source) => Self::new(source, &special_tokens, &path),
-            None => Err(ModelError::ChatTemplate {
-                path: dir.to_owned(),
-                reason: format!(
-                    "has no chat template, neither {TEMPLATE_FILE} nor chat_template in \
-                     {TOKENIZER_CONFIG}; write the prompt yourself, or add the model's own template"
-                ),
-            }),
-        }
+        let source = config.get("chat_template").and_then(default_template);
+        source
+            .map(|source| Self::new(source, &special_tokens, &path))
+            .transpose()
+    }
+
+    /// The file that it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A template from its text and the special tokens that it may name, such as `bos_token`;

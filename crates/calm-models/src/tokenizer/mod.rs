@@ -6,6 +6,8 @@ mod guard;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokenizers::ModelWrapper;
+
 use self::check::{Refusal, check};
 use self::guard::guard;
 use crate::ModelError;
@@ -76,6 +78,27 @@ impl Tokenizer {
     /// The text of the `tokenizer.json`, as it was read.
     pub fn json(&self) -> &str {
         &self.json
+    }
+
+    /// How it makes tokens of words.
+    pub fn kind(&self) -> &'static str {
+        match self.inner.get_model() {
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+            ModelWrapper::Unigram(_) => "Unigram",
+        }
+    }
+
+    /// The special tokens, by their ids.
+    pub fn special_tokens(&self) -> Vec<(u32, String)> {
+        let added = self.inner.get_added_tokens_decoder().into_iter();
+        let mut special: Vec<(u32, String)> = added
+            .filter(|(_, token)| token.special)
+            .map(|(id, token)| (id, token.content))
+            .collect();
+        special.sort();
+        special
     }
 
     /// The library's own tokenizer, for code that does not know of models.
@@ -201,6 +224,8 @@ mod tests {
         assert_eq!(tokenizer.token(1).as_deref(), Some("two"));
         assert_eq!(tokenizer.vocab_size(), 10);
         assert!(tokenizer.is_special(9) && !tokenizer.is_special(0));
+        assert_eq!(tokenizer.special_tokens(), [(9, "<s>".to_owned())]);
+        assert_eq!(tokenizer.kind(), "WordLevel");
     }
 
     #[test]

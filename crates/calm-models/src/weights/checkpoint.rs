@@ -148,9 +148,19 @@ impl Checkpoint {
         &self.duplicates
     }
 
-    /// Size of all weight files together.
-    pub(crate) fn bytes(&self) -> Result<u64, ModelError> {
-        self.files.iter().map(WeightFile::bytes).sum()
+    /// Names and sizes of the weight files.
+    pub(crate) fn files(&self) -> Result<Vec<(&str, u64)>, ModelError> {
+        let files = self.files.iter();
+        files.map(|file| Ok((&*file.name, file.bytes()?))).collect()
+    }
+
+    /// Every tensor with the number of its file, in the order of the files.
+    pub(crate) fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
+        let tensors = self.tensors.iter();
+        let tensors = tensors.map(|(name, (file, info))| (name.as_str(), *file, info));
+        let mut tensors: Vec<_> = tensors.collect();
+        tensors.sort_by_key(|(_, file, info)| (*file, info.bytes.start));
+        tensors
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
