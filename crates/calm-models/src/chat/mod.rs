@@ -20,7 +20,7 @@ pub(crate) const TEMPLATE_FILE: &str = "chat_template.jinja";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// Lists of added tokens are a few hundred kilobytes.
-const MAX_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_BYTES: u64 = 16 << 20;
 
 /// Templates are a few kilobytes.
 const MAX_TEMPLATE_BYTES: usize = 128 << 10;
