@@ -31,7 +31,8 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm inspect composition --json | jq .added_parameters.stored
 
 Bytes per token are those of keys and values that decoding keeps, of a composition
-in f32. Added parameters by the paper's count are n (D_A D_B + 3 D_B²), without output
+in f32. A window is full with the tokens that it shows; decoding keeps up to twice as
+many. Added parameters by the paper's count are n (D_A D_B + 3 D_B²), without output
 projections and biases.";
 
 #[derive(Debug, Args)]
