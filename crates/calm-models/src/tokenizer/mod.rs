@@ -253,7 +253,7 @@ mod tests {
         let single = r#"{"type":"TemplateProcessing","single":[{"Sequence":{"id":"B","type_id":0}}],
             "pair":[],"special_tokens":{}}"#;
         for (part, damaged, words) in [
-            ("decoder", "{5}", "line 1"),
+            ("decoder", "{5}", "key must be a string"),
             ("decoder", &deep, "recursion limit"),
             (
                 "decoder",
