@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use calm_lm::backend::FloatType;
-use calm_lm::models::{
-    ChatTemplate, CheckpointInfo, DecoderConfig, ModelFiles, Part, Tokenizer,
-};
+use calm_lm::models::{ChatTemplate, CheckpointInfo, DecoderConfig, ModelFiles, Part, Tokenizer};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
