@@ -1,15 +1,46 @@
-//! Reading small files whose size is checked first.
+//! Opening files, and reading small ones, whose size is checked first.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Error, ErrorKind, Read};
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
 use crate::ModelError;
+use crate::unique::UniqueKeys;
 
 /// Whether there is something of this name, be it a link that leads nowhere: opening that tells
 /// what is wrong with it.
 pub(crate) fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
+}
+
+/// Opens a file to read it. Anything else, such as a directory or a pipe that nobody may ever write
+/// to, is an error.
+pub(crate) fn open(path: &Path) -> Result<File, ModelError> {
+    let is_file = |metadata: fs::Metadata| {
+        if metadata.is_file() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
+    };
+    let file = fs::metadata(path)
+        .and_then(is_file)
+        .and_then(|()| File::open(path));
+    file.map_err(|source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// What a JSON text says, in which no object may have a key twice; `path` is for messages.
+pub(crate) fn from_json<T: DeserializeOwned>(json: &str, path: &Path) -> Result<T, ModelError> {
+    serde_json::from_str::<UniqueKeys>(json)
+        .and_then(|UniqueKeys| serde_json::from_str(json))
+        .map_err(|source| ModelError::Json {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// The text of a file of at most `max_bytes`.
@@ -18,7 +49,7 @@ pub(crate) fn read_text(path: &Path, max_bytes: u64) -> Result<String, ModelErro
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(as_io)?;
+    let file = open(path)?;
     let mut text = String::new();
     // One byte more than allowed tells a file that is too long from one that just fits.
     file.take(max_bytes + 1)

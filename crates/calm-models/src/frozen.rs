@@ -9,8 +9,9 @@ use calm_backend::FloatType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::chat::{self, TEMPLATE_FILE, TOKENIZER_CONFIG};
 use crate::config::{OneOrMany, SpecialIds};
-use crate::files::{is_there, read_text};
+use crate::files::{from_json, is_there, read_text};
 use crate::weights::{self, Checkpoint};
 use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
 
@@ -18,6 +19,9 @@ pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const GENERATION_CONFIG: &str = "generation_config.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
+
+/// What programs other than this crate read of a tokenizer, in the order in which they are written.
+const BESIDE_TOKENIZER: [&str; 2] = [TEMPLATE_FILE, TOKENIZER_CONFIG];
 
 /// Settings are a few kilobytes.
 pub(crate) const MAX_CONFIG_BYTES: u64 = 4 << 20;
@@ -179,7 +183,8 @@ impl FrozenModel {
     }
 
     /// Writes a directory that [`FrozenModel::load`] and `transformers` open, the weights stored
-    /// as `dtype`.
+    /// as `dtype`. What lay beside the tokenizer of a model that was loaded, its chat template too,
+    /// lies there again.
     ///
     /// The files appear complete or not at all: they are written to a directory beside `dir`,
     /// which is then renamed, or, if `dir` exists, whose files are moved into it one by one.
@@ -210,6 +215,7 @@ impl FrozenModel {
             &pretty(&self.generation_config()),
         )?;
         write_text(&staging.path().join(TOKENIZER), self.tokenizer.json())?;
+        self.write_beside_tokenizer(staging.path())?;
         let path = staging.path().join(WEIGHTS);
         weights::write(&self.decoder, dtype, &path)?;
         // The safetensors crate makes files that only their owner may read.
@@ -232,6 +238,36 @@ impl FrozenModel {
         Err(ModelError::Inexpressible { path, family })
     }
 
+    /// The files that lie beside the tokenizer of the checkpoint that this model was loaded from. If
+    /// there are none, `tokenizer_config.json` says that tokenizer.json is all: `transformers` would
+    /// build the tokenizer that is usual for the family.
+    fn write_beside_tokenizer(&self, dir: &Path) -> Result<(), ModelError> {
+        let from = self.source.checkpoint.as_ref().map(|files| files.dir());
+        for name in BESIDE_TOKENIZER {
+            let from = from.map(|from| from.join(name));
+            if let Some(from) = from.filter(|from| is_there(from)) {
+                write_text(&dir.join(name), &read_text(&from, chat::MAX_BYTES)?)?;
+            }
+        }
+        let path = dir.join(TOKENIZER_CONFIG);
+        if is_there(&path) {
+            return Ok(());
+        }
+        write_text(&path, &pretty(&self.tokenizer_config()))
+    }
+
+    fn tokenizer_config(&self) -> Value {
+        let token = |id: Option<u32>| id.and_then(|id| self.tokenizer.token(id));
+        json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": token(self.special.bos),
+            "eos_token": token(self.special.eos.first().copied()),
+            "pad_token": token(self.special.pad),
+            "model_max_length": self.config().context_length,
+            "clean_up_tokenization_spaces": false,
+        })
+    }
+
     fn generation_config(&self) -> Value {
         json!({
             "bos_token_id": self.special.bos,
@@ -244,8 +280,11 @@ impl FrozenModel {
 /// Renames a finished directory, or moves its files into one that exists.
 fn publish(staging: tempfile::TempDir, dir: &Path) -> std::io::Result<()> {
     if dir.exists() {
-        for name in [TOKENIZER, GENERATION_CONFIG, CONFIG, WEIGHTS] {
-            fs::rename(staging.path().join(name), dir.join(name))?;
+        let last = [TOKENIZER, GENERATION_CONFIG, CONFIG, WEIGHTS];
+        for name in BESIDE_TOKENIZER.into_iter().chain(last) {
+            if is_there(&staging.path().join(name)) {
+                fs::rename(staging.path().join(name), dir.join(name))?;
+            }
         }
         return File::open(dir)?.sync_all();
     }
@@ -290,18 +329,15 @@ struct GenerationConfig {
     pad_token_id: Option<u32>,
 }
 
-fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
+/// The ids of generation_config.json where it names them, else of config.json.
+pub(crate) fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
     let path = dir.join(GENERATION_CONFIG);
     let of_model = config.special.clone();
     if !is_there(&path) {
         return Ok(of_model);
     }
     let text = read_text(&path, MAX_CONFIG_BYTES)?;
-    let generation: GenerationConfig =
-        serde_json::from_str(&text).map_err(|source| ModelError::Json {
-            path: path.clone(),
-            source,
-        })?;
+    let generation: GenerationConfig = from_json(&text, &path)?;
     let special = SpecialIds {
         bos: generation.bos_token_id.or(of_model.bos),
         eos: generation.eos_token_id.map_or(of_model.eos, Vec::from),

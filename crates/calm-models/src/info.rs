@@ -1,26 +1,113 @@
 //! What a checkpoint is, without loading its weights.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
+use crate::decoder::{BlockSlot, Slot};
 use crate::files::read_text;
-use crate::frozen::{CONFIG, MAX_CONFIG_BYTES};
+use crate::frozen::{CONFIG, MAX_CONFIG_BYTES, special_ids};
 use crate::weights::{self, Checkpoint};
-use crate::{DecoderConfig, Family, ModelError};
+use crate::{DecoderConfig, Family, ModelError, SpecialIds};
 
 /// What the settings and the headers of the weight files of a checkpoint tell.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct CheckpointInfo {
     /// The decoder's description.
     pub config: DecoderConfig,
-    /// Numbers in all its tensors; a head that is tied to the embedding counts once.
-    pub parameters: usize,
-    /// The types that tensors are stored in, as safetensors names them.
-    pub stored_as: Vec<String>,
-    /// Size of all weight files.
-    pub weight_bytes: u64,
+    /// Ids with a meaning, as [`FrozenModel::special`](crate::FrozenModel::special) has them.
+    pub special: SpecialIds,
+    /// The weight files.
+    pub files: Vec<WeightFileInfo>,
+    /// What they hold, in their order.
+    pub tensors: Vec<TensorEntry>,
     /// As [`FrozenModel::weights_sha256`](crate::FrozenModel::weights_sha256) gives it.
     pub weights_sha256: String,
+}
+
+/// A weight file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightFileInfo {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// A tensor in a weight file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorEntry {
+    /// Its name.
+    pub name: String,
+    /// The number of its file, of [`CheckpointInfo::files`].
+    pub file: usize,
+    /// The type that it is stored in, as safetensors names it.
+    pub dtype: String,
+    /// Its shape as stored.
+    pub shape: Vec<usize>,
+    /// What it belongs to; none if it is not read, such as a copy of a tied embedding.
+    pub part: Option<Part>,
+}
+
+/// What a parameter belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Of tokens, and of positions where they are learnt.
+    Embedding,
+    /// The projections of the attention, biases included.
+    Attention,
+    /// The projections of the feed-forward layers, biases included.
+    FeedForward,
+    /// All norms.
+    Norms,
+    /// The head of a model that is not tied.
+    Head,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Embedding,
+        Self::Attention,
+        Self::FeedForward,
+        Self::Norms,
+        Self::Head,
+    ];
+
+    pub(crate) fn of(slot: Slot) -> Self {
+        use BlockSlot::*;
+
+        match slot {
+            Slot::Embedding | Slot::Positions => Self::Embedding,
+            Slot::Head => Self::Head,
+            Slot::Block(_, Query | Key | Value | Output) => Self::Attention,
+            Slot::Block(_, Gate | Up | Down) => Self::FeedForward,
+            Slot::FinalNorm
+            | Slot::Block(
+                _,
+                AttentionNorm | QueryNorm | KeyNorm | AttentionPostNorm | FeedForwardNorm
+                | FeedForwardPostNorm,
+            ) => Self::Norms,
+        }
+    }
+
+    /// Its name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Attention => "attention",
+            Self::FeedForward => "feed-forward",
+            Self::Norms => "norms",
+            Self::Head => "head",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl CheckpointInfo {
@@ -33,19 +120,56 @@ impl CheckpointInfo {
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
         let path = dir.join(CONFIG);
         let config = Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)?;
+        let special = special_ids(dir, &config)?;
         let checkpoint = Checkpoint::open(dir)?;
         let config = weights::settle_head(&checkpoint, config)?;
-        let parameters = weights::check_tensors(&checkpoint, &config)?;
-        let tensors = checkpoint
-            .names()
-            .filter_map(|name| checkpoint.tensor(name));
-        let stored_as: BTreeSet<String> = tensors.map(|t| t.info.dtype.clone()).collect();
+        let parts = weights::check_tensors(&checkpoint, &config)?;
+        let tensors = checkpoint.in_order().into_iter();
+        let tensors = tensors.map(|(name, file, info)| TensorEntry {
+            name: name.to_owned(),
+            file,
+            dtype: info.dtype.clone(),
+            shape: info.shape.clone(),
+            part: parts.get(name).copied(),
+        });
+        let files = checkpoint.files()?.into_iter();
+        let files = files.map(|(name, bytes)| WeightFileInfo {
+            name: name.to_owned(),
+            bytes,
+        });
         Ok(Self {
             config,
-            parameters,
-            stored_as: stored_as.into_iter().collect(),
-            weight_bytes: checkpoint.bytes()?,
+            special,
+            files: files.collect(),
+            tensors: tensors.collect(),
             weights_sha256: checkpoint.sha256()?,
         })
+    }
+
+    /// Numbers in all tensors that are read; a head that is tied to the embedding counts once.
+    pub fn parameters(&self) -> usize {
+        Part::ALL.map(|part| self.parameters_of(part)).iter().sum()
+    }
+
+    /// Numbers in the tensors of a part.
+    pub fn parameters_of(&self, part: Part) -> usize {
+        let tensors = self.tensors.iter();
+        let tensors = tensors.filter(|tensor| tensor.part == Some(part));
+        tensors
+            .map(|tensor| tensor.shape.iter().product::<usize>())
+            .sum()
+    }
+
+    /// Size of all weight files.
+    pub fn weight_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The types that tensors are stored in, as safetensors names them; of one file or of all.
+    pub fn stored_as(&self, file: Option<usize>) -> Vec<&str> {
+        let tensors = self.tensors.iter();
+        let tensors = tensors.filter(|tensor| file.is_none_or(|file| tensor.file == file));
+        let types: BTreeSet<&str> = tensors.map(|tensor| tensor.dtype.as_str()).collect();
+        types.into_iter().collect()
     }
 }

@@ -31,8 +31,9 @@
 //!
 //! Besides: [`generate`] continues prompts, with caches, for anything that is a [`CausalLm`], and
 //! [`generate_text`] shows the text while it is written; [`ChatTemplate`] writes a conversation as a
-//! model's prompt; [`verify`] holds a checkpoint against values computed elsewhere; [`CheckpointInfo`] describes one
-//! without loading it; [`FrozenModel::save`] writes what `transformers` opens.
+//! model's prompt; [`verify`] holds a checkpoint against values computed elsewhere;
+//! [`CheckpointInfo`] describes one without loading it; [`FrozenModel::save`] writes what
+//! `transformers` opens.
 //!
 //! Nothing read from a file is believed: sizes, offsets, shapes and ids are checked before use,
 //! settings that might change the numbers and are not known are errors, and every [`ModelError`]
@@ -52,6 +53,7 @@ mod padding;
 mod sampling;
 mod text;
 mod tokenizer;
+mod unique;
 mod verify;
 mod weights;
 
@@ -66,7 +68,7 @@ pub use family::Family;
 pub use frozen::{FrozenModel, LoadOptions};
 pub use generate::{CausalLm, Continuation, GenerateOptions, generate, generate_watched};
 pub use hub::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource, SourceError};
-pub use info::CheckpointInfo;
+pub use info::{CheckpointInfo, Part, TensorEntry, WeightFileInfo};
 pub use padding::PaddingMask;
 pub use sampling::{Draw, Sampling};
 pub use text::{TextContinuation, TextOptions, TextStream, generate_text};

@@ -176,8 +176,8 @@ fn rotary_scalings() {
         "original_max_position_embeddings": 32,
     });
     let expected = RopeScaling::LongRope {
-        short_factors: vec![1.0; 4],
-        long_factors: vec![2.0; 4],
+        short_factors: [1.0; 4].into(),
+        long_factors: [2.0; 4].into(),
         attention_factor: (1.0 + 4f64.ln() / 32f64.ln()).sqrt(),
         original_context: 32,
     };

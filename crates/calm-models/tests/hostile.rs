@@ -1,13 +1,19 @@
-//! Files with bytes changed at random: an error or a model, never a panic.
+//! Files with bytes changed at random: an error or a model, never a panic. And files made to take
+//! memory: none takes much more than its own size.
 
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
-use calm_models::{CheckpointInfo, Family, FrozenModel, LoadOptions, Tokenizer};
+use calm_models::{
+    Chat, ChatTemplate, CheckpointInfo, Family, FrozenModel, LoadOptions, Tokenizer,
+};
 use common::fixture;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 /// Places, as shares of a length, and what to write there.
 fn edits() -> impl Strategy<Value = Vec<(f64, u8)>> {
@@ -90,4 +96,219 @@ proptest! {
             assert_one_line(&error);
         }
     }
+
+    #[test]
+    fn indices(edits in edits(), kept in kept()) {
+        let dir = copy("gpt2");
+        let shard = "model-00001-of-00001.safetensors";
+        fs::rename(dir.path().join("model.safetensors"), dir.path().join(shard)).unwrap();
+        let index = json!({
+            "metadata": { "total_size": 4096 },
+            "weight_map": { "transformer.wte.weight": shard, "transformer.wpe.weight": shard },
+        });
+        let index = edited(index.to_string().as_bytes(), &edits, kept);
+        fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
+        if let Err(error) = CheckpointInfo::read(dir.path()) {
+            assert_one_line(&error);
+        }
+    }
+
+    #[test]
+    fn special_ids(edits in edits(), kept in kept()) {
+        let dir = copy("gpt2");
+        let path = dir.path().join("generation_config.json");
+        let text = fs::read(fixture("gpt2").join("generation_config.json")).unwrap();
+        fs::write(path, edited(&text, &edits, kept)).unwrap();
+        if let Err(error) = FrozenModel::load(dir.path(), &LoadOptions::default()) {
+            assert_one_line(&error);
+        }
+    }
+
+    #[test]
+    fn templates(edits in edits(), kept in kept()) {
+        for entry in fs::read_dir(fixture("text/chat")).unwrap() {
+            let source = fs::read(entry.unwrap().path()).unwrap();
+            let source = edited(&source, &edits, kept);
+            let source = String::from_utf8_lossy(&source);
+            let path = Path::new("chat_template.jinja");
+            let template = ChatTemplate::new(&source, &Default::default(), path);
+            let chat = Chat::question(Some("Be brief."), "Why?");
+            // What a template says may have any number of lines, also in an error.
+            let _ = template.and_then(|template| template.render(&chat));
+        }
+    }
+}
+
+fn copy(name: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(fixture(name).join(file), dir.path().join(file)).unwrap();
+    }
+    dir
+}
+
+/// Tells a process that runs this test to open the checkpoint, and to say what that took.
+const OPEN: &str = "CALM_TEST_OPEN";
+
+/// A name, what is done to a checkpoint, and a factor.
+type Greedy = (&'static str, fn(&Path), usize);
+
+/// Files that ask for much, each with how many times their own size opening them may take: JSON
+/// values and lists take more room than their texts.
+const GREEDY: &[Greedy] = &[
+    (
+        "a billion blocks",
+        |dir| config(dir, "num_hidden_layers", json!(1_000_000_000)),
+        1,
+    ),
+    (
+        "a vocabulary of 2^24 and 4096 blocks",
+        |dir| {
+            config(dir, "vocab_size", json!(1 << 24));
+            config(dir, "num_hidden_layers", json!(4096));
+            config(dir, "intermediate_size", json!(1 << 20));
+            config(dir, "max_position_embeddings", json!(1 << 30));
+        },
+        1,
+    ),
+    (
+        "a million factors for each of 4096 blocks",
+        |dir| {
+            let factors = json!(vec![1; 1_000_000]);
+            let scaling = json!({
+                "rope_type": "longrope", "short_factor": factors, "long_factor": factors,
+            });
+            config(dir, "rope_parameters", scaling);
+            config(dir, "num_hidden_layers", json!(4096));
+        },
+        64,
+    ),
+    (
+        "settings without end",
+        |dir| {
+            fs::write(dir.join("config.json"), "[0,".repeat(32 << 20)).unwrap();
+        },
+        1,
+    ),
+    (
+        "settings of small values",
+        |dir| {
+            let text = format!("{{\"a\": [{}0]}}", "0,".repeat(2_000_000));
+            fs::write(dir.join("config.json"), text).unwrap();
+        },
+        64,
+    ),
+    (
+        "an index of many tensors",
+        |dir| {
+            fs::remove_file(dir.join("model.safetensors")).unwrap();
+            let names = (0..500_000).map(|i| format!("\"{i}\":\"a\""));
+            let text = format!(
+                "{{\"weight_map\":{{{}}}}}",
+                names.collect::<Vec<_>>().join(",")
+            );
+            fs::write(dir.join("model.safetensors.index.json"), text).unwrap();
+        },
+        32,
+    ),
+    (
+        "a header of empty tensors",
+        |dir| {
+            let tensor = r#"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#;
+            let tensors = (0..200_000).map(|i| format!("\"{i}\":{tensor}"));
+            write_weights(
+                dir,
+                &format!("{{{}}}", tensors.collect::<Vec<_>>().join(",")),
+            );
+        },
+        32,
+    ),
+    (
+        "a header of one long shape",
+        |dir| {
+            let shape = vec!["1"; 2_000_000].join(",");
+            write_weights(
+                dir,
+                &format!(r#"{{"a":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,0]}}}}"#),
+            );
+        },
+        32,
+    ),
+    (
+        "a table of replacements of gigabytes",
+        |dir| {
+            let path = dir.join("tokenizer.json");
+            let mut tokenizer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            let table = "/////wAA"; // 2^32 - 1
+            tokenizer["normalizer"] =
+                json!({ "type": "Precompiled", "precompiled_charsmap": table });
+            fs::write(path, tokenizer.to_string()).unwrap();
+        },
+        1,
+    ),
+];
+
+fn config(dir: &Path, key: &str, value: Value) {
+    let path = dir.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config[key] = value;
+    fs::write(path, config.to_string()).unwrap();
+}
+
+fn write_weights(dir: &Path, header: &str) {
+    let length = (header.len() as u64).to_le_bytes();
+    let file = [&length, header.as_bytes()].concat();
+    fs::write(dir.join("model.safetensors"), file).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_is_bounded_by_the_files() {
+    if let Some(dir) = std::env::var_os(OPEN) {
+        let opened = FrozenModel::load(Path::new(&dir), &LoadOptions::default());
+        let line = format!("peak {} ok {}\n", resident_peak(), opened.is_ok());
+        std::io::stdout().write_all(line.as_bytes()).unwrap();
+        return;
+    }
+    let (usual, serves) = open(copy("llama").path());
+    assert!(serves);
+    for (name, damage, times) in GREEDY {
+        let dir = copy("llama");
+        damage(dir.path());
+        let (peak, serves) = open(dir.path());
+        assert!(!serves, "{name}");
+        let files = fs::read_dir(dir.path()).unwrap();
+        let bytes: u64 = files
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum();
+        // 4096 blocks, none of whose tensors are there, take 44 MB to list. A file that is too
+        // long for its kind is not read to its end.
+        let allowed = usual + (64 << 20) + times * (bytes as usize).min(32 << 20);
+        assert!(
+            peak <= allowed,
+            "{name} takes {peak} bytes, allowed are {allowed}"
+        );
+    }
+}
+
+/// What a process that opens a checkpoint takes at most, and whether it was opened.
+#[cfg(target_os = "linux")]
+fn open(dir: &Path) -> (usize, bool) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "memory_is_bounded_by_the_files", "--nocapture"]);
+    let output = command.env(OPEN, dir).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let line = output.lines().find_map(|line| line.split_once("peak "));
+    let (_, line) = line.unwrap_or_else(|| panic!("{output}"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    (words[0].parse().unwrap(), words[2] == "true")
+}
+
+/// The most memory that the process has held, in bytes.
+#[cfg(target_os = "linux")]
+fn resident_peak() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+    kilobytes.parse::<usize>().unwrap() * 1024
 }

@@ -56,7 +56,23 @@ fn saving_replaces_a_checkpoint_and_leaves_nothing_else() {
     let again = FrozenModel::load(&path, &LoadOptions::default()).unwrap();
     assert_eq!(logits(&again), logits(&model.untrained_twin(1)));
     let files = |dir| fs::read_dir(dir).unwrap().count();
-    assert_eq!((files(parent.path()), files(&path)), (1, 4));
+    assert_eq!((files(parent.path()), files(&path)), (1, 5));
+}
+
+#[test]
+fn what_lies_beside_the_tokenizer_is_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let (first, second) = (parent.path().join("first"), parent.path().join("second"));
+    load("llama").save(&first, FloatType::F32).unwrap();
+    let settings = fs::read_to_string(first.join("tokenizer_config.json")).unwrap();
+    assert!(settings.contains("\"eos_token\": \"</s>\""), "{settings}");
+    fs::write(first.join("chat_template.jinja"), "{{ messages }}").unwrap();
+    fs::write(first.join("tokenizer_config.json"), "{}").unwrap();
+    let model = FrozenModel::load(&first, &LoadOptions::default()).unwrap();
+    model.save(&second, FloatType::F32).unwrap();
+    let read = |name| fs::read_to_string(second.join(name)).unwrap();
+    assert_eq!(read("chat_template.jinja"), "{{ messages }}");
+    assert_eq!(read("tokenizer_config.json"), "{}");
 }
 
 #[test]

@@ -4,20 +4,24 @@ use std::path::{Path, PathBuf};
 
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{BridgeConfig, CompositionFile, Connection};
-use calm_lm::models::{CheckpointInfo, DecoderConfig, ModelFiles};
+use calm_lm::models::CheckpointInfo;
 use clap::Args;
 use serde_json::json;
 
+use super::checkpoint::Checkpoint;
 use super::model::{Located, LocatedComposition, ModelArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
-  Sizes and hash of a checkpoint:
+  Sizes, files and hash of a checkpoint:
     calm inspect anchor
 
-  The same of a checkpoint of the Hugging Face Hub, at a branch that holds a request:
+  Where each of its weights comes from:
+    calm inspect anchor --tensors
+
+  A checkpoint of the Hugging Face Hub, at a branch that holds a request:
     calm inspect hf:owner/name@refs/pr/1
 
   What a composition joins, adds and costs, and how it was trained:
@@ -26,81 +30,29 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   One number for a script, by way of jq:
     calm inspect composition --json | jq .added_parameters.stored
 
-Bytes per token are those of keys and values that decoding keeps, in f32. Added
-parameters by the paper's count are n (D_A D_B + 3 D_B²), without output projections
-and biases.";
+Bytes per token are those of keys and values that decoding keeps, of a composition
+in f32. A window is full with the tokens that it shows; decoding keeps up to twice as
+many. Added parameters by the paper's count are n (D_A D_B + 3 D_B²), without output
+projections and biases.";
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     model: ModelArgs,
+    /// List every tensor of a checkpoint: its file, type, part and shape
+    #[arg(long)]
+    tensors: bool,
 }
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure> {
     match args.model.locate(common.quiet)? {
-        Located::Checkpoint(files) => checkpoint(&files),
+        Located::Checkpoint(files) => Ok(Checkpoint::read(files)?.report(args.tensors)),
         Located::Composition(located) => Ok(Composition::read(*located)?.report()),
     }
 }
 
-/// What decoding computes in.
+/// What a composition is decoded in.
 const DTYPE: FloatType = FloatType::F32;
-
-fn checkpoint(files: &ModelFiles) -> Result<Report, Failure> {
-    let info = CheckpointInfo::read(&files.directory)?;
-    let config = &info.config;
-    let cache_bytes = config.cache_bytes_per_token(DTYPE);
-    let text = table(&[
-        ("checkpoint", files.source.to_string()),
-        ("family", config.family.to_string()),
-        (
-            "blocks",
-            format!("{} of width {}", config.block_count(), config.d_model),
-        ),
-        ("heads", heads(config)),
-        ("feed-forward width", config.d_ff.to_string()),
-        ("vocabulary", format!("{} tokens", config.vocab_size)),
-        ("context", format!("{} tokens", config.context_length)),
-        ("parameters", info.parameters.to_string()),
-        (
-            "weights",
-            format!(
-                "{} bytes, {}",
-                info.weight_bytes,
-                info.stored_as.join(" and ")
-            ),
-        ),
-        ("cache", format!("{cache_bytes} bytes per token")),
-        ("sha256", info.weights_sha256.clone()),
-    ]);
-    let json = json!({
-        "kind": "checkpoint",
-        "source": files.source.to_string(),
-        "directory": files.directory,
-        "family": config.family.name(),
-        "blocks": config.block_count(),
-        "d_model": config.d_model,
-        "heads": config.heads,
-        "kv_heads": config.kv_heads,
-        "d_head": config.d_head,
-        "d_ff": config.d_ff,
-        "vocab_size": config.vocab_size,
-        "context_length": config.context_length,
-        "parameters": info.parameters,
-        "stored_as": info.stored_as,
-        "weight_bytes": info.weight_bytes,
-        "cache_bytes_per_token": cache_bytes,
-        "weights_sha256": info.weights_sha256,
-    });
-    Ok(Report::new(text, json))
-}
-
-fn heads(config: &DecoderConfig) -> String {
-    format!(
-        "{} of width {}, {} for keys and values",
-        config.heads, config.d_head, config.kv_heads
-    )
-}
 
 /// A composition with what is known of its models.
 struct Composition {
@@ -172,7 +124,7 @@ impl Composition {
     fn report(&self) -> Report {
         let stored = self.count(BridgeConfig::parameter_count);
         let paper = self.count(BridgeConfig::paper_parameter_count);
-        let share = stored as f64 / self.anchor.parameters as f64;
+        let share = stored as f64 / self.anchor.parameters() as f64;
         let cache_bytes = self.cache_bytes_per_token();
         let file = &self.file;
         let mut rows = vec![
@@ -215,7 +167,7 @@ fn reference(path: &Path, info: &CheckpointInfo) -> String {
         path.display(),
         info.config.block_count(),
         info.config.d_model,
-        info.parameters,
+        info.parameters(),
         info.weights_sha256
     )
 }

@@ -14,13 +14,16 @@ use minijinja::{Environment, Error, ErrorKind, Output, State};
 use serde_json::{Map, Value, json};
 
 use crate::ModelError;
-use crate::files::{is_there, read_text};
+use crate::files::{from_json, is_there, read_text};
 
 pub(crate) const TEMPLATE_FILE: &str = "chat_template.jinja";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
-/// Templates are a few kilobytes, lists of added tokens a few hundred.
-const MAX_BYTES: u64 = 16 << 20;
+/// Lists of added tokens are a few hundred kilobytes.
+pub(crate) const MAX_BYTES: u64 = 16 << 20;
+
+/// Templates are a few kilobytes.
+const MAX_TEMPLATE_BYTES: usize = 128 << 10;
 
 /// What one conversation may cost: an instruction takes 1, and so do 64 bytes of any text made on
 /// the way. Long conversations take a few ten thousand.
@@ -30,10 +33,12 @@ const FUEL: u64 = 1_000_000;
 const LIST_BYTES: u64 = 4;
 
 /// What fuel does not count is ended by the clock: texts made, other than by printing, of lists that
-/// hold a list many times, which holds another many times, and so on. The thread is left to itself.
+/// hold a list many times, which holds another many times, and so on; also long chains of
+/// some operators, which the engine goes through from each of them. The thread is left to itself.
 const TIME: Duration = Duration::from_secs(2);
 
-/// Values may be nested about as deep as fuel lasts, and are dropped recursively.
+/// Values may be nested about as deep as fuel lasts, and are dropped recursively. Operations may be
+/// as many as the template has characters, each of which is compiled within the one before it.
 const STACK_BYTES: usize = 512 << 20;
 
 /// The name under which messages mention the template.
@@ -113,24 +118,38 @@ impl ChatTemplate {
     ///
     /// [`ModelError`] if there is none, or the file that holds it is damaged.
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
+        Self::find(dir)?.ok_or_else(|| ModelError::ChatTemplate {
+            path: dir.to_owned(),
+            reason: format!(
+                "has no chat template, neither {TEMPLATE_FILE} nor chat_template in \
+                 {TOKENIZER_CONFIG}; write the prompt yourself, or add the model's own template"
+            ),
+        })
+    }
+
+    /// The template of a checkpoint, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if the file that holds it is damaged.
+    pub fn find(dir: &Path) -> Result<Option<Self>, ModelError> {
         let path = dir.join(TOKENIZER_CONFIG);
         let config = read_object(&path)?;
         let special_tokens = special_tokens(&config);
         let own_file = dir.join(TEMPLATE_FILE);
         if is_there(&own_file) {
             let source = read_text(&own_file, MAX_BYTES)?;
-            return Self::new(&source, &special_tokens, &own_file);
+            return Self::new(&source, &special_tokens, &own_file).map(Some);
         }
-        match config.get("chat_template").and_then(default_template) {
-            Some(source) => Self::new(source, &special_tokens, &path),
-            None => Err(ModelError::ChatTemplate {
-                path: dir.to_owned(),
-                reason: format!(
-                    "has no chat template, neither {TEMPLATE_FILE} nor chat_template in \
-                     {TOKENIZER_CONFIG}; write the prompt yourself, or add the model's own template"
-                ),
-            }),
-        }
+        let source = config.get("chat_template").and_then(default_template);
+        source
+            .map(|source| Self::new(source, &special_tokens, &path))
+            .transpose()
+    }
+
+    /// The file that it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A template from its text and the special tokens that it may name, such as `bos_token`;
@@ -144,17 +163,17 @@ impl ChatTemplate {
         special_tokens: &Map<String, Value>,
         path: &Path,
     ) -> Result<Self, ModelError> {
-        let mut environment = Environment::new();
-        environment.set_syntax(syntax());
-        environment.set_fuel(Some(FUEL));
-        environment.set_formatter(print);
-        environment.set_unknown_method_callback(python::call_method);
-        environment.add_filter("tojson", python::tojson);
-        environment.add_function("strftime_now", python::strftime_now);
-        environment.add_function("raise_exception", raise_exception);
-        environment
-            .add_template_owned(NAME, without_generation_blocks(source))
-            .map_err(|error| template_error(path, &error))?;
+        if source.len() > MAX_TEMPLATE_BYTES {
+            let bytes = source.len();
+            return Err(ModelError::ChatTemplate {
+                path: path.to_owned(),
+                reason: format!(
+                    "the chat template has {bytes} bytes; it may have {MAX_TEMPLATE_BYTES}"
+                ),
+            });
+        }
+        let source = without_generation_blocks(source);
+        let environment = in_time(path, || compile(source))?;
         Ok(Self {
             environment,
             special_tokens: special_tokens.clone(),
@@ -172,33 +191,10 @@ impl ChatTemplate {
     pub fn render(&self, chat: &Chat) -> Result<String, ModelError> {
         let environment = self.environment.clone();
         let variables = self.variables(chat);
-        let (sender, receiver) = mpsc::channel();
-        let render = move || {
+        in_time(&self.path, move || {
             let template = environment.get_template(NAME)?;
             template.render(value::from_json(&variables))
-        };
-        let thread = thread::Builder::new().stack_size(STACK_BYTES);
-        let thread = thread.spawn(move || {
-            // Nobody listens any more if it took too long.
-            let _ = sender.send(render());
-        });
-        let thread = thread.map_err(|source| ModelError::Io {
-            path: self.path.clone(),
-            source,
-        })?;
-        match receiver.recv_timeout(TIME) {
-            Ok(rendered) => rendered.map_err(|error| template_error(&self.path, &error)),
-            Err(reason) => {
-                // Nothing but a panic ends the thread before it has sent.
-                if reason == RecvTimeoutError::Disconnected
-                    && let Err(panic) = thread.join()
-                {
-                    std::panic::resume_unwind(panic);
-                }
-                let error = Error::from(ErrorKind::OutOfFuel);
-                Err(template_error(&self.path, &error))
-            }
-        }
+        })
     }
 
     /// All that the template sees.
@@ -215,6 +211,49 @@ impl ChatTemplate {
     }
 }
 
+/// Runs the engine on a thread with room for what a template nests, until time is up.
+fn in_time<T: Send + 'static>(
+    path: &Path,
+    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, ModelError> {
+    let (sender, receiver) = mpsc::channel();
+    let thread = thread::Builder::new().stack_size(STACK_BYTES);
+    let thread = thread.spawn(move || {
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(run());
+    });
+    let thread = thread.map_err(|source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    match receiver.recv_timeout(TIME) {
+        Ok(outcome) => outcome.map_err(|error| template_error(path, &error)),
+        Err(reason) => {
+            // Nothing but a panic ends the thread before it has sent.
+            if reason == RecvTimeoutError::Disconnected
+                && let Err(panic) = thread.join()
+            {
+                std::panic::resume_unwind(panic);
+            }
+            Err(template_error(path, &Error::from(ErrorKind::OutOfFuel)))
+        }
+    }
+}
+
+/// All that a template may use, and the template.
+fn compile(source: String) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(syntax());
+    environment.set_fuel(Some(FUEL));
+    environment.set_formatter(print);
+    environment.set_unknown_method_callback(python::call_method);
+    environment.add_filter("tojson", python::tojson);
+    environment.add_function("strftime_now", python::strftime_now);
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_template_owned(NAME, source)?;
+    Ok(environment)
+}
+
 /// Some programs write `null` for what a message lacks; templates expect it not to be there.
 fn without_nulls(message: &Value) -> Value {
     let mut message = message.clone();
@@ -228,11 +267,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, ModelError> {
     if !is_there(path) {
         return Ok(Map::new());
     }
-    let text = read_text(path, MAX_BYTES)?;
-    serde_json::from_str(&text).map_err(|source| ModelError::Json {
-        path: path.to_owned(),
-        source,
-    })
+    from_json(&read_text(path, MAX_BYTES)?, path)
 }
 
 /// A template, or of a list of them the one that is named so.

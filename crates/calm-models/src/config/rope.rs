@@ -1,5 +1,7 @@
 //! Rotary position encoding, settled.
 
+use std::sync::Arc;
+
 use super::{ConfigError, check_positive, check_size};
 
 /// Rotary position encoding.
@@ -73,12 +75,12 @@ pub enum RopeScaling {
         original_context: usize,
     },
     /// LongRoPE (arXiv 2402.13753): every frequency divided by a factor of its own, for sequences
-    /// within the original context by another than for longer ones.
+    /// within the original context by another than for longer ones. Blocks share the factors.
     LongRope {
         /// Divisors for sequences of at most the original context, one for each frequency.
-        short_factors: Vec<f64>,
+        short_factors: Arc<[f64]>,
         /// Divisors for longer ones.
-        long_factors: Vec<f64>,
+        long_factors: Arc<[f64]>,
         /// Cosines and sines are multiplied by this.
         attention_factor: f64,
         /// Context length of the original pre-training.

@@ -235,8 +235,8 @@ mod tests {
     #[test]
     fn longrope_has_divisors_for_short_and_for_long_sequences() {
         let scaling = RopeScaling::LongRope {
-            short_factors: vec![1.0, 2.0],
-            long_factors: vec![4.0, 8.0],
+            short_factors: [1.0, 2.0].into(),
+            long_factors: [4.0, 8.0].into(),
             attention_factor: 1.0,
             original_context: 16,
         };

@@ -28,6 +28,7 @@ use serde_json::{Map, Value, json};
 use self::names::Names;
 pub(crate) use self::names::Place;
 use self::settings::Settings;
+use crate::files::from_json;
 use crate::{DecoderConfig, ModelError};
 
 /// The enumeration of families and the way to their files, from one list.
@@ -102,11 +103,7 @@ impl Family {
     /// [`ModelError`] if it is not JSON, of another family, or holds a setting that is unknown,
     /// unsupported or impossible.
     pub fn read(json: &str, path: &Path) -> Result<DecoderConfig, ModelError> {
-        let keys: Map<String, Value> =
-            serde_json::from_str(json).map_err(|source| ModelError::Json {
-                path: path.to_owned(),
-                source,
-            })?;
+        let keys: Map<String, Value> = from_json(json, path)?;
         let family = Self::of(&keys).ok_or_else(|| unsupported(&keys, path))?;
         let mut settings = Settings::new(keys, path);
         let config = (family.spelling().read)(&mut settings)?;

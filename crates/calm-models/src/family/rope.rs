@@ -159,8 +159,8 @@ fn read_longrope(
         (1.0 + f64::ln(factor) / original.ln()).sqrt()
     };
     Ok(RopeScaling::LongRope {
-        short_factors: needed(section, "short_factor")?,
-        long_factors: needed(section, "long_factor")?,
+        short_factors: needed::<Vec<f64>>(section, "short_factor")?.into(),
+        long_factors: needed::<Vec<f64>>(section, "long_factor")?.into(),
         attention_factor: section
             .nullable("attention_factor", None)?
             .unwrap_or(computed),
@@ -263,8 +263,8 @@ fn write_scaling(scaling: &RopeScaling) -> Value {
             original_context,
         } => json!({
             "rope_type": "longrope",
-            "short_factor": short_factors,
-            "long_factor": long_factors,
+            "short_factor": &**short_factors,
+            "long_factor": &**long_factors,
             "attention_factor": attention_factor,
             "original_max_position_embeddings": original_context,
         }),

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::header::{self, TensorInfo};
 use super::{Stored, WeightProblem};
 use crate::ModelError;
-use crate::files::{is_there, read_text};
+use crate::files::{from_json, is_there, open, read_text};
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -115,17 +115,12 @@ impl Checkpoint {
 
     fn add(&mut self, name: String) -> Result<(), ModelError> {
         let path = self.dir.join(&name);
-        let as_io = |source| ModelError::Io {
-            path: path.clone(),
-            source,
-        };
-        let file = File::open(&path).map_err(as_io)?;
-        let bytes = file.metadata().map_err(as_io)?.len() as usize;
         let file = WeightFile {
             name,
+            file: open(&path)?,
             path: path.clone(),
-            file,
         };
+        let bytes = file.bytes()? as usize;
         let tensors = header::read(&file.map(0..bytes)?).map_err(|source| ModelError::Header {
             path,
             source: Box::new(source),
@@ -153,9 +148,19 @@ impl Checkpoint {
         &self.duplicates
     }
 
-    /// Size of all weight files together.
-    pub(crate) fn bytes(&self) -> Result<u64, ModelError> {
-        self.files.iter().map(WeightFile::bytes).sum()
+    /// Names and sizes of the weight files.
+    pub(crate) fn files(&self) -> Result<Vec<(&str, u64)>, ModelError> {
+        let files = self.files.iter();
+        files.map(|file| Ok((&*file.name, file.bytes()?))).collect()
+    }
+
+    /// Every tensor with the number of its file, in the order of the files.
+    pub(crate) fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
+        let tensors = self.tensors.iter();
+        let tensors = tensors.map(|(name, (file, info))| (name.as_str(), *file, info));
+        let mut tensors: Vec<_> = tensors.collect();
+        tensors.sort_by_key(|(_, file, info)| (*file, info.bytes.start));
+        tensors
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -248,10 +253,7 @@ pub(crate) fn file_names(dir: &Path) -> Result<Vec<String>, ModelError> {
         });
     }
     let text = read_text(&path, MAX_INDEX_BYTES)?;
-    let index: Index = serde_json::from_str(&text).map_err(|source| ModelError::Json {
-        path: path.clone(),
-        source,
-    })?;
+    let index: Index = from_json(&text, &path)?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     for name in &names {
         if !is_plain_name(name) {

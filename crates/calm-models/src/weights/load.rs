@@ -1,6 +1,6 @@
 //! Parameters out of a checkpoint, all or none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Shape, Tensor};
@@ -10,7 +10,7 @@ use super::convert::{Loaded, Rectangle, StoredTensor};
 use super::{Checkpoint, Stored, WeightProblem};
 use crate::decoder::{ParameterSource, Slot, build};
 use crate::family::Place;
-use crate::{Decoder, DecoderConfig, LoadOptions, ModelError};
+use crate::{Decoder, DecoderConfig, LoadOptions, ModelError, Part};
 
 /// The decoder that `config` describes, with the weights of `checkpoint`.
 ///
@@ -58,21 +58,20 @@ pub(crate) fn settle_head(
 }
 
 /// Checks that the tensors of `checkpoint` are those that `config` asks for, without reading any,
-/// and returns how many parameters they are.
+/// and returns their names with what they belong to.
 pub(crate) fn check_tensors(
     checkpoint: &Checkpoint,
     config: &DecoderConfig,
-) -> Result<usize, ModelError> {
+) -> Result<BTreeMap<String, Part>, ModelError> {
     let mut inventory = Inventory {
         places: Places::new(checkpoint, config),
         expected: Vec::new(),
-        names: BTreeSet::new(),
+        parts: BTreeMap::new(),
         device: &Device::default(),
     };
     build(config, &mut inventory);
     all_well(checkpoint, compare(checkpoint, config, &inventory))?;
-    let shapes = inventory.expected.iter().map(|(_, shape)| shape);
-    Ok(shapes.map(|shape| shape.iter().product::<usize>()).sum())
+    Ok(inventory.parts)
 }
 
 fn all_well(checkpoint: &Checkpoint, problems: Vec<WeightProblem>) -> Result<(), ModelError> {
@@ -96,7 +95,7 @@ fn compare(
     let names = config.family.names();
     let surplus: Vec<&str> = checkpoint
         .names()
-        .filter(|name| !inventory.names.contains(*name) && !names.is_harmless(name, config))
+        .filter(|name| !inventory.parts.contains_key(*name) && !names.is_harmless(name, config))
         .collect();
     let near_misses = NearMisses::new(&surplus);
     let mut problems = checkpoint.duplicates().to_vec();
@@ -222,13 +221,19 @@ struct Inventory<'a> {
     places: Places<'a>,
     /// Every tensor once, also where it holds several parameters.
     expected: Vec<Expected>,
-    names: BTreeSet<String>,
+    /// The same tensors, and what they belong to.
+    parts: BTreeMap<String, Part>,
     device: &'a Device,
 }
 
 impl Inventory<'_> {
-    fn note<const D: usize>(&mut self, name: String, stored: [usize; D]) -> Param<Tensor<D>> {
-        if self.names.insert(name.clone()) {
+    fn note<const D: usize>(
+        &mut self,
+        slot: Slot,
+        name: String,
+        stored: [usize; D],
+    ) -> Param<Tensor<D>> {
+        if self.parts.insert(name.clone(), Part::of(slot)).is_none() {
             self.expected.push((name, stored.to_vec()));
         }
         Param::uninitialized(
@@ -243,21 +248,21 @@ impl Inventory<'_> {
 
 impl ParameterSource for Inventory<'_> {
     fn table(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
-        self.note(self.places.of(slot).weight(), shape)
+        self.note(slot, self.places.of(slot).weight(), shape)
     }
 
     fn matrix(&mut self, slot: Slot, [d_input, _]: [usize; 2]) -> Param<Tensor<2>> {
         let place = self.places.of(slot);
-        self.note(place.weight(), place.matrix_shape(d_input))
+        self.note(slot, place.weight(), place.matrix_shape(d_input))
     }
 
     fn bias(&mut self, slot: Slot, _width: usize) -> Param<Tensor<1>> {
         let place = self.places.of(slot);
-        self.note(place.bias(), [place.total])
+        self.note(slot, place.bias(), [place.total])
     }
 
     fn norm(&mut self, slot: Slot, width: usize, _neutral: f32) -> Param<Tensor<1>> {
-        self.note(self.places.of(slot).weight(), [width])
+        self.note(slot, self.places.of(slot).weight(), [width])
     }
 }
 

@@ -1,12 +1,15 @@
 //! Text to token ids and back.
 
+mod check;
+mod guard;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::Value;
-use tokenizers::normalizers::Precompiled;
+use tokenizers::ModelWrapper;
 
+use self::check::{Refusal, check};
+use self::guard::guard;
 use crate::ModelError;
 use crate::files::read_text;
 
@@ -48,22 +51,23 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Json`], or [`ModelError::Tokenizer`] with what the tokenizer library finds wrong
-    /// with it.
+    /// [`ModelError::Json`], or [`ModelError::Tokenizer`] with what is wrong with it.
     pub fn from_json(json: impl Into<Arc<str>>, path: &Path) -> Result<Self, ModelError> {
         let json = json.into();
-        check(&json).map_err(|source| ModelError::Json {
+        let invalid = |reason| ModelError::Tokenizer {
             path: path.to_owned(),
-            source,
-        })?;
-        let invalid = |error: tokenizers::Error| ModelError::Tokenizer {
-            path: path.to_owned(),
-            reason: error.to_string(),
+            reason,
         };
-        let mut inner = tokenizers::Tokenizer::from_bytes(json.as_bytes()).map_err(invalid)?;
-        inner.with_truncation(None).map_err(invalid)?;
-        inner.with_padding(None);
-        let largest_id = inner.get_vocab(true).into_values().max();
+        check(&json).map_err(|refusal| match refusal {
+            Refusal::Part(reason) => invalid(reason),
+            Refusal::Json(source) => ModelError::Json {
+                path: path.to_owned(),
+                source,
+            },
+        })?;
+        let inner = guard(|| read(&json)).map_err(invalid)?;
+        let inner = inner.map_err(|error| invalid(error.to_string()))?;
+        let largest_id = guard(|| largest_id(&inner)).map_err(invalid)?;
         Ok(Self {
             inner: Arc::new(inner),
             json,
@@ -74,6 +78,27 @@ impl Tokenizer {
     /// The text of the `tokenizer.json`, as it was read.
     pub fn json(&self) -> &str {
         &self.json
+    }
+
+    /// How it makes tokens of words.
+    pub fn kind(&self) -> &'static str {
+        match self.inner.get_model() {
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+            ModelWrapper::Unigram(_) => "Unigram",
+        }
+    }
+
+    /// The special tokens, by their ids.
+    pub fn special_tokens(&self) -> Vec<(u32, String)> {
+        let added = self.inner.get_added_tokens_decoder().into_iter();
+        let mut special: Vec<(u32, String)> = added
+            .filter(|(_, token)| token.special)
+            .map(|(id, token)| (id, token.content))
+            .collect();
+        special.sort();
+        special
     }
 
     /// The library's own tokenizer, for code that does not know of models.
@@ -88,10 +113,7 @@ impl Tokenizer {
     ///
     /// [`ModelError::Tokenize`] if the tokenizer has no token for part of the text.
     pub fn encode(&self, text: &str, with_special: bool) -> Result<Encoded, ModelError> {
-        let encoding = self
-            .inner
-            .encode(text, with_special)
-            .map_err(|error| tokenize_error(&error))?;
+        let encoding = run(|| self.inner.encode(text, with_special))?;
         // A token may be one byte of a character; its text is then all of it.
         let offsets = encoding.get_offsets().iter().map(|(start, end)| {
             let start = text.floor_char_boundary(*start);
@@ -109,9 +131,7 @@ impl Tokenizer {
     ///
     /// [`ModelError::Tokenize`] if the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, ModelError> {
-        self.inner
-            .decode(ids, skip_special)
-            .map_err(|error| tokenize_error(&error))
+        run(|| self.inner.decode(ids, skip_special))
     }
 
     /// Whether an id is that of a special token, which stands for no text.
@@ -146,30 +166,29 @@ impl Tokenizer {
     }
 }
 
-/// Finds what the library would panic at: text that is no JSON, within a decoder, and damaged tables
-/// of a normalizer.
-fn check(json: &str) -> Result<(), serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Sketch {
-        #[serde(default)]
-        normalizer: Value,
-    }
-    let sketch: Sketch = serde_json::from_str(json)?;
-    check_normalizer(&sketch.normalizer)
+fn read(json: &str) -> tokenizers::Result<tokenizers::Tokenizer> {
+    let mut inner = tokenizers::Tokenizer::from_bytes(json.as_bytes())?;
+    inner.with_truncation(None)?;
+    inner.with_padding(None);
+    Ok(inner)
 }
 
-fn check_normalizer(normalizer: &Value) -> Result<(), serde_json::Error> {
-    if normalizer["type"] == "Precompiled" {
-        Precompiled::deserialize(normalizer)?;
-    }
-    let parts = normalizer["normalizers"].as_array();
-    parts.into_iter().flatten().try_for_each(check_normalizer)
+/// The largest id that a text may become, those put around every text included. Two texts are tried
+/// out, the empty one since no vocabulary lacks a token for it, which tells of most parts that would
+/// panic at every text.
+fn largest_id(inner: &tokenizers::Tokenizer) -> Option<u32> {
+    let tried = ["", "a"].map(|text| inner.encode(text, true));
+    let around = tried
+        .iter()
+        .flatten()
+        .flat_map(|encoding| encoding.get_ids());
+    let vocabulary = inner.get_vocab(true).into_values();
+    vocabulary.chain(around.copied()).max()
 }
 
-fn tokenize_error(error: &tokenizers::Error) -> ModelError {
-    ModelError::Tokenize {
-        reason: error.to_string(),
-    }
+fn run<T>(library: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, ModelError> {
+    let outcome = guard(library).and_then(|outcome| outcome.map_err(|error| error.to_string()));
+    outcome.map_err(|reason| ModelError::Tokenize { reason })
 }
 
 #[cfg(test)]
@@ -207,6 +226,8 @@ mod tests {
         assert_eq!(tokenizer.token(1).as_deref(), Some("two"));
         assert_eq!(tokenizer.vocab_size(), 10);
         assert!(tokenizer.is_special(9) && !tokenizer.is_special(0));
+        assert_eq!(tokenizer.special_tokens(), [(9, "<s>".to_owned())]);
+        assert_eq!(tokenizer.kind(), "WordLevel");
     }
 
     #[test]
@@ -216,22 +237,82 @@ mod tests {
         assert!(from_json("{}").is_err());
     }
 
+    /// The error for [`words`] with a part written otherwise.
+    #[track_caller]
+    fn refused(part: &str, damaged: &str) -> String {
+        let json = words("null").json().to_owned();
+        let start = json.find(&format!("\"{part}\":")).unwrap() + part.len() + 3;
+        let end = start + json[start..].find(",\"").unwrap();
+        let json = format!("{}{damaged}{}", &json[..start], &json[end..]);
+        from_json(json).unwrap_err().to_string()
+    }
+
     #[test]
     fn what_the_library_panics_at_is_an_error() {
-        let json = words("null").json().to_owned();
-        let precompiled = r#"{"type":"Precompiled","precompiled_charsmap":"?"}"#;
-        let sequence = format!(r#"{{"type":"Sequence","normalizers":[{precompiled}]}}"#);
-        for (part, damaged) in [
-            ("decoder", "{5}"),
-            ("normalizer", precompiled),
-            ("normalizer", &sequence),
+        let charsmap = r#"{"type":"Precompiled","precompiled_charsmap":"?"}"#;
+        let sequence = format!(r#"{{"type":"Sequence","normalizers":[{charsmap}]}}"#);
+        let deep = r#"{"type":"Sequence","decoders":["#.repeat(200) + &"]}".repeat(200);
+        let single = r#"{"type":"TemplateProcessing","single":[{"Sequence":{"id":"B","type_id":0}}],
+            "pair":[],"special_tokens":{}}"#;
+        for (part, damaged, words) in [
+            ("decoder", "{5}", "key must be a string"),
+            ("decoder", &deep, "recursion limit"),
+            (
+                "decoder",
+                r#"{"type":"Strip","stop":1e400}"#,
+                "number out of range",
+            ),
+            ("normalizer", charsmap, "normalizer: Invalid"),
+            ("normalizer", &sequence, "normalizer: Invalid"),
+            (
+                "pre_tokenizer",
+                r#"{"type":"FixedLength","length":0}"#,
+                "chunk size must be non-zero",
+            ),
+            ("post_processor", single, "index out of bounds"),
         ] {
-            let whole = format!("\"{part}\":null");
-            assert!(json.contains(&whole));
-            let error = from_json(json.replace(&whole, &format!("\"{part}\":{damaged}")));
-            let error = error.unwrap_err();
-            assert!(matches!(error, ModelError::Json { .. }), "{error}");
+            let message = refused(part, damaged);
+            assert!(message.contains(words), "{message}");
         }
+    }
+
+    #[test]
+    fn texts_do_not_grow_beyond_measure() {
+        let twice = r#"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#;
+        let sequence = |steps: usize| {
+            let steps = vec![twice; steps].join(",");
+            format!(r#"{{"type":"Sequence","normalizers":[{steps}]}}"#)
+        };
+        assert!(refused("normalizer", &sequence(40)).contains("times as long"));
+        let json = words("null").json().to_owned();
+        let few = json.replace(
+            r#""normalizer":null"#,
+            &format!(r#""normalizer":{}"#, sequence(3)),
+        );
+        assert!(from_json(few).is_ok());
+    }
+
+    #[test]
+    fn panics_while_decoding_are_errors() {
+        let strip = r#""decoder":{"type":"Strip","content":"o","start":1,"stop":1}"#;
+        let json = words("null").json().to_owned();
+        let json = json.replace(r#""decoder":null"#, strip);
+        let json = json.replace(r#""two":1"#, r#""two":1,"o":2"#);
+        let tokenizer = from_json(json).unwrap();
+        assert_eq!(tokenizer.decode(&[1], false).unwrap(), "tw");
+        let error = tokenizer.decode(&[2], false).unwrap_err();
+        assert!(matches!(error, ModelError::Tokenize { .. }), "{error}");
+    }
+
+    #[test]
+    fn ids_put_around_texts_count() {
+        let post = r#""post_processor":{"type":"TemplateProcessing",
+            "single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+            "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[77],"tokens":["<s>"]}}}"#;
+        let json = words("null").json().to_owned();
+        let json = json.replace(r#""post_processor":null"#, post);
+        let json = json.replace(r#""unk_token":"?""#, r#""unk_token":"one""#);
+        assert_eq!(from_json(json).unwrap().vocab_size(), 78);
     }
 
     #[test]

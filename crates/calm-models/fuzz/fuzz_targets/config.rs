@@ -1,0 +1,14 @@
+//! Any text as a `config.json`.
+
+#![no_main]
+
+use std::path::Path;
+
+use calm_models::Family;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Err(error) = Family::read(text, Path::new("config.json")) {
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+});

@@ -1,0 +1,166 @@
+//! What is checked of a `tokenizer.json` before the library, which checks little, reads it.
+
+use serde::Deserialize;
+use serde_json::{Error, Value};
+
+/// How many times as long as a text its tokens may become; real ones come to a few hundred. Steps
+/// that each lengthen a text a little would together fill any memory.
+const MAX_GROWTH: u64 = 1 << 20;
+
+/// Why a file is refused.
+pub(super) enum Refusal {
+    /// No JSON, or nested too deeply.
+    Json(Error),
+    /// A part that would panic or take all memory when it is used.
+    Part(String),
+}
+
+/// The parts that the library reads in ways of its own. As values they are checked for numbers and
+/// depths that it would panic at.
+#[derive(Deserialize)]
+struct Sketch {
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    decoder: Value,
+}
+
+/// Finds what the library would panic at, or take all memory for.
+pub(super) fn check(json: &str) -> Result<(), Refusal> {
+    let sketch: Sketch = serde_json::from_str(json).map_err(Refusal::Json)?;
+    for (name, part) in [
+        ("normalizer", &sketch.normalizer),
+        ("pre_tokenizer", &sketch.pre_tokenizer),
+        ("decoder", &sketch.decoder),
+    ] {
+        check_tables(part).map_err(|reason| Refusal::Part(format!("its {name}: {reason}")))?;
+        if growth(part) > MAX_GROWTH {
+            let reason = format!(
+                "its {name} may make a text more than {MAX_GROWTH} times as long, which nothing \
+                 would have room for"
+            );
+            return Err(Refusal::Part(reason));
+        }
+    }
+    Ok(())
+}
+
+/// The parts that a part is a sequence of.
+fn steps(part: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["normalizers", "pretokenizers", "decoders"];
+    let lists = lists.into_iter().filter_map(|list| part[list].as_array());
+    lists.flatten()
+}
+
+/// How many times as long as a text what a part makes of it may be.
+fn growth(part: &Value) -> u64 {
+    let length = |key: &str| part[key].as_str().map_or(0, |text| text.len() as u64);
+    let own = match part["type"].as_str() {
+        // What is replaced may be a character, or nothing at all.
+        Some("Replace") => length("content") + 1,
+        Some("Prepend") => length("prepend") + 1,
+        Some("Precompiled") => 256,
+        // A byte becomes a character of two bytes.
+        Some("ByteLevel") => 2,
+        _ => 1,
+    };
+    steps(part).map(growth).fold(own, u64::saturating_mul)
+}
+
+fn check_tables(part: &Value) -> Result<(), String> {
+    if let Some(table) = part["precompiled_charsmap"].as_str() {
+        let table = base64::decode(table).map_err(|error| error.to_string())?;
+        check_table(&table)?;
+    }
+    steps(part).try_for_each(check_tables)
+}
+
+/// Checks that any text can be looked up in a table of replacements.
+///
+/// These are `SentencePiece`'s: the size of a trie, the trie as a double array, and the
+/// replacements, each ended by a zero byte. A unit of the array holds the byte that leads to it,
+/// where its children are, and whether the first of them says where a replacement begins.
+fn check_table(table: &[u8]) -> Result<(), String> {
+    let damaged = || "its table of replacements is cut off".to_owned();
+    let (bytes, rest) = table.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let bytes = u32::from_le_bytes(*bytes) as usize / 4 * 4;
+    let (units, texts) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
+    let units = units.as_chunks::<4>().0.iter();
+    let units: Vec<usize> = units
+        .map(|unit| u32::from_le_bytes(*unit) as usize)
+        .collect();
+    let texts = std::str::from_utf8(texts).map_err(|error| error.to_string())?;
+    let unit = |place: usize| {
+        let found = units.get(place).copied();
+        found.ok_or_else(|| {
+            let units = units.len();
+            format!("its table of replacements leads to place {place} of {units}")
+        })
+    };
+
+    let mut seen = vec![false; units.len()];
+    let mut open = vec![children(unit(0)?, 0)];
+    while let Some(base) = open.pop() {
+        for byte in 1..=255 {
+            let place = base ^ byte;
+            let node = unit(place)?;
+            if node & (1 << 31 | 0xff) != byte {
+                continue;
+            }
+            let base = children(node, place);
+            let first = unit(base)?;
+            let text = first & ((1 << 31) - 1);
+            if node >> 8 & 1 == 1 && !texts.is_char_boundary(text) {
+                return Err(format!(
+                    "its table of replacements has one at byte {text} of {}",
+                    texts.len()
+                ));
+            }
+            if !std::mem::replace(&mut seen[base], true) {
+                open.push(base);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the children of the unit at a place are, each at its byte's distance.
+fn children(unit: usize, place: usize) -> usize {
+    place ^ ((unit >> 10) << ((unit & (1 << 9)) >> 6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAF: u32 = 1 << 8;
+
+    /// A table that replaces `a` by `bc`, changed.
+    fn table(change: impl FnOnce(&mut Vec<u32>)) -> Result<(), String> {
+        let mut units = vec![0; 512];
+        units[usize::from(b'a')] = 256 << 10 | LEAF | u32::from(b'a');
+        change(&mut units);
+        let mut table = (units.len() as u32 * 4).to_le_bytes().to_vec();
+        table.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+        table.extend(b"\0bc\0");
+        check_table(&table)
+    }
+
+    #[test]
+    fn tables_that_any_text_can_be_looked_up_in() {
+        let leaf = 256 ^ usize::from(b'a');
+        assert_eq!(table(|units| units[leaf] = 1 << 31 | 1), Ok(()));
+        assert_eq!(table(|units| units[leaf] = 1 << 31 | 4), Ok(()));
+        let error = table(|units| units[leaf] = 1 << 31 | 5).unwrap_err();
+        assert!(error.contains("byte 5 of 4"), "{error}");
+        let error = table(|units| units[0] = 600 << 10).unwrap_err();
+        assert!(error.contains("of 512"), "{error}");
+        let error = table(|units| units[usize::from(b'a')] |= 1 << 9).unwrap_err();
+        assert!(error.contains("leads to place"), "{error}");
+        assert!(check_table(&[0, 0]).is_err());
+        assert!(check_table(&u32::MAX.to_le_bytes()).is_err());
+        assert!(check_table(&[0; 4]).is_err());
+    }
+}
