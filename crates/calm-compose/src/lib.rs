@@ -27,7 +27,7 @@
 //!
 //! let plan = ConnectionPlan::Every(2);
 //! let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
-//! let config = BridgeConfig { d_augmenting: 16, d_anchor: 32, heads: 4 };
+//! let config = BridgeConfig::new(16, 32, 4);
 //! let bridges = Bridges::init(&[(config, connections.clone())], 0, &device)?;
 //! assert_eq!(bridges.paper_parameter_count(), 2 * (16 * 32 + 3 * 32 * 32));
 //!
@@ -53,6 +53,7 @@ mod file;
 mod files;
 mod join;
 mod lora;
+mod options;
 mod tensors;
 mod verify;
 
@@ -62,6 +63,7 @@ pub use cache::ComposedCache;
 pub use composed::{Augmenting, ComposedModel, FrozenParts};
 pub use connection::{Connection, ConnectionPlan};
 pub use error::ComposeError;
-pub use file::{CompositionFile, ModelReference};
+pub use file::{CompositionFile, ModelHashes, ModelReference};
 pub use lora::LoraPlan;
+pub use options::{BridgeOptions, Gate, OutputInit};
 pub use verify::{TensorDeviation, Verification, verify};

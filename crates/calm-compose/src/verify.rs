@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::file::take_bridges;
 use crate::files::read_bytes;
 use crate::tensors::NamedTensors;
-use crate::{Bridges, ComposeError, Connection, FrozenParts};
+use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts};
 
 const DESCRIPTION: &str = "composition.json";
 const EXPECTED: &str = "expected.safetensors";
@@ -51,8 +51,8 @@ impl Verification {
 
 /// Compares a composition with values computed elsewhere, in `f32`.
 ///
-/// `directory` holds `composition.json` (`anchor`, `augments`, `heads`, `connections`) and
-/// `expected.safetensors`: parameters `a{m}.c{n}.*` as in a composition's own file, `input_ids`,
+/// `directory` holds `composition.json` (`anchor`, `augments`, `heads`, `connections`, and
+/// `options` if the bridges have any) and `expected.safetensors`: parameters `a{m}.c{n}.*` as in a composition's own file, `input_ids`,
 /// `attention_mask` and `labels` (−100 where there is no loss) `[batch, seq]`, `logits`
 /// `[batch, seq, vocab]`, `loss` `[1]`, the mean over the labels, and for every parameter
 /// `grad.{name}`. The models are directories of `fixtures`, by the names in `composition.json`.
@@ -69,7 +69,7 @@ pub fn verify(
 ) -> Result<Verification, ComposeError> {
     let case = Case::read(&directory.join(DESCRIPTION))?;
     let parts = case.load(fixtures, device)?;
-    let sets = parts.bridge_sets(case.heads);
+    let sets = parts.bridge_sets_with(case.heads, case.options);
     let bridges = Bridges::init(&sets, 0, &device.clone().autodiff())?;
     let path = directory.join(EXPECTED);
     let bytes = read_bytes(&path, MAX_EXPECTED_BYTES)?;
@@ -84,6 +84,8 @@ struct Case {
     augments: Vec<PathBuf>,
     heads: usize,
     connections: Vec<Vec<Connection>>,
+    #[serde(default)]
+    options: BridgeOptions,
 }
 
 impl Case {

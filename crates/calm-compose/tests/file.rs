@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use calm_compose::{Bridges, ComposeError, CompositionFile, FrozenParts, ModelReference};
+use calm_compose::{
+    Bridges, ComposeError, CompositionFile, FrozenParts, ModelHashes, ModelReference,
+};
 use calm_models::PaddingMask;
 use common::{HEADS, fresh_bridges, ids, parts, random_bridges, values};
 use safetensors::SafeTensors;
@@ -19,6 +21,7 @@ fn reference(name: &str) -> ModelReference {
     ModelReference {
         path: name.into(),
         weights_sha256: format!("hash of {name}"),
+        tokenizer_sha256: Some(format!("vocabulary of {name}")),
     }
 }
 
@@ -173,14 +176,17 @@ fn descriptions_are_read_strictly() {
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
         malformed(directory.path(), &parts, DESCRIPTION, expected);
     };
-    let version = "\"format_version\": 1";
+    let version = "\"format_version\": 2";
     changed(
         version,
-        "\"format_version\": 2",
-        "format_version is 2, this program reads 1",
+        "\"format_version\": 3",
+        "format_version is 3, this program reads 1 and 2",
     );
-    changed(version, "\"version\": 1", "format_version is missing");
-    changed(version, "\"format_version\": 1,\n \"colour\": 3", "colour");
+    changed(version, "\"version\": 2", "format_version is missing");
+    changed(version, "\"format_version\": 2,\n \"colour\": 3", "colour");
+    changed("\"gate\": \"none\"", "\"gate\": \"open\"", "open");
+    changed("\"dtype\": \"f32\"", "\"dtype\": \"f64\"", "f64");
+    changed("\"bias\"", "\"beds\"", "beds");
     changed("\"weights_sha256\"", "\"sha\"", "sha");
     changed("\"heads\": 4", "\"heads\": -4", "-4");
     changed("{", "", "not JSON");
@@ -204,27 +210,55 @@ fn heads_that_do_not_divide_the_width_are_refused() {
         error,
         ComposeError::Heads {
             heads: 5,
-            d_anchor: 16
+            d_inner: 16
         }
     ));
 }
 
 #[test]
-fn other_weights_are_refused() {
-    let file = description(&parts());
-    let augmenting: Vec<&str> = file
-        .augmenting
-        .iter()
-        .map(|model| model.weights_sha256.as_str())
-        .collect();
-    let check = |hash| file.check_models(Path::new("here"), hash, &augmenting);
-    check("hash of anchor").unwrap();
-    let error = check("another hash").unwrap_err();
+fn other_weights_and_tokenizers_are_refused() {
+    let mut file = description(&parts());
+    let own = |model: &ModelReference| {
+        let vocabulary = model.tokenizer_sha256.clone();
+        [model.weights_sha256.clone(), vocabulary.unwrap()]
+    };
+    let augmenting: Vec<[String; 2]> = file.augmenting.iter().map(own).collect();
+    let of = |[weights, tokenizer]: &[String; 2]| -> Result<(), ComposeError> {
+        let augmenting = augmenting.iter();
+        let augmenting: Vec<ModelHashes<'_>> = augmenting.map(hashes).collect();
+        let anchor = ModelHashes { weights, tokenizer };
+        file.check_models(Path::new("here"), anchor, &augmenting)
+    };
+    let [weights, vocabulary] = own(&file.anchor);
+    let other = "another hash".to_owned();
+    of(&[weights.clone(), vocabulary.clone()]).unwrap();
+
+    let error = of(&[other.clone(), vocabulary.clone()]).unwrap_err();
     assert!(matches!(error, ComposeError::OtherWeights { .. }));
     let message = error.to_string();
-    for part in ["here", "anchor", "hash of anchor", "another hash"] {
+    for part in ["here", "anchor", &weights, &other, "--allow-other-weights"] {
         assert!(message.contains(part), "{message}");
     }
+    let error = of(&[weights.clone(), other.clone()]).unwrap_err();
+    assert!(matches!(error, ComposeError::OtherTokenizer { .. }));
+    let message = error.to_string();
+    for part in ["here", "anchor", &vocabulary, &other] {
+        assert!(message.contains(part), "{message}");
+    }
+
+    // Version 1 did not know of tokenizers.
+    file.anchor.tokenizer_sha256 = None;
+    let augmenting: Vec<ModelHashes<'_>> = augmenting.iter().map(hashes).collect();
+    let anchor = ModelHashes {
+        weights: &weights,
+        tokenizer: &other,
+    };
+    file.check_models(Path::new("here"), anchor, &augmenting)
+        .unwrap();
+}
+
+fn hashes([weights, tokenizer]: &[String; 2]) -> ModelHashes<'_> {
+    ModelHashes { weights, tokenizer }
 }
 
 #[test]

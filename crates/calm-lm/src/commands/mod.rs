@@ -1,6 +1,7 @@
 //! The verbs of `calm`, one file each, and what several of them need.
 
 mod bench;
+mod bridges;
 mod compose;
 mod data;
 mod doctor;
