@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Bool, Device, FloatDType, Tensor};
+use burn::tensor::{Bool, Device, FloatDType, Tensor, module};
 use calm_backend::{SeededInit, ops};
 
 use crate::{BridgeOptions, ComposeError, Gate, OutputInit};
@@ -78,15 +78,13 @@ impl BridgeConfig {
     }
 
     /// A fresh bridge. It adds nothing yet unless [`OutputInit`] has it otherwise; matrices are
-    /// normal with standard deviation 1/√(inputs), weights of norms are one, biases zero.
+    /// normal with standard deviation 1/√(inputs), weights of norms are one, biases zero. The
+    /// parameters are in `f32`, in which they are trained whatever the bridge computes in: steps of
+    /// training are too small for the halves.
     pub fn init(&self, init: &mut SeededInit, device: &Device) -> Bridge {
         let (options, heads) = (self.options, self.heads);
         let (d_augmenting, d_anchor, d_inner) = (self.d_augmenting, self.d_anchor, self.d_inner());
-        let mut fresh = Fresh {
-            init,
-            device,
-            dtype: options.dtype.into(),
-        };
+        let mut fresh = Fresh { init, device };
         let start = Start::of(&options);
         let bias = options.bias;
         Bridge {
@@ -142,37 +140,24 @@ impl Start {
     }
 }
 
-/// Draws fresh parameters. The numbers are those of `f32`, rounded.
+/// Draws fresh parameters.
 struct Fresh<'a> {
     init: &'a mut SeededInit,
     device: &'a Device,
-    dtype: FloatDType,
 }
 
 impl Fresh<'_> {
     /// A matrix with entries of standard deviation `scale` / √(inputs), and a bias of zeros.
     fn linear(&mut self, shape: [usize; 2], scale: f64, bias: bool) -> Linear {
         let std = scale * (shape[0] as f64).sqrt().recip();
-        let weight = self.init.normal(shape, std, self.device);
         Linear {
-            weight: self.parameter(weight),
+            weight: self.init.normal(shape, std, self.device),
             bias: bias.then(|| self.vector(shape[1], 0.0)),
         }
     }
 
     fn vector(&self, width: usize, value: f64) -> Param<Tensor<1>> {
-        self.parameter(Param::from_tensor(Tensor::full(
-            [width],
-            value,
-            self.device,
-        )))
-    }
-
-    fn parameter<const D: usize>(&self, drawn: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.dtype == FloatDType::F32 {
-            return drawn;
-        }
-        Param::from_tensor(drawn.val().detach().cast(self.dtype))
+        Param::from_tensor(Tensor::full([width], value, self.device))
     }
 }
 
@@ -198,6 +183,8 @@ pub struct Bridge {
     pub value: Linear,
     /// W_O, `[d_inner, d_anchor]`.
     pub output: Linear,
+    /// W_G of [`Gate::Heads`], `[d_anchor, heads]` with bias.
+    pub head_gate: Option<Linear>,
     /// Weight of the norm before W_Q, `[d_anchor]`.
     pub anchor_norm: Option<Param<Tensor<1>>>,
     /// Weight of the norm before f_proj, `[d_augmenting]`.
@@ -206,8 +193,6 @@ pub struct Bridge {
     pub output_norm: Option<Param<Tensor<1>>>,
     /// g of [`Gate::Scalar`], `[1]`.
     pub gate: Option<Param<Tensor<1>>>,
-    /// W_G of [`Gate::Heads`], `[d_anchor, heads]` with bias.
-    pub head_gate: Option<Linear>,
     #[module(skip)]
     config: BridgeConfig,
 }
@@ -225,9 +210,9 @@ impl Bridge {
     /// - `augmenting`: `[batch, seq_augmenting, d_augmenting]`, the output of the connected block
     /// - keys and values: `[batch, heads, seq_augmenting, d_head]`
     pub fn keys_values(&self, augmenting: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
-        let projected = self.projection.forward(self.projectable(augmenting));
-        let keys = self.split_heads(self.key.forward(projected.clone()));
-        (keys, self.split_heads(self.value.forward(projected)))
+        let projected = self.map(&self.projection, self.projectable(augmenting));
+        let keys = self.split_heads(self.map(&self.key, projected.clone()));
+        (keys, self.split_heads(self.map(&self.value, projected)))
     }
 
     /// The augmenting model's hidden states as f_proj takes them, `[.., d_augmenting]`.
@@ -257,7 +242,7 @@ impl Bridge {
         let [batch, seq, _] = anchor.dims();
         let asking = self.in_own_type(anchor.clone());
         let asking = self.normed(asking, self.anchor_norm.as_ref());
-        let queries = self.split_heads(self.query.forward(asking.clone()));
+        let queries = self.split_heads(self.map(&self.query, asking.clone()));
         let d_inner = self.config.d_inner();
         let scale = ((d_inner / self.config.heads) as f64).sqrt().recip();
         let heads = ops::attention(queries, keys, values, masked, scale);
@@ -265,7 +250,7 @@ impl Bridge {
             .gate_heads(heads, asking)
             .swap_dims(1, 2) // [batch, seq_anchor, heads, d_head]
             .reshape([batch, seq, d_inner]);
-        let read = self.output.forward(heads);
+        let read = self.map(&self.output, heads);
         let read = self.gated(self.normed(read, self.output_norm.as_ref()));
         anchor.clone() + read.cast(anchor.dtype())
     }
@@ -274,20 +259,23 @@ impl Bridge {
         let Some(gate) = &self.head_gate else {
             return heads;
         };
-        let open = sigmoid(gate.forward(asking)).swap_dims(1, 2); // [batch, heads, seq_anchor]
+        let open = sigmoid(self.map(gate, asking)).swap_dims(1, 2); // [batch, heads, seq_anchor]
         heads * open.unsqueeze_dim::<4>(3)
     }
 
     fn gated(&self, read: Tensor<3>) -> Tensor<3> {
         match &self.gate {
-            Some(gate) => read * gate.val().tanh().reshape([1, 1, 1]),
+            Some(gate) => read * self.in_own_type(gate.val()).tanh().reshape([1, 1, 1]),
             None => read,
         }
     }
 
     fn normed(&self, x: Tensor<3>, weight: Option<&Param<Tensor<1>>>) -> Tensor<3> {
         match weight {
-            Some(weight) => ops::rms_norm(x, weight.val(), self.config.options.norm_epsilon),
+            Some(weight) => {
+                let epsilon = self.config.options.norm_epsilon;
+                ops::rms_norm(x, self.in_own_type(weight.val()), epsilon)
+            }
             None => x,
         }
     }
@@ -346,9 +334,15 @@ impl Bridge {
             .collect()
     }
 
-    /// Frozen models may compute in another type than what is trained.
-    fn in_own_type(&self, x: Tensor<3>) -> Tensor<3> {
-        x.cast(self.query.weight.val().dtype())
+    fn map(&self, linear: &Linear, x: Tensor<3>) -> Tensor<3> {
+        let bias = linear.bias.as_ref();
+        let bias = bias.map(|bias| self.in_own_type(bias.val()));
+        module::linear(x, self.in_own_type(linear.weight.val()), bias)
+    }
+
+    /// The models may compute in another type, and so are parameters in training.
+    fn in_own_type<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        x.cast(FloatDType::from(self.config.options.dtype))
     }
 
     fn split_heads(&self, x: Tensor<3>) -> Tensor<4> {

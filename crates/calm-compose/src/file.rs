@@ -15,12 +15,12 @@ use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use calm_backend::FloatType;
 use calm_models::FrozenModel;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::files::{io, read_bytes};
-use crate::tensors::NamedTensors;
+use crate::tensors::{NamedTensors, stored_type};
 use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts};
 
 /// Version 1 had neither `options` nor `tokenizer_sha256`, and is read as one without them.
@@ -208,7 +208,10 @@ impl CompositionFile {
     #[expect(clippy::missing_panics_doc, reason = "plain data is always valid JSON")]
     pub fn write(&self, directory: &Path, bridges: &Bridges) -> Result<(), ComposeError> {
         fs::create_dir_all(directory).map_err(io(directory))?;
-        write_atomically(&directory.join(WEIGHTS), &serialize(bridges))?;
+        write_atomically(
+            &directory.join(WEIGHTS),
+            &serialize(bridges, self.options.dtype),
+        )?;
         let mut text = serde_json::to_vec_pretty(self).expect("a description is plain data");
         text.push(b'\n');
         write_atomically(&directory.join(DESCRIPTION), &text)
@@ -325,22 +328,19 @@ fn from_data<const D: usize>(data: TensorData, dtype: FloatType, device: &Device
     Tensor::from_data(data, (device, DType::from(dtype)))
 }
 
-fn serialize(bridges: &Bridges) -> Vec<u8> {
-    let tensors = bridges.named_parameters();
+fn serialize(bridges: &Bridges, dtype: FloatType) -> Vec<u8> {
+    let stored_type = stored_type(dtype);
+    let dtype = DType::from(FloatDType::from(dtype));
+    let tensors = bridges.named_parameters().into_iter();
+    let tensors: Vec<_> = tensors
+        .map(|(name, data)| (name, data.convert_dtype(dtype)))
+        .collect();
     let views = tensors.iter().map(|(name, data)| {
         let shape = data.shape().to_vec();
-        let view = TensorView::new(stored_type(data.dtype()), shape, data.as_bytes());
+        let view = TensorView::new(stored_type, shape, data.as_bytes());
         (name, view.expect("bytes and shape of one tensor agree"))
     });
     safetensors::serialize(views, None).expect("names are distinct and tensors are whole")
-}
-
-fn stored_type(dtype: DType) -> Dtype {
-    match dtype {
-        DType::F16 => Dtype::F16,
-        DType::BF16 => Dtype::BF16,
-        _ => Dtype::F32,
-    }
 }
 
 /// Writes a file whole or not at all: a temporary sibling, fsync, rename.

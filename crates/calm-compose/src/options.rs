@@ -59,7 +59,8 @@ pub struct BridgeOptions {
     pub gate: Gate,
     /// What fresh bridges add.
     pub output_init: OutputInit,
-    /// Type of the parameters, in which bridges compute whatever the models do.
+    /// What bridges compute in and are stored in, whatever the models compute in. They are trained
+    /// in `f32`.
     #[serde(serialize_with = "float_name", deserialize_with = "float_of_name")]
     pub dtype: FloatType,
 }

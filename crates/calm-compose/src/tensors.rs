@@ -41,12 +41,7 @@ impl<'a> NamedTensors<'a> {
         dtype: FloatType,
         shape: &[usize],
     ) -> Option<TensorData> {
-        let stored = match dtype {
-            FloatType::F32 => Dtype::F32,
-            FloatType::F16 => Dtype::F16,
-            FloatType::BF16 => Dtype::BF16,
-        };
-        let view = self.take(name, stored)?;
+        let view = self.take(name, stored_type(dtype))?;
         if view.shape() != shape {
             let found = view.shape();
             self.problem(format!("{name} has shape {found:?}, expected {shape:?}"));
@@ -103,6 +98,15 @@ impl<'a> NamedTensors<'a> {
         };
         self.problem(problem);
         None
+    }
+}
+
+/// As files name it.
+pub(crate) fn stored_type(dtype: FloatType) -> Dtype {
+    match dtype {
+        FloatType::F32 => Dtype::F32,
+        FloatType::F16 => Dtype::F16,
+        FloatType::BF16 => Dtype::BF16,
     }
 }
 

@@ -5,14 +5,19 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device, FloatDType};
+use calm_backend::FloatType;
 use calm_compose::{
-    Bridges, ComposeError, CompositionFile, FrozenParts, ModelHashes, ModelReference,
+    BridgeOptions, Bridges, ComposeError, CompositionFile, FrozenParts, Gate, ModelHashes,
+    ModelReference,
 };
 use calm_models::PaddingMask;
-use common::{HEADS, fresh_bridges, ids, parts, random_bridges, values};
+use common::{
+    HEADS, bridges_with, fresh_bridges, ids, options, parts, random_bridges, shaken, values,
+};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
 
 const DESCRIPTION: &str = "composition.json";
 const WEIGHTS: &str = "bridge.safetensors";
@@ -86,6 +91,75 @@ fn trained_bridges_are_stored_like_any() {
     let expected = random_bridges(&plain, &Device::default());
     let (_, found) = read(directory.path(), &parts).unwrap();
     assert_eq!(found.named_parameters(), expected.named_parameters());
+}
+
+#[test]
+fn every_option_is_stored() {
+    let halves = [FloatType::F16, FloatType::BF16].map(|dtype| {
+        let plain = BridgeOptions::default();
+        (dtype.name(), BridgeOptions { dtype, ..plain })
+    });
+    for (name, options) in options().into_iter().chain(halves) {
+        let (directory, parts) = (tempfile::tempdir().unwrap(), parts());
+        let bridges = shaken(bridges_with(&parts, options, &Device::default()));
+        let mut file = description(&parts);
+        file.options = options;
+        file.write(directory.path(), &bridges).unwrap();
+        let (again, found) = read(directory.path(), &parts).unwrap();
+        assert_eq!(again, file, "{name}");
+        // Trained bridges are rounded once, and compute what they did.
+        let dtype = DType::from(FloatDType::from(options.dtype));
+        let rounded = bridges.named_parameters().into_iter();
+        let rounded = rounded.map(|(name, data)| (name, data.convert_dtype(dtype)));
+        assert_eq!(
+            found.named_parameters(),
+            rounded.collect::<Vec<_>>(),
+            "{name}"
+        );
+        let hidden = |bridges: &Bridges| {
+            let padding = PaddingMask::none(1, 3);
+            values(parts.hidden_states(bridges, ids(&[&[1, 30, 12]]), &padding, None))
+        };
+        assert_eq!(hidden(&found), hidden(&bridges), "{name}");
+    }
+}
+
+#[test]
+fn parameters_of_another_option_are_refused() {
+    let (directory, parts, _) = saved();
+    let mut file = description(&parts);
+    file.options.gate = Gate::Scalar;
+    let path = directory.path().join(DESCRIPTION);
+    fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
+    malformed(directory.path(), &parts, WEIGHTS, "a0.c0.gate is missing");
+
+    let bridges = shaken(bridges_with(&parts, file.options, &Device::default()));
+    file.write(directory.path(), &bridges).unwrap();
+    fs::write(&path, serde_json::to_vec(&description(&parts)).unwrap()).unwrap();
+    let unknown = "a1.c0.gate is not part of this composition";
+    malformed(directory.path(), &parts, WEIGHTS, unknown);
+}
+
+#[test]
+fn the_first_version_is_read() {
+    let (directory, parts, bridges) = saved();
+    let path = directory.path().join(DESCRIPTION);
+    let mut text: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    text["format_version"] = 1.into();
+    text.as_object_mut().unwrap().remove("options");
+    text["anchor"]
+        .as_object_mut()
+        .unwrap()
+        .remove("tokenizer_sha256");
+    fs::write(&path, text.to_string()).unwrap();
+    let (file, found) = read(directory.path(), &parts).unwrap();
+    assert_eq!(found.named_parameters(), bridges.named_parameters());
+    let mut expected = description(&parts);
+    expected.anchor.tokenizer_sha256 = None;
+    assert_eq!(
+        file, expected,
+        "what is written again is of the current version"
+    );
 }
 
 /// The tensors of a file, changed.

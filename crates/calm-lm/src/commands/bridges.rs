@@ -40,7 +40,7 @@ pub(super) struct BridgeArgs {
     /// What fresh bridges add to the anchor
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Init::Zero)]
     output_init: Init,
-    /// Type of the bridges' parameters, f32, f16 or bf16
+    /// What bridges compute and are stored in, f32, f16 or bf16; they are trained in f32
     #[arg(long, value_name = "TYPE", default_value_t)]
     bridge_dtype: FloatType,
 }
