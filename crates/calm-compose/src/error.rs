@@ -88,6 +88,14 @@ pub enum ComposeError {
         /// SHA-256 of the tokenizer's vocabulary.
         found: String,
     },
+    /// Bridges cannot be written as another project's.
+    #[error("{project} {reason}, so these bridges cannot be written for it")]
+    Foreign {
+        /// Its name.
+        project: &'static str,
+        /// What it has, or has not.
+        reason: &'static str,
+    },
     /// A file of the composition says something it may not say.
     #[error("{}: {reason}", path.display())]
     Malformed {

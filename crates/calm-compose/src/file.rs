@@ -344,7 +344,7 @@ fn serialize(bridges: &Bridges, dtype: FloatType) -> Vec<u8> {
 }
 
 /// Writes a file whole or not at all: a temporary sibling, fsync, rename.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ComposeError> {
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ComposeError> {
     let temporary = path.with_extension("tmp");
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;

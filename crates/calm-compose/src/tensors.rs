@@ -110,6 +110,18 @@ pub(crate) fn stored_type(dtype: FloatType) -> Dtype {
     }
 }
 
+/// Numbers of any type of floats; none if they are something else.
+pub(crate) fn to_f32(stored: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    let halves = |numbers: Vec<f16>| numbers.into_iter().map(f16::to_f32).collect();
+    let brains = |numbers: Vec<bf16>| numbers.into_iter().map(bf16::to_f32).collect();
+    match stored {
+        Dtype::F32 => Some(numbers(bytes, f32::from_le_bytes)),
+        Dtype::F16 => Some(halves(numbers(bytes, f16::from_le_bytes))),
+        Dtype::BF16 => Some(brains(numbers(bytes, bf16::from_le_bytes))),
+        _ => None,
+    }
+}
+
 fn numbers<T, const BYTES: usize>(bytes: &[u8], number: fn([u8; BYTES]) -> T) -> Vec<T> {
     let (numbers, _) = bytes.as_chunks::<BYTES>();
     numbers.iter().map(|bytes| number(*bytes)).collect()

@@ -107,7 +107,7 @@ fn connections_that_cannot_be_made() {
             ),
             (
                 "--connections every:9",
-                &["every 9th of 4", "spacing of 1 to 4"],
+                &["every 9th of 4", "spacing of 2 to 4"],
             ),
             (
                 "--connections middle:4",
@@ -379,12 +379,12 @@ fn compositions_that_are_damaged() {
     replace(
         &workshop,
         "composition/composition.json",
-        "\"format_version\": 1",
+        "\"format_version\": 2",
         "\"format_version\": 9",
     );
     generate().refused(&[
         "composition/composition.json: format_version is 9",
-        "reads 1",
+        "reads 1 and 2",
     ]);
     workshop.write("composition/composition.json", "{");
     generate().refused(&["composition/composition.json: not JSON"]);

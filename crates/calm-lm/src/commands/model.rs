@@ -82,6 +82,11 @@ impl Model {
         end_of_text(&self.anchor.special, &self.directory)
     }
 
+    /// The composition, if it is one.
+    pub(super) fn composed(&self) -> Option<&ComposedModel> {
+        self.composed.as_ref()
+    }
+
     pub(super) fn tokenizer(&self) -> &Tokenizer {
         &self.anchor.tokenizer
     }
