@@ -153,7 +153,7 @@ pub(super) fn run_export(args: &ExportArgs, common: &Common) -> Result<Report, F
     let model = Model::load(&args.model, &common.device()?, common.quiet)?;
     let Some(composed) = model.composed() else {
         let reason = "is no composition (there is no composition.json in it)";
-        return Err(Failure::path(model.name(), reason));
+        return Err(Failure::path(&model.name, reason));
     };
     export(&composed.bridges, args.to.into(), &args.out)?;
     let text = table(&[("written to", args.out.display().to_string())]);
