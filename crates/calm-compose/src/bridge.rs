@@ -1,14 +1,15 @@
 //! One bridge: f_proj and f_cross of section 3.1.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Bool, Device, FloatDType, Tensor, module};
 use calm_backend::{SeededInit, ops};
 
-use crate::ComposeError;
+use crate::{BridgeOptions, ComposeError, Gate, OutputInit};
 
-/// Sizes of a [`Bridge`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Sizes and options of a [`Bridge`].
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BridgeConfig {
     /// Width of the augmenting model, D_A.
     pub d_augmenting: usize,
@@ -16,60 +17,147 @@ pub struct BridgeConfig {
     pub d_anchor: usize,
     /// Attention heads, N_H; the paper takes the anchor's own number.
     pub heads: usize,
+    /// What departs from the paper's bridge.
+    pub options: BridgeOptions,
 }
 
 impl BridgeConfig {
-    /// Checks that the heads divide the anchor's width.
+    /// The paper's bridge for these sizes.
+    pub fn new(d_augmenting: usize, d_anchor: usize, heads: usize) -> Self {
+        Self {
+            d_augmenting,
+            d_anchor,
+            heads,
+            options: BridgeOptions::default(),
+        }
+    }
+
+    /// Width of queries, keys and values of all heads together.
+    pub fn d_inner(&self) -> usize {
+        self.options.d_inner.unwrap_or(self.d_anchor)
+    }
+
+    /// Checks that the heads divide the width that they share.
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Heads`] if they don't, or if there are none.
+    /// [`ComposeError::Heads`] if they don't, or if there are none,
+    /// [`ComposeError::NormEpsilon`] if the epsilon of the norms is not in [0, 1].
     pub fn validate(&self) -> Result<(), ComposeError> {
-        if self.heads == 0 || !self.d_anchor.is_multiple_of(self.heads) {
+        let d_inner = self.d_inner();
+        if self.heads == 0 || d_inner == 0 || !d_inner.is_multiple_of(self.heads) {
             return Err(ComposeError::Heads {
                 heads: self.heads,
-                d_anchor: self.d_anchor,
+                d_inner,
             });
         }
-        Ok(())
+        self.options.validate()
     }
 
-    /// Parameters of one bridge as stored, with W_O and the bias of f_proj.
+    /// Parameters of one bridge as stored: the paper's and those of W_O, biases, norms and gate.
     pub fn parameter_count(&self) -> usize {
-        self.paper_parameter_count() + self.d_anchor * (self.d_anchor + 1)
+        let (options, d_anchor, d_inner) = (&self.options, self.d_anchor, self.d_inner());
+        let beside = [
+            (true, d_inner * d_anchor), // W_O
+            (true, d_anchor),           // the bias of f_proj
+            (options.bias, 3 * d_inner + d_anchor),
+            (options.anchor_norm, d_anchor),
+            (options.augmenting_norm, self.d_augmenting),
+            (options.output_norm, d_anchor),
+            (options.gate == Gate::Scalar, 1),
+            (options.gate == Gate::Heads, (d_anchor + 1) * self.heads),
+        ];
+        let beside = beside.into_iter().filter(|(has, _)| *has);
+        self.paper_parameter_count() + beside.map(|(_, count)| count).sum::<usize>()
     }
 
-    /// Parameters of one bridge by the paper's count (appendix C.1), D_A D_B + 3 D_B²: without
-    /// W_O and bias.
+    /// Parameters of one bridge by the paper's count (appendix C.1): f_proj, W_Q, W_K and W_V
+    /// without biases, D_A D_B + 3 D_B², or with an inner width d, D_A D_B + 3 D_B d.
     pub fn paper_parameter_count(&self) -> usize {
-        self.d_anchor * (self.d_augmenting + 3 * self.d_anchor)
+        self.d_anchor * (self.d_augmenting + 3 * self.d_inner())
     }
 
-    /// A bridge that adds nothing yet: W_O starts at zero, so that an untrained composition is the
-    /// anchor, bit for bit. The other weights are normal with standard deviation 1/√(inputs).
+    /// A fresh bridge. It adds nothing yet unless [`OutputInit`] has it otherwise; matrices are
+    /// normal with standard deviation 1/√(inputs), weights of norms are one, biases zero. The
+    /// parameters are in `f32`, in which they are trained whatever the bridge computes in: steps of
+    /// training are too small for the halves.
     pub fn init(&self, init: &mut SeededInit, device: &Device) -> Bridge {
-        let mut linear = |d_input: usize, d_output: usize, std: f64| Linear {
-            weight: init.normal([d_input, d_output], std, device),
-            bias: None,
-        };
-        let std = |d_input: usize| (d_input as f64).sqrt().recip();
-        let (d_augmenting, d_anchor) = (self.d_augmenting, self.d_anchor);
-        let projection = linear(d_augmenting, d_anchor, std(d_augmenting));
-        let [query, key, value] = [(); 3].map(|()| linear(d_anchor, d_anchor, std(d_anchor)));
+        let (options, heads) = (self.options, self.heads);
+        let (d_augmenting, d_anchor, d_inner) = (self.d_augmenting, self.d_anchor, self.d_inner());
+        let mut fresh = Fresh { init, device };
+        let start = Start::of(&options);
+        let bias = options.bias;
         Bridge {
-            projection: Linear {
-                bias: Some(burn::module::Param::from_tensor(Tensor::zeros(
-                    [d_anchor],
-                    device,
-                ))),
-                ..projection
-            },
-            query,
-            key,
-            value,
-            output: linear(d_anchor, d_anchor, 0.0),
-            heads: self.heads,
+            projection: fresh.linear([d_augmenting, d_anchor], 1.0, true),
+            query: fresh.linear([d_anchor, d_inner], 1.0, bias),
+            key: fresh.linear([d_anchor, d_inner], 1.0, bias),
+            value: fresh.linear([d_anchor, d_inner], 1.0, bias),
+            output: fresh.linear([d_inner, d_anchor], start.output_scale, bias),
+            anchor_norm: options.anchor_norm.then(|| fresh.vector(d_anchor, 1.0)),
+            augmenting_norm: options
+                .augmenting_norm
+                .then(|| fresh.vector(d_augmenting, 1.0)),
+            output_norm: options
+                .output_norm
+                .then(|| fresh.vector(d_anchor, start.norm)),
+            gate: (options.gate == Gate::Scalar).then(|| fresh.vector(1, start.gate)),
+            head_gate: (options.gate == Gate::Heads)
+                .then(|| fresh.linear([d_anchor, heads], 0.0, true)),
+            config: *self,
         }
+    }
+}
+
+/// Where the factors of what a bridge adds begin.
+struct Start {
+    /// Of W_O, in units of the other matrices.
+    output_scale: f64,
+    /// The weight of the norm behind W_O.
+    norm: f64,
+    /// g.
+    gate: f64,
+}
+
+/// Size of a random W_O in units of the other matrices.
+const SMALL: f64 = 0.1;
+
+impl Start {
+    fn of(options: &BridgeOptions) -> Self {
+        let small = Self {
+            output_scale: SMALL,
+            norm: 1.0,
+            gate: 1.0,
+        };
+        match options.output_init {
+            OutputInit::Random => small,
+            OutputInit::Zero if options.gate == Gate::Scalar => Self { gate: 0.0, ..small },
+            OutputInit::Zero if options.output_norm => Self { norm: 0.0, ..small },
+            OutputInit::Zero => Self {
+                output_scale: 0.0,
+                ..small
+            },
+        }
+    }
+}
+
+/// Draws fresh parameters.
+struct Fresh<'a> {
+    init: &'a mut SeededInit,
+    device: &'a Device,
+}
+
+impl Fresh<'_> {
+    /// A matrix with entries of standard deviation `scale` / √(inputs), and a bias of zeros.
+    fn linear(&mut self, shape: [usize; 2], scale: f64, bias: bool) -> Linear {
+        let std = scale * (shape[0] as f64).sqrt().recip();
+        Linear {
+            weight: self.init.normal(shape, std, self.device),
+            bias: bias.then(|| self.vector(shape[1], 0.0)),
+        }
+    }
+
+    fn vector(&self, width: usize, value: f64) -> Param<Tensor<1>> {
+        Param::from_tensor(Tensor::full([width], value, self.device))
     }
 }
 
@@ -81,30 +169,38 @@ impl BridgeConfig {
 /// head_h  = softmax(Q_h K_hᵀ / √d_head) V_h             Q = H_B W_Q, K = P W_K, V = P W_V
 /// H_A⊕B   = H_B + [head_1 … head_N] W_O                 f_cross
 /// ```
+///
+/// What [`BridgeOptions`] add is between these steps, see docs/composition.md.
 #[derive(Module, Debug)]
 pub struct Bridge {
     /// f_proj, `[d_augmenting, d_anchor]` with bias.
     pub projection: Linear,
-    /// W_Q, `[d_anchor, d_anchor]`.
+    /// W_Q, `[d_anchor, d_inner]`.
     pub query: Linear,
-    /// W_K, `[d_anchor, d_anchor]`.
+    /// W_K, `[d_anchor, d_inner]`.
     pub key: Linear,
-    /// W_V, `[d_anchor, d_anchor]`.
+    /// W_V, `[d_anchor, d_inner]`.
     pub value: Linear,
-    /// W_O, `[d_anchor, d_anchor]`.
+    /// W_O, `[d_inner, d_anchor]`.
     pub output: Linear,
-    heads: usize,
+    /// W_G of [`Gate::Heads`], `[d_anchor, heads]` with bias.
+    pub head_gate: Option<Linear>,
+    /// Weight of the norm before W_Q, `[d_anchor]`.
+    pub anchor_norm: Option<Param<Tensor<1>>>,
+    /// Weight of the norm before f_proj, `[d_augmenting]`.
+    pub augmenting_norm: Option<Param<Tensor<1>>>,
+    /// Weight of the norm behind W_O, `[d_anchor]`.
+    pub output_norm: Option<Param<Tensor<1>>>,
+    /// g of [`Gate::Scalar`], `[1]`.
+    pub gate: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    config: BridgeConfig,
 }
 
 impl Bridge {
-    /// The sizes that this bridge was built with.
+    /// What this bridge was built from.
     pub fn config(&self) -> BridgeConfig {
-        let [d_augmenting, d_anchor] = self.projection.weight.shape().dims();
-        BridgeConfig {
-            d_augmenting,
-            d_anchor,
-            heads: self.heads,
-        }
+        self.config
     }
 
     /// Keys and values of augmenting positions: all that a bridge ever needs to know of them.
@@ -114,14 +210,20 @@ impl Bridge {
     /// - `augmenting`: `[batch, seq_augmenting, d_augmenting]`, the output of the connected block
     /// - keys and values: `[batch, heads, seq_augmenting, d_head]`
     pub fn keys_values(&self, augmenting: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
-        let projected = self.projection.forward(self.in_own_type(augmenting));
-        let keys = self.split_heads(self.key.forward(projected.clone()));
-        (keys, self.split_heads(self.value.forward(projected)))
+        let projected = self.map(&self.projection, self.projectable(augmenting));
+        let keys = self.split_heads(self.map(&self.key, projected.clone()));
+        (keys, self.split_heads(self.map(&self.value, projected)))
+    }
+
+    /// The augmenting model's hidden states as f_proj takes them, `[.., d_augmenting]`.
+    pub(crate) fn projectable(&self, augmenting: Tensor<3>) -> Tensor<3> {
+        self.normed(self.in_own_type(augmenting), self.augmenting_norm.as_ref())
     }
 
     /// The anchor's hidden states with what they read of the augmenting model added.
     ///
-    /// A position that may see nothing gets nothing added.
+    /// A position that may see nothing gets nothing added, or with [`BridgeOptions::bias`] what the
+    /// bias of W_O comes to.
     ///
     /// # Shapes
     ///
@@ -137,36 +239,117 @@ impl Bridge {
         values: Tensor<4>,
         masked: Option<Tensor<4, Bool>>,
     ) -> Tensor<3> {
-        let [batch, seq, d_anchor] = anchor.dims();
-        let queries = self.query.forward(self.in_own_type(anchor.clone()));
-        let queries = self.split_heads(queries);
-        let scale = ((d_anchor / self.heads) as f64).sqrt().recip();
-        let read = ops::attention(queries, keys, values, masked, scale)
+        let [batch, seq, _] = anchor.dims();
+        let asking = self.in_own_type(anchor.clone());
+        let asking = self.normed(asking, self.anchor_norm.as_ref());
+        let queries = self.split_heads(self.map(&self.query, asking.clone()));
+        let d_inner = self.config.d_inner();
+        let scale = ((d_inner / self.config.heads) as f64).sqrt().recip();
+        let heads = ops::attention(queries, keys, values, masked, scale);
+        let heads = self
+            .gate_heads(heads, asking)
             .swap_dims(1, 2) // [batch, seq_anchor, heads, d_head]
-            .reshape([batch, seq, d_anchor]);
-        let read = self.output.forward(read).cast(anchor.dtype());
+            .reshape([batch, seq, d_inner]);
+        let read = self.map(&self.output, heads);
+        let read = self.gated(self.normed(read, self.output_norm.as_ref()));
+        let read = read.cast(anchor.dtype());
         anchor + read
     }
 
-    /// The projections under the names that files give them.
-    pub fn parts(&self) -> [(&'static str, &Linear); 5] {
-        [
+    fn gate_heads(&self, heads: Tensor<4>, asking: Tensor<3>) -> Tensor<4> {
+        let Some(gate) = &self.head_gate else {
+            return heads;
+        };
+        let open = sigmoid(self.map(gate, asking)).swap_dims(1, 2); // [batch, heads, seq_anchor]
+        heads * open.unsqueeze_dim::<4>(3)
+    }
+
+    fn gated(&self, read: Tensor<3>) -> Tensor<3> {
+        match &self.gate {
+            Some(gate) => read * self.in_own_type(gate.val()).tanh().reshape([1, 1, 1]),
+            None => read,
+        }
+    }
+
+    fn normed(&self, x: Tensor<3>, weight: Option<&Param<Tensor<1>>>) -> Tensor<3> {
+        match weight {
+            Some(weight) => {
+                let epsilon = self.config.options.norm_epsilon;
+                ops::rms_norm(x, self.in_own_type(weight.val()), epsilon)
+            }
+            None => x,
+        }
+    }
+
+    /// The matrices, with their biases, under the names that files give them.
+    pub(crate) fn linears(&self) -> Vec<(&'static str, &Linear)> {
+        let mut linears = vec![
             ("proj", &self.projection),
             ("q", &self.query),
             ("k", &self.key),
             ("v", &self.value),
             ("o", &self.output),
-        ]
+        ];
+        linears.extend(self.head_gate.as_ref().map(|gate| ("head_gate", gate)));
+        linears
     }
 
-    /// Frozen models may compute in half precision; what is trained does not.
-    fn in_own_type(&self, x: Tensor<3>) -> Tensor<3> {
-        x.cast(self.query.weight.val().dtype())
+    /// [`Bridge::linears`], to be changed.
+    pub(crate) fn linears_mut(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        let mut linears = vec![
+            ("proj", &mut self.projection),
+            ("q", &mut self.query),
+            ("k", &mut self.key),
+            ("v", &mut self.value),
+            ("o", &mut self.output),
+        ];
+        linears.extend(self.head_gate.as_mut().map(|gate| ("head_gate", gate)));
+        linears
+    }
+
+    /// All that is no matrix, under the names that files give it.
+    pub(crate) fn vectors(&self) -> Vec<(&'static str, &Param<Tensor<1>>)> {
+        let named = [
+            ("anchor_norm.weight", &self.anchor_norm),
+            ("augmenting_norm.weight", &self.augmenting_norm),
+            ("output_norm.weight", &self.output_norm),
+            ("gate", &self.gate),
+        ];
+        let named = named.into_iter();
+        named
+            .filter_map(|(name, vector)| Some((name, vector.as_ref()?)))
+            .collect()
+    }
+
+    /// [`Bridge::vectors`], to be changed.
+    pub(crate) fn vectors_mut(&mut self) -> Vec<(&'static str, &mut Param<Tensor<1>>)> {
+        let named = [
+            ("anchor_norm.weight", &mut self.anchor_norm),
+            ("augmenting_norm.weight", &mut self.augmenting_norm),
+            ("output_norm.weight", &mut self.output_norm),
+            ("gate", &mut self.gate),
+        ];
+        let named = named.into_iter();
+        named
+            .filter_map(|(name, vector)| Some((name, vector.as_mut()?)))
+            .collect()
+    }
+
+    fn map(&self, linear: &Linear, x: Tensor<3>) -> Tensor<3> {
+        let bias = linear.bias.as_ref();
+        let bias = bias.map(|bias| self.in_own_type(bias.val()));
+        module::linear(x, self.in_own_type(linear.weight.val()), bias)
+    }
+
+    /// The models may compute in another type, and so are parameters in training.
+    fn in_own_type<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        x.cast(FloatDType::from(self.config.options.dtype))
     }
 
     fn split_heads(&self, x: Tensor<3>) -> Tensor<4> {
-        let [batch, seq, d_model] = x.dims();
-        x.reshape([batch, seq, self.heads, d_model / self.heads])
+        let [batch, seq, d_inner] = x.dims();
+        let heads = self.config.heads;
+        x.reshape([batch, seq, heads, d_inner / heads])
             .swap_dims(1, 2)
     }
 }

@@ -18,7 +18,7 @@ impl Bridges {
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Heads`] if the heads of one don't divide the anchor's width.
+    /// As of [`BridgeConfig::validate`].
     pub fn init(
         sets: &[(BridgeConfig, Vec<Connection>)],
         seed: u64,
@@ -38,12 +38,13 @@ impl Bridges {
         Ok(Self { of })
     }
 
-    /// Parameters as stored, with W_O and the bias of f_proj.
+    /// Parameters as stored, with W_O, biases, norms and gates.
     pub fn parameter_count(&self) -> usize {
         self.num_params()
     }
 
-    /// Parameters by the paper's count (appendix C.1), n (D_A D_B + 3 D_B²): without W_O and bias.
+    /// Parameters by the paper's count (appendix C.1), n (D_A D_B + 3 D_B²): without W_O, biases,
+    /// norms and gates.
     pub fn paper_parameter_count(&self) -> usize {
         self.of
             .iter()
@@ -54,31 +55,34 @@ impl Bridges {
 
     /// Every parameter under the name it has in files (`a0.c1.q.weight`), weights (out, in).
     pub fn named_parameters(&self) -> Vec<(String, TensorData)> {
-        self.named(|weight| weight.val(), |bias| bias.val())
+        self.named(|weight| weight.val(), |vector| vector.val())
     }
 
     /// The gradient of every parameter, zeros where there is none, named like the parameters.
     pub fn named_gradients(&self, gradients: &Gradients) -> Vec<(String, TensorData)> {
         self.named(
             |weight| gradient(weight, gradients),
-            |bias| gradient(bias, gradients),
+            |vector| gradient(vector, gradients),
         )
     }
 
     fn named(
         &self,
         of_weight: impl Fn(&Param<Tensor<2>>) -> Tensor<2>,
-        of_bias: impl Fn(&Param<Tensor<1>>) -> Tensor<1>,
+        of_vector: impl Fn(&Param<Tensor<1>>) -> Tensor<1>,
     ) -> Vec<(String, TensorData)> {
         let mut named = Vec::new();
         for (m, bridges) in self.of.iter().enumerate() {
             for (n, bridge) in bridges.iter().enumerate() {
-                for (part, linear) in bridge.parts() {
-                    let name = |kind| format!("a{m}.c{n}.{part}.{kind}");
+                let name = |part| format!("a{m}.c{n}.{part}");
+                for (part, linear) in bridge.linears() {
                     let weight = of_weight(&linear.weight).transpose();
-                    named.push((name("weight"), weight.into_data()));
+                    named.push((name(part) + ".weight", weight.into_data()));
                     let bias = linear.bias.as_ref();
-                    named.extend(bias.map(|bias| (name("bias"), of_bias(bias).into_data())));
+                    named.extend(bias.map(|b| (name(part) + ".bias", of_vector(b).into_data())));
+                }
+                for (part, vector) in bridge.vectors() {
+                    named.push((name(part), of_vector(vector).into_data()));
                 }
             }
         }

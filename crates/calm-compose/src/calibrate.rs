@@ -16,8 +16,9 @@ impl FrozenParts {
     /// Scales the f_proj of fresh bridges so that for texts like these its output has the same
     /// size, whatever the size of the augmenting models' hidden states.
     ///
-    /// Families and blocks differ in it by orders of magnitude, and a bridge reads hidden states
-    /// without a norm (section 3.1). W_O is left at zero, so that the composition stays the anchor.
+    /// Families and blocks differ in it by orders of magnitude, and the paper's bridge reads hidden
+    /// states without a norm (section 3.1). Nothing else is changed, so that a composition that was
+    /// the anchor stays the anchor.
     ///
     /// # Shapes
     ///
@@ -33,7 +34,7 @@ impl FrozenParts {
             let ids = ids.clone().to_device(&augmenting.decoder.device());
             let states = augmenting.connected_states(ids, padding, None);
             for (state, bridge) in states.into_iter().zip(bridges) {
-                let rms = root_mean_square(state, padding);
+                let rms = root_mean_square(bridge.projectable(state), padding);
                 // States that are all zero, or broken, are left for training to report.
                 if rms.is_normal() {
                     bridge.scale_projection(PROJECTED_RMS / rms);

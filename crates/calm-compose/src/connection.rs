@@ -1,5 +1,7 @@
 //! Which block of the augmenting model feeds which block of the anchor (section 3.1).
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ComposeError;
@@ -34,11 +36,24 @@ impl From<Connection> for [usize; 2] {
 }
 
 /// How connections are chosen for a pair of depths.
+///
+/// As text, for instance of a command line: `every:4`, `even:3`, `first:2`, `middle:4`, `last:2`,
+/// or pairs as JSON, `[[2,4],[4,8]]`. Several augmenting blocks may be read at one anchor block,
+/// and one at several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionPlan {
     /// Every k-th block of the augmenting model, and as many anchor blocks, evenly spaced: the
     /// paper's choice, with k = 4.
     Every(usize),
+    /// So many blocks of each model, evenly spaced.
+    Even(usize),
+    /// The first so many blocks of each model, in pairs from the bottom.
+    First(usize),
+    /// So many blocks in the middle of each model: as many blocks are below them as above, or one
+    /// less.
+    Middle(usize),
+    /// The last so many blocks of each model, in pairs up to the top.
+    Last(usize),
     /// These pairs, as they stand.
     Explicit(Vec<Connection>),
 }
@@ -49,20 +64,54 @@ impl Default for ConnectionPlan {
     }
 }
 
+impl FromStr for ConnectionPlan {
+    type Err = ComposeError;
+
+    fn from_str(text: &str) -> Result<Self, ComposeError> {
+        let unknown = || ComposeError::Connections {
+            reason: format!(
+                "'{text}' is no plan; use every:4, even:3, first:2, middle:4, last:2, or pairs \
+                 such as [[1,1],[2,3]]"
+            ),
+        };
+        let Some((name, number)) = text.split_once(':') else {
+            let pairs = serde_json::from_str(text);
+            return pairs.map(Self::Explicit).map_err(|_| unknown());
+        };
+        let plan = match name {
+            "every" => Self::Every,
+            "even" => Self::Even,
+            "first" => Self::First,
+            "middle" => Self::Middle,
+            "last" => Self::Last,
+            _ => return Err(unknown()),
+        };
+        number.parse().map(plan).map_err(|_| unknown())
+    }
+}
+
 impl ConnectionPlan {
     /// The connections for models of these depths, in the order of the anchor's blocks.
     ///
     /// # Errors
     ///
     /// [`ComposeError::Connections`] if a block is out of range, a pair is listed twice, or the
-    /// augmenting model has too few blocks for the spacing asked for.
+    /// models have too few blocks for what is asked for.
     pub fn resolve(
         &self,
         augmenting_blocks: usize,
         anchor_blocks: usize,
     ) -> Result<Vec<Connection>, ComposeError> {
+        let depths = Depths {
+            augmenting: augmenting_blocks,
+            anchor: anchor_blocks,
+        };
         let mut connections = match self {
-            Self::Every(k) => spread(*k, augmenting_blocks, anchor_blocks)?,
+            Self::Every(k) => depths.every(*k)?,
+            Self::Even(n) => depths.even(*n)?,
+            Self::First(n) => depths.run("first", *n, |_| 0)?,
+            Self::Middle(n) => depths.run("middle", *n, |left_over| left_over / 2)?,
+            Self::Last(n) => depths.run("last", *n, |left_over| left_over)?,
             Self::Explicit(pairs) => pairs.clone(),
         };
         connections.sort_by_key(|c| (c.anchor_block, c.augmenting_block));
@@ -71,37 +120,88 @@ impl ConnectionPlan {
     }
 }
 
-/// Blocks k, 2k, … of the augmenting model, spread evenly over the anchor. The last one stops a
-/// block short of the top, so that some anchor block can still work with what it adds.
-fn spread(
-    k: usize,
-    augmenting_blocks: usize,
-    anchor_blocks: usize,
-) -> Result<Vec<Connection>, ComposeError> {
-    let n = augmenting_blocks.checked_div(k).unwrap_or(0);
-    if n == 0 || n > anchor_blocks {
-        return Err(ComposeError::Connections {
-            reason: format!(
-                "every {k}th of {augmenting_blocks} augmenting blocks gives {n} connections; \
-                 between 1 and {anchor_blocks} can be spread over the anchor: choose a spacing \
-                 of 1 to {augmenting_blocks} or list the pairs"
-            ),
-        });
+/// Numbers of blocks.
+struct Depths {
+    augmenting: usize,
+    anchor: usize,
+}
+
+impl Depths {
+    /// Blocks k, 2k, … of the augmenting model, spread evenly over the anchor.
+    fn every(&self, k: usize) -> Result<Vec<Connection>, ComposeError> {
+        let n = self.augmenting.checked_div(k).unwrap_or(0);
+        let (augmenting, anchor) = (self.augmenting, self.anchor);
+        if n == 0 || n > anchor {
+            return Err(ComposeError::Connections {
+                reason: format!(
+                    "every {k}th of {augmenting} augmenting blocks gives {n} connections; between \
+                     1 and {anchor} can be spread over the anchor: choose a spacing of {} to \
+                     {augmenting} or list the pairs",
+                    narrowest(augmenting, anchor)
+                ),
+            });
+        }
+        Ok(pairs(n, |i| k * i, |i| self.anchor_block(i, n)))
     }
-    Ok((1..=n)
-        .map(|i| {
-            let even = anchor_blocks * i / n;
-            Connection {
-                augmenting_block: k * i,
-                anchor_block: if i == n && n < anchor_blocks {
-                    even - 1
-                } else {
-                    even
-                }
-                .max(1),
-            }
+
+    fn even(&self, n: usize) -> Result<Vec<Connection>, ComposeError> {
+        self.check_number("even", n)?;
+        let augmenting_block = |i| self.augmenting * i / n;
+        Ok(pairs(n, augmenting_block, |i| self.anchor_block(i, n)))
+    }
+
+    /// Blocks of both models that follow each other; `below` tells how many of those that are left
+    /// over lie below them.
+    fn run(
+        &self,
+        plan: &str,
+        n: usize,
+        below: impl Fn(usize) -> usize,
+    ) -> Result<Vec<Connection>, ComposeError> {
+        self.check_number(plan, n)?;
+        let [augmenting, anchor] = [self.augmenting, self.anchor].map(|depth| below(depth - n));
+        Ok(pairs(n, |i| augmenting + i, |i| anchor + i))
+    }
+
+    fn check_number(&self, plan: &str, n: usize) -> Result<(), ComposeError> {
+        let most = self.augmenting.min(self.anchor);
+        if (1..=most).contains(&n) {
+            return Ok(());
+        }
+        Err(ComposeError::Connections {
+            reason: format!(
+                "{plan}:{n} does not fit {} augmenting and {} anchor blocks; choose {plan}:1 to \
+                 {plan}:{most} or list the pairs",
+                self.augmenting, self.anchor
+            ),
         })
-        .collect())
+    }
+
+    /// The i-th of n anchor blocks that are evenly spaced. The last one stops a block short of the
+    /// top, so that some anchor block can still work with what it adds.
+    fn anchor_block(&self, i: usize, n: usize) -> usize {
+        let even = self.anchor * i / n;
+        let short = usize::from(i == n && n < self.anchor);
+        (even - short).max(1)
+    }
+}
+
+/// The first to the n-th pair.
+fn pairs(
+    n: usize,
+    augmenting_block: impl Fn(usize) -> usize,
+    anchor_block: impl Fn(usize) -> usize,
+) -> Vec<Connection> {
+    let pairs = (1..=n).map(|i| Connection {
+        augmenting_block: augmenting_block(i),
+        anchor_block: anchor_block(i),
+    });
+    pairs.collect()
+}
+
+/// The smallest spacing of the augmenting blocks that gives no more than the anchor has.
+fn narrowest(augmenting: usize, anchor: usize) -> usize {
+    augmenting / (anchor + 1) + 1
 }
 
 pub(crate) fn check(
@@ -154,6 +254,60 @@ mod tests {
     }
 
     #[test]
+    fn plans_by_number() {
+        let of = |text: &str, augmenting, anchor| pairs(&text.parse().unwrap(), augmenting, anchor);
+        assert_eq!(of("every:4", 12, 16), of("even:3", 12, 16));
+        assert_eq!(of("even:3", 4, 6), [[1, 2], [2, 4], [4, 5]]);
+        assert_eq!(of("first:2", 4, 6), [[1, 1], [2, 2]]);
+        assert_eq!(of("middle:2", 4, 6), [[2, 3], [3, 4]]);
+        assert_eq!(of("middle:2", 5, 6), [[2, 3], [3, 4]], "one less below");
+        assert_eq!(of("last:2", 4, 6), [[3, 5], [4, 6]]);
+        for plan in ["even:4", "first:4", "middle:4", "last:4"] {
+            assert_eq!(of(plan, 4, 4), [[1, 1], [2, 2], [3, 3], [4, 4]], "{plan}");
+        }
+        assert_eq!(of("[[2,4],[4,8]]", 4, 8), [[2, 4], [4, 8]]);
+        assert_eq!(of("[[3,1],[3,2],[4,2]]", 4, 2), [[3, 1], [3, 2], [4, 2]]);
+    }
+
+    #[test]
+    fn every_plan_that_fits_gives_blocks_that_exist_and_differ() {
+        for (augmenting, anchor) in (1..12).flat_map(|a| (1..12).map(move |b| (a, b))) {
+            for n in 0..14 {
+                use ConnectionPlan::{Even, Every, First, Last, Middle};
+                for plan in [Even(n), First(n), Middle(n), Last(n)] {
+                    let fits = (1..=augmenting.min(anchor)).contains(&n);
+                    let found = plan.resolve(augmenting, anchor);
+                    assert_eq!(found.map(|c| c.len()).ok(), fits.then_some(n), "{plan:?}");
+                }
+                let spacings = narrowest(augmenting, anchor)..=augmenting;
+                let found = Every(n).resolve(augmenting, anchor);
+                assert_eq!(
+                    found.is_ok(),
+                    spacings.contains(&n),
+                    "{augmenting} {anchor} {n}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_plan_is_told_what_is_one() {
+        for text in [
+            "",
+            "4",
+            "every",
+            "every:",
+            "every:-1",
+            "all:3",
+            "[[1,1,1]]",
+            "{}",
+        ] {
+            let message = text.parse::<ConnectionPlan>().unwrap_err().to_string();
+            assert!(message.contains("middle:4, last:2, or pairs"), "{message}");
+        }
+    }
+
+    #[test]
     fn explicit_pairs_follow_the_anchor() {
         let plan = ConnectionPlan::Explicit(vec![[4, 6].into(), [2, 3].into(), [1, 3].into()]);
         assert_eq!(pairs(&plan, 4, 6), [[1, 3], [2, 3], [4, 6]]);
@@ -171,5 +325,8 @@ mod tests {
         assert!(message(explicit(&[])).contains("at least one"));
         assert!(message(ConnectionPlan::Every(0)).contains("spacing of 1 to 4"));
         assert!(message(ConnectionPlan::Every(5)).contains("spacing of 1 to 4"));
+        assert!(message(ConnectionPlan::Middle(5)).contains("middle:1 to middle:4"));
+        let crowded = ConnectionPlan::Every(1).resolve(12, 5).unwrap_err();
+        assert!(crowded.to_string().contains("spacing of 3 to 12"));
     }
 }

@@ -15,13 +15,21 @@ pub enum ComposeError {
         /// What is wrong, with the valid range.
         reason: String,
     },
-    /// The anchor's width cannot be split into that many heads.
-    #[error("{heads} heads do not divide the anchor's width {d_anchor}; choose a divisor")]
+    /// The width of a bridge's attention cannot be split into that many heads.
+    #[error(
+        "{heads} heads do not divide the width {d_inner} of the bridges' attention; choose a divisor"
+    )]
     Heads {
         /// Heads asked for.
         heads: usize,
-        /// `d_anchor`.
-        d_anchor: usize,
+        /// `d_inner`, by default the anchor's width.
+        d_inner: usize,
+    },
+    /// The epsilon of a bridge's norms makes no sense.
+    #[error("`norm_epsilon` is {found}, but it may be from 0 to 1")]
+    NormEpsilon {
+        /// What was asked for.
+        found: f64,
     },
     /// The models do not read the same token ids.
     #[error(
@@ -51,7 +59,7 @@ pub enum ComposeError {
     /// The composition was trained over other weights.
     #[error(
         "{}: made for {role} weights {expected}, but the checkpoint given has {found}; give the \
-         checkpoint it was trained with",
+         checkpoint it was trained with, or --allow-other-weights if other ones are meant",
         path.display()
     )]
     OtherWeights {
@@ -63,6 +71,30 @@ pub enum ComposeError {
         expected: String,
         /// SHA-256 of the checkpoint.
         found: String,
+    },
+    /// The composition was trained over another vocabulary.
+    #[error(
+        "{}: made for {role} vocabulary {expected}, but the tokenizer given has {found}; give the \
+         checkpoint it was trained with, or --allow-other-weights if another one is meant",
+        path.display()
+    )]
+    OtherTokenizer {
+        /// composition.json.
+        path: PathBuf,
+        /// `anchor` or `augmenting model N`.
+        role: String,
+        /// SHA-256 in the file.
+        expected: String,
+        /// SHA-256 of the tokenizer's vocabulary.
+        found: String,
+    },
+    /// Bridges cannot be written as another project's.
+    #[error("{project} {reason}, so these bridges cannot be written for it")]
+    Foreign {
+        /// Its name.
+        project: &'static str,
+        /// What it has, or has not.
+        reason: &'static str,
     },
     /// A file of the composition says something it may not say.
     #[error("{}: {reason}", path.display())]

@@ -1,9 +1,10 @@
 //! A composition on disk: a directory with `composition.json` and `bridge.safetensors`.
 //!
-//! Only what was trained is stored. The frozen models are named by the SHA-256 of their weights,
-//! and loading against other weights is an error. Bridge weights are stored (out, in), as torch
-//! does, under `a{m}.c{n}.{proj.weight,proj.bias,q.weight,k.weight,v.weight,o.weight}`; Python
-//! opens them with `safetensors.torch.load_file`.
+//! Only what was trained is stored. The frozen models are named by the SHA-256 of their weights
+//! and tokenizers, and loading against others is an error. Bridge weights are stored (out, in), as
+//! torch does, under `a{m}.c{n}.{proj.weight,proj.bias,q.weight,k.weight,v.weight,o.weight}` and
+//! further names for the options; Python opens them with `safetensors.torch.load_file`. The format
+//! is described in docs/composition.md and docs/composition.schema.json.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,16 +12,20 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use burn::nn::Linear;
-use burn::tensor::{DType, Device, Tensor};
-use safetensors::tensor::{Dtype, TensorView};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use calm_backend::FloatType;
+use calm_models::FrozenModel;
+use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::files::{io, read_bytes};
-use crate::tensors::NamedTensors;
-use crate::{Bridge, Bridges, ComposeError, Connection, FrozenParts};
+use crate::tensors::{NamedTensors, stored_type};
+use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts};
 
-const FORMAT_VERSION: u32 = 1;
+/// Version 1 had neither `options` nor `tokenizer_sha256`, and is read as one without them.
+const FORMAT_VERSION: u32 = 2;
+const READ_VERSIONS: [u64; 2] = [1, 2];
 const DESCRIPTION: &str = "composition.json";
 const WEIGHTS: &str = "bridge.safetensors";
 
@@ -38,6 +43,48 @@ pub struct ModelReference {
     pub path: PathBuf,
     /// SHA-256 of its weight files.
     pub weights_sha256: String,
+    /// SHA-256 of its vocabulary, [`Tokenizer::sha256`](calm_models::Tokenizer::sha256); none if
+    /// the composition was made before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_sha256: Option<String>,
+}
+
+/// Hashes of a model at hand, to be held against a [`ModelReference`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelHashes<'a> {
+    /// SHA-256 of its weight files.
+    pub weights: &'a str,
+    /// SHA-256 of its vocabulary.
+    pub tokenizer: &'a str,
+}
+
+impl ModelReference {
+    /// A model by its directory and its hashes.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Model`] if its files can't be read any more.
+    pub fn new(path: &Path, model: &FrozenModel) -> Result<Self, ComposeError> {
+        Ok(Self {
+            path: path.to_owned(),
+            weights_sha256: model.weights_sha256()?.to_owned(),
+            tokenizer_sha256: Some(model.tokenizer.sha256().to_owned()),
+        })
+    }
+}
+
+impl<'a> ModelHashes<'a> {
+    /// Of a loaded model.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Model`] if its files can't be read any more.
+    pub fn of(model: &'a FrozenModel) -> Result<Self, ComposeError> {
+        Ok(Self {
+            weights: model.weights_sha256()?,
+            tokenizer: model.tokenizer.sha256(),
+        })
+    }
 }
 
 /// `composition.json`: what is composed, and how it was trained.
@@ -54,12 +101,15 @@ pub struct CompositionFile {
     pub connections: Vec<Vec<Connection>>,
     /// Attention heads of the bridges.
     pub heads: usize,
+    /// Options of the bridges.
+    #[serde(default)]
+    pub options: BridgeOptions,
     /// How the bridges were trained: settings, data, versions.
     pub training: Value,
 }
 
 impl CompositionFile {
-    /// Describes a composition in the current format.
+    /// Describes a composition of the paper's bridges in the current format.
     pub fn new(
         anchor: ModelReference,
         augmenting: Vec<ModelReference>,
@@ -73,6 +123,7 @@ impl CompositionFile {
             augmenting,
             connections,
             heads,
+            options: BridgeOptions::default(),
             training,
         }
     }
@@ -93,66 +144,58 @@ impl CompositionFile {
         let value: Value = serde_json::from_slice(&text)
             .map_err(|error| malformed(format!("not JSON: {error}")))?;
         match value.get("format_version").and_then(Value::as_u64) {
-            Some(version) if version == u64::from(FORMAT_VERSION) => {}
+            Some(version) if READ_VERSIONS.contains(&version) => {}
             found => {
                 return Err(malformed(format!(
-                    "format_version is {}, this program reads {FORMAT_VERSION}",
+                    "format_version is {}, this program reads 1 and {FORMAT_VERSION}",
                     found.map_or("missing".to_owned(), |version| version.to_string())
                 )));
             }
         }
-        let file: Self =
+        let mut file: Self =
             serde_json::from_value(value).map_err(|error| malformed(error.to_string()))?;
         if file.connections.len() != file.augmenting.len() {
             return Err(malformed(
                 "`connections` and `augmenting` differ in length".to_owned(),
             ));
         }
+        file.format_version = FORMAT_VERSION; // What is written again is of this version.
         Ok(file)
     }
 
-    /// Checks by the SHA-256 of their weights that frozen models are those that the composition
-    /// was trained over.
+    /// Checks by the SHA-256 of their weights and vocabularies that frozen models are those that
+    /// the composition was trained over.
     ///
     /// # Errors
     ///
     /// [`ComposeError::AugmentingCount`] if they are more or fewer, [`ComposeError::OtherWeights`]
-    /// with both hashes of the first that is another.
+    /// or [`ComposeError::OtherTokenizer`] with both hashes of the first that is another.
     pub fn check_models(
         &self,
         directory: &Path,
-        anchor: &str,
-        augmenting: &[&str],
+        anchor: ModelHashes<'_>,
+        augmenting: &[ModelHashes<'_>],
     ) -> Result<(), ComposeError> {
-        if augmenting.len() != self.augmenting.len() {
-            return Err(ComposeError::AugmentingCount {
-                expected: self.augmenting.len(),
-                found: augmenting.len(),
-            });
-        }
-        self.check_weights(directory, "anchor", &self.anchor, anchor)?;
+        self.check_count(augmenting.len())?;
+        self.anchor.check(directory, "anchor", anchor)?;
         for (index, (expected, found)) in self.augmenting.iter().zip(augmenting).enumerate() {
-            let role = format!("augmenting model {index}");
-            self.check_weights(directory, &role, expected, found)?;
+            expected.check(directory, &format!("augmenting model {index}"), *found)?;
         }
         Ok(())
     }
 
-    fn check_weights(
-        &self,
-        directory: &Path,
-        role: &str,
-        expected: &ModelReference,
-        found: &str,
-    ) -> Result<(), ComposeError> {
-        if expected.weights_sha256 == found {
+    /// Checks that there are as many augmenting models as the composition joins.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::AugmentingCount`] if they are more or fewer.
+    pub fn check_count(&self, augmenting: usize) -> Result<(), ComposeError> {
+        if augmenting == self.augmenting.len() {
             return Ok(());
         }
-        Err(ComposeError::OtherWeights {
-            path: directory.join(DESCRIPTION),
-            role: role.to_owned(),
-            expected: expected.weights_sha256.clone(),
-            found: found.to_owned(),
+        Err(ComposeError::AugmentingCount {
+            expected: self.augmenting.len(),
+            found: augmenting,
         })
     }
 
@@ -165,7 +208,10 @@ impl CompositionFile {
     #[expect(clippy::missing_panics_doc, reason = "plain data is always valid JSON")]
     pub fn write(&self, directory: &Path, bridges: &Bridges) -> Result<(), ComposeError> {
         fs::create_dir_all(directory).map_err(io(directory))?;
-        write_atomically(&directory.join(WEIGHTS), &serialize(bridges))?;
+        write_atomically(
+            &directory.join(WEIGHTS),
+            &serialize(bridges, self.options.dtype),
+        )?;
         let mut text = serde_json::to_vec_pretty(self).expect("a description is plain data");
         text.push(b'\n');
         write_atomically(&directory.join(DESCRIPTION), &text)
@@ -182,8 +228,37 @@ impl CompositionFile {
         parts: &FrozenParts,
         device: &Device,
     ) -> Result<Bridges, ComposeError> {
-        let bridges = Bridges::init(&parts.bridge_sets(self.heads), 0, device)?;
+        let bridges = Bridges::init(&parts.bridge_sets_with(self.heads, self.options), 0, device)?;
         read_tensors(&directory.join(WEIGHTS), bridges, device)
+    }
+}
+
+impl ModelReference {
+    fn check(
+        &self,
+        directory: &Path,
+        role: &str,
+        found: ModelHashes<'_>,
+    ) -> Result<(), ComposeError> {
+        let (path, role) = (directory.join(DESCRIPTION), role.to_owned());
+        if self.weights_sha256 != found.weights {
+            let (expected, found) = (self.weights_sha256.clone(), found.weights.to_owned());
+            return Err(ComposeError::OtherWeights {
+                path,
+                role,
+                expected,
+                found,
+            });
+        }
+        match &self.tokenizer_sha256 {
+            Some(expected) if expected != found.tokenizer => Err(ComposeError::OtherTokenizer {
+                path,
+                role,
+                expected: expected.clone(),
+                found: found.tokenizer.to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -204,57 +279,72 @@ pub(crate) fn take_bridges(
 ) -> Bridges {
     for (m, set) in bridges.of.iter_mut().enumerate() {
         for (n, bridge) in set.iter_mut().enumerate() {
-            for (part, linear) in parts_mut(bridge) {
-                take_linear(tensors, &format!("a{m}.c{n}.{part}"), linear, device);
+            let dtype = bridge.config().options.dtype;
+            for (part, linear) in bridge.linears_mut() {
+                take_linear(tensors, &format!("a{m}.c{n}.{part}"), linear, dtype, device);
+            }
+            for (part, vector) in bridge.vectors_mut() {
+                take_vector(tensors, &format!("a{m}.c{n}.{part}"), vector, dtype, device);
             }
         }
     }
     bridges
 }
 
-fn take_linear(tensors: &mut NamedTensors<'_>, name: &str, linear: &mut Linear, device: &Device) {
+fn take_linear(
+    tensors: &mut NamedTensors<'_>,
+    name: &str,
+    linear: &mut Linear,
+    dtype: FloatType,
+    device: &Device,
+) {
     let [d_input, d_output] = linear.weight.shape().dims();
-    if let Some(data) = tensors.take_f32(&format!("{name}.weight"), &[d_output, d_input]) {
-        let weight = Tensor::<2>::from_data(data, device).transpose();
+    let shape = [d_output, d_input];
+    if let Some(data) = tensors.take_float(&format!("{name}.weight"), dtype, &shape) {
+        let weight = from_data::<2>(data, dtype, device).transpose();
         linear.weight = Param::from_tensor(weight);
     }
-    if let Some(bias) = &mut linear.bias
-        && let Some(data) = tensors.take_f32(&format!("{name}.bias"), &[d_output])
-    {
-        *bias = Param::from_tensor(Tensor::from_data(data, device));
+    if let Some(bias) = &mut linear.bias {
+        take_vector(tensors, &format!("{name}.bias"), bias, dtype, device);
     }
 }
 
-fn serialize(bridges: &Bridges) -> Vec<u8> {
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for (name, tensor) in bridges.named_parameters() {
-        let shape = tensor.shape().to_vec();
-        let data = tensor.convert_dtype(DType::F32);
-        tensors.push((name, shape, data.as_bytes().to_vec()));
+fn take_vector(
+    tensors: &mut NamedTensors<'_>,
+    name: &str,
+    vector: &mut Param<Tensor<1>>,
+    dtype: FloatType,
+    device: &Device,
+) {
+    let shape: [usize; 1] = vector.shape().dims();
+    if let Some(data) = tensors.take_float(name, dtype, &shape) {
+        *vector = Param::from_tensor(from_data(data, dtype, device));
     }
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        (
-            name.clone(),
-            view.expect("bytes and shape of one tensor agree"),
-        )
+}
+
+/// Without the type, data of any type would become `f32`.
+fn from_data<const D: usize>(data: TensorData, dtype: FloatType, device: &Device) -> Tensor<D> {
+    let dtype: FloatDType = dtype.into();
+    Tensor::from_data(data, (device, DType::from(dtype)))
+}
+
+fn serialize(bridges: &Bridges, dtype: FloatType) -> Vec<u8> {
+    let stored_type = stored_type(dtype);
+    let dtype = DType::from(FloatDType::from(dtype));
+    let tensors = bridges.named_parameters().into_iter();
+    let tensors: Vec<_> = tensors
+        .map(|(name, data)| (name, data.convert_dtype(dtype)))
+        .collect();
+    let views = tensors.iter().map(|(name, data)| {
+        let shape = data.shape().to_vec();
+        let view = TensorView::new(stored_type, shape, data.as_bytes());
+        (name, view.expect("bytes and shape of one tensor agree"))
     });
     safetensors::serialize(views, None).expect("names are distinct and tensors are whole")
 }
 
-/// The projections of a bridge under the names that files give them.
-fn parts_mut(bridge: &mut Bridge) -> [(&'static str, &mut Linear); 5] {
-    [
-        ("proj", &mut bridge.projection),
-        ("q", &mut bridge.query),
-        ("k", &mut bridge.key),
-        ("v", &mut bridge.value),
-        ("o", &mut bridge.output),
-    ]
-}
-
 /// Writes a file whole or not at all: a temporary sibling, fsync, rename.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ComposeError> {
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ComposeError> {
     let temporary = path.with_extension("tmp");
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;

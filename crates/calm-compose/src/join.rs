@@ -6,7 +6,8 @@ use calm_models::FrozenModel;
 
 use crate::connection::check;
 use crate::{
-    Augmenting, BridgeConfig, ComposeError, ComposedModel, CompositionFile, Connection, FrozenParts,
+    Augmenting, BridgeConfig, BridgeOptions, ComposeError, ComposedModel, CompositionFile,
+    Connection, FrozenParts, ModelHashes,
 };
 
 impl FrozenParts {
@@ -42,14 +43,24 @@ impl FrozenParts {
         })
     }
 
-    /// What [`Bridges::init`](crate::Bridges::init) makes bridges of these models from.
+    /// What [`Bridges::init`](crate::Bridges::init) makes the paper's bridges of these models from.
     pub fn bridge_sets(&self, heads: usize) -> Vec<(BridgeConfig, Vec<Connection>)> {
+        self.bridge_sets_with(heads, BridgeOptions::default())
+    }
+
+    /// [`FrozenParts::bridge_sets`] of bridges with these options.
+    pub fn bridge_sets_with(
+        &self,
+        heads: usize,
+        options: BridgeOptions,
+    ) -> Vec<(BridgeConfig, Vec<Connection>)> {
         let d_anchor = self.anchor.config().d_model;
         let sets = self.augmenting.iter().map(|augmenting| {
             let config = BridgeConfig {
                 d_augmenting: augmenting.decoder.config().d_model,
                 d_anchor,
                 heads,
+                options,
             };
             (config, augmenting.connections.clone())
         });
@@ -62,8 +73,8 @@ impl ComposedModel {
     ///
     /// # Errors
     ///
-    /// [`ComposeError::AugmentingCount`] or [`ComposeError::OtherWeights`] if these are other
-    /// models, [`ComposeError::Malformed`] or [`ComposeError::Io`] if a file is damaged or
+    /// [`ComposeError::AugmentingCount`], [`ComposeError::OtherWeights`] or
+    /// [`ComposeError::OtherTokenizer`] if these are other models, [`ComposeError::Malformed`] or [`ComposeError::Io`] if a file is damaged or
     /// missing, and those of [`FrozenParts::join`].
     pub fn load(
         directory: &Path,
@@ -71,9 +82,25 @@ impl ComposedModel {
         augmenting: &[FrozenModel],
     ) -> Result<Self, ComposeError> {
         let file = CompositionFile::read(directory)?;
-        let hashes = augmenting.iter().map(FrozenModel::weights_sha256);
+        let hashes = augmenting.iter().map(ModelHashes::of);
         let hashes = hashes.collect::<Result<Vec<_>, _>>()?;
-        file.check_models(directory, anchor.weights_sha256()?, &hashes)?;
+        file.check_models(directory, ModelHashes::of(anchor)?, &hashes)?;
+        Self::load_over(&file, directory, anchor, augmenting)
+    }
+
+    /// Opens a composition that has been read over any models that its bridges fit, be they those
+    /// that it was made for or not.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ComposedModel::load`], but for other weights and tokenizers.
+    pub fn load_over(
+        file: &CompositionFile,
+        directory: &Path,
+        anchor: &FrozenModel,
+        augmenting: &[FrozenModel],
+    ) -> Result<Self, ComposeError> {
+        file.check_count(augmenting.len())?;
         let connections = file.connections.iter().cloned();
         let parts = FrozenParts::join(anchor, augmenting.iter().zip(connections))?;
         let bridges = file.read_bridges(directory, &parts, &parts.anchor.device())?;

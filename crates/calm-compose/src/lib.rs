@@ -27,7 +27,7 @@
 //!
 //! let plan = ConnectionPlan::Every(2);
 //! let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
-//! let config = BridgeConfig { d_augmenting: 16, d_anchor: 32, heads: 4 };
+//! let config = BridgeConfig::new(16, 32, 4);
 //! let bridges = Bridges::init(&[(config, connections.clone())], 0, &device)?;
 //! assert_eq!(bridges.paper_parameter_count(), 2 * (16 * 32 + 3 * 32 * 32));
 //!
@@ -51,8 +51,10 @@ mod connection;
 mod error;
 mod file;
 mod files;
+mod foreign;
 mod join;
 mod lora;
+mod options;
 mod tensors;
 mod verify;
 
@@ -62,6 +64,8 @@ pub use cache::ComposedCache;
 pub use composed::{Augmenting, ComposedModel, FrozenParts};
 pub use connection::{Connection, ConnectionPlan};
 pub use error::ComposeError;
-pub use file::{CompositionFile, ModelReference};
+pub use file::{CompositionFile, ModelHashes, ModelReference};
+pub use foreign::{ImportPlan, Imported, Project, export, import};
 pub use lora::LoraPlan;
+pub use options::{BridgeOptions, Gate, OutputInit};
 pub use verify::{TensorDeviation, Verification, verify};

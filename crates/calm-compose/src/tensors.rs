@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::TensorData;
+use calm_backend::FloatType;
+use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -32,17 +34,30 @@ impl<'a> NamedTensors<'a> {
         })
     }
 
-    /// Numbers of this name and shape.
-    pub(crate) fn take_f32(&mut self, name: &str, shape: &[usize]) -> Option<TensorData> {
-        let view = self.take(name, Dtype::F32)?;
+    /// Numbers of this name, type and shape.
+    pub(crate) fn take_float(
+        &mut self,
+        name: &str,
+        dtype: FloatType,
+        shape: &[usize],
+    ) -> Option<TensorData> {
+        let view = self.take(name, stored_type(dtype))?;
         if view.shape() != shape {
             let found = view.shape();
             self.problem(format!("{name} has shape {found:?}, expected {shape:?}"));
             return None;
         }
-        let (numbers, _) = view.data().as_chunks::<4>();
-        let numbers: Vec<f32> = numbers.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        Some(TensorData::new(numbers, shape.to_vec()))
+        let (bytes, shape) = (view.data(), shape.to_vec());
+        Some(match dtype {
+            FloatType::F32 => TensorData::new(numbers(bytes, f32::from_le_bytes), shape),
+            FloatType::F16 => TensorData::new(numbers(bytes, f16::from_le_bytes), shape),
+            FloatType::BF16 => TensorData::new(numbers(bytes, bf16::from_le_bytes), shape),
+        })
+    }
+
+    /// Single-precision numbers of this name and shape.
+    pub(crate) fn take_f32(&mut self, name: &str, shape: &[usize]) -> Option<TensorData> {
+        self.take_float(name, FloatType::F32, shape)
     }
 
     /// A matrix of integers.
@@ -53,9 +68,7 @@ impl<'a> NamedTensors<'a> {
             self.problem(format!("{name} has shape {found:?}, expected a matrix"));
             return None;
         };
-        let (numbers, _) = view.data().as_chunks::<8>();
-        let numbers = numbers.iter().map(|b| i64::from_le_bytes(*b));
-        Some(([rows, columns], numbers.collect()))
+        Some(([rows, columns], numbers(view.data(), i64::from_le_bytes)))
     }
 
     /// Remembers what is wrong.
@@ -86,4 +99,30 @@ impl<'a> NamedTensors<'a> {
         self.problem(problem);
         None
     }
+}
+
+/// As files name it.
+pub(crate) fn stored_type(dtype: FloatType) -> Dtype {
+    match dtype {
+        FloatType::F32 => Dtype::F32,
+        FloatType::F16 => Dtype::F16,
+        FloatType::BF16 => Dtype::BF16,
+    }
+}
+
+/// Numbers of any type of floats; none if they are something else.
+pub(crate) fn to_f32(stored: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    let halves = |numbers: Vec<f16>| numbers.into_iter().map(f16::to_f32).collect();
+    let brains = |numbers: Vec<bf16>| numbers.into_iter().map(bf16::to_f32).collect();
+    match stored {
+        Dtype::F32 => Some(numbers(bytes, f32::from_le_bytes)),
+        Dtype::F16 => Some(halves(numbers(bytes, f16::from_le_bytes))),
+        Dtype::BF16 => Some(brains(numbers(bytes, bf16::from_le_bytes))),
+        _ => None,
+    }
+}
+
+fn numbers<T, const BYTES: usize>(bytes: &[u8], number: fn([u8; BYTES]) -> T) -> Vec<T> {
+    let (numbers, _) = bytes.as_chunks::<BYTES>();
+    numbers.iter().map(|bytes| number(*bytes)).collect()
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::file::take_bridges;
 use crate::files::read_bytes;
 use crate::tensors::NamedTensors;
-use crate::{Bridges, ComposeError, Connection, FrozenParts};
+use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts};
 
 const DESCRIPTION: &str = "composition.json";
 const EXPECTED: &str = "expected.safetensors";
@@ -21,13 +21,18 @@ const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
 /// Expected values are kept for small models only.
 const MAX_EXPECTED_BYTES: u64 = 1 << 30;
 
+/// Gradients that are a smaller share of all of them together are held to this share: the bias of
+/// keys, which shifts all scores of a row alike, has a gradient of nothing but rounding.
+const SMALL_GRADIENT: f64 = 1e-3;
+
 /// How far one tensor is from its expected values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorDeviation {
     /// `logits`, `loss`, or `grad.` and the name of a parameter.
     pub name: String,
     /// `‖found - expected‖ / ‖expected‖` over all values that are numbers; of the logits, over
-    /// real positions.
+    /// real positions; of a gradient below a thousandth of all gradients together, as a share of
+    /// that thousandth.
     pub relative: f64,
     /// Values that are not numbers.
     pub nan: usize,
@@ -51,8 +56,8 @@ impl Verification {
 
 /// Compares a composition with values computed elsewhere, in `f32`.
 ///
-/// `directory` holds `composition.json` (`anchor`, `augments`, `heads`, `connections`) and
-/// `expected.safetensors`: parameters `a{m}.c{n}.*` as in a composition's own file, `input_ids`,
+/// `directory` holds `composition.json` (`anchor`, `augments`, `heads`, `connections`, and
+/// `options` if the bridges have any) and `expected.safetensors`: parameters `a{m}.c{n}.*` as in a composition's own file, `input_ids`,
 /// `attention_mask` and `labels` (−100 where there is no loss) `[batch, seq]`, `logits`
 /// `[batch, seq, vocab]`, `loss` `[1]`, the mean over the labels, and for every parameter
 /// `grad.{name}`. The models are directories of `fixtures`, by the names in `composition.json`.
@@ -69,7 +74,7 @@ pub fn verify(
 ) -> Result<Verification, ComposeError> {
     let case = Case::read(&directory.join(DESCRIPTION))?;
     let parts = case.load(fixtures, device)?;
-    let sets = parts.bridge_sets(case.heads);
+    let sets = parts.bridge_sets_with(case.heads, case.options);
     let bridges = Bridges::init(&sets, 0, &device.clone().autodiff())?;
     let path = directory.join(EXPECTED);
     let bytes = read_bytes(&path, MAX_EXPECTED_BYTES)?;
@@ -84,6 +89,8 @@ struct Case {
     augments: Vec<PathBuf>,
     heads: usize,
     connections: Vec<Vec<Connection>>,
+    #[serde(default)]
+    options: BridgeOptions,
 }
 
 impl Case {
@@ -173,16 +180,20 @@ impl Expected {
 
         let real = self.batch.real_positions(&device);
         let [loss, logits] = [
-            deviation("loss", &loss.into_data(), &self.loss),
+            deviation("loss", &loss.into_data(), &self.loss, 0.0),
             deviation(
                 "logits",
                 &at_positions(logits.inner(), real.clone()),
                 &at_positions(Tensor::from_data(self.logits.clone(), &device), real),
+                0.0,
             ),
         ];
+        let all = norm(self.gradients.iter().flat_map(TensorData::iter::<f64>));
         let gradients = gradients.iter().zip(&self.gradients);
-        let gradients = gradients
-            .map(|((name, found), expected)| deviation(&format!("grad.{name}"), found, expected));
+        let gradients = gradients.map(|((name, found), expected)| {
+            let name = format!("grad.{name}");
+            deviation(&name, found, expected, SMALL_GRADIENT * all)
+        });
         Verification {
             deviations: [logits, loss].into_iter().chain(gradients).collect(),
         }
@@ -280,7 +291,12 @@ fn at_positions(values: Tensor<3>, positions: Tensor<1, Int>) -> TensorData {
     values.select(0, positions).into_data()
 }
 
-fn deviation(name: &str, found: &TensorData, expected: &TensorData) -> TensorDeviation {
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|value| value * value).sum::<f64>().sqrt()
+}
+
+/// Expected values with a smaller norm than `least` are held to this one.
+fn deviation(name: &str, found: &TensorData, expected: &TensorData, least: f64) -> TensorDeviation {
     let (mut difference, mut norm, mut nan) = (0.0, 0.0, 0);
     for (found, expected) in found.iter::<f64>().zip(expected.iter::<f64>()) {
         if found.is_nan() {
@@ -293,7 +309,7 @@ fn deviation(name: &str, found: &TensorData, expected: &TensorData) -> TensorDev
     let relative = if difference == 0.0 {
         0.0 // Two tensors of zeros agree.
     } else {
-        (difference / norm).sqrt()
+        difference.sqrt() / norm.sqrt().max(least)
     };
     TensorDeviation {
         name: name.to_owned(),
@@ -307,7 +323,7 @@ mod tests {
     use super::*;
 
     fn deviation_of(found: [f32; 3], expected: [f32; 3]) -> (f64, usize) {
-        let deviation = deviation("x", &found.into(), &expected.into());
+        let deviation = deviation("x", &found.into(), &expected.into(), 0.0);
         (deviation.relative, deviation.nan)
     }
 
@@ -320,6 +336,8 @@ mod tests {
         );
         assert_eq!(deviation_of([0.0; 3], [0.0; 3]), (0.0, 0));
         assert_eq!(deviation_of([1.0; 3], [0.0; 3]), (f64::INFINITY, 0));
+        let small = deviation("x", &[3e-9_f32, 0.0].into(), &[0.0_f32, 4e-9].into(), 5e-6);
+        assert!((small.relative - 1e-3).abs() < 1e-6, "{small:?}");
         let expected_nan = deviation_of([1.0; 3], [f32::NAN; 3]).0;
         assert!(expected_nan.is_nan(), "and NaN is within no tolerance");
     }

@@ -5,12 +5,19 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::Device;
-use calm_compose::{Bridges, ComposeError, CompositionFile, FrozenParts, ModelReference};
+use burn::tensor::{DType, Device, FloatDType};
+use calm_backend::FloatType;
+use calm_compose::{
+    BridgeOptions, Bridges, ComposeError, CompositionFile, FrozenParts, Gate, ModelHashes,
+    ModelReference,
+};
 use calm_models::PaddingMask;
-use common::{HEADS, fresh_bridges, ids, parts, random_bridges, values};
+use common::{
+    HEADS, bridges_with, fresh_bridges, ids, options, parts, random_bridges, shaken, values,
+};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
 
 const DESCRIPTION: &str = "composition.json";
 const WEIGHTS: &str = "bridge.safetensors";
@@ -19,6 +26,7 @@ fn reference(name: &str) -> ModelReference {
     ModelReference {
         path: name.into(),
         weights_sha256: format!("hash of {name}"),
+        tokenizer_sha256: Some(format!("vocabulary of {name}")),
     }
 }
 
@@ -83,6 +91,75 @@ fn trained_bridges_are_stored_like_any() {
     let expected = random_bridges(&plain, &Device::default());
     let (_, found) = read(directory.path(), &parts).unwrap();
     assert_eq!(found.named_parameters(), expected.named_parameters());
+}
+
+#[test]
+fn every_option_is_stored() {
+    let halves = [FloatType::F16, FloatType::BF16].map(|dtype| {
+        let plain = BridgeOptions::default();
+        (dtype.name(), BridgeOptions { dtype, ..plain })
+    });
+    for (name, options) in options().into_iter().chain(halves) {
+        let (directory, parts) = (tempfile::tempdir().unwrap(), parts());
+        let bridges = shaken(bridges_with(&parts, options, &Device::default()));
+        let mut file = description(&parts);
+        file.options = options;
+        file.write(directory.path(), &bridges).unwrap();
+        let (again, found) = read(directory.path(), &parts).unwrap();
+        assert_eq!(again, file, "{name}");
+        // Trained bridges are rounded once, and compute what they did.
+        let dtype = DType::from(FloatDType::from(options.dtype));
+        let rounded = bridges.named_parameters().into_iter();
+        let rounded = rounded.map(|(name, data)| (name, data.convert_dtype(dtype)));
+        assert_eq!(
+            found.named_parameters(),
+            rounded.collect::<Vec<_>>(),
+            "{name}"
+        );
+        let hidden = |bridges: &Bridges| {
+            let padding = PaddingMask::none(1, 3);
+            values(parts.hidden_states(bridges, ids(&[&[1, 30, 12]]), &padding, None))
+        };
+        assert_eq!(hidden(&found), hidden(&bridges), "{name}");
+    }
+}
+
+#[test]
+fn parameters_of_another_option_are_refused() {
+    let (directory, parts, _) = saved();
+    let mut file = description(&parts);
+    file.options.gate = Gate::Scalar;
+    let path = directory.path().join(DESCRIPTION);
+    fs::write(&path, serde_json::to_vec(&file).unwrap()).unwrap();
+    malformed(directory.path(), &parts, WEIGHTS, "a0.c0.gate is missing");
+
+    let bridges = shaken(bridges_with(&parts, file.options, &Device::default()));
+    file.write(directory.path(), &bridges).unwrap();
+    fs::write(&path, serde_json::to_vec(&description(&parts)).unwrap()).unwrap();
+    let unknown = "a1.c0.gate is not part of this composition";
+    malformed(directory.path(), &parts, WEIGHTS, unknown);
+}
+
+#[test]
+fn the_first_version_is_read() {
+    let (directory, parts, bridges) = saved();
+    let path = directory.path().join(DESCRIPTION);
+    let mut text: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    text["format_version"] = 1.into();
+    text.as_object_mut().unwrap().remove("options");
+    text["anchor"]
+        .as_object_mut()
+        .unwrap()
+        .remove("tokenizer_sha256");
+    fs::write(&path, text.to_string()).unwrap();
+    let (file, found) = read(directory.path(), &parts).unwrap();
+    assert_eq!(found.named_parameters(), bridges.named_parameters());
+    let mut expected = description(&parts);
+    expected.anchor.tokenizer_sha256 = None;
+    assert_eq!(
+        file, expected,
+        "what is written again is of the current version"
+    );
 }
 
 /// The tensors of a file, changed.
@@ -173,14 +250,17 @@ fn descriptions_are_read_strictly() {
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
         malformed(directory.path(), &parts, DESCRIPTION, expected);
     };
-    let version = "\"format_version\": 1";
+    let version = "\"format_version\": 2";
     changed(
         version,
-        "\"format_version\": 2",
-        "format_version is 2, this program reads 1",
+        "\"format_version\": 3",
+        "format_version is 3, this program reads 1 and 2",
     );
-    changed(version, "\"version\": 1", "format_version is missing");
-    changed(version, "\"format_version\": 1,\n \"colour\": 3", "colour");
+    changed(version, "\"version\": 2", "format_version is missing");
+    changed(version, "\"format_version\": 2,\n \"colour\": 3", "colour");
+    changed("\"gate\": \"none\"", "\"gate\": \"open\"", "open");
+    changed("\"dtype\": \"f32\"", "\"dtype\": \"f64\"", "f64");
+    changed("\"bias\"", "\"beds\"", "beds");
     changed("\"weights_sha256\"", "\"sha\"", "sha");
     changed("\"heads\": 4", "\"heads\": -4", "-4");
     changed("{", "", "not JSON");
@@ -204,27 +284,55 @@ fn heads_that_do_not_divide_the_width_are_refused() {
         error,
         ComposeError::Heads {
             heads: 5,
-            d_anchor: 16
+            d_inner: 16
         }
     ));
 }
 
 #[test]
-fn other_weights_are_refused() {
-    let file = description(&parts());
-    let augmenting: Vec<&str> = file
-        .augmenting
-        .iter()
-        .map(|model| model.weights_sha256.as_str())
-        .collect();
-    let check = |hash| file.check_models(Path::new("here"), hash, &augmenting);
-    check("hash of anchor").unwrap();
-    let error = check("another hash").unwrap_err();
+fn other_weights_and_tokenizers_are_refused() {
+    let mut file = description(&parts());
+    let own = |model: &ModelReference| {
+        let vocabulary = model.tokenizer_sha256.clone();
+        [model.weights_sha256.clone(), vocabulary.unwrap()]
+    };
+    let augmenting: Vec<[String; 2]> = file.augmenting.iter().map(own).collect();
+    let of = |[weights, tokenizer]: &[String; 2]| -> Result<(), ComposeError> {
+        let augmenting = augmenting.iter();
+        let augmenting: Vec<ModelHashes<'_>> = augmenting.map(hashes).collect();
+        let anchor = ModelHashes { weights, tokenizer };
+        file.check_models(Path::new("here"), anchor, &augmenting)
+    };
+    let [weights, vocabulary] = own(&file.anchor);
+    let other = "another hash".to_owned();
+    of(&[weights.clone(), vocabulary.clone()]).unwrap();
+
+    let error = of(&[other.clone(), vocabulary.clone()]).unwrap_err();
     assert!(matches!(error, ComposeError::OtherWeights { .. }));
     let message = error.to_string();
-    for part in ["here", "anchor", "hash of anchor", "another hash"] {
+    for part in ["here", "anchor", &weights, &other, "--allow-other-weights"] {
         assert!(message.contains(part), "{message}");
     }
+    let error = of(&[weights.clone(), other.clone()]).unwrap_err();
+    assert!(matches!(error, ComposeError::OtherTokenizer { .. }));
+    let message = error.to_string();
+    for part in ["here", "anchor", &vocabulary, &other] {
+        assert!(message.contains(part), "{message}");
+    }
+
+    // Version 1 did not know of tokenizers.
+    file.anchor.tokenizer_sha256 = None;
+    let augmenting: Vec<ModelHashes<'_>> = augmenting.iter().map(hashes).collect();
+    let anchor = ModelHashes {
+        weights: &weights,
+        tokenizer: &other,
+    };
+    file.check_models(Path::new("here"), anchor, &augmenting)
+        .unwrap();
+}
+
+fn hashes([weights, tokenizer]: &[String; 2]) -> ModelHashes<'_> {
+    ModelHashes { weights, tokenizer }
 }
 
 #[test]

@@ -9,23 +9,26 @@ use burn::tensor::Device;
 use calm_compose::{ComposeError, verify};
 use common::fixtures;
 
-const COMPOSITIONS: [(&str, usize); 3] = [
-    ("llama-reads-llama3", 2),
-    ("llama3-reads-llama", 2),
-    ("llama-reads-both", 3),
+/// With the number of parameters of all bridges.
+const COMPOSITIONS: [(&str, usize); 5] = [
+    ("llama-reads-llama3", 12),
+    ("llama3-reads-llama", 12),
+    ("llama-reads-both", 18),
+    ("llama-reads-llama3-through-norms", 42),
+    ("llama3-reads-llama-through-head-gates", 18),
 ];
 
 #[test]
 fn logits_loss_and_every_gradient_are_those_of_pytorch() {
-    for (name, bridges) in COMPOSITIONS {
+    for (name, parameters) in COMPOSITIONS {
         let directory = fixtures().join("compositions").join(name);
         let checkpoints = fixtures().join("checkpoints");
         let verification = verify(&directory, &checkpoints, &Device::default()).unwrap();
         assert!(verification.is_within(1e-4), "{name}: {verification:?}");
         assert_eq!(
             verification.deviations.len(),
-            2 + 6 * bridges,
-            "logits, loss, and six parameters of each bridge"
+            2 + parameters,
+            "{name}: logits, loss, and every parameter"
         );
     }
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use burn::tensor::Device;
 use calm_backend::FloatType;
@@ -13,10 +14,7 @@ use calm_models::{FrozenModel, LoadOptions, PaddingMask, Tokenizer};
 use common::{HEADS, fixtures, ids, load, logits, random_bridges, relative_error, values};
 
 fn reference(model: &FrozenModel) -> ModelReference {
-    ModelReference {
-        path: "somewhere".into(),
-        weights_sha256: model.weights_sha256().unwrap().to_owned(),
-    }
+    ModelReference::new(Path::new("somewhere"), model).unwrap()
 }
 
 /// A composition of two models with these connections, saved.

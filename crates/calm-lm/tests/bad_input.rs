@@ -7,7 +7,7 @@ use std::fs;
 use common::{Workshop, example};
 
 const COMPOSE: &str = "compose --augmenting specialist --out new --steps 4";
-const GOOD: &str = "--anchor anchor --train data.jsonl --every 2";
+const GOOD: &str = "--anchor anchor --train data.jsonl --connections every:2";
 
 /// A workshop with all kinds of bad input.
 fn workshop() -> Workshop {
@@ -103,15 +103,24 @@ fn connections_that_cannot_be_made() {
             ("--connections []", &["at least one"]),
             (
                 "--connections 2:3",
-                &["--connections", "pairs such as [[1,1],[2,3]]"],
+                &["--connections", "every:4", "pairs such as [[1,1],[2,3]]"],
             ),
             (
-                "--connections [[1,1]] --every 2",
-                &["--connections", "--every"],
+                "--connections every:9",
+                &["every 9th of 4", "spacing of 2 to 4"],
             ),
-            ("--every 9", &["every 9th of 4", "spacing of 1 to 4"]),
+            (
+                "--connections middle:4",
+                &["middle:4 does not fit 4", "middle:1 to middle:3"],
+            ),
+            ("--connections even:0", &["choose even:1 to even:3"]),
             ("--heads 3", &["3 heads do not divide", "16"]),
             ("--heads 0", &["0 heads do not divide"]),
+            ("--d-inner 18", &["4 heads do not divide the width 18"]),
+            ("--d-inner 0", &["heads do not divide the width 0"]),
+            ("--norm-epsilon -1", &["`norm_epsilon` is -1"]),
+            ("--gate ajar", &["--gate", "'ajar'", "scalar"]),
+            ("--bridge-dtype int8", &["--bridge-dtype", "'int8'", "bf16"]),
         ],
     );
 }
@@ -138,7 +147,7 @@ fn settings_out_of_range() {
 #[test]
 fn data_that_cannot_be_learnt() {
     assert_refused_after(
-        &format!("{COMPOSE} --anchor anchor --every 2"),
+        &format!("{COMPOSE} --anchor anchor --connections every:2"),
         &[
             ("--train absent.jsonl", &["absent.jsonl: "]),
             ("--train not-json.jsonl", &["not-json.jsonl, line 2: "]),
@@ -370,12 +379,12 @@ fn compositions_that_are_damaged() {
     replace(
         &workshop,
         "composition/composition.json",
-        "\"format_version\": 1",
+        "\"format_version\": 2",
         "\"format_version\": 9",
     );
     generate().refused(&[
         "composition/composition.json: format_version is 9",
-        "reads 1",
+        "reads 1 and 2",
     ]);
     workshop.write("composition/composition.json", "{");
     generate().refused(&["composition/composition.json: not JSON"]);

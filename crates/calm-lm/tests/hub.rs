@@ -118,7 +118,7 @@ fn a_composition_names_the_commit() {
     let bench = Bench::new();
     bench
         .calm(
-            "compose --anchor hf:owner/name --augmenting specialist --every 2 --steps 2 \
+            "compose --anchor hf:owner/name --augmenting specialist --connections every:2 --steps 2 \
              --train data.jsonl --out composition --quiet",
         )
         .done();

@@ -22,7 +22,7 @@ fn walked() -> Workshop {
         workshop.calm(&line).done();
     }
     let compose = "compose --anchor adds --augmenting knows --train kv/kv-arithmetic.held-in.jsonl \
-                   --every 1 --steps 6 --rows 8 --out composition --quiet";
+                   --connections every:1 --steps 6 --rows 8 --out composition --quiet";
     workshop.calm(compose).done();
     workshop
 }
@@ -198,8 +198,10 @@ fn several_specialists_are_read_each_in_its_own_way() {
     let compose = "compose --anchor anchor --augmenting specialist --augmenting anchor \
                    --train data.jsonl --steps 2 --out both";
     workshop
-        .calm(&format!("{compose} --connections [[1,1]]"))
-        .refused(&["--connections", "1 times for 2 augmenting models"]);
+        .calm(&format!(
+            "{compose} --augmenting anchor --connections last:1 --connections last:1"
+        ))
+        .refused(&["--connections", "2 times for 3 augmenting models"]);
     let connections = "--connections [[4,3],[2,1]] --connections [[1,1]]";
     let result = workshop
         .calm(&format!("{compose} {connections} --json"))

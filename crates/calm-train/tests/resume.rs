@@ -8,13 +8,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use calm_compose::LoraPlan;
+use calm_backend::FloatType;
+use calm_compose::{BridgeOptions, Gate, LoraPlan, OutputInit};
 use calm_models::Decoder;
 use calm_train::{
     LanguageModelling, Noisy, Objective, OptimizerKind, Outcome, StepMetrics, TrainConfig,
     TrainError, Trainer,
 };
-use common::{bits, bridges, config, data, decoder, open, parts, train};
+use common::{bits, bridges, bridges_with, config, data, decoder, open, parts, train};
 
 /// What a metrics file says, without the time.
 fn recorded(path: &Path) -> Vec<(usize, u32, u64, u64)> {
@@ -107,6 +108,33 @@ fn bridges_through_noise_after_a_kill() {
     let (with, _) = train(&noisy, bridges(1), None, &data()).unwrap();
     let (without, _) = train(&parts(), bridges(1), None, &data()).unwrap();
     assert_ne!(bits(&with), bits(&without));
+}
+
+#[test]
+fn bridges_of_every_kind_after_a_kill() {
+    let plain = BridgeOptions::default();
+    let all = BridgeOptions {
+        d_inner: Some(12),
+        anchor_norm: true,
+        augmenting_norm: true,
+        output_norm: true,
+        bias: true,
+        gate: Gate::Scalar,
+        ..plain
+    };
+    let gated = BridgeOptions {
+        gate: Gate::Heads,
+        output_init: OutputInit::Random,
+        ..plain
+    };
+    let half = BridgeOptions {
+        dtype: FloatType::BF16,
+        ..plain
+    };
+    for options in [all, gated, half] {
+        let fresh = |seed| bridges_with(options, seed);
+        assert_resumes(&parts(), fresh, kill, 5);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 use calm_lm::backend::{FloatType, device};
+use calm_lm::compose::ConnectionPlan;
 use calm_lm::data::kv::KvDataset;
 use calm_lm::models::{FrozenModel, LoadOptions};
 use clap::Args;
@@ -58,9 +59,15 @@ pub(crate) struct ReproduceArgs {
     /// Expressions to evaluate a task on, if other than the recipe's.
     #[arg(long)]
     evaluated: Option<usize>,
-    /// Connections `[augmenting block, anchor block]` as JSON, if other than the recipe's.
+    /// Connections, as of `calm compose`, if other than the recipe's.
     #[arg(long)]
-    connections: Option<String>,
+    connections: Option<ConnectionPlan>,
+    /// Attention heads of the bridges, if other than the anchor's.
+    #[arg(long)]
+    heads: Option<usize>,
+    /// Options of the bridges as JSON, as composition.json has them, if other than the paper's.
+    #[arg(long, default_value = "{}")]
+    options: String,
     /// Device to compute on.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -69,7 +76,7 @@ pub(crate) struct ReproduceArgs {
 /// Runs all jobs that have no result yet, and prints the table.
 pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let (started, commit) = (Instant::now(), commit());
-    let settings = settings(args)?;
+    let mut settings = settings(args)?;
     let device = device(&args.device).into_diagnostic()?;
     let options = LoadOptions {
         device: device.clone(),
@@ -82,6 +89,11 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         FrozenModel::load(&checkpoints.join(name), &options).into_diagnostic()
     };
     let (anchor, augmenting) = (load("kv-anchor")?, load("kv-augmenting")?);
+    if let Some(plan) = &args.connections {
+        let depths = [&augmenting, &anchor].map(|model| model.decoder.block_count());
+        let connections = plan.resolve(depths[0], depths[1]).into_diagnostic()?;
+        settings.connections = connections.into_iter().map(Into::into).collect();
+    }
     let dataset = KvDataset::new(settings.data.clone()).into_diagnostic()?;
     if anchor.tokenizer.json() != dataset.tokenizer_json()
         || augmenting.tokenizer.json() != dataset.tokenizer_json()
@@ -146,11 +158,10 @@ fn settings(args: &ReproduceArgs) -> Result<Settings> {
     if let Some(evaluated) = args.evaluated {
         settings.evaluated = evaluated;
     }
-    if let Some(text) = &args.connections {
-        settings.connections = serde_json::from_str(text)
-            .into_diagnostic()
-            .wrap_err("--connections: expected pairs such as [[2,2],[4,4]]")?;
-    }
+    settings.heads = args.heads;
+    settings.options = serde_json::from_str(&args.options)
+        .into_diagnostic()
+        .wrap_err("--options")?;
     Ok(settings)
 }
 

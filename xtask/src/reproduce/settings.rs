@@ -1,6 +1,6 @@
 //! What the experiment is, apart from how it is run.
 
-use calm_lm::compose::{Connection, ConnectionPlan};
+use calm_lm::compose::{BridgeOptions, Connection, ConnectionPlan};
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::data::kv::{Draw, KeyPool, KvConfig, KvDataset, Task};
 use calm_lm::data::{Batches, DataError, TokenizedExample, tokenize};
@@ -63,6 +63,13 @@ pub(crate) struct Settings {
     pub(crate) train: TrainConfig,
     /// `[augmenting block, anchor block]`.
     pub(crate) connections: Vec<[usize; 2]>,
+    /// Attention heads of the bridges, if other than the anchor's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) heads: Option<usize>,
+    /// Options of the bridges. Those of the paper are not written, so that runs from before there
+    /// were options keep their directories.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) options: BridgeOptions,
     /// Noise on m_A's hidden states while bridges are trained, see [`calm_lm::train::Noisy`].
     pub(crate) noise: f64,
     /// Held-out expressions per task.
@@ -92,6 +99,8 @@ impl Settings {
             // m_B takes up its operands in block 1: a bridge behind it can be understood, and one
             // behind block 2 can still correct.
             connections: vec![[1, 1], [2, 1], [1, 2], [2, 2]],
+            heads: None,
+            options: BridgeOptions::default(),
             noise: 0.05,
             evaluated: 1000,
         }
@@ -149,6 +158,10 @@ impl Settings {
             .map(|index| dataset.example(task, pool, index).into())
             .collect()
     }
+}
+
+fn is_default(options: &BridgeOptions) -> bool {
+    *options == BridgeOptions::default()
 }
 
 /// Other expressions than those of evaluation, also over the same keys.

@@ -149,7 +149,8 @@ impl Experiment<'_> {
             .into_diagnostic()?;
         let parts =
             FrozenParts::join(self.anchor, [(augmenting, connections)]).into_diagnostic()?;
-        let sets = parts.bridge_sets(self.anchor.config().heads);
+        let heads = self.settings.heads.unwrap_or(self.anchor.config().heads);
+        let sets = parts.bridge_sets_with(heads, self.settings.options);
         let device = self.device.clone().autodiff();
         let bridges = Bridges::init(&sets, seed, &device).into_diagnostic()?;
         Ok((parts, bridges))

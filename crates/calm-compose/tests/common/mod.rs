@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_backend::SeededInit;
-use calm_compose::{Augmenting, Bridges, ComposedModel, FrozenParts};
+use calm_compose::{Augmenting, BridgeOptions, Bridges, ComposedModel, FrozenParts, Gate};
 use calm_models::{CausalLm, Decoder, FrozenModel, LoadOptions, PaddingMask};
 
 /// Ids that both checkpoints know.
@@ -38,6 +39,59 @@ pub(crate) fn parts() -> FrozenParts {
             augmenting(other, &[[1, 2]]),
         ],
     }
+}
+
+/// Every option by itself, and all that go together.
+pub(crate) fn options() -> Vec<(&'static str, BridgeOptions)> {
+    let plain = BridgeOptions::default();
+    let all = BridgeOptions {
+        d_inner: Some(12),
+        anchor_norm: true,
+        augmenting_norm: true,
+        output_norm: true,
+        norm_epsilon: 1e-3,
+        bias: true,
+        gate: Gate::Scalar,
+        ..plain
+    };
+    let one = |change: fn(&mut BridgeOptions)| {
+        let mut options = plain;
+        change(&mut options);
+        options
+    };
+    vec![
+        ("wide", one(|o| o.d_inner = Some(24))),
+        ("narrow", one(|o| o.d_inner = Some(8))),
+        ("anchor norm", one(|o| o.anchor_norm = true)),
+        ("augmenting norm", one(|o| o.augmenting_norm = true)),
+        ("output norm", one(|o| o.output_norm = true)),
+        ("bias", one(|o| o.bias = true)),
+        ("gate", one(|o| o.gate = Gate::Scalar)),
+        ("head gates", one(|o| o.gate = Gate::Heads)),
+        ("all", all),
+    ]
+}
+
+/// Fresh bridges with these options.
+pub(crate) fn bridges_with(
+    parts: &FrozenParts,
+    options: BridgeOptions,
+    device: &Device,
+) -> Bridges {
+    Bridges::init(&parts.bridge_sets_with(HEADS, options), 11, device).unwrap()
+}
+
+/// Bridges none of whose parameters is zero.
+pub(crate) fn shaken(bridges: Bridges) -> Bridges {
+    struct Shake(SeededInit);
+    impl ModuleMapper for Shake {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let value = param.val();
+            let noise = self.0.normal(value.dims(), 0.3, &value.device()).val();
+            Param::from_tensor((value.clone() + noise.cast(value.dtype())).detach())
+        }
+    }
+    bridges.map(&mut Shake(SeededInit::new(12)))
 }
 
 /// Bridges as a composition starts with: W_O is zero.

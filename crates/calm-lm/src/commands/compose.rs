@@ -1,19 +1,19 @@
 //! `calm compose`: trains the bridges of a composition.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{
-    Bridges, CompositionFile, Connection, ConnectionPlan, FrozenParts, ModelReference,
+    BridgeOptions, Bridges, CompositionFile, Connection, ConnectionPlan, FrozenParts,
 };
 use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
 use calm_lm::train::{Noisy, calibrate};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::model::{end_of_text, fetch, load_checkpoint};
+use super::bridges::BridgeArgs;
+use super::model::{end_of_text, fetch, load_checkpoint, reference};
 use super::training::TrainingArgs;
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -28,12 +28,17 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm compose --anchor anchor --augmenting specialist \
         --connections '[[1,1],[2,3]]' --train data.jsonl --out composition
 
+  The four blocks in the middle of each model:
+    calm compose --anchor anchor --augmenting specialist --connections middle:4 \
+        --train data.jsonl --out composition
+
   Small models and little data, every block:
-    calm compose --anchor anchor --augmenting specialist --every 1 --rows 16 \
+    calm compose --anchor anchor --augmenting specialist --connections every:1 --rows 16 \
         --steps 500 --learning-rate 2e-3 --train data.jsonl --out composition
 
-  Two specialists:
-    calm compose --anchor anchor --augmenting code --augmenting law --every 2 \
+  Two specialists, read through narrower bridges with a gate:
+    calm compose --anchor anchor --augmenting code --augmenting law \
+        --connections every:2 --d-inner 256 --heads 4 --gate scalar \
         --train data.jsonl --out composition
 
   Models of the Hugging Face Hub; composition.json names their commits:
@@ -61,15 +66,11 @@ pub(crate) struct ComposeArgs {
     /// Directory for the composition
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Pairs [augmenting block, anchor block], counted from 1; once for each augmenting model
-    #[arg(long, value_name = "JSON", conflicts_with = "every")]
-    connections: Vec<Pairs>,
-    /// Read every K-th augmenting block, spread evenly over the anchor [default: 4]
-    #[arg(long, value_name = "K")]
-    every: Option<usize>,
-    /// Attention heads of the bridges, a divisor of the anchor's width [default: the anchor's]
-    #[arg(long, value_name = "N")]
-    heads: Option<usize>,
+    /// Which blocks are read where: every:K, even:N, first:N, middle:N or last:N blocks, or pairs
+    /// [augmenting block, anchor block] counted from 1, as JSON; once for all augmenting models, or
+    /// once for each [default: every:4]
+    #[arg(long, value_name = "PLAN")]
+    connections: Vec<ConnectionPlan>,
     /// Noise on the augmenting models' hidden states while the bridges are trained, in units of
     /// their root mean square: against learning a small dataset by heart
     #[arg(
@@ -80,44 +81,27 @@ pub(crate) struct ComposeArgs {
     )]
     noise: f64,
     #[command(flatten)]
+    bridges: BridgeArgs,
+    #[command(flatten)]
     training: TrainingArgs,
-}
-
-#[derive(Debug, Clone)]
-struct Pairs(Vec<Connection>);
-
-impl FromStr for Pairs {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let pairs = serde_json::from_str(text);
-        pairs
-            .map(Self)
-            .map_err(|_| "expected pairs such as [[1,1],[2,3]]".to_owned())
-    }
 }
 
 impl ComposeArgs {
     /// How each augmenting model is to be read.
     fn plans(&self) -> Result<Vec<ConnectionPlan>, Failure> {
         let (given, models) = (self.connections.len(), self.augmenting.len());
-        if given == 0 {
-            let plan = self
-                .every
-                .map_or_else(ConnectionPlan::default, ConnectionPlan::Every);
-            return Ok(vec![plan; models]);
+        match self.connections.as_slice() {
+            [] => Ok(vec![ConnectionPlan::default(); models]),
+            [plan] => Ok(vec![plan.clone(); models]),
+            plans if given == models => Ok(plans.to_vec()),
+            _ => {
+                let reason = format!(
+                    "given {given} times for {models} augmenting models; give it once for all, \
+                     or once for each in their order"
+                );
+                Err(Failure::flag("--connections", reason))
+            }
         }
-        if given != models {
-            let reason = format!(
-                "given {given} times for {models} augmenting models; give it once for each, in \
-                 their order"
-            );
-            return Err(Failure::flag("--connections", reason));
-        }
-        let plans = self.connections.iter();
-        Ok(plans
-            .map(|pairs| ConnectionPlan::Explicit(pairs.0.clone()))
-            .collect())
     }
 }
 
@@ -152,7 +136,7 @@ impl Models {
         }
         let joined = augmenting.iter().zip(connections.iter().cloned());
         let parts = FrozenParts::join(&anchor, joined)?;
-        let heads = args.heads.unwrap_or(anchor.config().heads);
+        let heads = args.bridges.heads.unwrap_or(anchor.config().heads);
         Ok(Self {
             anchor,
             augmenting,
@@ -172,29 +156,22 @@ impl Models {
     }
 
     /// The description of their composition, without what training will add to it.
-    fn describe(&self) -> Result<CompositionFile, Failure> {
-        let reference = |files: &ModelFiles, model: &FrozenModel| -> Result<_, Failure> {
-            Ok(ModelReference {
-                path: match &files.source {
-                    ModelSource::Directory(directory) => directory.clone(),
-                    ModelSource::Hub(model) => model.to_string().into(),
-                },
-                weights_sha256: model.weights_sha256()?.to_owned(),
-            })
-        };
+    fn describe(&self, options: BridgeOptions) -> Result<CompositionFile, Failure> {
         let augmenting = self
             .augmenting_files
             .iter()
             .zip(&self.augmenting)
             .map(|(files, model)| reference(files, model))
             .collect::<Result<_, Failure>>()?;
-        Ok(CompositionFile::new(
+        let mut file = CompositionFile::new(
             reference(&self.anchor_files, &self.anchor)?,
             augmenting,
             self.connections.clone(),
             self.heads,
             json!(null),
-        ))
+        );
+        file.options = options;
+        Ok(file)
     }
 }
 
@@ -207,12 +184,13 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let models = Models::load(args, &device, common.quiet)?;
     let (tokenizer, special) = (&models.anchor.tokenizer, &models.anchor.special);
     let end_of_text = end_of_text(special, &models.anchor_files.directory)?;
-    let sets = models.parts.bridge_sets(models.heads);
+    let options = args.bridges.options();
+    let sets = models.parts.bridge_sets_with(models.heads, options);
     let bridges = Bridges::init(&sets, common.seed, &device.clone().autodiff())?;
     let data = training.read_data(tokenizer, special, end_of_text, models.context_length())?;
     let bridges = calibrate(&models.parts, bridges, &data.first_batch());
 
-    let mut file = models.describe()?;
+    let mut file = models.describe(options)?;
     let added = json!({
         "stored": bridges.parameter_count(),
         "paper": bridges.paper_parameter_count(),
@@ -240,6 +218,7 @@ fn identity(file: &CompositionFile, noise: f64) -> Value {
             "augmenting_sha256": augmenting.collect::<Vec<_>>(),
             "connections": file.connections,
             "heads": file.heads,
+            "options": file.options,
             "noise": noise,
         },
     })
@@ -265,6 +244,7 @@ fn report(out: &Path, file: &CompositionFile) -> Report {
         "out": out,
         "connections": file.connections,
         "heads": file.heads,
+        "options": file.options,
         "training": training,
     });
     Report::new(text, json)

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use calm_lm::backend::FloatType;
-use calm_lm::compose::{BridgeConfig, CompositionFile, Connection};
-use calm_lm::models::CheckpointInfo;
+use calm_lm::compose::{BridgeConfig, BridgeOptions, CompositionFile, Connection, ModelHashes};
+use calm_lm::models::{CheckpointInfo, ModelError, ModelFiles, Tokenizer};
 use clap::Args;
 use serde_json::json;
 
@@ -33,7 +33,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 Bytes per token are those of keys and values that decoding keeps, of a composition
 in f32. A window is full with the tokens that it shows; decoding keeps up to twice as
 many. Added parameters by the paper's count are n (D_A D_B + 3 D_B²), without output
-projections and biases.";
+projections, biases, norms and gates.";
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
@@ -47,7 +47,10 @@ pub(crate) struct InspectArgs {
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure> {
     match args.model.locate(common.quiet)? {
         Located::Checkpoint(files) => Ok(Checkpoint::read(files)?.report(args.tensors)),
-        Located::Composition(located) => Ok(Composition::read(*located)?.report()),
+        Located::Composition(located) => {
+            let allow_others = args.model.allow_other_weights;
+            Ok(Composition::read(*located, allow_others)?.report())
+        }
     }
 }
 
@@ -62,30 +65,44 @@ struct Composition {
     augmenting: Vec<CheckpointInfo>,
 }
 
+/// What a composition knows its models by.
+fn hashes(files: &ModelFiles, info: &CheckpointInfo) -> Result<[String; 2], ModelError> {
+    let tokenizer = Tokenizer::load(&files.directory.join("tokenizer.json"))?;
+    Ok([info.weights_sha256.clone(), tokenizer.sha256().to_owned()])
+}
+
 impl Composition {
-    fn read(located: LocatedComposition) -> Result<Self, Failure> {
-        let LocatedComposition {
-            directory,
-            file,
-            anchor,
-            augmenting,
-        } = located;
-        let anchor = CheckpointInfo::read(&anchor.directory)?;
-        let augmenting = augmenting
+    fn read(located: LocatedComposition, allow_others: bool) -> Result<Self, Failure> {
+        let anchor = CheckpointInfo::read(&located.anchor.directory)?;
+        let augmenting = located
+            .augmenting
             .iter()
             .map(|files| CheckpointInfo::read(&files.directory))
             .collect::<Result<Vec<_>, _>>()?;
-        let hashes: Vec<&str> = augmenting
-            .iter()
-            .map(|i| i.weights_sha256.as_str())
-            .collect();
-        file.check_models(&directory, &anchor.weights_sha256, &hashes)?;
-        Ok(Self {
-            directory,
-            file,
+        let composition = Self {
+            directory: located.directory,
+            file: located.file,
             anchor,
             augmenting,
-        })
+        };
+        if allow_others {
+            composition.file.check_count(composition.augmenting.len())?;
+        } else {
+            composition.check_models(&located.anchor, &located.augmenting)?;
+        }
+        Ok(composition)
+    }
+
+    fn check_models(&self, anchor: &ModelFiles, augmenting: &[ModelFiles]) -> Result<(), Failure> {
+        let anchor = hashes(anchor, &self.anchor)?;
+        let augmenting = augmenting.iter().zip(&self.augmenting);
+        let augmenting = augmenting
+            .map(|(files, info)| hashes(files, info))
+            .collect::<Result<Vec<_>, _>>()?;
+        let augmenting: Vec<ModelHashes<'_>> = augmenting.iter().map(borrowed).collect();
+        Ok(self
+            .file
+            .check_models(&self.directory, borrowed(&anchor), &augmenting)?)
     }
 
     /// Every augmenting model with how it is read.
@@ -96,6 +113,7 @@ impl Composition {
                 d_augmenting: augmenting.config.d_model,
                 d_anchor: self.anchor.config.d_model,
                 heads: self.file.heads,
+                options: self.file.options,
             };
             (augmenting, connections, bridge)
         })
@@ -109,13 +127,13 @@ impl Composition {
     }
 
     /// Keys and values of the anchor, of the blocks that are run of each augmenting model, and of
-    /// the bridges, which are as wide as the anchor.
+    /// the bridges.
     fn cache_bytes_per_token(&self) -> usize {
         let read = self.readings().map(|(augmenting, connections, bridge)| {
             let blocks = connections.iter().map(|c| c.augmenting_block).max();
             let mut run = augmenting.config.clone();
             run.blocks.truncate(blocks.unwrap_or(0));
-            let bridges = connections.len() * 2 * bridge.d_anchor * DTYPE.bytes();
+            let bridges = connections.len() * 2 * bridge.d_inner() * bridge.options.dtype.bytes();
             run.cache_bytes_per_token(DTYPE) + bridges
         });
         self.anchor.config.cache_bytes_per_token(DTYPE) + read.sum::<usize>()
@@ -137,6 +155,7 @@ impl Composition {
         rows.extend([
             ("connections", json!(file.connections).to_string()),
             ("heads", file.heads.to_string()),
+            ("options", options(&file.options)),
             (
                 "added parameters",
                 format!("{stored}, {paper} by the paper's count"),
@@ -152,6 +171,7 @@ impl Composition {
             "augmenting": file.augmenting,
             "connections": file.connections,
             "heads": file.heads,
+            "options": file.options,
             "added_parameters": { "stored": stored, "paper": paper },
             "share_of_anchor": share,
             "cache_bytes_per_token": cache_bytes,
@@ -159,6 +179,22 @@ impl Composition {
         });
         Report::new(text, json)
     }
+}
+
+fn borrowed([weights, tokenizer]: &[String; 2]) -> ModelHashes<'_> {
+    ModelHashes { weights, tokenizer }
+}
+
+/// What departs from the paper's bridge, as composition.json has it.
+fn options(options: &BridgeOptions) -> String {
+    let (mut given, default) = (json!(options), json!(BridgeOptions::default()));
+    if let Some(given) = given.as_object_mut() {
+        given.retain(|name, value| default.get(name) != Some(value));
+        if given.is_empty() {
+            return "the paper's".to_owned();
+        }
+    }
+    given.to_string()
 }
 
 fn reference(path: &Path, info: &CheckpointInfo) -> String {

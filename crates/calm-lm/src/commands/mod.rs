@@ -1,12 +1,14 @@
 //! The verbs of `calm`, one file each, and what several of them need.
 
 mod bench;
+mod bridges;
 mod checkpoint;
 mod compose;
 mod data;
 mod doctor;
 mod eval;
 mod generate;
+mod import;
 mod inspect;
 mod model;
 mod pretrain;
@@ -44,6 +46,12 @@ pub(crate) enum Verb {
     Verify(verify::VerifyArgs),
     /// Time the loading and decoding of a pair of models
     Bench(bench::BenchArgs),
+    /// Make a composition of what another project has trained
+    #[command(after_long_help = import::IMPORT_EXAMPLES)]
+    Import(import::ImportArgs),
+    /// Write the bridges of a composition as another project's state dict
+    #[command(after_long_help = import::EXPORT_EXAMPLES)]
+    Export(import::ExportArgs),
     /// Tell what this build and this machine can do
     #[command(after_long_help = doctor::EXAMPLES)]
     Doctor,
@@ -77,6 +85,8 @@ impl Verb {
             Self::Inspect(args) => inspect::run(args, common),
             Self::Verify(args) => verify::run(args, common),
             Self::Bench(args) => bench::run(args, common),
+            Self::Import(args) => import::run_import(args, common),
+            Self::Export(args) => import::run_export(args, common),
             Self::Doctor => Ok(doctor::run()),
         }
     }

@@ -28,6 +28,9 @@ pub(super) struct ModelArgs {
     /// Where its augmenting model is, if not where it was; once for each of several
     #[arg(long, value_name = "MODEL")]
     augmenting: Vec<ModelSource>,
+    /// Use these models though the composition was made for other weights or tokenizers
+    #[arg(long)]
+    pub(super) allow_other_weights: bool,
 }
 
 /// Something that continues texts.
@@ -60,7 +63,12 @@ impl Model {
         let augmenting = augmenting
             .map(|files| load_checkpoint(&files.directory, device))
             .collect::<Result<Vec<_>, Failure>>()?;
-        let composed = ComposedModel::load(&located.directory, &anchor, &augmenting)?;
+        let directory = &located.directory;
+        let composed = if args.allow_other_weights {
+            ComposedModel::load_over(&located.file, directory, &anchor, &augmenting)
+        } else {
+            ComposedModel::load(directory, &anchor, &augmenting)
+        }?;
         Ok(Self {
             anchor,
             directory: located.anchor.directory,
@@ -72,6 +80,11 @@ impl Model {
     /// The token that ends a text.
     pub(super) fn end_of_text(&self) -> Result<u32, Failure> {
         end_of_text(&self.anchor.special, &self.directory)
+    }
+
+    /// The composition, if it is one.
+    pub(super) fn composed(&self) -> Option<&ComposedModel> {
+        self.composed.as_ref()
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
@@ -147,15 +160,15 @@ impl ModelArgs {
             }
         }
         if self.overrides_models() {
-            let reason = "is no composition (there is no composition.json in it), so --anchor and \
-                          --augmenting have no meaning";
+            let reason = "is no composition (there is no composition.json in it), so --anchor, \
+                          --augmenting and --allow-other-weights have no meaning";
             return Err(Failure::path(self.model.to_string(), reason));
         }
         fetch(&self.model, &[], quiet).map(Located::Checkpoint)
     }
 
     fn overrides_models(&self) -> bool {
-        self.anchor.is_some() || !self.augmenting.is_empty()
+        self.anchor.is_some() || !self.augmenting.is_empty() || self.allow_other_weights
     }
 
     fn locate_composition(
@@ -234,6 +247,18 @@ pub(super) fn fetch(
         false => source.resolve(also, &mut show),
     };
     Ok(files?)
+}
+
+/// How a composition names a model: by its directory, or by its commit on the Hub.
+pub(super) fn reference(
+    files: &ModelFiles,
+    model: &FrozenModel,
+) -> Result<ModelReference, Failure> {
+    let path = match &files.source {
+        ModelSource::Directory(directory) => directory.clone(),
+        ModelSource::Hub(model) => model.to_string().into(),
+    };
+    Ok(ModelReference::new(&path, model)?)
 }
 
 /// Loads a checkpoint to compute with it in `f32`.

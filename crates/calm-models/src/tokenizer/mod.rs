@@ -4,14 +4,16 @@ mod check;
 mod guard;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use sha2::{Digest, Sha256};
 use tokenizers::ModelWrapper;
 
 use self::check::{Refusal, check};
 use self::guard::guard;
 use crate::ModelError;
 use crate::files::read_text;
+use crate::weights::hex;
 
 /// Vocabularies of a few hundred thousand tokens take tens of megabytes.
 const MAX_BYTES: u64 = 256 << 20;
@@ -25,6 +27,7 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     json: Arc<str>,
     largest_id: Option<u32>,
+    sha256: Arc<OnceLock<String>>,
 }
 
 /// A text's tokens.
@@ -72,6 +75,7 @@ impl Tokenizer {
             inner: Arc::new(inner),
             json,
             largest_id,
+            sha256: Arc::default(),
         })
     }
 
@@ -158,6 +162,30 @@ impl Tokenizer {
 
     pub(crate) fn largest_id(&self) -> Option<u32> {
         self.largest_id
+    }
+
+    /// SHA-256 of the vocabulary: for every token by ascending id, id (four bytes) and length of the
+    /// token (eight bytes), both little-endian, and its UTF-8.
+    ///
+    /// Of the vocabulary and not of the file: libraries write the same tokenizer in different ways,
+    /// and what a model was trained on is which token has which id.
+    pub fn sha256(&self) -> &str {
+        self.sha256.get_or_init(|| {
+            let mut tokens: Vec<(u32, String)> = self
+                .inner
+                .get_vocab(true)
+                .into_iter()
+                .map(|(token, id)| (id, token))
+                .collect();
+            tokens.sort_unstable();
+            let mut hash = Sha256::new();
+            for (id, token) in tokens {
+                hash.update(id.to_le_bytes());
+                hash.update((token.len() as u64).to_le_bytes());
+                hash.update(token);
+            }
+            hex(&hash.finalize())
+        })
     }
 
     /// Whether every token has the same id in both, so that two models read the same tokens.

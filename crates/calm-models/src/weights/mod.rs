@@ -7,9 +7,9 @@ mod load;
 mod problem;
 mod save;
 
-pub(crate) use checkpoint::Checkpoint;
+pub(crate) use checkpoint::{Checkpoint, hex};
 #[cfg(feature = "hub")]
-pub(crate) use checkpoint::{INDEX, SINGLE, file_names, hex};
+pub(crate) use checkpoint::{INDEX, SINGLE, file_names};
 pub(crate) use convert::Stored;
 pub use header::HeaderError;
 pub(crate) use load::{check_tensors, load, settle_head};

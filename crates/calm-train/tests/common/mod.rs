@@ -7,7 +7,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use calm_compose::{Augmenting, BridgeConfig, Bridges, Connection, FrozenParts};
+use calm_compose::{Augmenting, BridgeConfig, BridgeOptions, Bridges, Connection, FrozenParts};
 use calm_data::{Batch, Batches, TokenizedExample};
 use calm_models::{Decoder, DecoderConfig};
 use calm_train::{BatchSource, Objective, RunDir, StepMetrics, TrainConfig, TrainError, Trainer};
@@ -30,10 +30,13 @@ fn connections() -> Vec<Connection> {
 }
 
 pub(crate) fn bridges(seed: u64) -> Bridges {
+    bridges_with(BridgeOptions::default(), seed)
+}
+
+pub(crate) fn bridges_with(options: BridgeOptions, seed: u64) -> Bridges {
     let config = BridgeConfig {
-        d_augmenting: 8,
-        d_anchor: 16,
-        heads: 2,
+        options,
+        ..BridgeConfig::new(8, 16, 2)
     };
     let device = Device::default().autodiff();
     Bridges::init(&[(config, connections())], seed, &device).unwrap()

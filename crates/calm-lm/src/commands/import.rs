@@ -1,0 +1,161 @@
+//! `calm import` and `calm export`: compositions of other projects.
+
+use std::fs;
+use std::path::PathBuf;
+
+use calm_lm::compose::{CompositionFile, FrozenParts, ImportPlan, Project, export, import};
+use calm_lm::models::{FrozenModel, ModelSource};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::model::{Model, ModelArgs, fetch, load_checkpoint, reference};
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::report::{Report, table};
+
+pub(super) const IMPORT_EXAMPLES: &str = r"EXAMPLES
+  Of google-deepmind/calm, whose pairs are (anchor, augmenting) counted from 0:
+    calm import --from deepmind --state model.safetensors --anchor gemma-2b \
+        --augmenting gemma-law --connections '[[8,8],[17,17]]' --heads 1 --out composition
+
+  Of lucidrains/CALM-pytorch, whose pairs are (augmenting, anchor) counted from 1:
+    calm import --from lucidrains --state calm.safetensors --anchor anchor \
+        --augmenting specialist --connections '[[1,1],[5,3]]' --out composition
+
+The state dict has to be a safetensors file; docs/composition.md shows how to turn a
+pickled one into it, and which of its names becomes which of ours.";
+
+pub(super) const EXPORT_EXAMPLES: &str = r"EXAMPLES
+  For CALM(...).load_state_dict of lucidrains/CALM-pytorch:
+    calm export composition --to lucidrains --out calm.safetensors
+
+Bridges with options that the other project does not have are refused.";
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ProjectName {
+    /// google-deepmind/calm
+    Deepmind,
+    /// lucidrains/CALM-pytorch
+    Lucidrains,
+}
+
+impl From<ProjectName> for Project {
+    fn from(name: ProjectName) -> Self {
+        match name {
+            ProjectName::Deepmind => Self::Deepmind,
+            ProjectName::Lucidrains => Self::Lucidrains,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Whose state dict it is
+    #[arg(long, value_name = "PROJECT", value_enum)]
+    from: ProjectName,
+    /// The state dict, a safetensors file
+    #[arg(long, value_name = "FILE")]
+    state: PathBuf,
+    /// Checkpoint of the anchor
+    #[arg(long, value_name = "MODEL")]
+    anchor: ModelSource,
+    /// Checkpoint of an augmenting model; may be given several times
+    #[arg(long, value_name = "MODEL", required = true)]
+    augmenting: Vec<ModelSource>,
+    /// Pairs as that project writes them, as JSON; once for each augmenting model
+    #[arg(long, value_name = "JSON", required = true, value_parser = pairs)]
+    connections: Vec<Pairs>,
+    /// Attention heads, where the state dict does not tell them
+    #[arg(long, value_name = "N")]
+    heads: Option<usize>,
+    /// Directory for the composition
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+type Pairs = Vec<[usize; 2]>;
+
+fn pairs(text: &str) -> Result<Pairs, String> {
+    serde_json::from_str(text).map_err(|_| "expected pairs such as [[1,1],[2,3]]".to_owned())
+}
+
+pub(super) fn run_import(args: &ImportArgs, common: &Common) -> Result<Report, Failure> {
+    if fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::path(
+            &args.out,
+            "is not empty; choose another directory",
+        ));
+    }
+    let device = common.device()?;
+    let anchor_files = fetch(&args.anchor, &[], common.quiet)?;
+    let augmenting_files = args.augmenting.iter();
+    let augmenting_files = augmenting_files
+        .map(|source| fetch(source, &[], common.quiet))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let anchor = load_checkpoint(&anchor_files.directory, &device)?;
+    let augmenting = augmenting_files.iter();
+    let augmenting = augmenting
+        .map(|files| load_checkpoint(&files.directory, &device))
+        .collect::<Result<Vec<FrozenModel>, Failure>>()?;
+    let plan = ImportPlan {
+        project: args.from.into(),
+        connections: args.connections.clone(),
+        heads: args.heads,
+        d_anchor: anchor.config().d_model,
+        d_augmenting: augmenting.iter().map(|m| m.config().d_model).collect(),
+        norm_epsilon: anchor.config().norm_epsilon,
+    };
+    let imported = import(&args.state, &plan, &device)?;
+    // Checks blocks and tokenizers.
+    let joined = augmenting.iter().zip(imported.connections.iter().cloned());
+    FrozenParts::join(&anchor, joined)?;
+    let references = augmenting_files.iter().zip(&augmenting);
+    let mut file = CompositionFile::new(
+        reference(&anchor_files, &anchor)?,
+        references
+            .map(|(files, model)| reference(files, model))
+            .collect::<Result<_, Failure>>()?,
+        imported.connections,
+        imported.heads,
+        json!({ "imported_from": args.state }),
+    );
+    file.options = imported.options;
+    file.write(&args.out, &imported.bridges)?;
+    let parameters = imported.bridges.parameter_count();
+    let text = table(&[
+        ("written to", args.out.display().to_string()),
+        ("connections", json!(file.connections).to_string()),
+        ("added parameters", parameters.to_string()),
+    ]);
+    let json = json!({
+        "out": args.out,
+        "connections": file.connections,
+        "heads": file.heads,
+        "options": file.options,
+        "added_parameters": parameters,
+    });
+    Ok(Report::new(text, json))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// For whom
+    #[arg(long, value_name = "PROJECT", value_enum)]
+    to: ProjectName,
+    /// The state dict to write, a safetensors file
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+pub(super) fn run_export(args: &ExportArgs, common: &Common) -> Result<Report, Failure> {
+    let model = Model::load(&args.model, &common.device()?, common.quiet)?;
+    let Some(composed) = model.composed() else {
+        let reason = "is no composition (there is no composition.json in it)";
+        return Err(Failure::path(&model.name, reason));
+    };
+    export(&composed.bridges, args.to.into(), &args.out)?;
+    let text = table(&[("written to", args.out.display().to_string())]);
+    Ok(Report::new(text, json!({ "out": args.out })))
+}
