@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::normalizers::Precompiled;
+use tokenizers::{Encoding, PostProcessor, Token};
 
 use crate::ModelError;
 use crate::files::read_text;
+use crate::growing::Cut;
 
 /// Vocabularies of a few hundred thousand tokens take tens of megabytes.
 const MAX_BYTES: u64 = 256 << 20;
@@ -22,6 +24,9 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     json: Arc<str>,
     largest_id: Option<u32>,
+    /// How many tokens it puts behind every text.
+    behind: usize,
+    cut: Option<Arc<Cut>>,
 }
 
 /// A text's tokens.
@@ -65,6 +70,8 @@ impl Tokenizer {
         inner.with_padding(None);
         let largest_id = inner.get_vocab(true).into_values().max();
         Ok(Self {
+            behind: tokens_behind(&inner),
+            cut: Cut::of(&json).map(Arc::new),
             inner: Arc::new(inner),
             json,
             largest_id,
@@ -101,6 +108,39 @@ impl Tokenizer {
             ids: encoding.get_ids().to_vec(),
             offsets: offsets.collect(),
         })
+    }
+
+    /// The ids of a text that may go on: with what the tokenizer puts before every text, without
+    /// what it puts behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenize`] if the tokenizer has no token for part of the text.
+    pub fn encode_unfinished(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let encoding = self
+            .inner
+            .encode_fast(text, true)
+            .map_err(|error| tokenize_error(&error))?;
+        let mut ids = encoding.get_ids().to_vec();
+        ids.truncate(ids.len() - self.behind);
+        Ok(ids)
+    }
+
+    /// The ids of a text alone.
+    pub(crate) fn encode_bare(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let encoding = self.inner.encode_fast(text, false);
+        let encoding = encoding.map_err(|error| tokenize_error(&error))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    pub(crate) fn cut(&self) -> Option<&Cut> {
+        self.cut.as_deref()
+    }
+
+    /// Whether an id is that of a token beside the model's own vocabulary.
+    pub(crate) fn is_added(&self, id: u32) -> bool {
+        let added = self.inner.get_added_vocabulary();
+        added.get_added_tokens_decoder().contains_key(&id)
     }
 
     /// The text of these ids; `skip_special` leaves out tokens that stand for no text.
@@ -144,6 +184,19 @@ impl Tokenizer {
     pub fn has_same_ids(&self, other: &Self) -> bool {
         self.json == other.json || self.inner.get_vocab(true) == other.inner.get_vocab(true)
     }
+}
+
+/// Found out with a text of one token, since of an empty one all that is added could be behind it.
+fn tokens_behind(tokenizer: &tokenizers::Tokenizer) -> usize {
+    let Some(processor) = tokenizer.get_post_processor() else {
+        return 0;
+    };
+    let token = Token::new(0, String::new(), (0, 0));
+    let text = Encoding::from_tokens(vec![token], 0);
+    let processed = processor.process(text, None, true);
+    let added = processed.map(|text| text.get_special_tokens_mask().to_vec());
+    let behind = added.iter().flat_map(|added| added.iter().rev());
+    behind.take_while(|added| **added == 1).count()
 }
 
 /// Finds what the library would panic at: text that is no JSON, within a decoder, and damaged tables
@@ -207,6 +260,22 @@ mod tests {
         assert_eq!(tokenizer.token(1).as_deref(), Some("two"));
         assert_eq!(tokenizer.vocab_size(), 10);
         assert!(tokenizer.is_special(9) && !tokenizer.is_special(0));
+    }
+
+    #[test]
+    fn an_unfinished_text_has_what_comes_before_it_only() {
+        let around = r#""post_processor":{"type":"TemplateProcessing","single":[
+            {"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
+            {"SpecialToken":{"id":"<s>","type_id":0}}],"pair":[],
+            "special_tokens":{"<s>":{"id":"<s>","ids":[9],"tokens":["<s>"]}}}"#;
+        let plain = words("null");
+        let json = plain.json().replace("\"post_processor\":null", around);
+        let around = from_json(json).unwrap();
+        assert_eq!(around.encode("one", true).unwrap().ids, [9, 0, 9]);
+        assert_eq!(around.encode_unfinished("one").unwrap(), [9, 0]);
+        assert_eq!(around.encode_unfinished("").unwrap(), [9]);
+        assert_eq!(plain.encode_unfinished("one <s>").unwrap(), [0, 9]);
+        assert!(plain.encode_unfinished("").unwrap().is_empty());
     }
 
     #[test]

@@ -113,24 +113,32 @@ impl ChatTemplate {
     ///
     /// [`ModelError`] if there is none, or the file that holds it is damaged.
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
+        Self::find(dir)?.ok_or_else(|| ModelError::ChatTemplate {
+            path: dir.to_owned(),
+            reason: format!(
+                "has no chat template, neither {TEMPLATE_FILE} nor chat_template in \
+                 {TOKENIZER_CONFIG}; write the prompt yourself, or add the model's own template"
+            ),
+        })
+    }
+
+    /// [`ChatTemplate::read`] where there may be none.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if the file that holds it is damaged.
+    pub fn find(dir: &Path) -> Result<Option<Self>, ModelError> {
         let path = dir.join(TOKENIZER_CONFIG);
         let config = read_object(&path)?;
         let special_tokens = special_tokens(&config);
         let own_file = dir.join(TEMPLATE_FILE);
         if is_there(&own_file) {
             let source = read_text(&own_file, MAX_BYTES)?;
-            return Self::new(&source, &special_tokens, &own_file);
+            return Self::new(&source, &special_tokens, &own_file).map(Some);
         }
-        match config.get("chat_template").and_then(default_template) {
-            Some(source) => Self::new(source, &special_tokens, &path),
-            None => Err(ModelError::ChatTemplate {
-                path: dir.to_owned(),
-                reason: format!(
-                    "has no chat template, neither {TEMPLATE_FILE} nor chat_template in \
-                     {TOKENIZER_CONFIG}; write the prompt yourself, or add the model's own template"
-                ),
-            }),
-        }
+        let source = config.get("chat_template").and_then(default_template);
+        let template = source.map(|source| Self::new(source, &special_tokens, &path));
+        template.transpose()
     }
 
     /// A template from its text and the special tokens that it may name, such as `bos_token`;
@@ -199,6 +207,11 @@ impl ChatTemplate {
                 Err(template_error(&self.path, &error))
             }
         }
+    }
+
+    /// The file that it is from.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// All that the template sees.
