@@ -31,7 +31,7 @@
 //! let bridges = Bridges::init(&[(config, connections.clone())], 0, &device)?;
 //! assert_eq!(bridges.paper_parameter_count(), 2 * (16 * 32 + 3 * 32 * 32));
 //!
-//! let parts = FrozenParts { anchor, augmenting: vec![Augmenting { decoder: augmenting, connections }] };
+//! let parts = FrozenParts { anchor, augmenting: vec![Augmenting::new(augmenting, connections)] };
 //! let model = ComposedModel { parts, bridges };
 //! let options = GenerateOptions::greedy(5, vec![]);
 //! let composed = generate(&model, &[vec![1, 7, 9]], &options)?;
@@ -48,20 +48,26 @@ mod cache;
 mod calibrate;
 mod composed;
 mod connection;
+mod conversation;
 mod error;
 mod file;
 mod files;
 mod join;
 mod lora;
+mod merge;
+mod reading;
 mod tensors;
+mod tokens;
 mod verify;
 
 pub use bridge::{Bridge, BridgeConfig};
 pub use bridges::Bridges;
-pub use cache::ComposedCache;
+pub use cache::{CacheBytes, ComposedCache};
 pub use composed::{Augmenting, ComposedModel, FrozenParts};
 pub use connection::{Connection, ConnectionPlan};
+pub use conversation::{Conversing, PromptTexts};
 pub use error::ComposeError;
 pub use file::{CompositionFile, ModelReference};
 pub use lora::LoraPlan;
+pub use tokens::{OwnTokens, PromptText, Rendering, RowTokens};
 pub use verify::{TensorDeviation, Verification, verify};

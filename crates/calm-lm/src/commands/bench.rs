@@ -178,10 +178,7 @@ impl Pair {
         let heads = anchor.config().heads;
         let parts = FrozenParts {
             anchor,
-            augmenting: vec![Augmenting {
-                decoder: augmenting,
-                connections,
-            }],
+            augmenting: vec![Augmenting::new(augmenting, connections)],
         };
         let bridges = Bridges::init(&parts.bridge_sets(heads), 0, device)?;
         Ok(Self {
@@ -270,7 +267,7 @@ fn next<M: CausalLm>(
     let shape = [rows.len(), rows[0].len()];
     let ids = rows.iter().flatten().map(|id| i64::from(*id));
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.collect(), shape), device);
-    let hidden = model.hidden_states(ids, &PaddingMask::none(shape[0], shape[1]), None);
+    let hidden = model.hidden_states(ids, &PaddingMask::none(shape[0], shape[1]), None)?;
     let last = hidden.narrow(1, shape[1] - 1, 1).squeeze_dim::<2>(1);
     let likeliest = model.head().finish_positions(last).argmax(1);
     likeliest

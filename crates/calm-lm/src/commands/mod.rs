@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod generate;
 mod inspect;
+mod merge;
 mod model;
 mod pretrain;
 mod training;
@@ -38,6 +39,9 @@ pub(crate) enum Verb {
     /// Describe a checkpoint or a composition
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Make one composition of two over the same anchor
+    #[command(after_long_help = merge::EXAMPLES)]
+    Merge(merge::MergeArgs),
     /// Hold a checkpoint or a composition against values computed elsewhere
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
@@ -74,6 +78,7 @@ impl Verb {
             Self::Generate(args) => generate::run(args, common),
             Self::Eval(args) => eval::run(args, common),
             Self::Inspect(args) => inspect::run(args, common),
+            Self::Merge(args) => merge::run(args),
             Self::Verify(args) => verify::run(args, common),
             Self::Bench(args) => bench::run(args, common),
             Self::Doctor => Ok(doctor::run()),
