@@ -38,6 +38,13 @@ impl Bridges {
         Ok(Self { of })
     }
 
+    /// These, and after them those of further augmenting models.
+    #[must_use]
+    pub fn followed_by(mut self, further: Self) -> Self {
+        self.of.extend(further.of);
+        self
+    }
+
     /// Parameters as stored, with W_O, biases, norms and gates.
     pub fn parameter_count(&self) -> usize {
         self.num_params()

@@ -1,8 +1,12 @@
 //! What a composed model remembers of the tokens so far.
 
-use calm_models::{Cache, KvCache, PaddingMask};
+use std::borrow::Cow;
 
-use crate::FrozenParts;
+use calm_models::{Cache, CausalLm, KvCache, PaddingMask};
+
+use crate::reading::{BatchTokens, TreeBatch};
+use crate::tokens::{AugmentingTokens, RowStream};
+use crate::{Augmenting, FrozenParts, PromptTexts};
 
 /// The state of decoding: one cache for every model, and one for every set of bridges.
 ///
@@ -19,20 +23,46 @@ pub struct ComposedCache {
 pub(crate) struct AugmentingCache {
     /// Its own past.
     pub(crate) model: KvCache,
-    /// Projected keys and values, one slot per bridge.
+    /// Projected keys and values of the same positions, one slot per bridge.
     pub(crate) bridges: KvCache,
+    /// How far it has read along with each row, if in tokens of its own; the positions held are
+    /// then those of the rows' texts so far.
+    pub(crate) streams: Option<Vec<RowStream>>,
+}
+
+/// Memory of a [`ComposedCache`] by what it is for, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheBytes {
+    /// The anchor's keys and values.
+    pub anchor: usize,
+    /// Per augmenting model, its own keys and values.
+    pub augmenting: Vec<usize>,
+    /// Per augmenting model, those of its bridges.
+    pub bridges: Vec<usize>,
 }
 
 impl ComposedCache {
     /// An empty cache for a batch of so many rows.
     pub fn new(parts: &FrozenParts, batch: usize) -> Self {
-        let augmenting = parts.augmenting.iter().map(|augmenting| AugmentingCache {
-            model: KvCache::new(augmenting.decoder.block_count(), batch),
-            bridges: KvCache::new(augmenting.connections.len(), batch),
-        });
+        let augmenting = parts.augmenting.iter();
         Self {
             anchor: KvCache::new(parts.anchor.block_count(), batch),
-            augmenting: augmenting.collect(),
+            augmenting: augmenting
+                .map(|augmenting| AugmentingCache::new(augmenting, batch))
+                .collect(),
+        }
+    }
+
+    /// Memory in use by its parts.
+    pub fn bytes_by_part(&self) -> CacheBytes {
+        let of = |part: fn(&AugmentingCache) -> &KvCache| {
+            let caches = self.augmenting.iter().map(part);
+            caches.map(KvCache::bytes).collect()
+        };
+        CacheBytes {
+            anchor: self.anchor.bytes(),
+            augmenting: of(|cache| &cache.model),
+            bridges: of(|cache| &cache.bridges),
         }
     }
 
@@ -40,20 +70,111 @@ impl ComposedCache {
         (&mut self.anchor, &mut self.augmenting)
     }
 
-    fn all(&self) -> impl Iterator<Item = &KvCache> {
-        let augmenting = self
-            .augmenting
-            .iter()
-            .flat_map(|cache| [&cache.model, &cache.bridges]);
-        std::iter::once(&self.anchor).chain(augmenting)
+    pub(crate) fn anchor(&self) -> &KvCache {
+        &self.anchor
     }
 
-    fn all_mut(&mut self) -> impl Iterator<Item = &mut KvCache> {
-        let augmenting = self
-            .augmenting
-            .iter_mut()
-            .flat_map(|cache| [&mut cache.model, &mut cache.bridges]);
-        std::iter::once(&mut self.anchor).chain(augmenting)
+    /// Whether what models with tokens of their own have computed so far is what a pass over all
+    /// of these tokens would compute, see [`CausalLm::cache_serves`].
+    pub(crate) fn serves(&self, parts: &FrozenParts, rows: &[Option<BatchTokens<'_>>]) -> bool {
+        let models = parts.augmenting.iter().zip(&self.augmenting).zip(rows);
+        models.into_iter().all(|((augmenting, cache), rows)| {
+            let longest = rows.iter().flatten().map(|row| row.longest).max();
+            longest.is_none_or(|longest| {
+                let before = cache.model.filled_at();
+                augmenting.decoder.cache_serves(before, longest)
+            })
+        })
+    }
+
+    /// With what the augmenting models read while the anchor reads the rows' prompts.
+    pub(crate) fn with_prompts(mut self, parts: &FrozenParts, rows: &[PromptTexts]) -> Self {
+        for (model, cache) in self.augmenting.iter_mut().enumerate() {
+            let streams = cache.streams.iter_mut().flatten();
+            let tokens = &parts.augmenting[model].tokens;
+            for (stream, prompts) in streams.zip(rows) {
+                if let (Some(tokens), Some(prompt)) = (tokens, &prompts[model]) {
+                    *stream = RowStream::with_prompt(tokens, prompt.clone());
+                }
+            }
+        }
+        self
+    }
+
+    /// The tokens of every row, if a model reads along in tokens of its own.
+    pub(crate) fn texts(&self) -> Vec<&[u32]> {
+        let streams = self.augmenting.iter().filter_map(|c| c.streams.as_ref());
+        // One that is switched off has read nothing.
+        let mut streams = streams.filter(|rows| rows.iter().any(|row| !row.ids().is_empty()));
+        let rows = streams.next().into_iter().flatten();
+        rows.map(RowStream::ids).collect()
+    }
+}
+
+impl AugmentingCache {
+    fn new(augmenting: &Augmenting, batch: usize) -> Self {
+        let streams = augmenting.tokens.as_ref();
+        Self {
+            model: KvCache::new(augmenting.decoder.block_count(), batch),
+            bridges: KvCache::new(augmenting.connections.len(), batch),
+            streams: streams.map(|tokens| vec![RowStream::new(tokens); batch]),
+        }
+    }
+
+    /// Rolls every row back to the tokens that the new positions go on from.
+    pub(crate) fn roll_back(&mut self, rows: &[Cow<'_, AugmentingTokens>]) {
+        // What is held of a row is one text: its n-th real position is its n-th token.
+        let held = self.model.positions();
+        let counted: Vec<Vec<usize>> = (0..held.batch())
+            .map(|row| {
+                let real = held.row(row).iter();
+                let counts = real.scan(0, |count, real| {
+                    let before = *count;
+                    *count += usize::from(*real);
+                    Some(before)
+                });
+                counts.collect()
+            })
+            .collect();
+        self.retain(|row, position| counted[row][position] < rows[row].reached);
+    }
+
+    /// Leaves of a pass over trees only what belongs to the texts that the rows end with.
+    pub(crate) fn settle(&mut self, batch: &TreeBatch) {
+        self.retain(|row, position| batch.keeps(row, position));
+        self.model.compact();
+        self.bridges.compact();
+    }
+
+    fn retain(&mut self, keep: impl Fn(usize, usize) -> bool) {
+        self.model.retain(&keep);
+        self.bridges.retain(&keep);
+    }
+
+    /// Forgets anchor positions from `len` on, of which `tokens` has every row's number of tokens
+    /// before.
+    fn truncate(&mut self, len: usize, tokens: &[usize]) {
+        let Some(streams) = &mut self.streams else {
+            self.model.truncate(len);
+            self.bridges.truncate(len);
+            return;
+        };
+        // What was read is compared with the text when there is more of it.
+        for (stream, tokens) in streams.iter_mut().zip(tokens) {
+            stream.truncate(*tokens);
+        }
+        if len == 0 {
+            streams.iter_mut().for_each(RowStream::forget);
+            self.retain(|_, _| false);
+        }
+    }
+
+    fn select_rows(&mut self, rows: &[usize]) {
+        self.model.select_rows(rows);
+        self.bridges.select_rows(rows);
+        if let Some(streams) = &mut self.streams {
+            *streams = rows.iter().map(|row| streams[*row].clone()).collect();
+        }
     }
 }
 
@@ -71,14 +192,31 @@ impl Cache for ComposedCache {
     }
 
     fn truncate(&mut self, len: usize) {
-        self.all_mut().for_each(|cache| cache.truncate(len));
+        let positions = self.anchor.positions();
+        let count = |row| {
+            let real = positions.row(row).iter().take(len);
+            real.filter(|real| **real).count()
+        };
+        let tokens: Vec<usize> = (0..positions.batch()).map(count).collect();
+        self.anchor.truncate(len);
+        for cache in &mut self.augmenting {
+            cache.truncate(len, &tokens);
+        }
     }
 
     fn select_rows(&mut self, rows: &[usize]) {
-        self.all_mut().for_each(|cache| cache.select_rows(rows));
+        self.anchor.select_rows(rows);
+        for cache in &mut self.augmenting {
+            cache.select_rows(rows);
+        }
     }
 
     fn bytes(&self) -> usize {
-        self.all().map(KvCache::bytes).sum()
+        let CacheBytes {
+            anchor,
+            augmenting,
+            bridges,
+        } = self.bytes_by_part();
+        anchor + augmenting.iter().chain(&bridges).sum::<usize>()
     }
 }

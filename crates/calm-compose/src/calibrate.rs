@@ -31,10 +31,12 @@ impl FrozenParts {
         padding: &PaddingMask,
     ) -> Bridges {
         for (augmenting, bridges) in self.augmenting.iter().zip(&mut bridges.of) {
-            let ids = ids.clone().to_device(&augmenting.decoder.device());
-            let states = augmenting.connected_states(ids, padding, None);
+            // A text that a model cannot read is left for training to report, too.
+            let Ok((states, padding)) = augmenting.states_of_text(ids, padding) else {
+                continue;
+            };
             for (state, bridge) in states.into_iter().zip(bridges) {
-                let rms = root_mean_square(bridge.projectable(state), padding);
+                let rms = root_mean_square(bridge.projectable(state), &padding);
                 // States that are all zero, or broken, are left for training to report.
                 if rms.is_normal() {
                     bridge.scale_projection(PROJECTED_RMS / rms);
@@ -78,10 +80,10 @@ mod tests {
         };
         FrozenParts {
             anchor: decoder(16, 0),
-            augmenting: vec![Augmenting {
-                decoder: decoder(64, 1),
-                connections: vec![[1, 1].into(), [3, 2].into()],
-            }],
+            augmenting: vec![Augmenting::new(
+                decoder(64, 1),
+                vec![[1, 1].into(), [3, 2].into()],
+            )],
         }
     }
 

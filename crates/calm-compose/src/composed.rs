@@ -1,10 +1,13 @@
 //! The composed model m_A⊕B: an anchor that reads frozen augmenting models through bridges.
 
 use burn::tensor::{Int, Tensor};
-use calm_models::{CausalLm, Context, Decoder, KvCache, PaddingMask};
+use calm_models::{Cache as _, CausalLm, Context, Decoder, KvCache, ModelError, PaddingMask};
+use rayon::prelude::*;
 
-use crate::cache::ComposedCache;
-use crate::{Bridge, Bridges, Connection};
+use crate::cache::{AugmentingCache, ComposedCache};
+use crate::reading::{BatchTokens, Input, Reading, spread};
+use crate::tokens::{OwnTokens, RowTokens};
+use crate::{Bridges, Connection};
 
 /// One augmenting model and where it is read.
 #[derive(Debug, Clone)]
@@ -13,12 +16,18 @@ pub struct Augmenting {
     pub decoder: Decoder,
     /// Where the anchor reads it, in the order of the anchor's blocks.
     pub connections: Vec<Connection>,
+    /// How it reads the anchor's text, if not in the anchor's own token ids.
+    pub tokens: Option<OwnTokens>,
+    /// What its bridges add to the anchor is multiplied by this. With 0 it is switched off and not
+    /// run at all; then a cache must not be used that was filled while it was on, nor one filled
+    /// before it is switched on again.
+    pub scale: f64,
 }
 
 /// An anchor and its augmenting models: everything of a composition but the bridges.
 ///
-/// All models read the same token ids. None of them is trained: they live on a device without
-/// autodiff, so that no operation on their weights is ever recorded.
+/// None of them is trained: they live on a device without autodiff, so that no operation on their
+/// weights is ever recorded.
 #[derive(Debug, Clone)]
 pub struct FrozenParts {
     /// m_B.
@@ -37,6 +46,20 @@ pub struct ComposedModel {
 }
 
 impl Augmenting {
+    /// A model that reads the anchor's own token ids.
+    pub fn new(decoder: Decoder, connections: Vec<Connection>) -> Self {
+        Self {
+            decoder,
+            connections,
+            tokens: None,
+            scale: 1.0,
+        }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.scale != 0.0
+    }
+
     /// Runs the model as far as its last connected block, never its head, and returns the output
     /// of each connection's block, `[batch, seq, d_augmenting]`.
     pub(crate) fn connected_states(
@@ -46,18 +69,27 @@ impl Augmenting {
         mut cache: Option<&mut KvCache>,
     ) -> Vec<Tensor<3>> {
         let context = Context::new(&self.decoder, padding, cache.as_deref_mut());
+        self.states(ids, &context, cache)
+    }
+
+    pub(crate) fn states(
+        &self,
+        ids: Tensor<2, Int>,
+        context: &Context,
+        mut cache: Option<&mut KvCache>,
+    ) -> Vec<Tensor<3>> {
         let last = self
             .connections
             .iter()
             .map(|c| c.augmenting_block)
             .max()
             .unwrap_or(0);
-        let mut hidden = self.decoder.embed(ids, &context);
+        let mut hidden = self.decoder.embed(ids, context);
         let mut states = vec![None; self.connections.len()];
         for block in 1..=last {
             hidden = self
                 .decoder
-                .run(block - 1..block, hidden, &context, cache.as_deref_mut());
+                .run(block - 1..block, hidden, context, cache.as_deref_mut());
             for (state, connection) in states.iter_mut().zip(&self.connections) {
                 if connection.augmenting_block == block {
                     *state = Some(hidden.clone());
@@ -69,14 +101,6 @@ impl Augmenting {
             .map(|state| state.expect("every connected block has been run"))
             .collect()
     }
-}
-
-/// What one bridge reads in one pass.
-struct Reading<'a> {
-    anchor_block: usize,
-    bridge: &'a Bridge,
-    keys: Tensor<4>,
-    values: Tensor<4>,
 }
 
 impl FrozenParts {
@@ -91,46 +115,95 @@ impl FrozenParts {
     ///
     /// - `ids`: `[batch, seq]`
     /// - output: `[batch, seq, d_anchor]`
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if an augmenting model with tokens of its own cannot read the text. The cache
+    /// is of no use then.
     pub fn hidden_states(
         &self,
         bridges: &Bridges,
         ids: Tensor<2, Int>,
         padding: &PaddingMask,
         cache: Option<&mut ComposedCache>,
-    ) -> Tensor<3> {
-        self.pass(bridges, ids, padding, cache, &mut |state| state)
+    ) -> Result<Tensor<3>, ModelError> {
+        let input = Input {
+            ids,
+            padding,
+            rows: None,
+        };
+        self.pass(bridges, &input, cache, &mut |state| state)
     }
 
     /// [`FrozenParts::hidden_states`] without a cache, where `perturb` changes what the bridges get
     /// to see of the augmenting models: for regularisation in training.
     ///
+    /// `rows` has what [`FrozenParts::read_rows`] makes of the real tokens of every row; without it,
+    /// that is done here.
+    ///
     /// # Shapes
     ///
-    /// - `perturb`: from and to `[batch, seq, d_augmenting]`
+    /// - `perturb`: from and to `[batch, seq_augmenting, d_augmenting]`
     /// - others as of [`FrozenParts::hidden_states`]
+    ///
+    /// # Errors
+    ///
+    /// As [`FrozenParts::hidden_states`].
     pub fn perturbed_hidden_states(
         &self,
         bridges: &Bridges,
         ids: Tensor<2, Int>,
         padding: &PaddingMask,
+        rows: Option<&[&RowTokens]>,
         mut perturb: impl FnMut(Tensor<3>) -> Tensor<3>,
-    ) -> Tensor<3> {
-        self.pass(bridges, ids, padding, None, &mut perturb)
+    ) -> Result<Tensor<3>, ModelError> {
+        let input = Input { ids, padding, rows };
+        self.pass(bridges, &input, None, &mut perturb)
+    }
+
+    /// What the augmenting models read of these rows of anchor tokens, each with the first token of
+    /// its text and without padding.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if one of them has no token for a part of a text, or no room for it.
+    pub fn read_rows(&self, rows: &[&[u32]]) -> Result<Vec<RowTokens>, ModelError> {
+        let read = |ids: &&[u32]| {
+            let of = self.augmenting.iter().map(|augmenting| {
+                let tokens = augmenting.tokens.as_ref();
+                tokens.map(|tokens| tokens.read(ids)).transpose()
+            });
+            Ok(RowTokens {
+                of: of.collect::<Result<_, ModelError>>()?,
+            })
+        };
+        rows.par_iter().map(read).collect()
+    }
+
+    fn reading_the_anchors_ids(&self) -> impl Iterator<Item = &Decoder> {
+        let models = self.augmenting.iter();
+        let models = models.filter(|model| model.is_on() && model.tokens.is_none());
+        models.map(|model| &model.decoder)
     }
 
     fn pass(
         &self,
         bridges: &Bridges,
-        ids: Tensor<2, Int>,
-        padding: &PaddingMask,
-        cache: Option<&mut ComposedCache>,
+        input: &Input<'_>,
+        mut cache: Option<&mut ComposedCache>,
         perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
-    ) -> Tensor<3> {
+    ) -> Result<Tensor<3>, ModelError> {
+        let rows = self.own_tokens(input, cache.as_deref_mut())?;
+        if let Some(cache) = cache.as_deref_mut()
+            && !cache.serves(self, &rows)
+        {
+            return self.start_over(bridges, input, cache, perturb);
+        }
         let (mut anchor_cache, augmenting_caches) = cache.map(ComposedCache::split).unzip();
-        let context = Context::new(&self.anchor, padding, anchor_cache.as_deref_mut());
-        let readings = self.readings(bridges, &ids, padding, augmenting_caches, perturb);
+        let context = Context::new(&self.anchor, input.padding, anchor_cache.as_deref_mut());
+        let readings = self.readings(bridges, input, &rows, &context, augmenting_caches, perturb);
 
-        let mut hidden = self.anchor.embed(ids, &context);
+        let mut hidden = self.anchor.embed(input.ids.clone(), &context);
         let mut done = 0;
         for reading in readings {
             let block = reading.anchor_block;
@@ -138,15 +211,51 @@ impl FrozenParts {
                 .anchor
                 .run(done..block, hidden, &context, anchor_cache.as_deref_mut());
             done = block;
-            // Both models read the same tokens, so what the anchor may see of itself is what it
-            // may see of the augmenting model: positions up to its own that are not padding.
-            let masked = context.masked();
-            hidden = reading
-                .bridge
-                .forward(hidden, reading.keys, reading.values, masked);
+            hidden = reading.add_to(hidden);
         }
         let end = self.anchor.block_count();
-        self.anchor.run(done..end, hidden, &context, anchor_cache)
+        Ok(self.anchor.run(done..end, hidden, &context, anchor_cache))
+    }
+
+    /// The new tokens of the models that read in tokens of their own.
+    fn own_tokens<'a>(
+        &self,
+        input: &Input<'a>,
+        cache: Option<&mut ComposedCache>,
+    ) -> Result<Vec<Option<BatchTokens<'a>>>, ModelError> {
+        let mut caches = cache.map(|cache| cache.split().1.iter_mut());
+        let of = self.augmenting.iter().enumerate().map(|(index, model)| {
+            let cache = caches.as_mut().and_then(Iterator::next);
+            match &model.tokens {
+                Some(tokens) if model.is_on() => {
+                    let streams = cache.and_then(|cache| cache.streams.as_deref_mut());
+                    input.read(index, tokens, streams).map(Some)
+                }
+                _ => Ok(None),
+            }
+        });
+        of.collect()
+    }
+
+    /// A pass over all positions so far instead of over the new ones only, into an empty cache.
+    fn start_over(
+        &self,
+        bridges: &Bridges,
+        input: &Input<'_>,
+        cache: &mut ComposedCache,
+        perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let (past, seq) = (cache.len(), input.padding.seq());
+        let all = cache.anchor().positions().followed_by(input.padding);
+        let ids = spread(&cache.texts(), &all);
+        cache.truncate(0);
+        let input = Input {
+            ids: Tensor::from_data(ids, &input.ids.device()),
+            padding: &all,
+            rows: None,
+        };
+        let hidden = self.pass(bridges, &input, Some(cache), perturb)?;
+        Ok(hidden.narrow(1, past, seq))
     }
 
     /// Keys and values for every bridge, in the order in which the anchor comes by: by its block,
@@ -154,42 +263,49 @@ impl FrozenParts {
     fn readings<'a>(
         &self,
         bridges: &'a Bridges,
-        ids: &Tensor<2, Int>,
-        padding: &PaddingMask,
-        caches: Option<&mut [crate::cache::AugmentingCache]>,
+        input: &Input<'_>,
+        rows: &[Option<BatchTokens<'_>>],
+        context: &Context,
+        caches: Option<&mut [AugmentingCache]>,
         perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
     ) -> Vec<Reading<'a>> {
+        let device = self.anchor.device();
         let mut caches = caches.map(|caches| caches.iter_mut());
         let mut readings = Vec::new();
-        for (augmenting, bridges) in self.augmenting.iter().zip(&bridges.of) {
-            let cache = caches.as_mut().and_then(Iterator::next);
-            let (model_cache, mut bridge_cache) = cache
-                .map(|cache| (&mut cache.model, &mut cache.bridges))
-                .unzip();
-            let ids = ids.clone().to_device(&augmenting.decoder.device());
-            let states = augmenting.connected_states(ids, padding, model_cache);
-            let past = bridge_cache
-                .as_deref_mut()
-                .map(|cache| cache.reserve(padding));
-            for (slot, ((state, bridge), connection)) in states
-                .into_iter()
-                .zip(bridges)
-                .zip(&augmenting.connections)
-                .enumerate()
-            {
-                let state = perturb(state).to_device(&self.anchor.device());
-                let (keys, values) = bridge.keys_values(state);
-                let (keys, values) = match (bridge_cache.as_deref_mut(), past) {
-                    (Some(cache), Some(past)) => cache.append(slot, past, keys, values),
-                    _ => (keys, values),
+        let models = self.augmenting.iter().zip(&bridges.of).zip(rows);
+        for ((augmenting, bridges), rows) in models {
+            let mut cache = caches.as_mut().and_then(Iterator::next);
+            if !augmenting.is_on() {
+                continue;
+            }
+            let shown = match rows {
+                None => augmenting.show(input, context, cache.as_deref_mut()),
+                Some(rows) => augmenting.show_own(rows, input, &device, cache.as_deref_mut()),
+            };
+            let mut states = shown.states.map(IntoIterator::into_iter);
+            for (slot, bridge) in bridges.iter().enumerate() {
+                let state = states.as_mut().and_then(Iterator::next);
+                let new = state.map(|state| bridge.keys_values(perturb(state).to_device(&device)));
+                let bridge_cache = cache.as_deref_mut().map(|cache| &mut cache.bridges);
+                let all = match (new, bridge_cache) {
+                    (Some((keys, values)), Some(cache)) => {
+                        Some(cache.append(slot, shown.past, keys, values))
+                    }
+                    (None, Some(cache)) => cache.stored(slot),
+                    (new, None) => new,
                 };
-                let anchor_block = connection.anchor_block;
-                readings.push(Reading {
-                    anchor_block,
+                // Before its first token a model has nothing to show.
+                readings.extend(all.map(|(keys, values)| Reading {
+                    anchor_block: augmenting.connections[slot].anchor_block,
                     bridge,
                     keys,
                     values,
-                });
+                    masked: shown.masked.clone(),
+                    scale: augmenting.scale,
+                }));
+            }
+            if let (Some(cache), Some(batch)) = (cache, &shown.trees) {
+                cache.settle(batch);
             }
         }
         readings.sort_by_key(|reading| reading.anchor_block);
@@ -209,7 +325,7 @@ impl CausalLm for ComposedModel {
         ids: Tensor<2, Int>,
         padding: &PaddingMask,
         cache: Option<&mut ComposedCache>,
-    ) -> Tensor<3> {
+    ) -> Result<Tensor<3>, ModelError> {
         self.parts.hidden_states(&self.bridges, ids, padding, cache)
     }
 
@@ -217,21 +333,18 @@ impl CausalLm for ComposedModel {
         &self.parts.anchor
     }
 
+    /// Models that read in tokens of their own see to it themselves, see `FrozenParts::start_over`.
     fn cache_serves(&self, before: usize, after: usize) -> bool {
-        let augmenting = self.parts.augmenting.iter().map(|model| &model.decoder);
         std::iter::once(&self.parts.anchor)
-            .chain(augmenting)
+            .chain(self.parts.reading_the_anchors_ids())
             .all(|decoder| decoder.cache_serves(before, after))
     }
 
-    /// The anchor's, unless an augmenting model knows no positions so far.
+    /// The anchor's, unless a model that reads its ids knows no positions so far.
     fn context_length(&self) -> usize {
-        let augmenting = self
-            .parts
-            .augmenting
-            .iter()
-            .map(|model| model.decoder.config());
-        augmenting
+        self.parts
+            .reading_the_anchors_ids()
+            .map(Decoder::config)
             .filter(|config| config.learnt_positions)
             .map(|config| config.context_length)
             .fold(self.parts.anchor.config().context_length, usize::min)

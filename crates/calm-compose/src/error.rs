@@ -31,15 +31,6 @@ pub enum ComposeError {
         /// What was asked for.
         found: f64,
     },
-    /// The models do not read the same token ids.
-    #[error(
-        "the anchor and the augmenting model {augmenting} have different tokenizers; both must \
-         read the same token ids"
-    )]
-    Tokenizers {
-        /// 0-based index of the augmenting model.
-        augmenting: usize,
-    },
     /// The composition names another number of augmenting models than were given.
     #[error("the composition joins {expected} augmenting models, {found} were given")]
     AugmentingCount {
@@ -47,6 +38,28 @@ pub enum ComposeError {
         expected: usize,
         /// Given by the caller.
         found: usize,
+    },
+    /// A chat template does more to a content than to strip space around it.
+    #[error(
+        "{}: the chat template leaves out, repeats or changes the content of message {message}, \
+         so that what two models read of it cannot be aligned; write the prompt yourself",
+        path.display()
+    )]
+    Content {
+        /// The file that the template is from.
+        path: PathBuf,
+        /// 0-based number of the message.
+        message: usize,
+    },
+    /// Two compositions do not fit together.
+    #[error("{} and {} cannot be merged: {reason}", first.display(), second.display())]
+    Merge {
+        /// Directory of the one.
+        first: PathBuf,
+        /// Directory of the other.
+        second: PathBuf,
+        /// What differs.
+        reason: String,
     },
     /// No rank of a LoRA baseline comes near the number of parameters of the bridges.
     #[error("a LoRA of rank 1 already has {smallest} parameters, more than the {wanted} wanted")]

@@ -27,10 +27,14 @@ use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts};
 const FORMAT_VERSION: u32 = 2;
 const READ_VERSIONS: [u64; 2] = [1, 2];
 const DESCRIPTION: &str = "composition.json";
-const WEIGHTS: &str = "bridge.safetensors";
+pub(crate) const WEIGHTS: &str = "bridge.safetensors";
 
 /// How something was trained is told in kilobytes.
 const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
+
+/// The most that bridges are read without knowing what they join: those of the largest models have
+/// a few billion parameters.
+pub(crate) const MAX_WEIGHTS_BYTES: u64 = 64 << 30;
 
 /// A header has about a hundred bytes per tensor.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
@@ -205,13 +209,14 @@ impl CompositionFile {
     /// # Errors
     ///
     /// [`ComposeError::Io`] naming the file that could not be written.
-    #[expect(clippy::missing_panics_doc, reason = "plain data is always valid JSON")]
     pub fn write(&self, directory: &Path, bridges: &Bridges) -> Result<(), ComposeError> {
+        self.write_files(directory, &serialize(bridges, self.options.dtype))
+    }
+
+    /// [`CompositionFile::write`] of bridges as their file has them.
+    pub(crate) fn write_files(&self, directory: &Path, weights: &[u8]) -> Result<(), ComposeError> {
         fs::create_dir_all(directory).map_err(io(directory))?;
-        write_atomically(
-            &directory.join(WEIGHTS),
-            &serialize(bridges, self.options.dtype),
-        )?;
+        write_atomically(&directory.join(WEIGHTS), weights)?;
         let mut text = serde_json::to_vec_pretty(self).expect("a description is plain data");
         text.push(b'\n');
         write_atomically(&directory.join(DESCRIPTION), &text)

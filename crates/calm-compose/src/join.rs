@@ -7,25 +7,22 @@ use calm_models::FrozenModel;
 use crate::connection::check;
 use crate::{
     Augmenting, BridgeConfig, BridgeOptions, ComposeError, ComposedModel, CompositionFile,
-    Connection, FrozenParts, ModelHashes,
+    Connection, FrozenParts, ModelHashes, OwnTokens,
 };
 
 impl FrozenParts {
-    /// Puts an anchor and augmenting models together.
+    /// Puts an anchor and augmenting models together. A model in which some token has another id
+    /// than in the anchor reads the text in tokens of its own.
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Tokenizers`] if a token has another id in one of the models,
     /// [`ComposeError::Connections`] if a connection names a block that there is not.
     pub fn join<'a>(
         anchor: &FrozenModel,
         augmenting: impl IntoIterator<Item = (&'a FrozenModel, Vec<Connection>)>,
     ) -> Result<Self, ComposeError> {
         let mut joined = Vec::new();
-        for (index, (model, connections)) in augmenting.into_iter().enumerate() {
-            if !model.tokenizer.has_same_ids(&anchor.tokenizer) {
-                return Err(ComposeError::Tokenizers { augmenting: index });
-            }
+        for (model, connections) in augmenting {
             let decoder = model.decoder.clone();
             check(
                 &connections,
@@ -33,8 +30,8 @@ impl FrozenParts {
                 anchor.decoder.block_count(),
             )?;
             joined.push(Augmenting {
-                decoder,
-                connections,
+                tokens: OwnTokens::of(model, anchor),
+                ..Augmenting::new(decoder, connections)
             });
         }
         Ok(Self {

@@ -79,7 +79,7 @@ pub fn verify(
     let path = directory.join(EXPECTED);
     let bytes = read_bytes(&path, MAX_EXPECTED_BYTES)?;
     let (expected, bridges) = Expected::parse(&path, &bytes, &parts.anchor, bridges)?;
-    Ok(expected.compare(&parts, &bridges))
+    expected.compare(&parts, &bridges)
 }
 
 /// `composition.json` of expected values. Its writers may say more about where it comes from.
@@ -170,10 +170,14 @@ impl Expected {
         Ok((expected, bridges))
     }
 
-    fn compare(&self, parts: &FrozenParts, bridges: &Bridges) -> Verification {
+    fn compare(
+        &self,
+        parts: &FrozenParts,
+        bridges: &Bridges,
+    ) -> Result<Verification, ComposeError> {
         let device = parts.anchor.device();
         let ids = self.batch.ids(&device);
-        let hidden = parts.hidden_states(bridges, ids, &self.batch.padding, None);
+        let hidden = parts.hidden_states(bridges, ids, &self.batch.padding, None)?;
         let logits = parts.anchor.finish(hidden);
         let loss = self.batch.mean_loss(logits.clone(), &device);
         let gradients = bridges.named_gradients(&loss.backward());
@@ -194,9 +198,9 @@ impl Expected {
             let name = format!("grad.{name}");
             deviation(&name, found, expected, SMALL_GRADIENT * all)
         });
-        Verification {
+        Ok(Verification {
             deviations: [logits, loss].into_iter().chain(gradients).collect(),
-        }
+        })
     }
 }
 

@@ -66,7 +66,7 @@ fn what_is_read_is_what_was_written() {
     let hidden = |bridges: &Bridges| {
         let padding = PaddingMask::none(1, 5);
         let text = ids(&[&[1, 30, 12, 45, 7]]);
-        values(parts.hidden_states(bridges, text, &padding, None))
+        values(parts.hidden_states(bridges, text, &padding, None).unwrap())
     };
     assert_eq!(hidden(&again), hidden(&bridges));
 
@@ -118,7 +118,8 @@ fn every_option_is_stored() {
         );
         let hidden = |bridges: &Bridges| {
             let padding = PaddingMask::none(1, 3);
-            values(parts.hidden_states(bridges, ids(&[&[1, 30, 12]]), &padding, None))
+            let hidden = parts.hidden_states(bridges, ids(&[&[1, 30, 12]]), &padding, None);
+            values(hidden.unwrap())
         };
         assert_eq!(hidden(&found), hidden(&bridges), "{name}");
     }
@@ -349,4 +350,48 @@ fn a_write_that_fails_leaves_what_was_there() {
     assert!(matches!(error, ComposeError::Io { .. }), "{error}");
     let after = fs::read(directory.path().join(DESCRIPTION)).unwrap();
     assert_eq!(before, after);
+}
+
+#[test]
+fn two_compositions_over_one_anchor_become_one() {
+    let (first, parts, bridges) = saved();
+    let (second, _, _) = saved();
+    let out = tempfile::tempdir().unwrap();
+    let merged = CompositionFile::merge(first.path(), second.path(), out.path()).unwrap();
+    assert_eq!((merged.augmenting.len(), merged.connections.len()), (4, 4));
+    assert_eq!(merged.training["merged"][1]["steps"], 7);
+    assert_eq!(CompositionFile::read(out.path()).unwrap(), merged);
+
+    let mut both = parts.clone();
+    both.augmenting.extend(parts.augmenting);
+    let (_, read) = read(out.path(), &both).unwrap();
+    let expected = bridges.clone().followed_by(bridges);
+    assert_eq!(read.named_parameters(), expected.named_parameters());
+}
+
+#[test]
+fn compositions_over_different_anchors_are_not_merged() {
+    let (first, _, _) = saved();
+    let (second, parts, bridges) = saved();
+    let out = tempfile::tempdir().unwrap();
+    let refused = |file: CompositionFile| {
+        file.write(second.path(), &bridges).unwrap();
+        let error = CompositionFile::merge(first.path(), second.path(), out.path());
+        error.unwrap_err().to_string()
+    };
+    let mut other = description(&parts);
+    other.anchor = reference("other");
+    let message = refused(other);
+    assert!(
+        message.contains("hash of anchor and hash of other"),
+        "{message}"
+    );
+    let mut other = description(&parts);
+    other.heads = 2;
+    assert!(refused(other).contains("4 and 2 heads"));
+    assert_eq!(
+        fs::read_dir(out.path()).unwrap().count(),
+        0,
+        "nothing is written"
+    );
 }

@@ -47,7 +47,8 @@ fn plan(parts: &FrozenParts, project: Project) -> ImportPlan {
 
 fn hidden(parts: &FrozenParts, bridges: &Bridges) -> Vec<f32> {
     let padding = PaddingMask::none(1, 5);
-    values(parts.hidden_states(bridges, ids(&[&[1, 30, 12, 45, 7]]), &padding, None))
+    let hidden = parts.hidden_states(bridges, ids(&[&[1, 30, 12, 45, 7]]), &padding, None);
+    values(hidden.unwrap())
 }
 
 fn state_dict(directory: &tempfile::TempDir) -> std::path::PathBuf {

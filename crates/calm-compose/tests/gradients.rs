@@ -14,7 +14,9 @@ const TEXT: [&[u32]; 2] = [&[1, 30, 12, 45, 7, 7], &[0, 0, 41, 20, 9, 3]];
 /// Something that every logit of a real position has a part in.
 fn loss(parts: &FrozenParts, bridges: &Bridges) -> Tensor<1> {
     let padding = PaddingMask::left(&[6, 4]);
-    let hidden = parts.hidden_states(bridges, ids(&TEXT), &padding, None);
+    let hidden = parts
+        .hidden_states(bridges, ids(&TEXT), &padding, None)
+        .unwrap();
     let logits = parts.anchor.finish(hidden);
     let second_row = logits.clone().slice([1..2, 2..6]).tanh().mean();
     logits.narrow(0, 0, 1).tanh().mean() + second_row

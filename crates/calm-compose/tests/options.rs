@@ -118,7 +118,7 @@ fn every_parameter_is_counted() {
 fn loss(parts: &FrozenParts, bridges: &Bridges) -> Tensor<1> {
     let padding = PaddingMask::none(1, TEXT.len());
     let hidden = parts.hidden_states(bridges, ids(&[&TEXT]), &padding, None);
-    let logits = parts.anchor.finish(hidden).tanh();
+    let logits = parts.anchor.finish(hidden.unwrap()).tanh();
     let shares = SeededInit::new(3).normal(logits.dims(), 0.1, &Device::default());
     let shares = match logits.device().is_autodiff() {
         true => Tensor::from_inner(shares.val()),
@@ -246,10 +246,8 @@ fn parts_in(dtype: FloatType) -> FrozenParts {
         let directory = fixtures().join("checkpoints").join(name);
         FrozenModel::load(&directory, &options).unwrap().decoder
     };
-    let augmenting = Augmenting {
-        decoder: load("llama3-scaled-tied"),
-        connections: vec![[2, 1].into(), [2, 2].into(), [4, 2].into()],
-    };
+    let connections = vec![[2, 1].into(), [2, 2].into(), [4, 2].into()];
+    let augmenting = Augmenting::new(load("llama3-scaled-tied"), connections);
     FrozenParts {
         anchor: load("llama"),
         augmenting: vec![augmenting],

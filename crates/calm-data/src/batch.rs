@@ -18,6 +18,13 @@ pub struct TokenizedExample {
     pub target_start: usize,
 }
 
+impl TokenizedExample {
+    /// What a model reads of it: all tokens but the last, which is only ever a target.
+    pub fn inputs(&self) -> &[u32] {
+        &self.ids[..self.ids.len().saturating_sub(1)]
+    }
+}
+
 /// Tokenises example number `example`.
 ///
 /// The prompt gets the tokenizer's own special tokens (beginning of text); prompt and target are
@@ -140,7 +147,7 @@ impl Batch {
         let rows: Vec<_> = examples.into_iter().collect();
         let length = rows
             .iter()
-            .map(|(_, row)| row.ids.len().saturating_sub(1))
+            .map(|(_, row)| row.inputs().len())
             .max()
             .unwrap_or(0);
         let mut batch = Self {
@@ -153,8 +160,7 @@ impl Batch {
             examples: rows.iter().map(|(number, _)| *number).collect(),
         };
         for (row, (_, example)) in rows.iter().enumerate() {
-            let inputs = &example.ids[..example.ids.len().saturating_sub(1)];
-            batch.ids.extend(inputs);
+            batch.ids.extend(example.inputs());
             batch.real.resize(batch.ids.len(), true);
             batch.ids.resize((row + 1) * length, padding);
             batch.real.resize((row + 1) * length, false);
@@ -211,6 +217,11 @@ impl Batches {
             seed,
             epoch: Mutex::new(None),
         }
+    }
+
+    /// All examples, in the order of the numbers that batches name them by.
+    pub fn examples(&self) -> &[TokenizedExample] {
+        &self.examples
     }
 
     /// Batches in an epoch.

@@ -225,3 +225,132 @@ fn weights_can_be_stored_in_half_precision() {
     );
     workshop.calm("generate half --prompt ABC").done();
 }
+
+/// A workshop in which `bytes` is a checkpoint that reads bytes and pieces of words.
+fn with_bytes() -> Workshop {
+    let workshop = Workshop::new();
+    let tokenizer = common::fixtures("calm-models").join("text/byte-level.json");
+    fs::copy(tokenizer, workshop.path("bytes.json")).unwrap();
+    let pretrain = "pretrain --train data.jsonl --tokenizer bytes.json --blocks 3 --d-model 12 \
+                    --heads 2 --context 64 --steps 2 --out bytes --quiet";
+    workshop.calm(pretrain).done();
+    workshop
+}
+
+#[test]
+fn models_with_other_tokenizers_are_read_along() {
+    let workshop = with_bytes();
+    for (anchor, augmenting) in [("anchor", "bytes"), ("bytes", "specialist")] {
+        let out = format!("{anchor}-{augmenting}");
+        let compose = format!(
+            "compose --anchor {anchor} --augmenting {augmenting} --connections every:2 --train data.jsonl \
+             --steps 3 --rows 4 --noise 0.1 --out {out} --quiet"
+        );
+        workshop.calm(&compose).done();
+        let whole = workshop.calm(&format!("generate {out} --prompt ABC --max-new-tokens 5"));
+        let whole = whole.done();
+        let line = format!("generate {out} --prompt ABC --prompt QWERTY --max-new-tokens 5");
+        assert!(workshop.calm(&line).done().starts_with(&whole));
+        let off = format!("generate {out} --scale 0 --prompt ABC --max-new-tokens 5");
+        let alone = format!("generate {anchor} --prompt ABC --max-new-tokens 5");
+        assert_eq!(workshop.calm(&off).done(), workshop.calm(&alone).done());
+        let result = workshop.calm(&format!("eval {out} --data data.jsonl --json --quiet"));
+        assert_eq!(result.json()["n"], 24);
+        let inspected = workshop.calm(&format!("inspect {out} --json")).json();
+        assert_eq!(inspected["kind"], "composition");
+    }
+    let line = "generate anchor-bytes --scale 1 --scale 0 --prompt ABC";
+    workshop
+        .calm(line)
+        .refused(&["--scale", "2 times for 1 augmenting models"]);
+    let line = "generate anchor --scale 1 --prompt ABC";
+    workshop
+        .calm(line)
+        .refused(&["--scale", "1 times for 0 augmenting models"]);
+}
+
+#[test]
+fn compositions_are_extended_and_merged() {
+    let workshop = with_bytes();
+    let train = "--train data.jsonl --steps 3 --rows 4 --quiet --json";
+    let compose = format!(
+        "compose --anchor anchor --augmenting bytes --connections every:1 {train} --out one"
+    );
+    workshop.calm(&compose).done();
+    let extend = "compose --extend one --augmenting specialist --connections every:2";
+    let extended = workshop.calm(&format!("{extend} {train} --out two")).json();
+    assert_eq!(extended["connections"].as_array().unwrap().len(), 2);
+    assert_eq!(extended["training"]["extended"]["data"]["examples"], 24);
+    workshop
+        .calm(&format!(
+            "compose --extend anchor --augmenting bytes {train} --out three"
+        ))
+        .refused(&["anchor: is no composition"]);
+    workshop
+        .calm(&format!("compose --augmenting bytes {train} --out three"))
+        .refused(&["--anchor"]);
+
+    // What was there is as it was: with the new model switched off, nothing has changed.
+    let line = |rest: &str| format!("generate {rest} --prompt ABC --max-new-tokens 8");
+    let generated = |rest: &str| workshop.calm(&line(rest)).done();
+    assert_eq!(generated("two --scale 1 --scale 0"), generated("one"));
+
+    let merged = workshop.calm("merge one two --out both --json").json();
+    assert_eq!(merged["augmenting"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        generated("both --scale 1 --scale 0 --scale 0"),
+        generated("one")
+    );
+    assert_eq!(
+        generated("both --scale 0 --scale 1 --scale 1"),
+        generated("two")
+    );
+    workshop.calm("inspect both").done();
+    workshop
+        .calm("merge one two --out both")
+        .refused(&["both", "holds a composition already"]);
+    workshop
+        .calm("compose --anchor bytes --augmenting specialist --train data.jsonl --steps 1 --out on-bytes")
+        .done();
+    workshop
+        .calm("merge one on-bytes --out none")
+        .refused(&["cannot be merged", "anchors"]);
+}
+
+#[test]
+fn every_model_reads_a_question_in_its_own_template() {
+    let workshop = with_bytes();
+    let compose = "compose --anchor bytes --augmenting specialist --train data.jsonl --steps 3 \
+                   --rows 4 --learning-rate 0.1 --out composition --quiet";
+    workshop.calm(compose).done();
+    let chat = "generate composition --chat --prompt ABC --max-new-tokens 8";
+    let template = |name: &str, text: &str| {
+        workshop.write(&format!("{name}/chat_template.jinja"), text);
+    };
+    template(
+        "bytes",
+        "{% for m in messages %}<s>{{ m.content }}</s>{% endfor %}",
+    );
+    let shared = workshop.calm(chat).done();
+    let alone = workshop.calm("generate composition --prompt ABC</s> --max-new-tokens 8");
+    assert_eq!(
+        shared,
+        alone.done(),
+        "without a template the anchor's text is read"
+    );
+    template(
+        "specialist",
+        "{% for m in messages %}X{{ m.content | trim }}Y{% endfor %}Z",
+    );
+    workshop.calm(chat).done();
+    workshop.calm(&format!("{chat} --stream")).done();
+    template(
+        "specialist",
+        "{% for m in messages %}{{ m.content | lower }}{% endfor %}",
+    );
+    let refused = workshop.calm(chat);
+    refused.refused(&[
+        "specialist/chat_template.jinja",
+        "changes the content of message 0",
+    ]);
+}

@@ -94,7 +94,7 @@ fn run(
     count: usize,
     cache: &mut <Decoder as CausalLm>::Cache,
 ) -> Result<(), Box<dyn Error>> {
-    let hidden = decoder.hidden_states(ids(count), &PaddingMask::none(1, count), Some(cache));
+    let hidden = decoder.hidden_states(ids(count), &PaddingMask::none(1, count), Some(cache))?;
     let logits = decoder.finish(hidden.narrow(1, count - 1, 1));
     logits.try_into_vec_as::<f32>()?;
     Ok(())

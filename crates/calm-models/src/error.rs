@@ -211,6 +211,17 @@ pub enum ModelError {
         /// The model's longest sequence.
         context_length: usize,
     },
+    /// A text has more tokens than a model has learnt positions for.
+    #[error(
+        "a text has {tokens} tokens, but the model that reads along knows {context_length} \
+         positions; shorten it"
+    )]
+    TextTooLong {
+        /// Its length so far.
+        tokens: usize,
+        /// The model's longest sequence.
+        context_length: usize,
+    },
     /// Reading results back from the device failed.
     #[error("the device failed: {source}")]
     Device {

@@ -24,12 +24,17 @@ pub trait CausalLm {
     ///
     /// - `ids`: `[batch, seq]`, of the shape of `padding`
     /// - output: `[batch, seq, d_model]`
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if a model that reads the text along in tokens of its own cannot. The cache
+    /// is of no use then.
     fn hidden_states(
         &self,
         ids: Tensor<2, Int>,
         padding: &PaddingMask,
         cache: Option<&mut Self::Cache>,
-    ) -> Tensor<3>;
+    ) -> Result<Tensor<3>, ModelError>;
 
     /// The decoder whose norm and head finish those hidden states.
     fn head(&self) -> &Decoder;
@@ -60,14 +65,10 @@ impl CausalLm for Decoder {
         ids: Tensor<2, Int>,
         padding: &PaddingMask,
         mut cache: Option<&mut KvCache>,
-    ) -> Tensor<3> {
+    ) -> Result<Tensor<3>, ModelError> {
         let context = Context::new(self, padding, cache.as_deref_mut());
-        self.run(
-            0..self.block_count(),
-            self.embed(ids, &context),
-            &context,
-            cache,
-        )
+        let hidden = self.embed(ids, &context);
+        Ok(self.run(0..self.block_count(), hidden, &context, cache))
     }
 
     fn head(&self) -> &Decoder {
@@ -246,7 +247,7 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
         let ids = Tensor::from_data(TensorData::new(ids, shape), &device);
         let hidden = self
             .model
-            .hidden_states(ids, padding, Some(&mut self.cache));
+            .hidden_states(ids, padding, Some(&mut self.cache))?;
         // Rows are padded on the left, so the last position is every row's last token.
         let last = hidden.narrow(1, shape[1] - 1, 1).squeeze_dim::<2>(1);
         let logits = head.finish_positions(last);
@@ -321,14 +322,14 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
         (next, padding)
     }
 
-    /// What to feed instead of the next tokens: all tokens, to an empty cache, where the cache does
+    /// What to feed instead of the next tokens: all tokens, to the emptied cache, where the cache does
     /// not serve any longer.
     fn renew(&mut self, next: Vec<u32>, padding: PaddingMask) -> (Vec<u32>, PaddingMask) {
         let after = self.cache.longest_row_with(&padding);
         if self.model.cache_serves(self.cache.filled_at(), after) {
             return (next, padding);
         }
-        self.cache = self.model.new_cache(self.live.len());
+        self.cache.truncate(0);
         let texts: Vec<Vec<u32>> = self.live.iter().map(|row| self.text(*row)).collect();
         left_padded(&texts)
     }

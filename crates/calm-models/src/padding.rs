@@ -88,7 +88,7 @@ impl PaddingMask {
     }
 
     /// The positions of `next` after those of `self`, row by row.
-    pub(crate) fn followed_by(&self, next: &Self) -> Self {
+    pub fn followed_by(&self, next: &Self) -> Self {
         let seq = self.seq + next.seq;
         Self::new(self.batch, seq, |row, position| {
             match position.checked_sub(self.seq) {

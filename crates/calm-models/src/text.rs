@@ -31,9 +31,9 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 /// assert_eq!(text + &stream.finish()?, "naïve 👩‍🚀");
 /// # Ok::<(), calm_models::ModelError>(())
 /// ```
-#[derive(Debug)]
-pub struct TextStream<'a> {
-    tokenizer: &'a Tokenizer,
+#[derive(Debug, Clone)]
+pub struct TextStream {
+    tokenizer: Tokenizer,
     /// The tokens of the last text given out, which decide how the next ones are decoded (some
     /// tokenizers drop a leading space), and those after them.
     window: Vec<u32>,
@@ -43,11 +43,11 @@ pub struct TextStream<'a> {
     sent: usize,
 }
 
-impl<'a> TextStream<'a> {
+impl TextStream {
     /// A stream before its first token.
-    pub fn new(tokenizer: &'a Tokenizer) -> Self {
+    pub fn new(tokenizer: &Tokenizer) -> Self {
         Self {
-            tokenizer,
+            tokenizer: tokenizer.clone(),
             window: Vec::new(),
             done: 0,
             sent: 0,
@@ -194,14 +194,14 @@ pub fn generate_text<M: CausalLm>(
 
 /// A continuation in the making.
 struct Row<'a> {
-    stream: TextStream<'a>,
+    stream: TextStream,
     stop: StopTexts<'a>,
     text: String,
     is_over: bool,
 }
 
 impl<'a> Row<'a> {
-    fn new(tokenizer: &'a Tokenizer, stop: &'a [String]) -> Self {
+    fn new(tokenizer: &Tokenizer, stop: &'a [String]) -> Self {
         Self {
             stream: TextStream::new(tokenizer),
             stop: StopTexts {

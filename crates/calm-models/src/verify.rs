@@ -148,7 +148,8 @@ fn continue_uncached(
     for _ in 0..max_new_tokens.min(room) {
         let shape = [1, ids.len()];
         let padding = PaddingMask::none(1, ids.len());
-        let hidden = decoder.hidden_states(id_tensor(&ids, shape, device), &padding, None);
+        let text = id_tensor(&ids, shape, device);
+        let hidden = decoder.hidden_states(text, &padding, None)?;
         let last = hidden.narrow(1, ids.len() - 1, 1).squeeze_dim::<2>(1);
         let next = decoder.finish_positions(last).argmax(1);
         ids.extend(

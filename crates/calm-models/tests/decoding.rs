@@ -24,7 +24,9 @@ fn token_by_token_equals_all_at_once() {
     for name in FIXTURES {
         let decoder = load(name).decoder;
         let text = long_text();
-        let whole = decoder.hidden_states(ids(&[text]), &PaddingMask::none(1, 70), None);
+        let whole = decoder
+            .hidden_states(ids(&[text]), &PaddingMask::none(1, 70), None)
+            .unwrap();
         // A text that has just begun may have other rotary frequencies.
         let begin = text
             .into_iter()
@@ -35,7 +37,9 @@ fn token_by_token_equals_all_at_once() {
         let mut run = |chunk: &[u32]| {
             let chunk = Tensor::<1, Int>::from_ints(chunk, &Device::default()).unsqueeze();
             let padding = PaddingMask::none(1, chunk.dims()[1]);
-            decoder.hidden_states(chunk, &padding, Some(&mut cache))
+            decoder
+                .hidden_states(chunk, &padding, Some(&mut cache))
+                .unwrap()
         };
         if !begin.is_empty() {
             run(&begin);
@@ -50,9 +54,15 @@ fn token_by_token_equals_all_at_once() {
 #[test]
 fn chunks_equal_all_at_once() {
     let decoder = load("llama").decoder;
-    let whole = decoder.hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None);
+    let whole = decoder
+        .hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None)
+        .unwrap();
     let mut cache = decoder.new_cache(1);
-    let mut run = |chunk| decoder.hidden_states(chunk, &PaddingMask::none(1, 4), Some(&mut cache));
+    let mut run = |chunk| {
+        decoder
+            .hidden_states(chunk, &PaddingMask::none(1, 4), Some(&mut cache))
+            .unwrap()
+    };
     assert_close(run(ids(&[[1, 30, 12, 55]])), whole.clone().narrow(1, 0, 4));
     assert_close(run(ids(&[[7, 7, 41, 20]])), whole.narrow(1, 4, 4));
 }
@@ -68,6 +78,7 @@ fn blocks_run_apart_equal_blocks_run_together() {
         apart.into_data(),
         decoder
             .hidden_states(ids(&[TEXT]), &padding, None)
+            .unwrap()
             .into_data()
     );
 }
@@ -89,11 +100,14 @@ fn padding_on_either_side_changes_nothing() {
 #[test]
 fn padding_amid_cached_positions_changes_nothing() {
     let decoder = load("llama").decoder;
-    let whole = decoder.hidden_states(ids(&[[30, 12, 55, 20]]), &PaddingMask::none(1, 4), None);
+    let whole = decoder
+        .hidden_states(ids(&[[30, 12, 55, 20]]), &PaddingMask::none(1, 4), None)
+        .unwrap();
     let mut cache = decoder.new_cache(2);
     let mut run = |chunk, padding: PaddingMask| {
         decoder
             .hidden_states(chunk, &padding, Some(&mut cache))
+            .unwrap()
             .narrow(0, 0, 1)
     };
     run(ids(&[[0, 30], [5, 6]]), PaddingMask::left(&[1, 2]));
@@ -119,10 +133,14 @@ fn a_later_token_moves_no_earlier_logit() {
 #[test]
 fn truncating_rolls_back() {
     let decoder = load("llama").decoder;
-    let whole = decoder.hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None);
+    let whole = decoder
+        .hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None)
+        .unwrap();
     let mut cache = decoder.new_cache(1);
     let run = |ids, seq, cache: &mut _| {
-        decoder.hidden_states(ids, &PaddingMask::none(1, seq), Some(cache))
+        decoder
+            .hidden_states(ids, &PaddingMask::none(1, seq), Some(cache))
+            .unwrap()
     };
     run(ids(&[[1, 30, 12, 55, 60, 61, 62]]), 7, &mut cache);
     cache.truncate(4);
@@ -153,8 +171,12 @@ fn what_no_window_reaches_is_dropped() {
             let rows: Vec<i64> = rows.into_iter().flatten().map(i64::from).collect();
             let shape = [2, padding.seq()];
             let ids = Tensor::from_data(TensorData::new(rows, shape), &Device::default());
-            let found = decoder.hidden_states(ids.clone(), &padding, Some(&mut cache));
-            let expected = decoder.hidden_states(ids, &padding, Some(&mut all));
+            let found = decoder
+                .hidden_states(ids.clone(), &padding, Some(&mut cache))
+                .unwrap();
+            let expected = decoder
+                .hidden_states(ids, &padding, Some(&mut all))
+                .unwrap();
             assert_close(found.narrow(0, 0, 1), expected.narrow(0, 0, 1));
             bytes.push([cache.bytes(), all.bytes()]);
         };
@@ -178,7 +200,9 @@ fn a_cache_goes_back_only_to_what_it_has_kept() {
     let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(ids, [1, 100]), &Device::default());
     let run = |cache: &mut KvCache, range: Range<usize>| {
         let ids = ids.clone().narrow(1, range.start, range.len());
-        decoder.hidden_states(ids, &PaddingMask::none(1, range.len()), Some(cache))
+        decoder
+            .hidden_states(ids, &PaddingMask::none(1, range.len()), Some(cache))
+            .unwrap()
     };
     let whole = run(&mut cache, 0..100);
     cache.truncate(68);
@@ -193,14 +217,20 @@ fn a_cache_goes_back_only_to_what_it_has_kept() {
 #[test]
 fn rows_can_leave_a_cache() {
     let decoder = load("llama").decoder;
-    let whole = decoder.hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None);
+    let whole = decoder
+        .hidden_states(ids(&[TEXT]), &PaddingMask::none(1, 8), None)
+        .unwrap();
     let mut cache = decoder.new_cache(3);
     let rows = ids(&[[5; 7], [1, 30, 12, 55, 7, 7, 41], [6; 7]]);
-    decoder.hidden_states(rows, &PaddingMask::none(3, 7), Some(&mut cache));
+    decoder
+        .hidden_states(rows, &PaddingMask::none(3, 7), Some(&mut cache))
+        .unwrap();
     let bytes = cache.bytes();
     cache.select_rows(&[1]);
     assert_eq!(cache.bytes(), bytes / 3);
-    let last = decoder.hidden_states(ids(&[[20]]), &PaddingMask::none(1, 1), Some(&mut cache));
+    let last = decoder
+        .hidden_states(ids(&[[20]]), &PaddingMask::none(1, 1), Some(&mut cache))
+        .unwrap();
     assert_close(last, whole.narrow(1, 7, 1));
 }
 

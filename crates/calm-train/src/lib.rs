@@ -39,6 +39,6 @@ mod trainer;
 
 pub use config::{OptimizerKind, TrainConfig};
 pub use error::TrainError;
-pub use objective::{LanguageModelling, Noisy, Objective, calibrate};
+pub use objective::{LanguageModelling, Noisy, Objective, calibrate, read_examples};
 pub use run_dir::{RunDir, StepMetrics};
 pub use trainer::{BatchSource, Outcome, Trainer};

@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_backend::{SeededInit, ops};
-use calm_compose::{Bridges, FrozenParts};
-use calm_data::Batch;
-use calm_models::{Context, Decoder, PaddingMask};
+use calm_compose::{Bridges, FrozenParts, RowTokens};
+use calm_data::{Batch, TokenizedExample};
+use calm_models::{Context, Decoder, ModelError, PaddingMask};
 
 /// What is trained, and what it is trained to do.
 ///
@@ -26,11 +26,7 @@ impl Objective for FrozenParts {
     type Parameters = Bridges;
 
     fn loss(&self, bridges: &Bridges, batch: &Batch) -> Tensor<1> {
-        let exact = Noisy {
-            parts: self,
-            noise: 0.0,
-        };
-        exact.loss(bridges, batch)
+        Noisy::new(self, 0.0).loss(bridges, batch)
     }
 }
 
@@ -53,19 +49,78 @@ pub struct Noisy<'a> {
     pub parts: &'a FrozenParts,
     /// Standard deviation of the noise, in units of the root mean square of each state.
     pub noise: f64,
+    rows: Option<&'a [RowTokens]>,
+    fixed: Option<&'a Bridges>,
+}
+
+impl<'a> Noisy<'a> {
+    /// Training of all bridges between these models, with so much noise.
+    pub fn new(parts: &'a FrozenParts, noise: f64) -> Self {
+        Self {
+            parts,
+            noise,
+            rows: None,
+            fixed: None,
+        }
+    }
+
+    /// With what the augmenting models read of every example ([`read_examples`]), rather than
+    /// working it out at every step.
+    #[must_use]
+    pub fn reading(self, examples: &'a [RowTokens]) -> Self {
+        Self {
+            rows: Some(examples),
+            ..self
+        }
+    }
+
+    /// With bridges of the first augmenting models that stay as they are: only those of the others
+    /// are parameters.
+    #[must_use]
+    pub fn beside(self, fixed: &'a Bridges) -> Self {
+        Self {
+            fixed: Some(fixed),
+            ..self
+        }
+    }
+}
+
+/// What the augmenting models read of every example that is trained on, worked out once.
+///
+/// # Errors
+///
+/// [`ModelError`] if one of them has no token for a part of a text, or no room for it.
+pub fn read_examples(
+    parts: &FrozenParts,
+    examples: &[TokenizedExample],
+) -> Result<Vec<RowTokens>, ModelError> {
+    let rows: Vec<&[u32]> = examples.iter().map(TokenizedExample::inputs).collect();
+    parts.read_rows(&rows)
 }
 
 impl Objective for Noisy<'_> {
     type Parameters = Bridges;
 
+    /// # Panics
+    ///
+    /// If an augmenting model cannot read an example, which [`read_examples`] tells in time.
     fn loss(&self, bridges: &Bridges, batch: &Batch) -> Tensor<1> {
         let anchor = &self.parts.anchor;
         let (ids, padding) = on_device(batch, &anchor.device());
         let mut noise = Noise::of(batch, self.noise);
         let perturb = |state| noise.add(state);
-        let hidden = self
-            .parts
-            .perturbed_hidden_states(bridges, ids, &padding, perturb);
+        let rows: Option<Vec<&RowTokens>> = self.rows.map(|rows| {
+            let examples = batch.examples.iter();
+            examples.map(|example| &rows[*example]).collect()
+        });
+        let bridges = match self.fixed {
+            Some(fixed) => &fixed.clone().followed_by(bridges.clone()),
+            None => bridges,
+        };
+        let hidden =
+            self.parts
+                .perturbed_hidden_states(bridges, ids, &padding, rows.as_deref(), perturb);
+        let hidden = hidden.unwrap_or_else(|error| panic!("{error}"));
         target_loss(anchor, hidden, batch)
     }
 }

@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use calm_compose::LoraPlan;
 use calm_models::{Context, Decoder, PaddingMask};
-use calm_train::{LanguageModelling, Objective};
+use calm_train::{LanguageModelling, Noisy, Objective};
 use common::{bits, bridges, data, parts, train};
 
 #[test]
@@ -61,7 +61,9 @@ fn nothing_below_the_first_connection_is_recorded() {
     let last = augmenting.block_count();
     assert!(!states(augmenting, last).device().is_autodiff());
     assert!(!states(&parts.anchor, 1).device().is_autodiff());
-    let hidden = parts.hidden_states(&bridges, ids.clone(), &padding, None);
+    let hidden = parts
+        .hidden_states(&bridges, ids.clone(), &padding, None)
+        .unwrap();
     assert!(hidden.device().is_autodiff());
 }
 
@@ -83,4 +85,33 @@ fn adapters_move_and_their_base_stays() {
     assert!(steps[19].loss < steps[0].loss);
     let base = bits(&frozen);
     assert!(base.iter().all(|values| after.contains(values)));
+}
+
+#[test]
+fn bridges_of_one_model_are_trained_beside_others_that_stay() {
+    let one = parts();
+    let mut both = one.clone();
+    both.augmenting.extend(one.augmenting.clone());
+    let fixed = train(&one, bridges(1), None, &data()).unwrap().0.valid();
+    let before = fixed.named_parameters();
+    let objective = Noisy::new(&both, 0.0).beside(&fixed);
+    let (trained, steps) = train(&objective, bridges(2), None, &data()).unwrap();
+    assert_eq!(fixed.named_parameters(), before);
+    assert!(steps[19].loss < steps[0].loss);
+    for ((name, before), (_, after)) in bridges(2)
+        .named_parameters()
+        .iter()
+        .zip(trained.named_parameters())
+    {
+        assert_ne!(before, &after, "{name}");
+    }
+    // Fresh bridges add nothing: the first step has the loss of those that are fixed.
+    let batch = data()(0).unwrap();
+    let loss = |loss: Tensor<1>| f64::from(loss.into_scalar::<f32>());
+    let with_fixed = loss(objective.loss(&bridges(2), &batch));
+    let alone = loss(one.loss(&fixed, &batch));
+    assert!(
+        (with_fixed / alone - 1.0).abs() < 1e-6,
+        "{with_fixed} {alone}"
+    );
 }

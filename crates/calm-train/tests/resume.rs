@@ -100,13 +100,11 @@ fn bridges_after_a_kill() {
 
 #[test]
 fn bridges_through_noise_after_a_kill() {
-    let noisy = Noisy {
-        parts: &parts(),
-        noise: 0.3,
-    };
+    let exact = parts();
+    let noisy = Noisy::new(&exact, 0.3);
     assert_resumes(&noisy, bridges, kill, 5);
     let (with, _) = train(&noisy, bridges(1), None, &data()).unwrap();
-    let (without, _) = train(&parts(), bridges(1), None, &data()).unwrap();
+    let (without, _) = train(&exact, bridges(1), None, &data()).unwrap();
     assert_ne!(bits(&with), bits(&without));
 }
 

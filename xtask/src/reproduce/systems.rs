@@ -122,10 +122,7 @@ impl Experiment<'_> {
         let (parts, bridges) = self.bridges(augmenting, job.seed)?;
         let paper_parameters = bridges.paper_parameter_count();
         let added = bridges.parameter_count();
-        let noisy = Noisy {
-            parts: &parts,
-            noise: self.settings.noise,
-        };
+        let noisy = Noisy::new(&parts, self.settings.noise);
         let batches = self.batches(job)?;
         let bridges = calibrate(&parts, bridges, &batches.batch(0));
         let bridges = self.train(job, &noisy, bridges, &batches)?.valid();

@@ -28,9 +28,8 @@ pub(crate) fn load(name: &str) -> FrozenModel {
 pub(crate) fn parts() -> FrozenParts {
     let anchor = load("llama").decoder;
     let other = Decoder::untrained(anchor.config(), 5, &Device::default());
-    let augmenting = |decoder, pairs: &[[usize; 2]]| Augmenting {
-        decoder,
-        connections: pairs.iter().copied().map(Into::into).collect(),
+    let augmenting = |decoder, pairs: &[[usize; 2]]| {
+        Augmenting::new(decoder, pairs.iter().copied().map(Into::into).collect())
     };
     FrozenParts {
         anchor,
@@ -130,7 +129,7 @@ pub(crate) fn logits(
     ids: Tensor<2, Int>,
     padding: &PaddingMask,
 ) -> Tensor<3> {
-    let hidden = model.hidden_states(ids, padding, None);
+    let hidden = model.hidden_states(ids, padding, None).unwrap();
     model.head().finish(hidden)
 }
 
@@ -142,6 +141,7 @@ pub(crate) fn logits_after<M: CausalLm>(
 ) -> Tensor<3> {
     let padding = PaddingMask::none(rows.len(), rows[0].len());
     let hidden = model.hidden_states(ids(rows), &padding, Some(cache));
+    let hidden = hidden.unwrap();
     model.head().finish(hidden)
 }
 

@@ -174,13 +174,9 @@ fn compose(args: &PairArgs, device: &Device) -> Result<ComposedModel, Failure> {
     let plan = ConnectionPlan::default();
     let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
     let heads = anchor.config().heads;
-    let augmenting = Augmenting {
-        decoder: augmenting,
-        connections,
-    };
     let parts = FrozenParts {
         anchor,
-        augmenting: vec![augmenting],
+        augmenting: vec![Augmenting::new(augmenting, connections)],
     };
     let bridges = Bridges::init(&parts.bridge_sets(heads), 0, device)?;
     Ok(ComposedModel { parts, bridges })
@@ -264,7 +260,7 @@ fn next<M: CausalLm>(
     let shape = [rows.len(), rows[0].len()];
     let ids = rows.iter().flatten().map(|id| i64::from(*id));
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.collect(), shape), device);
-    let hidden = model.hidden_states(ids, &PaddingMask::none(shape[0], shape[1]), None);
+    let hidden = model.hidden_states(ids, &PaddingMask::none(shape[0], shape[1]), None)?;
     let last = hidden.narrow(1, shape[1] - 1, 1).squeeze_dim::<2>(1);
     let likeliest = model.head().finish_positions(last).argmax(1);
     likeliest

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{
-    BridgeOptions, Bridges, CompositionFile, Connection, ConnectionPlan, FrozenParts,
+    BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan, FrozenParts,
 };
 use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
-use calm_lm::train::{Noisy, calibrate};
+use calm_lm::train::{Noisy, calibrate, read_examples};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::bridges::BridgeArgs;
-use super::model::{end_of_text, fetch, load_checkpoint, reference};
+use super::model::{
+    Located, LocatedComposition, ModelArgs, end_of_text, fetch, load_checkpoint, reference,
+};
 use super::training::TrainingArgs;
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -45,6 +47,10 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm compose --anchor hf:HuggingFaceTB/SmolLM2-360M \
         --augmenting hf:HuggingFaceTB/SmolLM2-135M --train data.jsonl --out composition
 
+  A further specialist for a composition, whose bridges stay as they are:
+    calm compose --extend composition --augmenting law --connections every:2 \
+        --train law.jsonl --out both
+
   Go on with a run that was interrupted, with the flags that it was started with:
     calm compose --anchor anchor --augmenting specialist \
         --train data.jsonl --out composition --resume
@@ -58,8 +64,17 @@ resumed ends with the same bytes as one that was not.";
 pub(crate) struct ComposeArgs {
     /// Checkpoint of the model that is to learn to read others, m_B: a directory, or
     /// hf:owner/name@revision
-    #[arg(long, value_name = "MODEL")]
-    anchor: ModelSource,
+    #[arg(
+        long,
+        value_name = "MODEL",
+        required_unless_present = "extend",
+        conflicts_with = "extend"
+    )]
+    anchor: Option<ModelSource>,
+    /// Composition to start from: its anchor learns to read further models, and its own bridges
+    /// stay as they are
+    #[arg(long, value_name = "COMPOSITION", conflicts_with = "heads")]
+    extend: Option<PathBuf>,
     /// Checkpoint of a model that it reads, m_A; may be given several times
     #[arg(long, value_name = "MODEL", required = true)]
     augmenting: Vec<ModelSource>,
@@ -87,6 +102,18 @@ pub(crate) struct ComposeArgs {
 }
 
 impl ComposeArgs {
+    /// Bridges that are added to a composition are like those that it has.
+    fn check_bridges(&self) -> Result<(), Failure> {
+        let given = &self.bridges;
+        let is_default = given.heads.is_none() && given.options() == BridgeOptions::default();
+        if self.extend.is_some() && !is_default {
+            let reason = "takes heads and options of bridges from the composition; leave out the \
+                          flags for them";
+            return Err(Failure::flag("--extend", reason));
+        }
+        Ok(())
+    }
+
     /// How each augmenting model is to be read.
     fn plans(&self) -> Result<Vec<ConnectionPlan>, Failure> {
         let (given, models) = (self.connections.len(), self.augmenting.len());
@@ -108,6 +135,7 @@ impl ComposeArgs {
 /// The models to compose, loaded and joined.
 struct Models {
     anchor: FrozenModel,
+    /// Those that are read already, then those that will be.
     augmenting: Vec<FrozenModel>,
     /// Where the anchor is, and the augmenting models.
     anchor_files: ModelFiles,
@@ -115,28 +143,65 @@ struct Models {
     connections: Vec<Vec<Connection>>,
     parts: FrozenParts,
     heads: usize,
+    options: BridgeOptions,
+    extended: Option<Extended>,
+}
+
+/// The composition that another one starts from.
+struct Extended {
+    file: CompositionFile,
+    /// Of its augmenting models, the first of all.
+    bridges: Bridges,
 }
 
 impl Models {
     fn load(args: &ComposeArgs, device: &Device, quiet: bool) -> Result<Self, Failure> {
         let plans = args.plans()?;
-        let anchor_files = fetch(&args.anchor, &[], quiet)?;
-        let sources = args.augmenting.iter();
-        let augmenting_files = sources
-            .map(|source| fetch(source, &[], quiet))
-            .collect::<Result<Vec<_>, Failure>>()?;
+        let extend = args.extend.as_deref();
+        let located = extend
+            .map(|directory| locate(directory, quiet))
+            .transpose()?;
+        let (anchor_files, mut augmenting_files) = match (&located, &args.anchor) {
+            (Some(located), _) => (located.anchor.clone(), located.augmenting.clone()),
+            (None, Some(anchor)) => (fetch(anchor, &[], quiet)?, Vec::new()),
+            (None, None) => unreachable!("the parser asks for one or the other"),
+        };
+        for source in &args.augmenting {
+            augmenting_files.push(fetch(source, &[], quiet)?);
+        }
         let anchor = load_checkpoint(&anchor_files.directory, device)?;
         let anchor_blocks = anchor.decoder.block_count();
-        let mut augmenting = Vec::new();
-        let mut connections = Vec::new();
-        for (files, plan) in augmenting_files.iter().zip(&plans) {
-            let model = load_checkpoint(&files.directory, device)?;
+        let mut connections = located
+            .as_ref()
+            .map(|located| located.file.connections.clone())
+            .unwrap_or_default();
+        let augmenting = augmenting_files
+            .iter()
+            .map(|files| load_checkpoint(&files.directory, device))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        for (model, plan) in augmenting[connections.len()..].iter().zip(&plans) {
             connections.push(plan.resolve(model.decoder.block_count(), anchor_blocks)?);
-            augmenting.push(model);
         }
         let joined = augmenting.iter().zip(connections.iter().cloned());
         let parts = FrozenParts::join(&anchor, joined)?;
-        let heads = args.bridges.heads.unwrap_or(anchor.config().heads);
+        let heads = match &located {
+            Some(located) => located.file.heads,
+            None => args.bridges.heads.unwrap_or(anchor.config().heads),
+        };
+        let options = match &located {
+            Some(located) => located.file.options,
+            None => args.bridges.options(),
+        };
+        let extended = match (&args.extend, located) {
+            (Some(directory), Some(located)) => {
+                let before = located.file.connections.len();
+                let composed = ComposedModel::load(directory, &anchor, &augmenting[..before])?;
+                let bridges = composed.bridges;
+                let file = located.file;
+                Some(Extended { file, bridges })
+            }
+            _ => None,
+        };
         Ok(Self {
             anchor,
             augmenting,
@@ -145,18 +210,31 @@ impl Models {
             connections,
             parts,
             heads,
+            options,
+            extended,
         })
     }
 
-    /// The longest text that all of them can read.
+    /// The parts that are new, whose bridges are to be trained.
+    fn new_parts(&self) -> FrozenParts {
+        let before = self.extended.as_ref().map_or(0, |e| e.bridges.of.len());
+        FrozenParts {
+            anchor: self.parts.anchor.clone(),
+            augmenting: self.parts.augmenting[before..].to_vec(),
+        }
+    }
+
+    /// The longest text that all can read that read the anchor's tokens.
     fn context_length(&self) -> usize {
-        let models = std::iter::once(&self.anchor).chain(&self.augmenting);
-        let lengths = models.map(|model| model.config().context_length);
-        lengths.min().unwrap_or(0)
+        let readers = self.augmenting.iter().zip(&self.parts.augmenting);
+        let readers = readers.filter(|(_, part)| part.tokens.is_none());
+        readers
+            .map(|(model, _)| model.config().context_length)
+            .fold(self.anchor.config().context_length, usize::min)
     }
 
     /// The description of their composition, without what training will add to it.
-    fn describe(&self, options: BridgeOptions) -> Result<CompositionFile, Failure> {
+    fn describe(&self) -> Result<CompositionFile, Failure> {
         let augmenting = self
             .augmenting_files
             .iter()
@@ -170,12 +248,13 @@ impl Models {
             self.heads,
             json!(null),
         );
-        file.options = options;
+        file.options = self.options;
         Ok(file)
     }
 }
 
 pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure> {
+    args.check_bridges()?;
     if !(0.0..=10.0).contains(&args.noise) {
         return Err(Failure::flag("--noise", "it may be from 0 to 10"));
     }
@@ -184,35 +263,57 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let models = Models::load(args, &device, common.quiet)?;
     let (tokenizer, special) = (&models.anchor.tokenizer, &models.anchor.special);
     let end_of_text = end_of_text(special, &models.anchor_files.directory)?;
-    let options = args.bridges.options();
-    let sets = models.parts.bridge_sets_with(models.heads, options);
+    let new_parts = models.new_parts();
+    let sets = new_parts.bridge_sets_with(models.heads, models.options);
     let bridges = Bridges::init(&sets, common.seed, &device.clone().autodiff())?;
     let data = training.read_data(tokenizer, special, end_of_text, models.context_length())?;
-    let bridges = calibrate(&models.parts, bridges, &data.first_batch());
+    let bridges = calibrate(&new_parts, bridges, &data.first_batch());
+    let rows = read_examples(&models.parts, data.examples())
+        .map_err(|error| Failure::path(args.training.data(), error.to_string()))?;
 
-    let mut file = models.describe(options)?;
-    let added = json!({
+    let mut file = models.describe()?;
+    let fixed = models.extended.as_ref().map(|extended| &extended.bridges);
+    let mut objective = Noisy::new(&models.parts, args.noise).reading(&rows);
+    if let Some(fixed) = fixed {
+        objective = objective.beside(fixed);
+    }
+    let what = identity(&file, args.noise, models.extended.as_ref());
+    let trained = training.run("compose", &objective, bridges, &data, &what)?;
+    let bridges = trained.parameters.valid();
+    let bridges = match fixed {
+        Some(fixed) => fixed.clone().followed_by(bridges),
+        None => bridges,
+    };
+    file.training = trained.provenance;
+    file.training["device"] = json!(format!("{device:?}"));
+    file.training["added_parameters"] = json!({
         "stored": bridges.parameter_count(),
         "paper": bridges.paper_parameter_count(),
     });
-    let objective = Noisy {
-        parts: &models.parts,
-        noise: args.noise,
-    };
-    let what = identity(&file, args.noise);
-    let trained = training.run("compose", &objective, bridges, &data, &what)?;
-    file.training = trained.provenance;
-    file.training["device"] = json!(format!("{device:?}"));
-    file.training["added_parameters"] = added;
     file.training["noise"] = json!(args.noise);
-    file.write(&args.out, &trained.parameters.valid())?;
+    if let Some(extended) = &models.extended {
+        file.training["extended"] = extended.file.training.clone();
+    }
+    file.write(&args.out, &bridges)?;
     Ok(report(&args.out, &file))
 }
 
+/// The composition in a directory, and where its models are.
+fn locate(directory: &Path, quiet: bool) -> Result<LocatedComposition, Failure> {
+    match ModelArgs::of(directory).locate(quiet)? {
+        Located::Composition(located) => Ok(*located),
+        Located::Checkpoint(_) => {
+            let reason = "is no composition (there is no composition.json in it); give the \
+                          directory of one";
+            Err(Failure::path(directory, reason))
+        }
+    }
+}
+
 /// What makes a run another run, besides data and settings. Where the models lie does not.
-fn identity(file: &CompositionFile, noise: f64) -> Value {
+fn identity(file: &CompositionFile, noise: f64, extended: Option<&Extended>) -> Value {
     let augmenting = file.augmenting.iter().map(|model| &model.weights_sha256);
-    json!({
+    let mut what = json!({
         "composed": {
             "anchor_sha256": file.anchor.weights_sha256,
             "augmenting_sha256": augmenting.collect::<Vec<_>>(),
@@ -221,7 +322,11 @@ fn identity(file: &CompositionFile, noise: f64) -> Value {
             "options": file.options,
             "noise": noise,
         },
-    })
+    });
+    if let Some(extended) = extended {
+        what["extended"] = json!(extended.file);
+    }
+    what
 }
 
 fn report(out: &Path, file: &CompositionFile) -> Report {

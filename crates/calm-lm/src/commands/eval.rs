@@ -9,7 +9,7 @@ use calm_lm::terminal::Progress;
 use clap::Args;
 use serde_json::json;
 
-use super::model::{Model, ModelArgs};
+use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -34,6 +34,8 @@ const CHUNK: usize = 256;
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    scales: ScaleArgs,
     /// Examples, one JSON object with a `prompt` and a `target` per line
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -46,7 +48,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
     check_writable(args.samples.as_deref())?;
     let examples = jsonl::read(&args.data)?;
-    let model = Model::load(&args.model, &device, common.quiet)?;
+    let model = Model::load(&args.model, &args.scales, &device, common.quiet)?;
     let end_of_text = model.end_of_text()?;
     check(&examples, &model, end_of_text, &args.data)?;
     let samples = evaluate(&model, end_of_text, &examples, common.quiet)?;

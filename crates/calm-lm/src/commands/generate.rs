@@ -4,13 +4,11 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 
 use calm_lm::data::encode_prompt;
-use calm_lm::models::{
-    Chat, Draw, GenerateOptions, ModelError, Sampling, TextContinuation, TextOptions,
-};
+use calm_lm::models::{Chat, Draw, GenerateOptions, Sampling, TextContinuation, TextOptions};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::model::{Model, ModelArgs};
+use super::model::{Model, ModelArgs, Prompts, ScaleArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -33,6 +31,9 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   A question, written as the model's chat template has it:
     calm generate anchor --chat --system 'Be brief.' --prompt 'Why is the sky blue?'
 
+  A composition without its second specialist, and with half of what it reads of the first:
+    calm generate composition --scale 0.5 --scale 0 --prompt 'kip ='
+
   A composition whose models have moved since it was made:
     calm generate composition --anchor models/anchor \
         --augmenting models/specialist --prompt 'kip ='
@@ -48,6 +49,8 @@ const ROWS: usize = 64;
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    scales: ScaleArgs,
     /// Text to continue; may be given several times [default: the lines of standard input]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Vec<String>,
@@ -117,10 +120,12 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
         let reason = "shows the text of one prompt; give one, and leave out --json";
         return Err(Failure::flag("--stream", reason));
     }
-    let model = Model::load(&args.model, &device, common.quiet)?;
-    let ids = match args.chat {
-        true => encode_chats(&model, args.system.as_deref(), &prompts)?,
-        false => encode_prompts(&model, &prompts, origin)?,
+    let mut model = Model::load(&args.model, &args.scales, &device, common.quiet)?;
+    let encoded = if args.chat {
+        let chat = |prompt: &String| Chat::question(args.system.as_deref(), prompt);
+        model.encode_chats(&prompts.iter().map(chat).collect::<Vec<_>>())?
+    } else {
+        encode_prompts(&model, &prompts, origin)?.into()
     };
     let options = TextOptions {
         tokens: GenerateOptions {
@@ -131,13 +136,15 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
         stop_texts: args.stop.clone(),
     };
     if args.stream {
-        return stream(&model, &ids, &options);
+        return stream(&model, &encoded, &options);
     }
     let mut text = String::new();
     let mut continuations = Vec::new();
-    for (prompts, ids) in prompts.chunks(ROWS).zip(ids.chunks(ROWS)) {
-        let found = model.generate(ids, &options, |_, _| ControlFlow::Continue(()))?;
-        for (prompt, continuation) in prompts.iter().zip(found) {
+    for first in (0..prompts.len()).step_by(ROWS) {
+        let numbers = first..prompts.len().min(first + ROWS);
+        let show = |_, _: &str| ControlFlow::Continue(());
+        let found = model.generate(&encoded, numbers.clone(), &options, show)?;
+        for (prompt, continuation) in prompts[numbers].iter().zip(found) {
             text.push_str(&continuation.text);
             text.push('\n');
             continuations.push(describe(prompt, &continuation));
@@ -148,9 +155,9 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
 }
 
 /// Shows a continuation while it is written.
-fn stream(model: &Model, ids: &[Vec<u32>], options: &TextOptions) -> Result<Report, Failure> {
+fn stream(model: &Model, prompts: &Prompts, options: &TextOptions) -> Result<Report, Failure> {
     let mut written = Ok(());
-    model.generate(ids, options, |_, text| {
+    model.generate(prompts, 0..1, options, |_, text| {
         let mut stdout = io::stdout().lock();
         written = stdout
             .write_all(text.as_bytes())
@@ -183,21 +190,6 @@ fn encode_prompts(
             origin: origin.to_owned(),
             source,
         })
-}
-
-/// The template writes the special tokens itself.
-fn encode_chats(
-    model: &Model,
-    system: Option<&str>,
-    prompts: &[String],
-) -> Result<Vec<Vec<u32>>, Failure> {
-    let template = model.chat_template()?;
-    let encode = |prompt: &String| {
-        let text = template.render(&Chat::question(system, prompt))?;
-        Ok(model.tokenizer().encode(&text, false)?.ids)
-    };
-    let ids: Result<_, ModelError> = prompts.iter().map(encode).collect();
-    Ok(ids?)
 }
 
 fn describe(prompt: &str, continuation: &TextContinuation) -> Value {

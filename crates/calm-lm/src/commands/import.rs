@@ -8,7 +8,7 @@ use calm_lm::models::{FrozenModel, ModelSource};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::model::{Model, ModelArgs, fetch, load_checkpoint, reference};
+use super::model::{Model, ModelArgs, ScaleArgs, fetch, load_checkpoint, reference};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -150,7 +150,8 @@ pub(crate) struct ExportArgs {
 }
 
 pub(super) fn run_export(args: &ExportArgs, common: &Common) -> Result<Report, Failure> {
-    let model = Model::load(&args.model, &common.device()?, common.quiet)?;
+    let scales = ScaleArgs::default();
+    let model = Model::load(&args.model, &scales, &common.device()?, common.quiet)?;
     let Some(composed) = model.composed() else {
         let reason = "is no composition (there is no composition.json in it)";
         return Err(Failure::path(&model.name, reason));

@@ -10,6 +10,7 @@ mod eval;
 mod generate;
 mod import;
 mod inspect;
+mod merge;
 mod model;
 mod pretrain;
 mod training;
@@ -41,6 +42,9 @@ pub(crate) enum Verb {
     /// Describe a checkpoint or a composition
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Make one composition of two over the same anchor
+    #[command(after_long_help = merge::EXAMPLES)]
+    Merge(merge::MergeArgs),
     /// Hold a checkpoint or a composition against values computed elsewhere
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
@@ -83,6 +87,7 @@ impl Verb {
             Self::Generate(args) => generate::run(args, common),
             Self::Eval(args) => eval::run(args, common),
             Self::Inspect(args) => inspect::run(args, common),
+            Self::Merge(args) => merge::run(args),
             Self::Verify(args) => verify::run(args, common),
             Self::Bench(args) => bench::run(args, common),
             Self::Import(args) => import::run_import(args, common),

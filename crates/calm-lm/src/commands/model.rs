@@ -1,15 +1,19 @@
 //! What can continue texts: a checkpoint, or a composition with its checkpoints.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
-use calm_lm::compose::{ComposedModel, CompositionFile, ModelReference};
+use calm_lm::compose::{
+    ComposeError, ComposedModel, CompositionFile, ModelReference, OwnTokens, PromptText,
+    PromptTexts, Rendering,
+};
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::eval::{Sample, exact_match};
 use calm_lm::models::{
-    ChatTemplate, Fetching, FrozenModel, LoadOptions, ModelError, ModelFiles, ModelSource,
-    SpecialIds, TextContinuation, TextOptions, Tokenizer, generate_text,
+    Chat, ChatTemplate, Encoded, Fetching, FrozenModel, LoadOptions, ModelError, ModelFiles,
+    ModelSource, SpecialIds, TextContinuation, TextOptions, Tokenizer, generate_text,
 };
 use calm_lm::terminal::Progress;
 use clap::Args;
@@ -33,23 +37,63 @@ pub(super) struct ModelArgs {
     pub(super) allow_other_weights: bool,
 }
 
+#[derive(Debug, Default, Args)]
+pub(super) struct ScaleArgs {
+    /// Multiplies what the anchor reads of an augmenting model: 0 switches it off; once for each of
+    /// several [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = scale)]
+    scale: Vec<f64>,
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale.is_finite() => Ok(scale),
+        _ => Err("expected a number".to_owned()),
+    }
+}
+
 /// Something that continues texts.
 pub(super) struct Model {
     /// The checkpoint, or the composition's anchor: whose tokens are read and written.
     anchor: FrozenModel,
     /// Where that is.
     directory: PathBuf,
-    composed: Option<ComposedModel>,
+    composed: Option<Composed>,
     /// What was loaded, so that it can be found again.
     pub(super) name: String,
 }
 
+/// A composition, and of its augmenting models what conversations need.
+struct Composed {
+    model: ComposedModel,
+    tokenizers: Vec<Tokenizer>,
+    directories: Vec<PathBuf>,
+}
+
+/// Prompts in the anchor's tokens, and for conversations what the augmenting models read of them.
+pub(super) struct Prompts {
+    pub(super) ids: Vec<Vec<u32>>,
+    rows: Option<Vec<PromptTexts>>,
+}
+
+impl From<Vec<Vec<u32>>> for Prompts {
+    fn from(ids: Vec<Vec<u32>>) -> Self {
+        Self { ids, rows: None }
+    }
+}
+
 impl Model {
     /// Loads the models that the arguments name.
-    pub(super) fn load(args: &ModelArgs, device: &Device, quiet: bool) -> Result<Self, Failure> {
+    pub(super) fn load(
+        args: &ModelArgs,
+        scales: &ScaleArgs,
+        device: &Device,
+        quiet: bool,
+    ) -> Result<Self, Failure> {
         let located = match args.locate(quiet)? {
             Located::Composition(located) => located,
             Located::Checkpoint(files) => {
+                scales.check(0)?;
                 return Ok(Self {
                     anchor: load_checkpoint(&files.directory, device)?,
                     directory: files.directory,
@@ -64,15 +108,25 @@ impl Model {
             .map(|files| load_checkpoint(&files.directory, device))
             .collect::<Result<Vec<_>, Failure>>()?;
         let directory = &located.directory;
-        let composed = if args.allow_other_weights {
+        let mut composed = if args.allow_other_weights {
             ComposedModel::load_over(&located.file, directory, &anchor, &augmenting)
         } else {
             ComposedModel::load(directory, &anchor, &augmenting)
         }?;
+        scales.check(augmenting.len())?;
+        for (part, scale) in composed.parts.augmenting.iter_mut().zip(&scales.scale) {
+            part.scale = *scale;
+        }
+        let tokenizers = augmenting.into_iter().map(|model| model.tokenizer);
+        let directories = located.augmenting.into_iter().map(|files| files.directory);
         Ok(Self {
             anchor,
             directory: located.anchor.directory,
-            composed: Some(composed),
+            composed: Some(Composed {
+                model: composed,
+                tokenizers: tokenizers.collect(),
+                directories: directories.collect(),
+            }),
             name: located.directory.display().to_string(),
         })
     }
@@ -84,7 +138,7 @@ impl Model {
 
     /// The composition, if it is one.
     pub(super) fn composed(&self) -> Option<&ComposedModel> {
-        self.composed.as_ref()
+        self.composed.as_ref().map(|composed| &composed.model)
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
@@ -95,8 +149,19 @@ impl Model {
         &self.anchor.special
     }
 
-    pub(super) fn chat_template(&self) -> Result<ChatTemplate, ModelError> {
-        ChatTemplate::read(&self.directory)
+    /// Conversations as the chat template of each model writes them. A template writes the special
+    /// tokens itself.
+    pub(super) fn encode_chats(&mut self, chats: &[Chat]) -> Result<Prompts, Failure> {
+        let template = ChatTemplate::read(&self.directory)?;
+        let encode = |chat: &Chat| self.anchor.tokenizer.encode(&template.render(chat)?, false);
+        let encoded = chats.iter().map(encode);
+        let encoded = encoded.collect::<Result<Vec<_>, ModelError>>()?;
+        let rows = match &mut self.composed {
+            Some(composed) => composed.read_chats(chats, &encoded, &self.anchor, &template)?,
+            None => None,
+        };
+        let ids = encoded.into_iter().map(|encoded| encoded.ids).collect();
+        Ok(Prompts { ids, rows })
     }
 
     /// The longest text that it can read.
@@ -104,16 +169,23 @@ impl Model {
         self.anchor.config().context_length
     }
 
+    /// Continues the prompts with these numbers.
     pub(super) fn generate(
         &self,
-        prompts: &[Vec<u32>],
+        prompts: &Prompts,
+        numbers: Range<usize>,
         options: &TextOptions,
         show: impl FnMut(usize, &str) -> ControlFlow<()>,
     ) -> Result<Vec<TextContinuation>, ModelError> {
         let tokenizer = self.tokenizer();
-        match &self.composed {
-            None => generate_text(&self.anchor.decoder, tokenizer, prompts, options, show),
-            Some(composed) => generate_text(composed, tokenizer, prompts, options, show),
+        let ids = &prompts.ids[numbers.clone()];
+        match (&self.composed, &prompts.rows) {
+            (None, _) => generate_text(&self.anchor.decoder, tokenizer, ids, options, show),
+            (Some(composed), None) => generate_text(&composed.model, tokenizer, ids, options, show),
+            (Some(composed), Some(rows)) => {
+                let conversing = composed.model.conversing(&rows[numbers]);
+                generate_text(&conversing, tokenizer, ids, options, show)
+            }
         }
     }
 
@@ -125,9 +197,54 @@ impl Model {
         let tokenizer = self.tokenizer();
         match &self.composed {
             None => exact_match(&self.anchor.decoder, tokenizer, end_of_text, examples),
-            Some(composed) => exact_match(composed, tokenizer, end_of_text, examples),
+            Some(composed) => exact_match(&composed.model, tokenizer, end_of_text, examples),
         }
     }
+}
+
+impl Composed {
+    /// What the augmenting models read of conversations, each as its own template writes them.
+    /// Those without a template read the anchor's text; none if all do.
+    fn read_chats(
+        &mut self,
+        chats: &[Chat],
+        encoded: &[Encoded],
+        anchor: &FrozenModel,
+        template: &ChatTemplate,
+    ) -> Result<Option<Vec<PromptTexts>>, Failure> {
+        let templates = self.directories.iter().map(|dir| ChatTemplate::find(dir));
+        let templates = templates.collect::<Result<Vec<_>, ModelError>>()?;
+        if templates.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let anchors = renderings(template, chats)?;
+        let mut rows = vec![Vec::new(); chats.len()];
+        for (index, model) in self.model.parts.augmenting.iter_mut().enumerate() {
+            let own = templates[index].as_ref();
+            let own = own.map(|own| renderings(own, chats)).transpose()?;
+            // Who reads the anchor's ids reads the anchor's markup, which may be its own.
+            let own = own.filter(|own| model.tokens.is_some() || *own != anchors);
+            if own.is_some() && model.tokens.is_none() {
+                model.tokens = Some(OwnTokens {
+                    anchor: anchor.tokenizer.clone(),
+                    augmenting: self.tokenizers[index].clone(),
+                    max_tokens: None,
+                });
+            }
+            for (row, prompts) in rows.iter_mut().enumerate() {
+                let (rendering, offsets) = (&anchors[row], &encoded[row].offsets);
+                let align = |own: &Vec<Rendering>| PromptText::align(rendering, offsets, &own[row]);
+                prompts.push(own.as_ref().map(|own| Arc::new(align(own))));
+            }
+        }
+        Ok(Some(rows))
+    }
+}
+
+/// What a template makes of conversations, and where their contents are.
+fn renderings(template: &ChatTemplate, chats: &[Chat]) -> Result<Vec<Rendering>, ComposeError> {
+    let chats = chats.iter();
+    chats.map(|chat| Rendering::new(template, chat)).collect()
 }
 
 /// What the arguments name, with all files on this machine.
@@ -144,7 +261,32 @@ pub(super) struct LocatedComposition {
     pub(super) augmenting: Vec<ModelFiles>,
 }
 
+impl ScaleArgs {
+    /// There must be one for every augmenting model, or none.
+    fn check(&self, models: usize) -> Result<(), Failure> {
+        let given = self.scale.len();
+        if given == 0 || given == models {
+            return Ok(());
+        }
+        let reason = format!(
+            "given {given} times for {models} augmenting models; give it once for each, in the \
+             order of composition.json"
+        );
+        Err(Failure::flag("--scale", reason))
+    }
+}
+
 impl ModelArgs {
+    /// A directory, and nothing said of its models.
+    pub(super) fn of(directory: &Path) -> Self {
+        Self {
+            model: ModelSource::Directory(directory.to_owned()),
+            anchor: None,
+            augmenting: Vec::new(),
+            allow_other_weights: false,
+        }
+    }
+
     /// Finds out what they name, and fetches what is not here.
     pub(super) fn locate(&self, quiet: bool) -> Result<Located, Failure> {
         if let ModelSource::Directory(directory) = &self.model {

@@ -101,6 +101,11 @@ impl From<Optimizer> for OptimizerKind {
 }
 
 impl TrainingArgs {
+    /// The file with the examples.
+    pub(super) fn data(&self) -> &Path {
+        &self.train
+    }
+
     /// The settings, checked.
     fn config(&self, seed: u64) -> Result<TrainConfig, Failure> {
         let default = TrainConfig::default().with_steps(self.steps);
@@ -173,6 +178,10 @@ pub(super) struct TrainingData {
 }
 
 impl TrainingData {
+    pub(super) fn examples(&self) -> &[TokenizedExample] {
+        self.batches.examples()
+    }
+
     pub(super) fn first_batch(&self) -> Batch {
         self.batches.batch(0)
     }

@@ -127,7 +127,7 @@ impl ChatTemplate {
         })
     }
 
-    /// The template of a checkpoint, if it has one.
+    /// [`ChatTemplate::read`] where there may be none.
     ///
     /// # Errors
     ///
@@ -142,14 +142,8 @@ impl ChatTemplate {
             return Self::new(&source, &special_tokens, &own_file).map(Some);
         }
         let source = config.get("chat_template").and_then(default_template);
-        source
-            .map(|source| Self::new(source, &special_tokens, &path))
-            .transpose()
-    }
-
-    /// The file that it was read from.
-    pub fn path(&self) -> &Path {
-        &self.path
+        let template = source.map(|source| Self::new(source, &special_tokens, &path));
+        template.transpose()
     }
 
     /// A template from its text and the special tokens that it may name, such as `bos_token`;
@@ -195,6 +189,11 @@ impl ChatTemplate {
             let template = environment.get_template(NAME)?;
             template.render(value::from_json(&variables))
         })
+    }
+
+    /// The file that it is from.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// All that the template sees.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::{DecoderConfig, PaddingMask};
+use crate::{DecoderConfig, PaddingMask, TokenTrees};
 
 /// Storage grows by this many positions at a time: a step of decoding copies the past only once
 /// in so many tokens, and attends over at most one position less than this in vain.
@@ -116,6 +116,86 @@ impl KvCache {
         past
     }
 
+    /// [`KvCache::reserve`] for trees of tokens. Returns how many positions were there before.
+    ///
+    /// # Panics
+    ///
+    /// If the trees do not go on from the positions held.
+    pub fn reserve_trees(&mut self, trees: &TokenTrees) -> usize {
+        assert_eq!(self.len(), trees.past(), "positions before the trees");
+        let past = self.reserve(&trees.new_positions());
+        self.filled_at = trees.longest_text();
+        past
+    }
+
+    /// Forgets every position of a row for which `keep(row, position)` does not hold: it becomes
+    /// padding, and is taken away if it is at the end of all rows.
+    ///
+    /// # Panics
+    ///
+    /// If the cache was made by [`KvCache::within_windows`].
+    pub fn retain(&mut self, keep: impl Fn(usize, usize) -> bool) {
+        self.assert_keeps_all();
+        let (batch, len) = (self.batch(), self.len());
+        let past = PaddingMask::new(batch, len, |row, position| {
+            self.past.row(row)[position] && keep(row, position)
+        });
+        let is_used = |position: &usize| (0..batch).any(|row| past.row(row)[*position]);
+        let end = (0..len).rev().find(is_used).map_or(0, |last| last + 1);
+        self.past = past;
+        self.truncate(end);
+    }
+
+    /// Moves the real positions of every row to its beginning, if so much is padding that storage
+    /// would be a quarter shorter without it.
+    ///
+    /// # Panics
+    ///
+    /// If the cache was made by [`KvCache::within_windows`].
+    pub fn compact(&mut self) {
+        self.assert_keeps_all();
+        let longest = self.past.longest_row();
+        if self.len() <= longest + longest / 3 + GROWTH {
+            return;
+        }
+        let places = |row| {
+            let real = self.past.row(row).iter().enumerate();
+            let real = real.filter(|(_, real)| **real);
+            let mut places: Vec<i64> = real.map(|(place, _)| place as i64).collect();
+            places.resize(longest, 0);
+            places
+        };
+        let rows: Vec<Vec<i64>> = (0..self.batch()).map(places).collect();
+        let lengths: Vec<usize> = (0..self.batch()).map(|row| self.past.tokens(row)).collect();
+        for held in self.blocks.iter_mut().flatten() {
+            held.keys = select_places(&held.keys, &rows);
+            held.values = select_places(&held.values, &rows);
+        }
+        self.past = PaddingMask::right(&lengths);
+    }
+
+    fn assert_keeps_all(&self) {
+        let keeps_all = self.windows.iter().all(Option::is_none);
+        assert!(keeps_all, "single positions of a cache that drops others");
+    }
+
+    /// The length of the keys that [`KvCache::append`] returns for blocks that keep all positions,
+    /// if there were any before.
+    pub fn key_count(&self) -> usize {
+        self.keys(None, self.len()).len()
+    }
+
+    /// All that is stored of `block`, as [`KvCache::append`] returns it; none if no position is
+    /// held, or the block was never run.
+    pub fn stored(&self, block: usize) -> Option<(Tensor<4>, Tensor<4>)> {
+        let held = self.blocks[block].as_ref().filter(|_| !self.is_empty())?;
+        let whole = |x: &Tensor<4>| {
+            x.clone()
+                .narrow(2, 0, self.capacity(held.first, Some(held)))
+        };
+        Some((whole(&held.keys), whole(&held.values)))
+    }
+
     /// The positions of the keys that [`KvCache::append`] returns in a pass after `past` positions,
     /// for blocks with this window.
     pub(crate) fn keys(&self, window: Option<usize>, past: usize) -> Range<usize> {
@@ -123,11 +203,16 @@ impl KvCache {
         if past == 0 {
             return 0..self.len();
         }
-        let alike = self.windows.iter().zip(&self.blocks);
-        let held = alike.filter(|(other, _)| window.is_some() && **other == window);
+        let of_window = |window| {
+            let alike = self.windows.iter().zip(&self.blocks);
+            alike.filter(move |(other, _)| **other == window)
+        };
+        let held = of_window(window).filter(|_| window.is_some());
         let first = held.map(|(_, held)| self.first_kept(window, past, held.as_ref()));
-        let first = first.max().unwrap_or(0);
-        first..first + self.capacity(first)
+        // Blocks keep all positions, whatever their window, unless they were said to drop some.
+        let (window, first) = first.max().map_or((None, 0), |first| (window, first));
+        let mut held = of_window(window).filter_map(|(_, held)| held.as_ref());
+        first..first + self.capacity(first, held.next())
     }
 
     /// The first position that a block keeps for queries from `query` on, beginning with what it
@@ -151,9 +236,14 @@ impl KvCache {
         (0..self.batch()).map(row).min().unwrap_or(0)
     }
 
-    /// The length that keys and values from `first` on are stored with.
-    fn capacity(&self, first: usize) -> usize {
-        (self.len() - first).next_multiple_of(GROWTH)
+    /// The length that keys and values from `first` on are stored with: that of what is `held`, if
+    /// it is enough and hardly more, so that going back and forth by a few positions moves nothing.
+    fn capacity(&self, first: usize, held: Option<&KeysValues>) -> usize {
+        let needed = (self.len() - first).next_multiple_of(GROWTH);
+        let held = held.filter(|held| held.first == first);
+        held.map(|held| held.keys.dims()[2])
+            .filter(|held| (needed..=needed + GROWTH).contains(held))
+            .unwrap_or(needed)
     }
 
     /// Stores what `block` computed for positions `past..`, and returns all that it holds:
@@ -175,7 +265,7 @@ impl KvCache {
         let first = self.first_kept(self.windows[block], query, held.as_ref());
         let room = Room {
             past: past.saturating_sub(first),
-            capacity: self.capacity(first),
+            capacity: self.capacity(first, held.as_ref()),
         };
         let stored = match held {
             Some(old) => KeysValues {
@@ -229,6 +319,9 @@ impl Cache for KvCache {
             let rows: Vec<usize> = (0..self.batch()).collect();
             self.past = self.past.select(&rows, len);
         }
+        if len == 0 {
+            self.filled_at = 0;
+        }
     }
 
     fn select_rows(&mut self, rows: &[usize]) {
@@ -265,7 +358,7 @@ struct Room {
 impl Room {
     /// `old` without its first `dropped` positions, and `new` behind them.
     fn add(&self, old: Tensor<4>, dropped: usize, new: Tensor<4>) -> Tensor<4> {
-        if dropped == 0 && old.dims()[2] >= self.capacity {
+        if dropped == 0 && old.dims()[2] == self.capacity {
             return write(old, self.past, new);
         }
         let kept = old.narrow(2, dropped, self.past);
@@ -283,6 +376,16 @@ impl Room {
         let shape = [batch, kv_heads, self.capacity, d_head];
         Tensor::zeros(shape, (&like.device(), like.dtype()))
     }
+}
+
+/// Other positions for each row, of `[batch, kv_heads, capacity, d_head]`.
+fn select_places(tensor: &Tensor<4>, rows: &[Vec<i64>]) -> Tensor<4> {
+    let selected = rows.iter().enumerate().map(|(row, places)| {
+        let places = TensorData::new(places.clone(), [places.len()]);
+        let places = Tensor::<1, Int>::from_data(places, &tensor.device());
+        tensor.clone().narrow(0, row, 1).select(2, places)
+    });
+    Tensor::cat(selected.collect(), 0)
 }
 
 /// `new` in the place of what `storage` holds from position `at` on.

@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::cache::{Cache as _, KvCache};
 use super::positions::{Pass, PositionKinds, Positions};
-use crate::{CausalLm as _, Decoder, PaddingMask};
+use crate::{CausalLm as _, Decoder, PaddingMask, TokenTrees};
 
 /// Positions and visibility of one forward pass, worked out once for all blocks.
 ///
@@ -42,7 +42,7 @@ impl Context {
     /// embeddings that the decoder has learnt for positions.
     pub fn new(decoder: &Decoder, padding: &PaddingMask, cache: Option<&mut KvCache>) -> Self {
         match cache {
-            None => Self::of(decoder, padding, 0, |_| 0..padding.seq()),
+            None => Self::of(decoder, padding, 0, None, |_| 0..padding.seq()),
             Some(cache) => {
                 assert_eq!(
                     cache.batch(),
@@ -50,12 +50,32 @@ impl Context {
                     "rows of the cache and of the batch"
                 );
                 let after = cache.longest_row_with(padding);
-                assert!(
-                    decoder.cache_serves(cache.filled_at(), after),
-                    "the rotary frequencies are no longer those that the cache was filled with"
-                );
+                check_serves(decoder, cache, after);
                 let past = cache.reserve(padding);
-                Self::of(decoder, cache.positions(), past, |window| {
+                Self::of(decoder, cache.positions(), past, None, |window| {
+                    cache.keys(window, past)
+                })
+            }
+        }
+    }
+
+    /// The context of a pass over trees of tokens, each of which sees its own text.
+    ///
+    /// With a cache they go on from what it holds, and room for them is reserved, as in
+    /// [`Context::new`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Context::new`], and if the trees were not made for what the cache holds, or it drops
+    /// positions ([`KvCache::within_windows`]).
+    pub fn of_trees(decoder: &Decoder, trees: &TokenTrees, cache: Option<&mut KvCache>) -> Self {
+        let all = trees.all();
+        match cache {
+            None => Self::of(decoder, all, 0, Some(trees), |_| 0..all.seq()),
+            Some(cache) => {
+                check_serves(decoder, cache, trees.longest_text());
+                let past = cache.reserve_trees(trees);
+                Self::of(decoder, all, past, Some(trees), |window| {
                     cache.keys(window, past)
                 })
             }
@@ -67,6 +87,7 @@ impl Context {
         decoder: &Decoder,
         all: &PaddingMask,
         past: usize,
+        trees: Option<&TokenTrees>,
         keys: impl Fn(Option<usize>) -> Range<usize>,
     ) -> Self {
         let device = decoder.device().without_autodiff();
@@ -76,6 +97,7 @@ impl Context {
             dtype: decoder.dtype(),
             all,
             past,
+            trees,
         };
         let kinds = decoder.kinds();
         let of_kind = kinds
@@ -147,4 +169,11 @@ impl Context {
     pub(crate) fn learnt(&self) -> Option<Tensor<2, Int>> {
         self.learnt.clone()
     }
+}
+
+fn check_serves(decoder: &Decoder, cache: &KvCache, after: usize) {
+    assert!(
+        decoder.cache_serves(cache.filled_at(), after),
+        "the rotary frequencies are no longer those that the cache was filled with"
+    );
 }

@@ -7,7 +7,7 @@ use calm_backend::ops;
 
 use super::rope;
 use crate::config::{BlockConfig, RopeConfig};
-use crate::{DecoderConfig, PaddingMask};
+use crate::{DecoderConfig, PaddingMask, TokenTrees};
 
 /// The blocks of a decoder by what they know of positions: most have one kind, some two.
 #[derive(Debug, Clone)]
@@ -55,9 +55,7 @@ struct Angles {
 impl Positions {
     /// `keys` are the positions of the keys that blocks of this kind will have.
     pub(crate) fn new(kind: &BlockConfig, pass: &Pass<'_>, keys: Range<usize>) -> Self {
-        let window = kind
-            .window
-            .filter(|window| pass.all.longest_row() > *window);
+        let window = kind.window.filter(|window| pass.length() > *window);
         Self {
             angles: kind.rope.as_ref().map(|rope| pass.angles(rope)),
             window: window.map(|window| pass.window_mask(window, keys)),
@@ -95,12 +93,23 @@ pub(crate) struct Pass<'a> {
     pub(crate) all: &'a PaddingMask,
     /// How many are old.
     pub(crate) past: usize,
+    /// Where tokens do not simply follow one another.
+    pub(crate) trees: Option<&'a TokenTrees>,
 }
 
 impl Pass<'_> {
+    /// Tokens of the longest text.
+    fn length(&self) -> usize {
+        self.trees
+            .map_or_else(|| self.all.longest_row(), TokenTrees::longest_text)
+    }
+
     /// The new positions of every row, or of one if all rows are alike.
     fn new_rows(&self) -> Vec<Vec<usize>> {
-        let row = |row| positions(self.all.row(row)).skip(self.past).collect();
+        let row = |row| match self.trees {
+            Some(trees) => trees.depths(row)[self.past..].to_vec(),
+            None => positions(self.all.row(row)).skip(self.past).collect(),
+        };
         let rows: Vec<Vec<usize>> = (0..self.all.batch()).map(row).collect();
         // Mostly all rows are at the same positions and can share one table.
         if rows.windows(2).all(|pair| pair[0] == pair[1]) {
@@ -115,7 +124,7 @@ impl Pass<'_> {
         let first = rows.iter().flatten().copied().min().unwrap_or(0);
         let last = rows.iter().flatten().copied().max();
         let end = last.map_or(first, |last| last + 1);
-        let length = self.all.longest_row();
+        let length = self.length();
         let frequencies = rope::frequencies(rope, self.config.d_head, length);
         let (cos, sin) = rope::table(&frequencies, first..end);
 
@@ -143,7 +152,7 @@ impl Pass<'_> {
     pub(crate) fn learnt(&self) -> Tensor<2, Int> {
         let context_length = self.config.context_length;
         assert!(
-            self.all.longest_row() <= context_length,
+            self.length() <= context_length,
             "a row is longer than the {context_length} positions that the decoder has learnt"
         );
         let rows = self.new_rows();
@@ -159,6 +168,9 @@ impl Pass<'_> {
     /// `true` where a query may not see a key: later keys, padding, and unused room. There are
     /// `keys` of them: as many as positions, or more, which hold nothing yet.
     pub(crate) fn causal_mask(&self, keys: usize) -> Option<Tensor<4, Bool>> {
+        if let Some(trees) = self.trees {
+            return Some(trees.masked(&trees.own_ends(), keys, self.device));
+        }
         let (all, device) = (self.all, self.device);
         let seq = all.seq() - self.past;
         if seq == 1 && all.is_full() && keys == all.seq() {
@@ -179,6 +191,10 @@ impl Pass<'_> {
 
     /// As [`Pass::causal_mask`], and keys `window` positions or more before the query.
     fn window_mask(&self, window: usize, keys: Range<usize>) -> Tensor<4, Bool> {
+        if let Some(trees) = self.trees {
+            assert_eq!(keys.start, 0, "a cache for trees keeps all positions");
+            return trees.masked_in_window(&trees.own_ends(), keys.end, window, self.device);
+        }
         let seq = self.all.seq();
         let batch = if self.all.is_full() {
             1
@@ -230,6 +246,7 @@ mod tests {
             dtype: DType::F32,
             all,
             past,
+            trees: None,
         })
     }
 

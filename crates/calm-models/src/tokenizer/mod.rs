@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
-use tokenizers::ModelWrapper;
+use tokenizers::{Encoding, ModelWrapper, PostProcessor, Token};
 
 use self::check::{Refusal, check};
 use self::guard::guard;
 use crate::ModelError;
 use crate::files::read_text;
+use crate::growing::Cut;
 use crate::weights::hex;
 
 /// Vocabularies of a few hundred thousand tokens take tens of megabytes.
@@ -27,6 +28,9 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     json: Arc<str>,
     largest_id: Option<u32>,
+    /// How many tokens it puts behind every text.
+    behind: usize,
+    cut: Option<Arc<Cut>>,
     sha256: Arc<OnceLock<String>>,
 }
 
@@ -71,7 +75,10 @@ impl Tokenizer {
         let inner = guard(|| read(&json)).map_err(invalid)?;
         let inner = inner.map_err(|error| invalid(error.to_string()))?;
         let largest_id = guard(|| largest_id(&inner)).map_err(invalid)?;
+        let behind = guard(|| tokens_behind(&inner)).map_err(invalid)?;
         Ok(Self {
+            behind,
+            cut: Cut::of(&json).map(Arc::new),
             inner: Arc::new(inner),
             json,
             largest_id,
@@ -127,6 +134,35 @@ impl Tokenizer {
             ids: encoding.get_ids().to_vec(),
             offsets: offsets.collect(),
         })
+    }
+
+    /// The ids of a text that may go on: with what the tokenizer puts before every text, without
+    /// what it puts behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenize`] if the tokenizer has no token for part of the text.
+    pub fn encode_unfinished(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let encoding = run(|| self.inner.encode_fast(text, true))?;
+        let mut ids = encoding.get_ids().to_vec();
+        ids.truncate(ids.len() - self.behind);
+        Ok(ids)
+    }
+
+    /// The ids of a text alone.
+    pub(crate) fn encode_bare(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let encoding = run(|| self.inner.encode_fast(text, false))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    pub(crate) fn cut(&self) -> Option<&Cut> {
+        self.cut.as_deref()
+    }
+
+    /// Whether an id is that of a token beside the model's own vocabulary.
+    pub(crate) fn is_added(&self, id: u32) -> bool {
+        let added = self.inner.get_added_vocabulary();
+        added.get_added_tokens_decoder().contains_key(&id)
     }
 
     /// The text of these ids; `skip_special` leaves out tokens that stand for no text.
@@ -219,6 +255,19 @@ fn run<T>(library: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, ModelErr
     outcome.map_err(|reason| ModelError::Tokenize { reason })
 }
 
+/// Found out with a text of one token, since of an empty one all that is added could be behind it.
+fn tokens_behind(tokenizer: &tokenizers::Tokenizer) -> usize {
+    let Some(processor) = tokenizer.get_post_processor() else {
+        return 0;
+    };
+    let token = Token::new(0, String::new(), (0, 0));
+    let text = Encoding::from_tokens(vec![token], 0);
+    let processed = processor.process(text, None, true);
+    let added = processed.map(|text| text.get_special_tokens_mask().to_vec());
+    let behind = added.iter().flat_map(|added| added.iter().rev());
+    behind.take_while(|added| **added == 1).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +305,22 @@ mod tests {
         assert!(tokenizer.is_special(9) && !tokenizer.is_special(0));
         assert_eq!(tokenizer.special_tokens(), [(9, "<s>".to_owned())]);
         assert_eq!(tokenizer.kind(), "WordLevel");
+    }
+
+    #[test]
+    fn an_unfinished_text_has_what_comes_before_it_only() {
+        let around = r#""post_processor":{"type":"TemplateProcessing","single":[
+            {"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
+            {"SpecialToken":{"id":"<s>","type_id":0}}],"pair":[],
+            "special_tokens":{"<s>":{"id":"<s>","ids":[9],"tokens":["<s>"]}}}"#;
+        let plain = words("null");
+        let json = plain.json().replace("\"post_processor\":null", around);
+        let around = from_json(json).unwrap();
+        assert_eq!(around.encode("one", true).unwrap().ids, [9, 0, 9]);
+        assert_eq!(around.encode_unfinished("one").unwrap(), [9, 0]);
+        assert_eq!(around.encode_unfinished("").unwrap(), [9]);
+        assert_eq!(plain.encode_unfinished("one <s>").unwrap(), [0, 9]);
+        assert!(plain.encode_unfinished("").unwrap().is_empty());
     }
 
     #[test]

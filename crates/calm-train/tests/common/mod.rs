@@ -18,10 +18,7 @@ pub(crate) fn parts() -> FrozenParts {
     let device = Device::default();
     let anchor = Decoder::untrained(&DecoderConfig::llama(16, 16, 3, 4), 0, &device);
     let decoder = Decoder::untrained(&DecoderConfig::llama(16, 8, 2, 2), 1, &device);
-    let augmenting = vec![Augmenting {
-        decoder,
-        connections: connections(),
-    }];
+    let augmenting = vec![Augmenting::new(decoder, connections())];
     FrozenParts { anchor, augmenting }
 }
 

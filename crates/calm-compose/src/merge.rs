@@ -1,0 +1,96 @@
+//! Two compositions over one anchor as one.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use serde_json::json;
+
+use crate::file::{MAX_WEIGHTS_BYTES, WEIGHTS};
+use crate::files::read_bytes;
+use crate::{ComposeError, CompositionFile};
+
+impl CompositionFile {
+    /// Writes to `out` a composition that reads the augmenting models of `first`, then those of
+    /// `second`, through the bridges that both have. No model is loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Merge`] if they have different anchors or bridges of different heads or
+    /// options,
+    /// [`ComposeError::Io`] or [`ComposeError::Malformed`] if a file is missing or damaged.
+    pub fn merge(first: &Path, second: &Path, out: &Path) -> Result<Self, ComposeError> {
+        let [one, two] = [Self::read(first)?, Self::read(second)?];
+        let merged = one.followed_by(two).map_err(|reason| ComposeError::Merge {
+            first: first.to_owned(),
+            second: second.to_owned(),
+            reason,
+        })?;
+        let before = Self::read(first)?.augmenting.len();
+        let [one, two] = [first.join(WEIGHTS), second.join(WEIGHTS)];
+        let bytes = [
+            read_bytes(&one, MAX_WEIGHTS_BYTES)?,
+            read_bytes(&two, MAX_WEIGHTS_BYTES)?,
+        ];
+        let mut tensors = named(&one, &bytes[0], 0)?;
+        tensors.extend(named(&two, &bytes[1], before)?);
+        let weights = safetensors::serialize(tensors, None);
+        let weights = weights.map_err(|error| ComposeError::Malformed {
+            path: two,
+            reason: error.to_string(),
+        })?;
+        merged.write_files(out, &weights)?;
+        Ok(merged)
+    }
+
+    fn followed_by(mut self, other: Self) -> Result<Self, String> {
+        if self.anchor.weights_sha256 != other.anchor.weights_sha256 {
+            return Err(format!(
+                "their anchors have the weights {} and {}; only compositions over one anchor can \
+                 be merged",
+                self.anchor.weights_sha256, other.anchor.weights_sha256
+            ));
+        }
+        if self.heads != other.heads {
+            return Err(format!(
+                "their bridges have {} and {} heads; train one of them with the other's",
+                self.heads, other.heads
+            ));
+        }
+        if self.options != other.options {
+            return Err(
+                "their bridges have different options; train one of them with the other's"
+                    .to_owned(),
+            );
+        }
+        self.augmenting.extend(other.augmenting);
+        self.connections.extend(other.connections);
+        self.training = json!({ "merged": [self.training, other.training] });
+        Ok(self)
+    }
+}
+
+/// The tensors of a file, each as of an augmenting model so many places later.
+fn named<'a>(
+    path: &Path,
+    bytes: &'a [u8],
+    later: usize,
+) -> Result<Vec<(String, TensorView<'a>)>, ComposeError> {
+    let malformed = |reason| ComposeError::Malformed {
+        path: path.to_owned(),
+        reason,
+    };
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| malformed(format!("not a safetensors file: {error}")))?;
+    let tensors = file.tensors().into_iter().map(|(name, view)| {
+        let renamed = name.strip_prefix('a').and_then(|name| {
+            let (model, rest) = name.split_once('.')?;
+            let model: usize = model.parse().ok()?;
+            Some(format!("a{}.{rest}", model + later))
+        });
+        let renamed =
+            renamed.ok_or_else(|| malformed(format!("{name} is not part of a composition")))?;
+        Ok((renamed, view))
+    });
+    tensors.collect()
+}

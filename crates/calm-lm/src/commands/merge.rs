@@ -1,0 +1,58 @@
+//! `calm merge`: two compositions over one anchor as one.
+
+use std::path::PathBuf;
+
+use calm_lm::compose::CompositionFile;
+use clap::Args;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::report::{Report, table};
+
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  An anchor that reads a model of code, and one that reads a model of law, as one:
+    calm merge code law --out both
+
+  Each of them can be switched off, or be read more softly:
+    calm generate both --scale 1 --scale 0.5 --prompt 'Once'
+
+Both must be over the same anchor, by the hash of its weights. No model is loaded, and
+nothing is trained: whoever wants bridges that know of each other trains those of the
+second beside those of the first, with calm compose --extend.";
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Directory of a composition
+    #[arg(value_name = "FIRST")]
+    first: PathBuf,
+    /// Directory of another one over the same anchor
+    #[arg(value_name = "SECOND")]
+    second: PathBuf,
+    /// Directory for what both make together
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub(super) fn run(args: &MergeArgs) -> Result<Report, Failure> {
+    if args.out.join("composition.json").exists() {
+        let reason = "holds a composition already; choose another directory";
+        return Err(Failure::path(&args.out, reason));
+    }
+    let file = CompositionFile::merge(&args.first, &args.second, &args.out)?;
+    let paths: Vec<String> = file
+        .augmenting
+        .iter()
+        .map(|model| model.path.display().to_string())
+        .collect();
+    let text = table(&[
+        ("written to", args.out.display().to_string()),
+        ("augmenting", paths.join(", ")),
+        ("connections", json!(file.connections).to_string()),
+    ]);
+    let json = json!({
+        "out": args.out,
+        "augmenting": file.augmenting,
+        "connections": file.connections,
+    });
+    Ok(Report::new(text, json))
+}
