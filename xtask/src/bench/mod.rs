@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,12 +29,28 @@ pub(crate) struct BenchArgs {
     /// Pairs to time
     #[arg(long, value_name = "PAIR", default_values = ["small", "base"])]
     pair: Vec<String>,
+    /// What to time
+    #[arg(long, value_name = "WORK", value_enum, default_values_t = [Verb::Load, Verb::Prefill, Verb::Decode])]
+    work: Vec<Verb>,
+    /// Rows at once
+    #[arg(long, value_name = "N", default_values_t = [1, 8])]
+    batch: Vec<usize>,
     /// How often each side is run, in turn
     #[arg(long, value_name = "N", default_value_t = 3)]
     repeats: usize,
     /// Directory for results.json, results.md and decode.svg
     #[arg(long, value_name = "DIR", default_value = "target/bench/results")]
     out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Verb {
+    /// Both checkpoints, until each has read a token
+    Load,
+    /// Reading 512 tokens
+    Prefill,
+    /// 64 tokens behind 64, and single tokens behind contexts of growing length
+    Decode,
 }
 
 /// One thing that is timed on both sides.
@@ -81,10 +97,13 @@ impl Spread {
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let bench = Bench::new(args)?;
     let mut comparisons = Vec::new();
-    for work in args.pair.iter().flat_map(|pair| works(pair)) {
+    for work in args.pair.iter().flat_map(|pair| works(pair, args)) {
         comparisons.extend(bench.compare(&work, args.repeats)?);
     }
-    let growth = bench.growth(&args.pair[0])?;
+    let growth = match args.work.contains(&Verb::Decode) {
+        true => bench.growth(&args.pair[0])?,
+        false => Vec::new(),
+    };
     let results = json!({
         "commit": crate::reproduce::commit(),
         "cores": std::thread::available_parallelism().into_diagnostic()?,
@@ -95,41 +114,50 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let table = table(&comparisons);
     bench.write("results.json", &format!("{results:#}\n"))?;
     bench.write("results.md", &table)?;
-    plot::growth(&args.out.join("decode.svg"), &growth)?;
+    if !growth.is_empty() {
+        plot::growth(&args.out.join("decode.svg"), &growth)?;
+    }
     println!("{table}");
     Ok(())
 }
 
-fn works(pair: &str) -> Vec<Work> {
-    let work = |arguments: &str, figures: &[(&'static str, bool)]| Work {
+fn works(pair: &str, args: &BenchArgs) -> Vec<Work> {
+    let work = |arguments: String, figures: &[(&'static str, bool)]| Work {
         pair: pair.to_owned(),
         arguments: arguments.split(' ').map(str::to_owned).collect(),
         figures: figures.to_vec(),
     };
-    let mut works = vec![work(
-        "load",
-        &[
+    let mut works = Vec::new();
+    if args.work.contains(&Verb::Load) {
+        let figures = [
             ("load_s", false),
             ("first_token_s", false),
             ("peak_rss_mib", false),
-        ],
-    )];
-    for batch in [1, 8] {
-        works.push(work(
-            &format!("prefill --batch {batch} --prompt 512"),
-            &[
+        ];
+        works.push(work("load".to_owned(), &figures));
+    }
+    for batch in &args.batch {
+        if args.work.contains(&Verb::Prefill) {
+            let figures = [
                 ("anchor_alone_tokens_per_s", true),
                 ("composed_tokens_per_s", true),
-            ],
-        ));
-        works.push(work(
-            &format!("decode --batch {batch} --prompt 64 --new 64"),
-            &[
+            ];
+            works.push(work(
+                format!("prefill --batch {batch} --prompt 512"),
+                &figures,
+            ));
+        }
+        if args.work.contains(&Verb::Decode) {
+            let figures = [
                 ("anchor_alone_cached_tokens_per_s", true),
                 ("composed_tokens_per_s", true),
                 ("composed_recomputed_tokens_per_s", true),
-            ],
-        ));
+            ];
+            works.push(work(
+                format!("decode --batch {batch} --prompt 64 --new 64"),
+                &figures,
+            ));
+        }
     }
     works
 }
