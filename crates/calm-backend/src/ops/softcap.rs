@@ -13,7 +13,7 @@ pub fn softcap<const D: usize>(x: Tensor<D>, cap: f64) -> Tensor<D> {
     (x / cap).tanh() * cap
 }
 
-/// [`attention`](super::attention) with every score bounded to `±cap` before the mask; scores and
+/// [`attention`](super::attention) with every score bounded to `±cap` before the mask; the
 /// softmax in `f32`.
 ///
 /// # Shapes
@@ -39,10 +39,10 @@ pub fn softcap_attention(
     let keys: Tensor<5> = keys.unsqueeze_dim(2);
     let values: Tensor<5> = values.unsqueeze_dim(2);
 
-    let scores = (queries * scale).matmul(keys.swap_dims(3, 4));
-    let scores = softcap(scores.cast(DType::F32), cap);
+    let scores = queries.matmul(keys.swap_dims(3, 4)) * scale;
+    let scores = softcap(scores, cap);
     let masked = masked.map(|masked| masked.unsqueeze_dim::<5>(2));
-    let (weights, row_sum) = softmax_parts(scores, masked);
+    let (weights, row_sum) = softmax_parts(scores.cast(DType::F32), masked);
     let output = (weights / row_sum).cast(dtype).matmul(values);
     output.reshape([batch, heads, seq_q, d_value])
 }

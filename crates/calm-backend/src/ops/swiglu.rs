@@ -1,6 +1,6 @@
 //! The gate of the feed-forward layer.
 
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::{DType, Tensor, activation::silu};
 
 #[cfg(feature = "flex")]
 use super::extension::{Dispatch, FusedOps, fits};
@@ -18,9 +18,9 @@ pub fn swiglu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
     plain(gate, up)
 }
 
-/// [`swiglu`] out of Burn's own operations.
+/// [`swiglu`] out of Burn's own operations, the SiLU in `f32`.
 pub fn plain(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
-    silu(gate) * up
+    silu(gate.cast(DType::F32)).cast(up.dtype()) * up
 }
 
 #[cfg(feature = "flex")]

@@ -71,11 +71,11 @@ impl Attention {
         let positions = context.positions_of(index);
         let [batch, seq, _] = x.dims();
         let head = |x: Tensor<3>, projection: &Linear, norm: &Option<Norm>| {
-            positions.turn(normed(norm, self.split_heads(projection.forward(x))))
+            positions.turn(normed(norm, self.split_heads(project(projection, x))))
         };
         let queries = head(x.clone(), &self.query, &self.query_norm);
         let keys = head(x.clone(), &self.key, &self.key_norm);
-        let values = self.split_heads(self.value.forward(x));
+        let values = self.split_heads(project(&self.value, x));
         let (keys, values) = match cache {
             None => (keys, values),
             Some(cache) => cache.append(index, context.past, keys, values),
@@ -83,7 +83,7 @@ impl Attention {
         let output = self.attend(queries, keys, values, context.masked_in(index));
         let [_, heads, _, d_head] = output.dims();
         let output = output.swap_dims(1, 2).reshape([batch, seq, heads * d_head]);
-        self.output.forward(output)
+        project(&self.output, output)
     }
 
     fn attend(
@@ -105,6 +105,12 @@ impl Attention {
         x.reshape([batch, seq, width / self.d_head, self.d_head])
             .swap_dims(1, 2)
     }
+}
+
+/// `[batch, seq, d_input]` to `[batch, seq, d_output]`.
+fn project(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
+    let bias = linear.bias.as_ref().map(|bias| bias.val());
+    ops::linear(x, linear.weight.val(), bias)
 }
 
 fn normed<const D: usize>(norm: &Option<Norm>, x: Tensor<D>) -> Tensor<D> {
@@ -132,12 +138,12 @@ impl FeedForward {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let inner = match &self.gate {
             Some(gate) => {
-                let gate = gate.forward(x.clone());
-                self.activation.gate(gate, self.up.forward(x))
+                let gate = project(gate, x.clone());
+                self.activation.gate(gate, project(&self.up, x))
             }
-            None => self.activation.apply(self.up.forward(x)),
+            None => self.activation.apply(project(&self.up, x)),
         };
-        self.down.forward(inner)
+        project(&self.down, inner)
     }
 }
 

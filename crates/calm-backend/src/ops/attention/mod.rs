@@ -58,6 +58,9 @@ pub fn attention(
     if inputs.iter().any(|x| x.device().is_autodiff()) {
         return plain(queries, keys, values, masked, scale);
     }
+    if queries.dtype() != DType::F32 {
+        return rounded(queries, keys, values, masked, scale);
+    }
     heads_as_rows(queries, keys, |queries, keys, group| {
         let options = AttentionModuleOptions {
             scale: Some(scale),
@@ -65,6 +68,24 @@ pub fn attention(
         };
         let masked = masked.map(|masked| repeat_rows(masked, group));
         fused_attention(queries, keys, values, masked, None, options)
+    })
+}
+
+/// [`attention`] in half precision, where scores and weights are rounded as well: at the places
+/// where `transformers` rounds them, so that models give the numbers that they were trained with.
+fn rounded(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    masked: Option<Tensor<4, Bool>>,
+    scale: f64,
+) -> Tensor<4> {
+    let dtype = queries.dtype();
+    heads_as_rows(queries, keys, |queries, keys, group| {
+        let scores = queries.matmul(keys.swap_dims(2, 3)) * scale;
+        let masked = masked.map(|masked| repeat_rows(masked, group));
+        let (weights, row_sum) = softmax_parts(scores.cast(DType::F32), masked);
+        (weights / row_sum).cast(dtype).matmul(values)
     })
 }
 

@@ -1,0 +1,58 @@
+//! A projection.
+
+use burn::tensor::{DType, Tensor, module};
+
+/// `x · weight + bias`.
+///
+/// On the processor, where Burn multiplies half precision in `f32` in any case, the bias is added
+/// before the sum is rounded, as `transformers` has it.
+///
+/// # Shapes
+///
+/// - `x`: `[.., d_input]`
+/// - `weight`: `[d_input, d_output]`
+/// - `bias`: `[d_output]`
+/// - output: `[.., d_output]`
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    let dtype = x.dtype();
+    match bias {
+        Some(bias) if dtype != DType::F32 && is_processor(&x) => {
+            let (x, weight) = (x.cast(DType::F32), weight.cast(DType::F32));
+            module::linear(x, weight, Some(bias.cast(DType::F32))).cast(dtype)
+        }
+        bias => module::linear(x, weight, bias),
+    }
+}
+
+fn is_processor<const D: usize>(x: &Tensor<D>) -> bool {
+    #[cfg(feature = "flex")]
+    return x.device() == burn::tensor::Device::flex();
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = x;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_bias_is_added_before_rounding() {
+        let device = Device::default();
+        let half = |x: Tensor<2>| x.cast(DType::BF16);
+        // 256 + 0.75 + 0.75; bf16 has steps of 2 there, so that rounding in between gives 256.
+        let x = half(Tensor::from_floats([[16.0, 0.75]], &device));
+        let weight = half(Tensor::from_floats([[16.0], [1.0]], &device));
+        let bias = Tensor::<1>::from_floats([0.75], &device).cast(DType::BF16);
+        let found: f32 = linear(x, weight, Some(bias)).into_scalar();
+        assert_eq!(found, 258.0);
+    }
+}
