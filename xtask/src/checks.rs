@@ -1,5 +1,6 @@
 //! `cargo xtask test` and `cargo xtask ci`: what has to hold of the code.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,7 +11,18 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 pub(crate) fn test() -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let args = ["test", "--release", "--workspace", "--no-fail-fast"];
-    succeed(Command::new(cargo).args(args), "cargo test")
+    let mut command = Command::new(cargo);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_package(name)) {
+        command.env_remove(name);
+    }
+    succeed(command.args(args), "cargo test")
+}
+
+/// Whether cargo told this program so about its package. Build scripts that look at it would run
+/// anew within it, and again without it, and all that depends on them would be built each time.
+fn is_of_package(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Runs `.ci/run`, the one list of what has to hold for every commit.
