@@ -23,8 +23,12 @@ pub(super) type FlexTensor = FloatTensor<Flex>;
 
 /// Whether the fused kernels take this tensor: on the processor, in `f32`.
 pub(super) fn fits<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && is_on_processor(x)
+}
+
+pub(super) fn is_on_processor<const D: usize>(x: &Tensor<D>) -> bool {
     // Devices are compared without their autodiff.
-    x.dtype() == DType::F32 && x.device() == Device::flex()
+    x.device() == Device::flex()
 }
 
 /// The operations in one pass each way. Shapes are those of the public functions of the same

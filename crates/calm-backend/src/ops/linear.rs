@@ -1,6 +1,11 @@
 //! A projection.
 
-use burn::tensor::{DType, Tensor, module};
+#[cfg(feature = "flex")]
+use burn::tensor::DType;
+use burn::tensor::{Tensor, module};
+
+#[cfg(feature = "flex")]
+use super::extension::is_on_processor;
 
 /// `x · weight + bias`.
 ///
@@ -18,27 +23,20 @@ pub fn linear<const D: usize>(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
-    let dtype = x.dtype();
-    match bias {
-        Some(bias) if dtype != DType::F32 && is_processor(&x) => {
-            let (x, weight) = (x.cast(DType::F32), weight.cast(DType::F32));
-            module::linear(x, weight, Some(bias.cast(DType::F32))).cast(dtype)
-        }
-        bias => module::linear(x, weight, bias),
-    }
-}
-
-fn is_processor<const D: usize>(x: &Tensor<D>) -> bool {
     #[cfg(feature = "flex")]
-    return x.device() == burn::tensor::Device::flex();
-    #[cfg(not(feature = "flex"))]
+    if let Some(bias) = &bias
+        && x.dtype() != DType::F32
+        && is_on_processor(&x)
     {
-        let _ = x;
-        false
+        let dtype = x.dtype();
+        let (x, weight) = (x.cast(DType::F32), weight.cast(DType::F32));
+        let bias = bias.clone().cast(DType::F32);
+        return module::linear(x, weight, Some(bias)).cast(dtype);
     }
+    module::linear(x, weight, bias)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::Device;
 

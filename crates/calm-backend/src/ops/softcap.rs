@@ -1,8 +1,8 @@
 //! Bounded logits, and attention with bounded scores (Gemma 2, arXiv 2408.00118, section 2).
 
-use burn::tensor::{Bool, DType, Tensor};
+use burn::tensor::{Bool, Tensor};
 
-use super::attention::softmax_parts;
+use super::attention::stepwise;
 
 /// `cap · tanh(x / cap)`.
 ///
@@ -31,20 +31,9 @@ pub fn softcap_attention(
     scale: f64,
     cap: f64,
 ) -> Tensor<4> {
-    let [batch, heads, seq_q, d_head] = queries.dims();
-    let (kv_heads, d_value) = (keys.dims()[1], values.dims()[3]);
-    let dtype = queries.dtype();
-    // The query heads of a group share their keys by broadcasting along an axis of their own.
-    let queries = queries.reshape([batch, kv_heads, heads / kv_heads, seq_q, d_head]);
-    let keys: Tensor<5> = keys.unsqueeze_dim(2);
-    let values: Tensor<5> = values.unsqueeze_dim(2);
-
-    let scores = queries.matmul(keys.swap_dims(3, 4)) * scale;
-    let scores = softcap(scores, cap);
-    let masked = masked.map(|masked| masked.unsqueeze_dim::<5>(2));
-    let (weights, row_sum) = softmax_parts(scores.cast(DType::F32), masked);
-    let output = (weights / row_sum).cast(dtype).matmul(values);
-    output.reshape([batch, heads, seq_q, d_value])
+    stepwise(queries, keys, values, masked, scale, |scores| {
+        softcap(scores, cap)
+    })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub fn attention(
         return plain(queries, keys, values, masked, scale);
     }
     if queries.dtype() != DType::F32 {
-        return rounded(queries, keys, values, masked, scale);
+        return stepwise(queries, keys, values, masked, scale, |scores| scores);
     }
     heads_as_rows(queries, keys, |queries, keys, group| {
         let options = AttentionModuleOptions {
@@ -71,18 +71,20 @@ pub fn attention(
     })
 }
 
-/// [`attention`] in half precision, where scores and weights are rounded as well: at the places
-/// where `transformers` rounds them, so that models give the numbers that they were trained with.
-fn rounded(
+/// [`attention`] step by step, where `bound` changes the scores before the mask. In half precision
+/// scores and weights are rounded as well: at the places where `transformers` rounds them, so that
+/// models give the numbers that they were trained with.
+pub(super) fn stepwise(
     queries: Tensor<4>,
     keys: Tensor<4>,
     values: Tensor<4>,
     masked: Option<Tensor<4, Bool>>,
     scale: f64,
+    bound: impl FnOnce(Tensor<4>) -> Tensor<4>,
 ) -> Tensor<4> {
     let dtype = queries.dtype();
     heads_as_rows(queries, keys, |queries, keys, group| {
-        let scores = queries.matmul(keys.swap_dims(2, 3)) * scale;
+        let scores = bound(queries.matmul(keys.swap_dims(2, 3)) * scale);
         let masked = masked.map(|masked| repeat_rows(masked, group));
         let (weights, row_sum) = softmax_parts(scores.cast(DType::F32), masked);
         (weights / row_sum).cast(dtype).matmul(values)
@@ -118,18 +120,15 @@ pub fn plain(
 
 /// Numerators and denominator of the softmax over the last axis, `true` in `masked` counting as -∞.
 /// Rows that see nothing have weights of zero and a sum that can be divided by.
-pub(super) fn softmax_parts<const D: usize>(
-    scores: Tensor<D>,
-    masked: Option<Tensor<D, Bool>>,
-) -> (Tensor<D>, Tensor<D>) {
+fn softmax_parts(scores: Tensor<4>, masked: Option<Tensor<4, Bool>>) -> (Tensor<4>, Tensor<4>) {
     let scores = match masked {
         Some(masked) => scores.mask_fill(masked, f32::NEG_INFINITY),
         None => scores,
     };
     // The two lower bounds only matter for rows that see nothing: -∞ - (-∞) and 0 / 0.
-    let row_max = scores.clone().detach().max_dim(D - 1).clamp_min(f32::MIN);
+    let row_max = scores.clone().detach().max_dim(3).clamp_min(f32::MIN);
     let weights = (scores - row_max).exp();
-    let row_sum = weights.clone().sum_dim(D - 1);
+    let row_sum = weights.clone().sum_dim(3);
     (weights, row_sum.clamp_min(f32::MIN_POSITIVE))
 }
 
