@@ -30,7 +30,8 @@ pub struct Tokenizer {
     largest_id: Option<u32>,
     /// How many tokens it puts behind every text.
     behind: usize,
-    cut: Option<Arc<Cut>>,
+    /// Worked out when it is asked for: that reads the whole file once more.
+    cut: Arc<OnceLock<Option<Cut>>>,
     sha256: Arc<OnceLock<String>>,
 }
 
@@ -78,7 +79,7 @@ impl Tokenizer {
         let behind = guard(|| tokens_behind(&inner)).map_err(invalid)?;
         Ok(Self {
             behind,
-            cut: Cut::of(&json).map(Arc::new),
+            cut: Arc::default(),
             inner: Arc::new(inner),
             json,
             largest_id,
@@ -156,7 +157,7 @@ impl Tokenizer {
     }
 
     pub(crate) fn cut(&self) -> Option<&Cut> {
-        self.cut.as_deref()
+        self.cut.get_or_init(|| Cut::of(&self.json)).as_ref()
     }
 
     /// Whether an id is that of a token beside the model's own vocabulary.
