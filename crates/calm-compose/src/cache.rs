@@ -125,18 +125,10 @@ impl AugmentingCache {
     pub(crate) fn roll_back(&mut self, rows: &[Cow<'_, AugmentingTokens>]) {
         // What is held of a row is one text: its n-th real position is its n-th token.
         let held = self.model.positions();
-        let counted: Vec<Vec<usize>> = (0..held.batch())
-            .map(|row| {
-                let real = held.row(row).iter();
-                let counts = real.scan(0, |count, real| {
-                    let before = *count;
-                    *count += usize::from(*real);
-                    Some(before)
-                });
-                counts.collect()
-            })
+        let places: Vec<Vec<usize>> = (0..held.batch())
+            .map(|row| held.places(row).collect())
             .collect();
-        self.retain(|row, position| counted[row][position] < rows[row].reached);
+        self.retain(|row, position| places[row][position] < rows[row].reached);
     }
 
     /// Leaves of a pass over trees only what belongs to the texts that the rows end with.

@@ -63,6 +63,15 @@ impl PaddingMask {
         &self.real[row * self.seq..(row + 1) * self.seq]
     }
 
+    /// Each position's place in its row's text: the number of real tokens before it.
+    pub fn places(&self, row: usize) -> impl Iterator<Item = usize> {
+        self.row(row).iter().scan(0, |real_before, real| {
+            let place = *real_before;
+            *real_before += usize::from(*real);
+            Some(place)
+        })
+    }
+
     /// Whether no position is padding.
     pub fn is_full(&self) -> bool {
         self.real.iter().all(|real| *real)
@@ -109,6 +118,14 @@ impl PaddingMask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_count_real_tokens() {
+        let left: Vec<usize> = PaddingMask::left(&[3, 5]).places(0).collect();
+        assert_eq!(left, [0, 0, 0, 1, 2]);
+        let right: Vec<usize> = PaddingMask::right(&[2, 4]).places(0).collect();
+        assert_eq!(right, [0, 1, 2, 2]);
+    }
 
     #[test]
     fn sides() {

@@ -266,7 +266,11 @@ fn write_weights(dir: &Path, header: &str) {
 fn memory_is_bounded_by_the_files() {
     if let Some(dir) = std::env::var_os(OPEN) {
         let opened = FrozenModel::load(Path::new(&dir), &LoadOptions::default());
-        let line = format!("peak {} ok {}\n", resident_peak(), opened.is_ok());
+        let line = format!(
+            "peak {} ok {}\n",
+            calm_backend::peak_memory().unwrap() as usize,
+            opened.is_ok()
+        );
         std::io::stdout().write_all(line.as_bytes()).unwrap();
         return;
     }
@@ -302,13 +306,4 @@ fn open(dir: &Path) -> (usize, bool) {
     let (_, line) = line.unwrap_or_else(|| panic!("{output}"));
     let words: Vec<&str> = line.split_whitespace().collect();
     (words[0].parse().unwrap(), words[2] == "true")
-}
-
-/// The most memory that the process has held, in bytes.
-#[cfg(target_os = "linux")]
-fn resident_peak() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
-    kilobytes.parse::<usize>().unwrap() * 1024
 }

@@ -108,7 +108,7 @@ impl Pass<'_> {
     fn new_rows(&self) -> Vec<Vec<usize>> {
         let row = |row| match self.trees {
             Some(trees) => trees.depths(row)[self.past..].to_vec(),
-            None => positions(self.all.row(row)).skip(self.past).collect(),
+            None => self.all.places(row).skip(self.past).collect(),
         };
         let rows: Vec<Vec<usize>> = (0..self.all.batch()).map(row).collect();
         // Mostly all rows are at the same positions and can share one table.
@@ -202,8 +202,9 @@ impl Pass<'_> {
             self.all.batch()
         };
         let mut masked = Vec::with_capacity(batch * (seq - self.past) * keys.len());
-        for row in (0..batch).map(|row| self.all.row(row)) {
-            let position: Vec<usize> = positions(row).collect();
+        for row in 0..batch {
+            let position: Vec<usize> = self.all.places(row).collect();
+            let row = self.all.row(row);
             for query in self.past..seq {
                 let sees = |key: usize| {
                     key <= query && row[key] && position[query] - position[key] < window
@@ -214,15 +215,6 @@ impl Pass<'_> {
         let masked = TensorData::new(masked, [batch, 1, seq - self.past, keys.len()]);
         Tensor::from_data(masked, self.device)
     }
-}
-
-/// The position of each of a row's entries: the number of real tokens before it.
-fn positions(row: &[bool]) -> impl Iterator<Item = usize> {
-    row.iter().scan(0, |real_before, real| {
-        let position = *real_before;
-        *real_before += usize::from(*real);
-        Some(position)
-    })
 }
 
 #[cfg(test)]
@@ -248,14 +240,6 @@ mod tests {
             past,
             trees: None,
         })
-    }
-
-    #[test]
-    fn positions_count_real_tokens() {
-        let left: Vec<usize> = positions(&[false, false, true, true, true]).collect();
-        assert_eq!(left, [0, 0, 0, 1, 2]);
-        let right: Vec<usize> = positions(&[true, true, false, false]).collect();
-        assert_eq!(right, [0, 1, 2, 2]);
     }
 
     #[test]
