@@ -239,8 +239,20 @@ impl Bridge {
         values: Tensor<4>,
         masked: Option<Tensor<4, Bool>>,
     ) -> Tensor<3> {
-        let [batch, seq, _] = anchor.dims();
-        let asking = self.in_own_type(anchor.clone());
+        let read = self.read(anchor.clone(), keys, values, masked);
+        anchor + read
+    }
+
+    /// What [`Bridge::forward`] adds to the anchor's hidden states.
+    pub(crate) fn read(
+        &self,
+        anchor: Tensor<3>,
+        keys: Tensor<4>,
+        values: Tensor<4>,
+        masked: Option<Tensor<4, Bool>>,
+    ) -> Tensor<3> {
+        let ([batch, seq, _], dtype) = (anchor.dims(), anchor.dtype());
+        let asking = self.in_own_type(anchor);
         let asking = self.normed(asking, self.anchor_norm.as_ref());
         let queries = self.split_heads(self.map(&self.query, asking.clone()));
         let d_inner = self.config.d_inner();
@@ -252,8 +264,7 @@ impl Bridge {
             .reshape([batch, seq, d_inner]);
         let read = self.map(&self.output, heads);
         let read = self.gated(self.normed(read, self.output_norm.as_ref()));
-        let read = read.cast(anchor.dtype());
-        anchor + read
+        read.cast(dtype)
     }
 
     fn gate_heads(&self, heads: Tensor<4>, asking: Tensor<3>) -> Tensor<4> {

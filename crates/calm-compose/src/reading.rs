@@ -91,13 +91,11 @@ impl Reading<'_> {
     /// The anchor's hidden states with what the bridge reads added to them.
     pub(crate) fn add_to(self, hidden: Tensor<3>) -> Tensor<3> {
         let Self { keys, values, .. } = self;
-        let read = self
-            .bridge
-            .forward(hidden.clone(), keys, values, self.masked);
-        if self.scale == 1.0 {
-            return read;
+        let read = self.bridge.read(hidden.clone(), keys, values, self.masked);
+        match self.scale {
+            1.0 => hidden + read,
+            scale => hidden + read * scale,
         }
-        hidden.clone() + (read - hidden) * self.scale
     }
 }
 
