@@ -9,12 +9,11 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::{DType, Device};
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::file::{take_bridges, write_atomically};
 use crate::files::io;
-use crate::tensors::{NamedTensors, to_f32};
+use crate::tensors::{NamedTensors, parse, to_f32};
 use crate::{BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, Gate};
 
 /// Whose state dict it is.
@@ -429,8 +428,7 @@ fn read(path: &Path) -> Result<StateDict, ComposeError> {
                 .to_owned(),
         ));
     }
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| malformed(format!("not a safetensors file: {error}")))?;
+    let file = parse(path, &bytes)?;
     let tensors = file.iter().filter(|(name, _)| !is_frozen(name));
     tensors
         .map(|(name, view)| {

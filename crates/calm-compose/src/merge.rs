@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::json;
 
 use crate::file::{MAX_WEIGHTS_BYTES, WEIGHTS};
 use crate::files::read_bytes;
+use crate::tensors::parse;
 use crate::{ComposeError, CompositionFile};
 
 impl CompositionFile {
@@ -17,16 +17,15 @@ impl CompositionFile {
     /// # Errors
     ///
     /// [`ComposeError::Merge`] if they have different anchors or bridges of different heads or
-    /// options,
-    /// [`ComposeError::Io`] or [`ComposeError::Malformed`] if a file is missing or damaged.
+    /// options, [`ComposeError::Io`] or [`ComposeError::Malformed`] if a file is missing or damaged.
     pub fn merge(first: &Path, second: &Path, out: &Path) -> Result<Self, ComposeError> {
         let [one, two] = [Self::read(first)?, Self::read(second)?];
+        let before = one.augmenting.len();
         let merged = one.followed_by(two).map_err(|reason| ComposeError::Merge {
             first: first.to_owned(),
             second: second.to_owned(),
             reason,
         })?;
-        let before = Self::read(first)?.augmenting.len();
         let [one, two] = [first.join(WEIGHTS), second.join(WEIGHTS)];
         let bytes = [
             read_bytes(&one, MAX_WEIGHTS_BYTES)?,
@@ -76,21 +75,20 @@ fn named<'a>(
     bytes: &'a [u8],
     later: usize,
 ) -> Result<Vec<(String, TensorView<'a>)>, ComposeError> {
-    let malformed = |reason| ComposeError::Malformed {
-        path: path.to_owned(),
-        reason,
-    };
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| malformed(format!("not a safetensors file: {error}")))?;
-    let tensors = file.tensors().into_iter().map(|(name, view)| {
-        let renamed = name.strip_prefix('a').and_then(|name| {
-            let (model, rest) = name.split_once('.')?;
-            let model: usize = model.parse().ok()?;
-            Some(format!("a{}.{rest}", model + later))
+    let tensors = parse(path, bytes)?
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let renamed = name.strip_prefix('a').and_then(|name| {
+                let (model, rest) = name.split_once('.')?;
+                let model: usize = model.parse().ok()?;
+                Some(format!("a{}.{rest}", model + later))
+            });
+            let renamed = renamed.ok_or_else(|| ComposeError::Malformed {
+                path: path.to_owned(),
+                reason: format!("{name} is not part of a composition"),
+            })?;
+            Ok((renamed, view))
         });
-        let renamed =
-            renamed.ok_or_else(|| malformed(format!("{name} is not part of a composition")))?;
-        Ok((renamed, view))
-    });
     tensors.collect()
 }

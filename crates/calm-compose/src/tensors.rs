@@ -23,13 +23,9 @@ pub(crate) struct NamedTensors<'a> {
 impl<'a> NamedTensors<'a> {
     /// The tensors in `bytes`, which were read from `path`.
     pub(crate) fn parse(path: &'a Path, bytes: &'a [u8]) -> Result<Self, ComposeError> {
-        let file = SafeTensors::deserialize(bytes).map_err(|error| ComposeError::Malformed {
-            path: path.to_owned(),
-            reason: format!("not a safetensors file: {error}"),
-        })?;
         Ok(Self {
             path,
-            stored: file.tensors().into_iter().collect(),
+            stored: parse(path, bytes)?.tensors().into_iter().collect(),
             problems: Vec::new(),
         })
     }
@@ -99,6 +95,14 @@ impl<'a> NamedTensors<'a> {
         self.problem(problem);
         None
     }
+}
+
+/// The safetensors file in `bytes`, which were read from `path`.
+pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, ComposeError> {
+    SafeTensors::deserialize(bytes).map_err(|error| ComposeError::Malformed {
+        path: path.to_owned(),
+        reason: format!("not a safetensors file: {error}"),
+    })
 }
 
 /// As files name it.
