@@ -273,10 +273,7 @@ impl<'a> Bench<'a> {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.args.out.join(name);
-        fs::write(&path, text)
-            .into_diagnostic()
-            .wrap_err_with(|| path.display().to_string())
+        crate::reproduce::write(&self.args.out.join(name), text.as_bytes())
     }
 }
 
