@@ -1,6 +1,8 @@
 //! Scores of language models: greedy exact match, shares with their uncertainty, spreads over
 //! seeds.
 //!
+//! Running models is the feature `models`; what scores text or numbers needs neither it nor Burn.
+//!
 //! ```
 //! use calm_eval::{Proportion, Spread};
 //!
@@ -13,10 +15,12 @@
 //! assert_eq!((seeds.mean, seeds.deviation), (87.0, 2.0));
 //! ```
 
+#[cfg(feature = "models")]
 mod greedy;
 mod proportion;
 mod spread;
 
+#[cfg(feature = "models")]
 pub use greedy::{Sample, accuracy, exact_match};
 pub use proportion::Proportion;
 pub use spread::Spread;
