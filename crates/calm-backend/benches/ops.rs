@@ -210,3 +210,48 @@ mod cross_entropy {
         run(bencher, shape, BACKWARD, ops::plain::cross_entropy_sum);
     }
 }
+
+/// A projection without gradients, over enough weights that they come from memory, as in a model.
+#[divan::bench_group(sample_count = 20)]
+mod linear {
+    use std::cell::Cell;
+
+    use burn::tensor::module;
+
+    use super::*;
+
+    const WIDTHS: [[usize; 2]; 3] = [[512, 512], [512, 1408], [2048, 5632]];
+    const WEIGHTS: usize = 1 << 25;
+
+    fn run<const ROWS: usize>(
+        bencher: Bencher<'_, '_>,
+        [d_input, d_output]: [usize; 2],
+        f: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+    ) {
+        let count = (WEIGHTS / (d_input * d_output)).max(2);
+        let weights = |_| random([d_output, d_input]).inner();
+        let weights: Vec<Tensor<2>> = (0..count).map(weights).collect();
+        let (x, turn) = (random([ROWS, d_input]).inner(), Cell::new(0));
+        bencher.bench_local(|| {
+            turn.set((turn.get() + 1) % count);
+            f(x.clone(), weights[turn.get()].clone())
+        });
+    }
+
+    const ROWS: [usize; 5] = [1, 8, 64, 512, 4096];
+
+    #[divan::bench(args = WIDTHS, consts = ROWS)]
+    fn stored<const ROWS: usize>(bencher: Bencher<'_, '_>, widths: [usize; 2]) {
+        run::<ROWS>(bencher, widths, |x, weight| {
+            ops::linear(x, weight.transpose(), None)
+        });
+    }
+
+    /// In the order that Burn is fastest in.
+    #[divan::bench(args = WIDTHS, consts = ROWS)]
+    fn burn<const ROWS: usize>(bencher: Bencher<'_, '_>, [d_input, d_output]: [usize; 2]) {
+        run::<ROWS>(bencher, [d_input, d_output], |x, weight| {
+            module::linear(x, weight.reshape([d_input, d_output]), None)
+        });
+    }
+}

@@ -20,10 +20,12 @@
 mod device;
 mod dtype;
 mod init;
+mod mapped;
 mod memory;
 pub mod ops;
 
 pub use device::{Backend, DeviceError, compiled, device, probe};
 pub use dtype::{FloatType, UnknownFloatType};
 pub use init::SeededInit;
+pub use mapped::{MappedFile, takes_mapped};
 pub use memory::peak_memory;

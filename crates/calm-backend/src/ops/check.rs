@@ -51,7 +51,7 @@ pub(super) fn assert_same<const N: usize, const D: usize, const E: usize>(
 }
 
 /// Relative to the largest element: sums of many terms cancel.
-fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
+pub(super) fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
     let largest: f32 = expected.clone().abs().max().into_scalar();
     let tolerance = Tolerance::absolute(1e-5 * largest.max(1.0));
     found

@@ -16,7 +16,7 @@ use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
-use super::{attention, cross_entropy, norm, rotary, swiglu};
+use super::{attention, cross_entropy, linear, norm, rotary, swiglu};
 
 /// A tensor of the processor backend.
 pub(super) type FlexTensor = FloatTensor<Flex>;
@@ -58,6 +58,9 @@ pub(super) trait FusedOps: Backend {
     ) -> FloatTensor<Self>;
 
     fn cross_entropy_sum(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
+
+    /// `x · weight` in `f32`; the weight may be in half precision.
+    fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl FusedOps for Flex {
@@ -85,6 +88,10 @@ impl FusedOps for Flex {
 
     fn cross_entropy_sum(logits: FlexTensor, targets: IntTensor<Self>) -> FlexTensor {
         cross_entropy::fused::forward(logits, targets).0
+    }
+
+    fn product(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        linear::fused::forward(&x, weight).0
     }
 }
 
@@ -137,6 +144,12 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     fn cross_entropy_sum(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         let (logits, node) = logits.into_parts();
         record::<C, _, 1>([node], cross_entropy::fused::forward(logits, targets))
+    }
+
+    fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        record::<C, _, 2>([x_node, weight_node], linear::fused::forward(&x, weight))
     }
 }
 
@@ -225,6 +238,7 @@ mod tests {
         assert_only_wanted(norm::fused::forward(x(), random([6]), 0.1));
         let angle = || random([1, 1, 4, 3]);
         assert_only_wanted(rotary::fused::forward(x(), angle(), angle()));
+        assert_only_wanted(linear::fused::forward(&x(), random([6, 5])));
         assert_only_wanted(attention_of(5));
         assert_only_wanted(attention_of(80));
         assert_only_wanted(cross_entropy_of([3, 5]));

@@ -26,19 +26,27 @@ const PARALLEL_ELEMENTS: usize = 1 << 16;
 pub(super) fn run<T: Send>(
     elements: usize,
     tasks: impl Iterator<Item = T>,
-    kernel: impl Fn(T) + Sync,
+    kernel: impl Fn(T) + Send + Sync,
 ) {
-    let vectorised = |task| {
+    each(elements, tasks, |task| {
         AutoArch::new().dispatch(
             #[inline(always)]
             || kernel(task),
         )
-    };
+    });
+}
+
+/// Calls `kernel` for every task, on all threads where there are enough elements.
+pub(super) fn each<T: Send>(
+    elements: usize,
+    tasks: impl Iterator<Item = T>,
+    kernel: impl Fn(T) + Send + Sync,
+) {
     if elements < PARALLEL_ELEMENTS || rayon::current_num_threads() == 1 {
-        tasks.for_each(vectorised);
+        tasks.for_each(kernel);
     } else {
         let tasks: Vec<T> = tasks.collect();
-        tasks.into_par_iter().for_each(vectorised);
+        tasks.into_par_iter().for_each(kernel);
     }
 }
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::nn::{Embedding, Linear};
-use burn::tensor::module::linear;
 use burn::tensor::{DType, Device, Int, Tensor};
 use calm_backend::ops;
 use half::{bf16, f16};
@@ -165,8 +164,8 @@ impl Decoder {
     pub fn finish_positions(&self, hidden: Tensor<2>) -> Tensor<2> {
         let normed = self.norm.forward(hidden);
         let logits = match &self.head {
-            Some(head) => head.forward(normed),
-            None => linear(normed, self.embedding.weight.val().transpose(), None),
+            Some(head) => ops::linear(normed, head.weight.val(), None),
+            None => ops::linear(normed, self.embedding.weight.val().transpose(), None),
         };
         match self.config.logit_softcap {
             Some(cap) => ops::softcap(logits, cap),

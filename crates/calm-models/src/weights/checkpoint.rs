@@ -10,7 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use memmap2::{Mmap, MmapOptions};
+use calm_backend::MappedFile;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -48,7 +48,7 @@ pub(crate) struct TensorFile<'a> {
 
 impl TensorFile<'_> {
     /// Some of the tensor's bytes, mapped for as long as they are held.
-    pub(super) fn map(&self, bytes: Range<usize>) -> Result<Mmap, ModelError> {
+    pub(super) fn map(&self, bytes: Range<usize>) -> Result<MappedFile, ModelError> {
         let start = self.info.bytes.start;
         self.file.map(start + bytes.start..start + bytes.end)
     }
@@ -75,7 +75,7 @@ impl TensorFile<'_> {
     }
 
     /// All of the tensor's bytes.
-    pub(crate) fn bytes(self) -> Result<Mmap, ModelError> {
+    pub(crate) fn bytes(self) -> Result<MappedFile, ModelError> {
         self.map(0..self.info.bytes.len())
     }
 }
@@ -192,15 +192,8 @@ impl Checkpoint {
 }
 
 impl WeightFile {
-    #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
-    fn map(&self, bytes: Range<usize>) -> Result<Mmap, ModelError> {
-        let mut options = MmapOptions::new();
-        options.offset(bytes.start as u64).len(bytes.len());
-        // SAFETY: The map is only ever read, as bytes, for which every value is valid. Like every
-        // reader of mapped files this trusts that nobody shortens the file meanwhile; writers,
-        // `save` among them, replace checkpoints by renaming and leave the opened file alone.
-        let map = unsafe { options.map(&self.file) };
-        map.map_err(|source| self.io_error(source))
+    fn map(&self, bytes: Range<usize>) -> Result<MappedFile, ModelError> {
+        MappedFile::new(&self.file, bytes).map_err(|source| self.io_error(source))
     }
 
     fn bytes(&self) -> Result<u64, ModelError> {

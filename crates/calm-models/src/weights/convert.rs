@@ -6,16 +6,21 @@
 use std::ops::Range;
 
 use burn::tensor::{DType, Device, Element, FloatDType, Tensor, TensorData};
-use calm_backend::FloatType;
+use calm_backend::{FloatType, takes_mapped};
 use half::{bf16, f16};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
-use rayon::slice::ParallelSliceMut;
+use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use super::checkpoint::{PIECE_BYTES, TensorFile};
 use crate::ModelError;
 
 /// Side of the squares in which matrices are transposed: two of them fit the first-level cache.
 const TILE: usize = 32;
+
+/// Tensors of the processor from this size on keep the order in which they are stored, which its
+/// products take, and stay in their file where they need no other type. A map takes whole pages, and
+/// small products are faster in Burn's order.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// The type that a tensor's numbers are stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +72,59 @@ impl Stored {
 impl StoredTensor<'_> {
     /// On a device.
     pub(crate) fn load<const D: usize>(
+        &self,
+        shape: [usize; D],
+        transposed: bool,
+        dtype: FloatType,
+        device: &Device,
+    ) -> Result<Loaded<D>, ModelError> {
+        let numbers = self.part.rows.len() * self.part.columns.len();
+        let is_large = numbers * dtype.bytes() >= LARGE_BYTES && takes_mapped(device);
+        if !is_large {
+            return self.copy(shape, transposed, dtype, device);
+        }
+        let mut stored = shape;
+        if transposed {
+            stored.swap(0, 1);
+        }
+        let Loaded { tensor, is_finite } = match self.map(stored, dtype, device)? {
+            Some(mapped) => mapped,
+            None => self.copy(stored, false, dtype, device)?,
+        };
+        let tensor = match transposed {
+            true => tensor.swap_dims(0, 1),
+            false => tensor,
+        };
+        Ok(Loaded { tensor, is_finite })
+    }
+
+    /// Where it lies in the file, so that nothing is copied; none if it cannot be used from there.
+    fn map<const D: usize>(
+        &self,
+        shape: [usize; D],
+        dtype: FloatType,
+        device: &Device,
+    ) -> Result<Option<Loaded<D>>, ModelError> {
+        let Rectangle { rows, width, .. } = &self.part;
+        if self.stored.0 != dtype || self.part.columns.len() != *width {
+            return Ok(None);
+        }
+        let [start, end] = [rows.start, rows.end].map(|row| row * width * dtype.bytes());
+        let map = self.tensor.map(start..end)?;
+        let is_finite = match dtype {
+            FloatType::F32 => are_finite::<f32>(&map),
+            FloatType::F16 => are_finite::<f16>(&map),
+            FloatType::BF16 => are_finite::<bf16>(&map),
+        };
+        let dtype = DType::from(FloatDType::from(dtype));
+        let Some(data) = map.into_tensor_data(shape, dtype) else {
+            return Ok(None);
+        };
+        let tensor = Tensor::from_data(data, (device, dtype));
+        Ok(Some(Loaded { tensor, is_finite }))
+    }
+
+    fn copy<const D: usize>(
         &self,
         shape: [usize; D],
         transposed: bool,
@@ -151,6 +209,14 @@ impl_number!(bf16, bf16::from_f32, bf16::to_f32);
 
 fn numbers<N: Number>(bytes: &[u8]) -> impl Iterator<Item = N> {
     bytes.chunks_exact(size_of::<N>()).map(N::read)
+}
+
+fn are_finite<N: Number>(bytes: &[u8]) -> bool {
+    let pieces = bytes.par_chunks(1 << 16);
+    let finite = pieces.map(|piece| {
+        numbers::<N>(piece).fold(true, |finite, number| finite & number.to_f32().is_finite())
+    });
+    finite.reduce(|| true, |a, b| a & b)
 }
 
 /// Rows on their way into another type, and perhaps into columns.
