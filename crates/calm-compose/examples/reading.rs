@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let connections = vec![[4, 4].into(), [8, 7].into()];
     let parts = FrozenParts::join(&anchor, [(&augmenting, connections)])?;
     let started = Instant::now();
-    let rows = parts.read_rows(&[&text])?;
+    let rows = parts.read_rows(&[(&text, text.len())])?;
     let seconds = started.elapsed().as_secs_f64();
     let Some(nodes) = rows[0].node_counts()[0] else {
         return Err("both have the same ids".into());

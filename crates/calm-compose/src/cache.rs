@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use calm_models::{Cache, CausalLm, KvCache, PaddingMask};
 
-use crate::reading::{BatchTokens, TreeBatch};
+use crate::reading::{BatchTokens, TreeBatch, token_counts};
 use crate::tokens::{AugmentingTokens, RowStream};
 use crate::{Augmenting, FrozenParts, PromptTexts};
 
@@ -16,6 +16,8 @@ use crate::{Augmenting, FrozenParts, PromptTexts};
 pub struct ComposedCache {
     anchor: KvCache,
     augmenting: Vec<AugmentingCache>,
+    /// Tokens of every row's prompt, once it is known.
+    prompts: Option<Vec<usize>>,
 }
 
 /// What is kept for one augmenting model.
@@ -50,6 +52,7 @@ impl ComposedCache {
             augmenting: augmenting
                 .map(|augmenting| AugmentingCache::new(augmenting, batch))
                 .collect(),
+            prompts: None,
         }
     }
 
@@ -64,6 +67,11 @@ impl ComposedCache {
             augmenting: of(|cache| &cache.model),
             bridges: of(|cache| &cache.bridges),
         }
+    }
+
+    /// Tokens of every row's prompt: those of the first pass, unless they were known before.
+    pub(crate) fn prompts(&mut self, first: &PaddingMask) -> &[usize] {
+        self.prompts.get_or_insert_with(|| token_counts(first))
     }
 
     pub(crate) fn split(&mut self) -> (&mut KvCache, &mut [AugmentingCache]) {
@@ -98,6 +106,11 @@ impl ComposedCache {
                 }
             }
         }
+        let lengths = rows.iter().map(|prompts| {
+            let prompt = prompts.iter().flatten().next();
+            prompt.map(|prompt| prompt.token_count())
+        });
+        self.prompts = lengths.collect();
         self
     }
 
@@ -200,6 +213,9 @@ impl Cache for ComposedCache {
         self.anchor.select_rows(rows);
         for cache in &mut self.augmenting {
             cache.select_rows(rows);
+        }
+        if let Some(prompts) = &mut self.prompts {
+            *prompts = rows.iter().map(|row| prompts[*row]).collect();
         }
     }
 

@@ -5,9 +5,9 @@ use calm_models::{Cache as _, CausalLm, Context, Decoder, KvCache, ModelError, P
 use rayon::prelude::*;
 
 use crate::cache::{AugmentingCache, ComposedCache};
-use crate::reading::{BatchTokens, Input, Reading, spread};
+use crate::reading::{BatchTokens, Input, New, Reading, spread};
 use crate::tokens::{OwnTokens, RowTokens};
-use crate::{Bridges, Connection};
+use crate::{Bridges, Connection, Mode};
 
 /// One augmenting model and where it is read.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Augmenting {
     pub connections: Vec<Connection>,
     /// How it reads the anchor's text, if not in the anchor's own token ids.
     pub tokens: Option<OwnTokens>,
+    /// How much of a text it reads.
+    pub mode: Mode,
     /// What its bridges add to the anchor is multiplied by this. With 0 it is switched off and not
     /// run at all; then a cache must not be used that was filled while it was on, nor one filled
     /// before it is switched on again.
@@ -52,6 +54,7 @@ impl Augmenting {
             decoder,
             connections,
             tokens: None,
+            mode: Mode::default(),
             scale: 1.0,
         }
     }
@@ -104,11 +107,21 @@ impl Augmenting {
 }
 
 impl FrozenParts {
+    /// The same, where all augmenting models read so much of a text.
+    #[must_use]
+    pub fn in_mode(mut self, mode: Mode) -> Self {
+        for augmenting in &mut self.augmenting {
+            augmenting.mode = mode;
+        }
+        self
+    }
+
     /// The anchor's last hidden states as the bridges have changed them, before final norm and
     /// head.
     ///
-    /// With a cache, `ids` follow the tokens that it holds, and it grows by them. Where the
-    /// bridges are trained, the graph begins at the first connected anchor block: below it, and
+    /// With a cache, `ids` follow the tokens that it holds, and it grows by them. In
+    /// [`Mode::Encoder`] the first pass with a cache is the prompt, and stays so if the cache is
+    /// truncated; without a cache everything is. Where the bridges are trained, the graph begins at the first connected anchor block: below it, and
     /// in the augmenting models, everything is constant.
     ///
     /// # Shapes
@@ -131,6 +144,7 @@ impl FrozenParts {
             ids,
             padding,
             rows: None,
+            prompts: None,
         };
         self.pass(bridges, &input, cache, &mut |state| state)
     }
@@ -138,8 +152,9 @@ impl FrozenParts {
     /// [`FrozenParts::hidden_states`] without a cache, where `perturb` changes what the bridges get
     /// to see of the augmenting models: for regularisation in training.
     ///
-    /// `rows` has what [`FrozenParts::read_rows`] makes of the real tokens of every row; without it,
-    /// that is done here.
+    /// `prompts` has the number of tokens of every row's prompt, which [`Mode::Encoder`] asks for;
+    /// without it, rows are prompts. `rows` has what [`FrozenParts::read_rows`] makes of the real
+    /// tokens of every row; without it, that is done here.
     ///
     /// # Shapes
     ///
@@ -154,24 +169,31 @@ impl FrozenParts {
         bridges: &Bridges,
         ids: Tensor<2, Int>,
         padding: &PaddingMask,
+        prompts: Option<&[usize]>,
         rows: Option<&[&RowTokens]>,
         mut perturb: impl FnMut(Tensor<3>) -> Tensor<3>,
     ) -> Result<Tensor<3>, ModelError> {
-        let input = Input { ids, padding, rows };
+        let input = Input {
+            ids,
+            padding,
+            rows,
+            prompts,
+        };
         self.pass(bridges, &input, None, &mut perturb)
     }
 
     /// What the augmenting models read of these rows of anchor tokens, each with the first token of
-    /// its text and without padding.
+    /// its text, without padding, and with the number of tokens of its prompt.
     ///
     /// # Errors
     ///
     /// [`ModelError`] if one of them has no token for a part of a text, or no room for it.
-    pub fn read_rows(&self, rows: &[&[u32]]) -> Result<Vec<RowTokens>, ModelError> {
-        let read = |ids: &&[u32]| {
+    pub fn read_rows(&self, rows: &[(&[u32], usize)]) -> Result<Vec<RowTokens>, ModelError> {
+        let read = |(ids, prompt): &(&[u32], usize)| {
             let of = self.augmenting.iter().map(|augmenting| {
                 let tokens = augmenting.tokens.as_ref();
-                tokens.map(|tokens| tokens.read(ids)).transpose()
+                let end = augmenting.mode.read_of(*prompt);
+                tokens.map(|tokens| tokens.read(ids, end)).transpose()
             });
             Ok(RowTokens {
                 of: of.collect::<Result<_, ModelError>>()?,
@@ -193,7 +215,11 @@ impl FrozenParts {
         mut cache: Option<&mut ComposedCache>,
         perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
     ) -> Result<Tensor<3>, ModelError> {
-        let rows = self.own_tokens(input, cache.as_deref_mut())?;
+        let prompts = match cache.as_deref_mut() {
+            Some(cache) => cache.prompts(input.padding).to_vec(),
+            None => input.prompt_lengths(),
+        };
+        let rows = self.own_tokens(input, &prompts, cache.as_deref_mut())?;
         if let Some(cache) = cache.as_deref_mut()
             && !cache.serves(self, &rows)
         {
@@ -201,7 +227,13 @@ impl FrozenParts {
         }
         let (mut anchor_cache, augmenting_caches) = cache.map(ComposedCache::split).unzip();
         let context = Context::new(&self.anchor, input.padding, anchor_cache.as_deref_mut());
-        let readings = self.readings(bridges, input, &rows, &context, augmenting_caches, perturb);
+        let new = New {
+            input,
+            prompts: &prompts,
+            rows: &rows,
+            context: &context,
+        };
+        let readings = self.readings(bridges, &new, augmenting_caches, perturb);
 
         let mut hidden = self.anchor.embed(input.ids.clone(), &context);
         let mut done = 0;
@@ -221,6 +253,7 @@ impl FrozenParts {
     fn own_tokens<'a>(
         &self,
         input: &Input<'a>,
+        prompts: &[usize],
         cache: Option<&mut ComposedCache>,
     ) -> Result<Vec<Option<BatchTokens<'a>>>, ModelError> {
         let mut caches = cache.map(|cache| cache.split().1.iter_mut());
@@ -229,7 +262,9 @@ impl FrozenParts {
             match &model.tokens {
                 Some(tokens) if model.is_on() => {
                     let streams = cache.and_then(|cache| cache.streams.as_deref_mut());
-                    input.read(index, tokens, streams).map(Some)
+                    let prompts = prompts.iter().map(|prompt| model.mode.read_of(*prompt));
+                    let ends: Vec<usize> = prompts.collect();
+                    input.read(index, tokens, &ends, streams).map(Some)
                 }
                 _ => Ok(None),
             }
@@ -253,6 +288,7 @@ impl FrozenParts {
             ids: Tensor::from_data(ids, &input.ids.device()),
             padding: &all,
             rows: None,
+            prompts: None,
         };
         let hidden = self.pass(bridges, &input, Some(cache), perturb)?;
         Ok(hidden.narrow(1, past, seq))
@@ -263,29 +299,28 @@ impl FrozenParts {
     fn readings<'a>(
         &self,
         bridges: &'a Bridges,
-        input: &Input<'_>,
-        rows: &[Option<BatchTokens<'_>>],
-        context: &Context,
+        new: &New<'_, '_>,
         caches: Option<&mut [AugmentingCache]>,
         perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
     ) -> Vec<Reading<'a>> {
         let device = self.anchor.device();
         let mut caches = caches.map(|caches| caches.iter_mut());
         let mut readings = Vec::new();
-        let models = self.augmenting.iter().zip(&bridges.of).zip(rows);
+        let models = self.augmenting.iter().zip(&bridges.of).zip(new.rows);
         for ((augmenting, bridges), rows) in models {
             let mut cache = caches.as_mut().and_then(Iterator::next);
             if !augmenting.is_on() {
                 continue;
             }
             let shown = match rows {
-                None => augmenting.show(input, context, cache.as_deref_mut()),
-                Some(rows) => augmenting.show_own(rows, input, &device, cache.as_deref_mut()),
+                None => augmenting.show(new, cache.as_deref_mut()),
+                Some(rows) => augmenting.show_own(rows, new.input, &device, cache.as_deref_mut()),
             };
             let mut states = shown.states.map(IntoIterator::into_iter);
             for (slot, bridge) in bridges.iter().enumerate() {
                 let state = states.as_mut().and_then(Iterator::next);
-                let new = state.map(|state| bridge.keys_values(perturb(state).to_device(&device)));
+                let state = state.map(|state| perturb(state).to_device(&device));
+                let new = state.map(|state| bridge.keys_values(state));
                 let bridge_cache = cache.as_deref_mut().map(|cache| &mut cache.bridges);
                 let all = match (new, bridge_cache) {
                     (Some((keys, values)), Some(cache)) => {

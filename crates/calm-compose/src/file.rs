@@ -6,6 +6,7 @@
 //! further names for the options; Python opens them with `safetensors.torch.load_file`. The format
 //! is described in docs/composition.md and docs/composition.schema.json.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,12 @@ use serde_json::Value;
 
 use crate::files::{io, read_bytes};
 use crate::tensors::{NamedTensors, stored_type};
-use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts};
+use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts, Mode};
 
-/// Version 1 had neither `options` nor `tokenizer_sha256`, and is read as one without them.
-const FORMAT_VERSION: u32 = 2;
-const READ_VERSIONS: [u64; 2] = [1, 2];
+/// Version 1 had neither `options` nor `tokenizer_sha256`, version 2 neither `mode` nor
+/// `untrained_seed`; they are read as ones without them.
+const FORMAT_VERSION: u32 = 3;
+const READ_VERSIONS: [u64; 3] = [1, 2, 3];
 const DESCRIPTION: &str = "composition.json";
 pub(crate) const WEIGHTS: &str = "bridge.safetensors";
 
@@ -45,8 +47,13 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 pub struct ModelReference {
     /// The directory it was read from, as the user gave it, or `hf:owner/name@commit`.
     pub path: PathBuf,
-    /// SHA-256 of its weight files.
+    /// SHA-256 of its weight files; of untrained weights, of the file that they would be saved in,
+    /// see [`FrozenModel::weights_sha256`].
     pub weights_sha256: String,
+    /// Its weights are not those of the directory, but drawn from this seed:
+    /// [`FrozenModel::untrained_twin`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untrained_seed: Option<u64>,
     /// SHA-256 of its vocabulary, [`Tokenizer::sha256`](calm_models::Tokenizer::sha256); none if
     /// the composition was made before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +79,7 @@ impl ModelReference {
         Ok(Self {
             path: path.to_owned(),
             weights_sha256: model.weights_sha256()?.to_owned(),
+            untrained_seed: None,
             tokenizer_sha256: Some(model.tokenizer.sha256().to_owned()),
         })
     }
@@ -108,6 +116,9 @@ pub struct CompositionFile {
     /// Options of the bridges.
     #[serde(default)]
     pub options: BridgeOptions,
+    /// How far the augmenting models read along.
+    #[serde(default)]
+    pub mode: Mode,
     /// How the bridges were trained: settings, data, versions.
     pub training: Value,
 }
@@ -128,6 +139,7 @@ impl CompositionFile {
             connections,
             heads,
             options: BridgeOptions::default(),
+            mode: Mode::default(),
             training,
         }
     }
@@ -151,7 +163,7 @@ impl CompositionFile {
             Some(version) if READ_VERSIONS.contains(&version) => {}
             found => {
                 return Err(malformed(format!(
-                    "format_version is {}, this program reads 1 and {FORMAT_VERSION}",
+                    "format_version is {}, this program reads 1 to {FORMAT_VERSION}",
                     found.map_or("missing".to_owned(), |version| version.to_string())
                 )));
             }
@@ -239,6 +251,15 @@ impl CompositionFile {
 }
 
 impl ModelReference {
+    /// What the composition means by the checkpoint that it names: the model itself, or one of its
+    /// kind with untrained weights.
+    pub fn meant<'a>(&self, model: &'a FrozenModel) -> Cow<'a, FrozenModel> {
+        match self.untrained_seed {
+            Some(seed) => Cow::Owned(model.untrained_twin(seed)),
+            None => Cow::Borrowed(model),
+        }
+    }
+
     fn check(
         &self,
         directory: &Path,

@@ -1,5 +1,6 @@
 //! Joining loaded models, and opening a composition over them.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use calm_models::FrozenModel;
@@ -65,6 +66,21 @@ impl FrozenParts {
     }
 }
 
+impl CompositionFile {
+    /// What it means by these checkpoints: the anchor, then every augmenting model.
+    fn meant<'a>(
+        &self,
+        anchor: &'a FrozenModel,
+        augmenting: &'a [FrozenModel],
+    ) -> Vec<Cow<'a, FrozenModel>> {
+        let augmenting = self.augmenting.iter().zip(augmenting);
+        let augmenting = augmenting.map(|(reference, model)| reference.meant(model));
+        std::iter::once(self.anchor.meant(anchor))
+            .chain(augmenting)
+            .collect()
+    }
+}
+
 impl ComposedModel {
     /// Opens a composition over the models that it was made for.
     ///
@@ -79,10 +95,12 @@ impl ComposedModel {
         augmenting: &[FrozenModel],
     ) -> Result<Self, ComposeError> {
         let file = CompositionFile::read(directory)?;
-        let hashes = augmenting.iter().map(ModelHashes::of);
+        file.check_count(augmenting.len())?;
+        let models = file.meant(anchor, augmenting);
+        let hashes = models.iter().map(|model| ModelHashes::of(model));
         let hashes = hashes.collect::<Result<Vec<_>, _>>()?;
-        file.check_models(directory, ModelHashes::of(anchor)?, &hashes)?;
-        Self::load_over(&file, directory, anchor, augmenting)
+        file.check_models(directory, hashes[0], &hashes[1..])?;
+        Self::open(&file, directory, &models)
     }
 
     /// Opens a composition that has been read over any models that its bridges fit, be they those
@@ -98,8 +116,18 @@ impl ComposedModel {
         augmenting: &[FrozenModel],
     ) -> Result<Self, ComposeError> {
         file.check_count(augmenting.len())?;
+        Self::open(file, directory, &file.meant(anchor, augmenting))
+    }
+
+    /// `models` are the anchor and then every augmenting model.
+    fn open(
+        file: &CompositionFile,
+        directory: &Path,
+        models: &[Cow<'_, FrozenModel>],
+    ) -> Result<Self, ComposeError> {
         let connections = file.connections.iter().cloned();
-        let parts = FrozenParts::join(anchor, augmenting.iter().zip(connections))?;
+        let augmenting = models[1..].iter().map(AsRef::as_ref).zip(connections);
+        let parts = FrozenParts::join(&models[0], augmenting)?.in_mode(file.mode);
         let bridges = file.read_bridges(directory, &parts, &parts.anchor.device())?;
         Ok(Self { parts, bridges })
     }

@@ -16,8 +16,8 @@ impl CompositionFile {
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Merge`] if they have different anchors or bridges of different heads or
-    /// options, [`ComposeError::Io`] or [`ComposeError::Malformed`] if a file is missing or damaged.
+    /// [`ComposeError::Merge`] if they have different anchors, bridges of different heads or
+    /// options, or different modes, [`ComposeError::Io`] or [`ComposeError::Malformed`] if a file is missing or damaged.
     pub fn merge(first: &Path, second: &Path, out: &Path) -> Result<Self, ComposeError> {
         let [one, two] = [Self::read(first)?, Self::read(second)?];
         let before = one.augmenting.len();
@@ -59,6 +59,13 @@ impl CompositionFile {
         if self.options != other.options {
             return Err(
                 "their bridges have different options; train one of them with the other's"
+                    .to_owned(),
+            );
+        }
+        if self.mode != other.mode {
+            return Err(
+                "one of them reads whole texts and the other prompts only (`mode`); train one of \
+                 them with the other's"
                     .to_owned(),
             );
         }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::cache::AugmentingCache;
 use crate::tokens::{AugmentingTokens, OwnTokens, RowStream, RowTokens};
-use crate::{Augmenting, Bridge};
+use crate::{Augmenting, Bridge, Mode};
 
 /// The anchor's new tokens.
 pub(crate) struct Input<'a> {
@@ -17,17 +17,40 @@ pub(crate) struct Input<'a> {
     pub(crate) padding: &'a PaddingMask,
     /// What is read of every row, where it has been worked out.
     pub(crate) rows: Option<&'a [&'a RowTokens]>,
+    /// Tokens of every row's prompt; none where all are.
+    pub(crate) prompts: Option<&'a [usize]>,
+}
+
+/// All that augmenting models get to know of one pass.
+pub(crate) struct New<'a, 'b> {
+    pub(crate) input: &'a Input<'b>,
+    /// Tokens of every row's prompt.
+    pub(crate) prompts: &'a [usize],
+    /// Per augmenting model that reads in tokens of its own, what is new.
+    pub(crate) rows: &'a [Option<BatchTokens<'b>>],
+    /// The anchor's.
+    pub(crate) context: &'a Context,
 }
 
 /// One augmenting model's new tokens of every row.
 pub(crate) type BatchTokens<'a> = Vec<Cow<'a, AugmentingTokens>>;
 
 impl<'a> Input<'a> {
-    /// What augmenting model `index` reads of it. With `streams` the rows go on.
+    /// Tokens of every row's prompt.
+    pub(crate) fn prompt_lengths(&self) -> Vec<usize> {
+        match self.prompts {
+            Some(prompts) => prompts.to_vec(),
+            None => token_counts(self.padding),
+        }
+    }
+
+    /// What augmenting model `index` reads of it, of every row the tokens before one of `ends`. With
+    /// `streams` the rows go on.
     pub(crate) fn read(
         &self,
         index: usize,
         tokens: &OwnTokens,
+        ends: &[usize],
         streams: Option<&mut [RowStream]>,
     ) -> Result<BatchTokens<'a>, ModelError> {
         let worked_out = self.rows.map(|rows| {
@@ -39,10 +62,14 @@ impl<'a> Input<'a> {
         }
         let ids = self.real_ids()?;
         let read = match streams {
-            None => ids.par_iter().map(|ids| tokens.read(ids)).collect(),
+            None => {
+                let rows = ids.par_iter().zip(ends);
+                rows.map(|(ids, end)| tokens.read(ids, *end)).collect()
+            }
             Some(streams) => {
-                let rows = streams.par_iter_mut().zip(&ids);
-                rows.map(|(stream, ids)| stream.read(tokens, ids)).collect()
+                let rows = streams.par_iter_mut().zip(&ids).zip(ends);
+                rows.map(|((stream, ids), end)| stream.read(tokens, ids, *end))
+                    .collect()
             }
         };
         let read: Result<Vec<AugmentingTokens>, ModelError> = read;
@@ -61,6 +88,12 @@ impl<'a> Input<'a> {
         });
         Ok(rows.collect())
     }
+}
+
+/// The number of real tokens of every row.
+pub(crate) fn token_counts(padding: &PaddingMask) -> Vec<usize> {
+    let of = |row| padding.row(row).iter().filter(|real| **real).count();
+    (0..padding.batch()).map(of).collect()
 }
 
 /// Rows of ids at the real positions of `padding`, as a tensor's data.
@@ -112,24 +145,76 @@ pub(crate) struct Shown {
 }
 
 impl Augmenting {
-    /// A model that reads the anchor's ids: what the anchor may see of itself is what it may see of
-    /// the model, positions up to its own that are not padding.
-    pub(crate) fn show(
-        &self,
-        input: &Input<'_>,
-        context: &Context,
-        cache: Option<&mut AugmentingCache>,
-    ) -> Shown {
-        let ids = input.ids.clone().to_device(&self.decoder.device());
+    /// A model that reads the anchor's ids: an anchor position may see the model's positions up to
+    /// its own that are not padding, and in [`Mode::Encoder`] none behind the prompt.
+    ///
+    /// Positions that are not read are padding to the model, or left out if no row is read from
+    /// there on. So the model's positions are always the first ones of the anchor's.
+    pub(crate) fn show(&self, new: &New<'_, '_>, cache: Option<&mut AugmentingCache>) -> Shown {
+        let held = match &cache {
+            Some(cache) => cache.bridges.positions().clone(),
+            None => PaddingMask::none(new.prompts.len(), 0),
+        };
+        let read = self.read_of(new, &held);
         let (model, bridges) = cache
             .map(|cache| (&mut cache.model, &mut cache.bridges))
             .unzip();
+        let states = (read.seq() > 0).then(|| {
+            let ids = new.input.ids.clone().narrow(1, 0, read.seq());
+            self.connected_states(ids.to_device(&self.decoder.device()), &read, model)
+        });
+        let keys = bridges.map(|bridges| {
+            if read.seq() > 0 {
+                bridges.reserve(&read);
+            }
+            bridges.key_count()
+        });
+        let past = new.context.past();
+        let is_all = read == *new.input.padding && past == 0;
+        let masked = if is_all {
+            // The anchor sees of the model what it sees of itself.
+            new.context.masked()
+        } else {
+            let keys = keys.filter(|_| held.seq() > 0).unwrap_or(read.seq());
+            let device = new.context.device().clone();
+            Some(up_to(
+                &held.followed_by(&read),
+                past,
+                new.input,
+                keys,
+                &device,
+            ))
+        };
         Shown {
-            states: Some(self.connected_states(ids, input.padding, model)),
-            past: bridges.map_or(0, |bridges| bridges.reserve(input.padding)),
-            masked: context.masked(),
+            states,
+            past: held.seq(),
+            masked,
             trees: None,
         }
+    }
+
+    /// The new positions that the model reads, beginning with the first.
+    fn read_of(&self, new: &New<'_, '_>, held: &PaddingMask) -> PaddingMask {
+        let padding = new.input.padding;
+        if self.mode == Mode::Iterative {
+            return padding.clone();
+        }
+        if held.seq() < new.context.past() {
+            // It was over before.
+            return PaddingMask::none(padding.batch(), 0);
+        }
+        let before = token_counts(held);
+        let is_read = |row: usize| {
+            let places = padding.places(row).zip(padding.row(row));
+            let end = new.prompts[row].saturating_sub(before[row]);
+            places.map(move |(place, real)| *real && place < end)
+        };
+        let rows: Vec<Vec<bool>> = (0..padding.batch())
+            .map(|row| is_read(row).collect())
+            .collect();
+        let ends = rows.iter().map(|row| row.iter().rposition(|read| *read));
+        let seq = ends.flatten().max().map_or(0, |last| last + 1);
+        PaddingMask::new(padding.batch(), seq, |row, position| rows[row][position])
     }
 
     /// A model that reads in tokens of its own; `device` is the anchor's.
@@ -183,8 +268,10 @@ impl Augmenting {
             ids: ids.clone(),
             padding,
             rows: None,
+            prompts: None,
         };
-        let rows = input.read(0, tokens, None)?;
+        let ends = vec![usize::MAX; padding.batch()];
+        let rows = input.read(0, tokens, &ends, None)?;
         let batch = TreeBatch::new(&rows, &PaddingMask::none(rows.len(), 0), padding);
         let is_any = batch.new_count() > 0;
         let states = is_any.then(|| self.tree_states(&batch, None));
@@ -196,6 +283,27 @@ impl Augmenting {
         let ids = batch.ids(&self.decoder.device());
         self.states(ids, &context, cache)
     }
+}
+
+/// Hides from the anchor's positions after `past` what comes after them and what is not real,
+/// `[batch, 1, seq_anchor, keys]`, `true` = masked.
+fn up_to(
+    real: &PaddingMask,
+    past: usize,
+    input: &Input<'_>,
+    keys: usize,
+    device: &Device,
+) -> Tensor<4, Bool> {
+    let [batch, seq] = [input.padding.batch(), input.padding.seq()];
+    let mut masked = Vec::with_capacity(batch * seq * keys);
+    for row in 0..batch {
+        let real = real.row(row);
+        for query in past..past + seq {
+            let sees = |key: usize| key <= query && real.get(key).copied().unwrap_or(false);
+            masked.extend((0..keys).map(|key| !sees(key)));
+        }
+    }
+    Tensor::from_data(TensorData::new(masked, [batch, 1, seq, keys]), device)
 }
 
 /// The trees of all rows, and what each anchor position sees of them.

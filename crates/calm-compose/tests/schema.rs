@@ -17,6 +17,7 @@ fn description(options: BridgeOptions) -> CompositionFile {
     let reference = |tokenizer: Option<&str>| ModelReference {
         path: "somewhere".into(),
         weights_sha256: "hash".to_owned(),
+        untrained_seed: tokenizer.map(|_| u64::MAX),
         tokenizer_sha256: tokenizer.map(str::to_owned),
     };
     let anchor = reference(Some("vocabulary"));
@@ -170,9 +171,11 @@ fn schema_and_reader_refuse_the_same() {
     });
     assert_eq!(verdicts(&first), (true, true), "version 1");
     for (place, value) in [
-        ("/format_version", json!(3)),
+        ("/format_version", json!(4)),
         ("/anchor", json!("anchor")),
         ("/anchor/path", json!(1)),
+        ("/anchor/untrained_seed", json!(-1)),
+        ("/mode", json!("decoder")),
         ("/anchor/colour", json!("red")),
         ("/connections", json!([[[1, 2, 3]]])),
         ("/connections", json!([[[-1, 2]]])),

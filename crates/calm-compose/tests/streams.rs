@@ -2,86 +2,21 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use calm_compose::{Bridges, ComposedModel, FrozenParts, PromptText, Rendering};
 use calm_models::{
-    Cache, CausalLm, Chat, ChatTemplate, Context, Decoder, DecoderConfig, FrozenModel,
-    GenerateOptions, LoadOptions, ModelError, PaddingMask, TextStream, Tokenizer, generate,
+    Cache, CausalLm, Chat, ChatTemplate, DecoderConfig, FrozenModel, GenerateOptions, LoadOptions,
+    ModelError, PaddingMask, TextStream, Tokenizer, generate,
+};
+use common::two_streams::{
+    anchor_model, augmenting_model, composed, decoder, join, logits_seeing, model_fixtures, pairs,
+    seen_by_definition, tokenizer, word_level,
 };
 use common::{assert_close, fresh_bridges, ids, logits, logits_after, random_bridges, values};
 use proptest::prelude::*;
-
-const TOKENIZERS: [&str; 3] = ["byte-level", "byte-fallback", "words"];
-
-fn model_fixtures() -> PathBuf {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    crates.join("calm-models/tests/fixtures")
-}
-
-fn tokenizer(name: &str) -> Tokenizer {
-    if name == "words" {
-        let path = Path::new("words.json");
-        return Tokenizer::from_json(word_level(), path).unwrap();
-    }
-    Tokenizer::load(&model_fixtures().join(format!("text/{name}.json"))).unwrap()
-}
-
-/// A token for each of a few words and signs, one for all others, and none around a text.
-fn word_level() -> String {
-    let words = [
-        "?", "the", "anchor", "reads", "one", "two", "é", ".", ",", "!",
-    ];
-    let vocab: Vec<String> = words
-        .iter()
-        .enumerate()
-        .map(|(id, word)| format!("{word:?}:{id}"))
-        .collect();
-    format!(
-        r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],
-        "normalizer":{{"type":"NFC"}},"pre_tokenizer":{{"type":"Whitespace"}},
-        "post_processor":null,"decoder":null,
-        "model":{{"type":"WordLevel","vocab":{{{}}},"unk_token":"?"}}}}"#,
-        vocab.join(",")
-    )
-}
-
-fn decoder(config: &DecoderConfig, seed: u64) -> Decoder {
-    Decoder::untrained(config, seed, &Device::default())
-}
-
-fn augmenting_model(tokenizer: Tokenizer) -> FrozenModel {
-    let mut config = DecoderConfig::llama(tokenizer.vocab_size(), 24, 4, 3);
-    config.kv_heads = 1;
-    // Windows count the tokens of a text, not those of the tree.
-    config.blocks[1].window = Some(4);
-    FrozenModel::new(decoder(&config, 2), tokenizer)
-}
-
-fn anchor_model(tokenizer: Tokenizer) -> FrozenModel {
-    let config = DecoderConfig::llama(tokenizer.vocab_size(), 16, 3, 4);
-    FrozenModel::new(decoder(&config, 1), tokenizer)
-}
-
-fn join(anchor: &FrozenModel, augmenting: &FrozenModel) -> FrozenParts {
-    let connections = vec![[2, 1].into(), [4, 2].into()];
-    FrozenParts::join(anchor, [(augmenting, connections)]).unwrap()
-}
-
-fn composed(anchor: &str, augmenting: &str) -> ComposedModel {
-    let [anchor, augmenting] = [anchor, augmenting].map(tokenizer);
-    let parts = join(&anchor_model(anchor), &augmenting_model(augmenting));
-    let bridges = random_bridges(&parts, &Device::default());
-    ComposedModel { parts, bridges }
-}
-
-/// Every pair of different tokenizers.
-fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let all = TOKENIZERS.iter().flat_map(|a| TOKENIZERS.map(|b| (*a, b)));
-    all.filter(|(a, b)| a != b)
-}
 
 /// Logits of one text, `[1, seq, vocab]`.
 fn whole(model: &ComposedModel, text: &[u32]) -> Tensor<3> {
@@ -123,50 +58,11 @@ fn pair_and_tokens() -> impl Strategy<Value = (&'static str, &'static str, Vec<u
     prop::sample::select(pairs).prop_flat_map(|(a, b)| (Just(a), Just(b), tokens(a)))
 }
 
-/// What an anchor position sees, by definition: the augmenting model's tokens of the text so far.
-fn seen_by_definition(model: &ComposedModel, ids: &[u32]) -> Vec<u32> {
-    let tokens = model.parts.augmenting[0].tokens.as_ref().unwrap();
-    let mut stream = TextStream::new(&tokens.anchor);
-    let text: String = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
-    tokens.augmenting.encode(&text, true).unwrap().ids
-}
-
 /// The definition, carried out: a pass of the augmenting model of its own for every position.
 fn logits_by_definition(model: &ComposedModel, text: &[u32]) -> Tensor<3> {
     logits_seeing(model, text, |position| {
         seen_by_definition(model, &text[..=position])
     })
-}
-
-/// Logits where each anchor position sees these tokens of the augmenting model.
-fn logits_seeing(
-    model: &ComposedModel,
-    text: &[u32],
-    seen: impl Fn(usize) -> Vec<u32>,
-) -> Tensor<3> {
-    let (anchor, augmenting) = (&model.parts.anchor, &model.parts.augmenting[0]);
-    let context = Context::new(anchor, &PaddingMask::none(1, text.len()), None);
-    let mut hidden = anchor.embed(ids(&[text]), &context);
-    let mut done = 0;
-    for (bridge, connection) in model.bridges.of[0].iter().zip(&augmenting.connections) {
-        hidden = anchor.run(done..connection.anchor_block, hidden, &context, None);
-        done = connection.anchor_block;
-        let positions = (0..text.len()).map(|position| {
-            let here = hidden.clone().narrow(1, position, 1);
-            let seen = seen(position);
-            if seen.is_empty() {
-                return here;
-            }
-            let decoder = &augmenting.decoder;
-            let context = Context::new(decoder, &PaddingMask::none(1, seen.len()), None);
-            let state = decoder.embed(ids(&[&seen]), &context);
-            let state = decoder.run(0..connection.augmenting_block, state, &context, None);
-            let (keys, values) = bridge.keys_values(state);
-            bridge.forward(here, keys, values, None)
-        });
-        hidden = Tensor::cat(positions.collect(), 1);
-    }
-    anchor.finish(anchor.run(done..anchor.block_count(), hidden, &context, None))
 }
 
 /// Greedy decoding without a cache.
@@ -456,7 +352,7 @@ fn texts_that_cannot_be_read_along_are_errors() {
     let anchor = anchor_model(tokenizer("byte-level"));
     let parts = join(&anchor, &augmenting_model(words));
     let unknown = anchor.tokenizer.encode("one zebra", true).unwrap().ids;
-    let error = parts.read_rows(&[&unknown]).unwrap_err();
+    let error = parts.read_rows(&[(&unknown, 0)]).unwrap_err();
     assert!(matches!(error, ModelError::Tokenize { .. }), "{error}");
 
     let mut config = DecoderConfig::llama(300, 24, 4, 3);
@@ -467,7 +363,10 @@ fn texts_that_cannot_be_read_along_are_errors() {
     }
     let own = tokenizer("byte-fallback");
     let parts = join(&anchor, &FrozenModel::new(decoder(&config, 1), own));
-    let read = |text: &str| parts.read_rows(&[&anchor.tokenizer.encode(text, true).unwrap().ids]);
+    let read = |text: &str| {
+        let ids = anchor.tokenizer.encode(text, true).unwrap().ids;
+        parts.read_rows(&[(&ids, 0)])
+    };
     assert!(read("one").is_ok());
     let error = read("one two three").unwrap_err();
     assert!(error.to_string().contains("knows 6 positions"), "{error}");

@@ -152,6 +152,46 @@ fn a_run_goes_on_only_as_what_it_is() {
     assert!(bridges(&workshop, "straight") == before);
 }
 
+/// The weights of a checkpoint.
+fn weights(workshop: &Workshop, out: &str) -> Vec<u8> {
+    fs::read(workshop.path(out).join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn killed_baselines_and_controls_end_with_the_same_bytes() {
+    let workshop = Workshop::new();
+    let flags = [
+        "--baseline lora",
+        "--baseline finetune",
+        "--mode encoder",
+        "--random-augmenting 3",
+    ];
+    for (number, flags) in flags.into_iter().enumerate() {
+        let bytes = if flags.starts_with("--baseline") {
+            weights
+        } else {
+            bridges
+        };
+        let line = format!("{COMPOSE} {flags}");
+        let (straight, killed) = (format!("straight{number}"), format!("killed{number}"));
+        workshop.calm(&format!("{line} --out {straight}")).done();
+        let resume = format!("{line} --out {killed} --resume --quiet");
+        let child = workshop.command(&resume).spawn().unwrap();
+        wait_for(&workshop, &killed, 4);
+        assert_eq!(kill(child).status.code(), None, "killed, not finished");
+        workshop.calm(&resume).done();
+        assert!(
+            bytes(&workshop, &killed) == bytes(&workshop, &straight),
+            "{flags}"
+        );
+        // Another kind of run is another run.
+        let other = format!("{COMPOSE} --out {killed} --resume");
+        workshop
+            .calm(&other)
+            .refused(&["holds a run with other settings"]);
+    }
+}
+
 #[test]
 fn two_processes_do_not_train_in_one_directory() {
     let workshop = Workshop::new();

@@ -354,3 +354,65 @@ fn every_model_reads_a_question_in_its_own_template() {
         "changes the content of message 0",
     ]);
 }
+
+#[test]
+fn the_controls_of_the_paper_are_flags() {
+    let workshop = Workshop::new();
+    let compose = |flags: &str, out: &str| {
+        workshop.calm(&format!(
+            "compose --anchor anchor --augmenting specialist --train data.jsonl --rows 4 \
+             --connections [[2,1],[4,3]] --steps 4 --quiet {flags} --out {out}"
+        ))
+    };
+    compose("", "iterative").done();
+    compose("--mode encoder", "encoder").done();
+    compose("--random-augmenting 3", "random").done();
+    let prompts = "--prompt ABC --prompt gfdab --max-new-tokens 6";
+    let generate = |model: &str| workshop.calm(&format!("generate {model} {prompts}"));
+    for model in ["iterative", "encoder", "random"] {
+        generate(model).done();
+    }
+
+    let encoder = workshop.calm("inspect encoder --json").json();
+    assert_eq!(encoder["mode"], "encoder");
+    let random = workshop.calm("inspect random").done();
+    assert!(random.contains("untrained weights of seed 3"), "{random}");
+    // What is stored says how to make the same weights again, and they are held against their hash.
+    let path = "random/composition.json";
+    let description = fs::read_to_string(workshop.path(path)).unwrap();
+    let seed = "\"untrained_seed\": 3";
+    assert!(description.contains(seed), "{description}");
+    workshop.write(path, &description.replace(seed, "\"untrained_seed\": 4"));
+    for command in [
+        format!("generate random {prompts}"),
+        "inspect random".to_owned(),
+    ] {
+        workshop
+            .calm(&command)
+            .refused(&["made for augmenting model 0 weights"]);
+    }
+    workshop.write(path, &description);
+    let extend = "compose --extend random --augmenting anchor --connections [[1,1]] --steps 2 \
+                  --train data.jsonl --out two --quiet";
+    workshop.calm(extend).done();
+    generate("two").done();
+    workshop
+        .calm("merge encoder iterative --out neither")
+        .refused(&["reads whole texts", "prompts only"]);
+
+    let lora = compose("--baseline lora --json", "lora").json();
+    let trained = lora["trainable_parameters"].as_i64().unwrap();
+    let wanted = lora["bridge_parameters"].as_i64().unwrap();
+    let one = trained / lora["rank"].as_i64().unwrap();
+    assert!((trained - wanted).abs() <= one / 2, "{lora}");
+    let finetuned = compose("--baseline finetune", "finetuned").done();
+    assert!(finetuned.contains("trained parameters"), "{finetuned}");
+    let texts = ["anchor", "lora", "finetuned"].map(|model| generate(model).done());
+    assert_ne!(texts[0], texts[2]);
+    let shape = |model: &str| workshop.calm(&format!("inspect {model} --json")).json();
+    assert_eq!(shape("lora")["parameters"], shape("anchor")["parameters"]);
+    compose("--baseline lora --noise 0.1", "noisy").refused(&["--noise: "]);
+    workshop
+        .calm("compose --extend random --augmenting anchor --baseline lora --train data.jsonl --out x")
+        .refused(&["--extend", "--baseline"]);
+}

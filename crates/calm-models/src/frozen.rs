@@ -145,6 +145,21 @@ impl FrozenModel {
         }
     }
 
+    /// The same tokenizer, with the files that lie beside it, and other weights of the same
+    /// architecture, such as those that training has made of the model's own.
+    pub fn with_decoder(&self, decoder: Decoder) -> Self {
+        let sha256 = OnceLock::from(weights::sha256_of_memory(&decoder));
+        let source = Source {
+            checkpoint: self.source.checkpoint.clone(),
+            sha256: Arc::new(sha256),
+        };
+        Self {
+            decoder,
+            source,
+            ..self.clone()
+        }
+    }
+
     /// The same architecture and tokenizer with untrained weights (see [`Decoder::untrained`]).
     pub fn untrained_twin(&self, seed: u64) -> Self {
         let decoder = Decoder::untrained(self.config(), seed, &self.decoder.device());

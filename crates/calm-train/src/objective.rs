@@ -94,7 +94,10 @@ pub fn read_examples(
     parts: &FrozenParts,
     examples: &[TokenizedExample],
 ) -> Result<Vec<RowTokens>, ModelError> {
-    let rows: Vec<&[u32]> = examples.iter().map(TokenizedExample::inputs).collect();
+    let rows = examples
+        .iter()
+        .map(|example| (example.inputs(), example.target_start));
+    let rows: Vec<(&[u32], usize)> = rows.collect();
     parts.read_rows(&rows)
 }
 
@@ -117,9 +120,15 @@ impl Objective for Noisy<'_> {
             Some(fixed) => &fixed.clone().followed_by(bridges.clone()),
             None => bridges,
         };
-        let hidden =
-            self.parts
-                .perturbed_hidden_states(bridges, ids, &padding, rows.as_deref(), perturb);
+        let prompts = prompts(batch, &padding);
+        let hidden = self.parts.perturbed_hidden_states(
+            bridges,
+            ids,
+            &padding,
+            Some(&prompts),
+            rows.as_deref(),
+            perturb,
+        );
         let hidden = hidden.unwrap_or_else(|error| panic!("{error}"));
         target_loss(anchor, hidden, batch)
     }
@@ -225,6 +234,19 @@ fn on_device(batch: &Batch, device: &Device) -> (Tensor<2, Int>, PaddingMask) {
         Tensor::from_data(TensorData::new(ids, shape), &device),
         padding,
     )
+}
+
+/// Tokens of every row before its target: those up to the first position whose next token carries
+/// loss.
+fn prompts(batch: &Batch, padding: &PaddingMask) -> Vec<usize> {
+    let mut ends = vec![batch.length; batch.rows];
+    for position in batch.loss_positions.iter().rev() {
+        let position = *position as usize;
+        ends[position / batch.length] = position % batch.length + 1;
+    }
+    let count =
+        |(row, end): (usize, usize)| padding.row(row)[..end].iter().filter(|real| **real).count();
+    ends.into_iter().enumerate().map(count).collect()
 }
 
 fn indices(values: &[u32], device: &Device) -> Tensor<1, Int> {

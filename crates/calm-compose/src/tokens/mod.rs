@@ -92,9 +92,9 @@ impl OwnTokens {
         })
     }
 
-    /// What the augmenting model reads of a whole row.
-    pub(crate) fn read(&self, ids: &[u32]) -> Result<AugmentingTokens, ModelError> {
-        RowStream::new(self).read(self, ids)
+    /// What the augmenting model reads of a whole row, of which it gets the tokens before `end`.
+    pub(crate) fn read(&self, ids: &[u32], end: usize) -> Result<AugmentingTokens, ModelError> {
+        RowStream::new(self).read(self, ids, end)
     }
 
     fn check_length(&self, tokens: usize) -> Result<(), ModelError> {
@@ -128,11 +128,13 @@ impl RowStream {
         }
     }
 
-    /// Reads on: `ids` follow the anchor's tokens so far.
+    /// Reads on: `ids` follow the anchor's tokens so far, and what is read of all is the text of
+    /// those before `end`.
     pub(crate) fn read(
         &mut self,
         tokens: &OwnTokens,
         ids: &[u32],
+        end: usize,
     ) -> Result<AugmentingTokens, ModelError> {
         let mut tree = PathTree::new(&self.path);
         let mut ends = Vec::with_capacity(ids.len());
@@ -140,9 +142,9 @@ impl RowStream {
         for id in ids {
             self.text.push(*id)?;
             // Special tokens and parts of characters leave the text as it is.
-            let now = Some(self.lengths());
+            let now = Some(self.lengths(end));
             if read != now {
-                let ids = self.encode()?;
+                let ids = self.encode(end)?;
                 tokens.check_length(ids.len())?;
                 tree.follow(&ids);
                 read = now;
@@ -155,22 +157,24 @@ impl RowStream {
         Ok(tree.into_tokens(ends))
     }
 
-    /// How many bytes of its prompt and of the anchor's text after that it has read.
-    fn lengths(&self) -> (usize, usize) {
-        let all = self.text.text().len();
+    /// How many bytes it has read of its prompt and of the anchor's text after that, as of the
+    /// tokens before `end`.
+    fn lengths(&self, end: usize) -> (usize, usize) {
+        let tokens = self.text.ids().len().min(end);
+        let all = self.text.length_after(tokens);
         match &self.prompt {
             None => (0, all),
             Some(prompt) => {
-                let of_prompt = self.text.length_after(prompt.token_count());
-                (prompt.read_after(self.text.ids().len()), all - of_prompt)
+                let of_prompt = self.text.length_after(prompt.token_count().min(tokens));
+                (prompt.read_after(tokens), all - of_prompt)
             }
         }
     }
 
     /// The tokens of what it has read.
-    fn encode(&mut self) -> Result<Vec<u32>, ModelError> {
-        let text = self.text.text();
-        let (of_prompt, after) = self.lengths();
+    fn encode(&mut self, end: usize) -> Result<Vec<u32>, ModelError> {
+        let text = &self.text.text()[..self.text.length_after(end)];
+        let (of_prompt, after) = self.lengths(end);
         match &self.prompt {
             None => self.own.encode(text),
             Some(prompt) => {

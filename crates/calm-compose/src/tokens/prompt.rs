@@ -141,7 +141,7 @@ impl PromptText {
     }
 
     /// Tokens of the anchor's prompt.
-    pub(super) fn token_count(&self) -> usize {
+    pub(crate) fn token_count(&self) -> usize {
         self.ends.len()
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod two_streams;
+
 use std::path::PathBuf;
 
 use burn::module::{Module, ModuleMapper, Param};

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{
-    BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan, FrozenParts,
+    BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan,
+    FrozenParts, Mode, ModelReference,
 };
 use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
 use calm_lm::train::{Noisy, calibrate, read_examples};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::baseline::{Baseline, Plan};
 use super::bridges::BridgeArgs;
 use super::model::{
     Located, LocatedComposition, ModelArgs, end_of_text, fetch, load_checkpoint, reference,
@@ -50,6 +52,17 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   A further specialist for a composition, whose bridges stay as they are:
     calm compose --extend composition --augmenting law --connections every:2 \
         --train law.jsonl --out both
+
+  The controls of the paper: a specialist that reads the prompt only, one with untrained
+  weights, and the anchor alone with adapters or with all its weights:
+    calm compose --anchor anchor --augmenting specialist --mode encoder \
+        --train data.jsonl --out encoder
+    calm compose --anchor anchor --augmenting specialist --random-augmenting 1 \
+        --train data.jsonl --out random
+    calm compose --anchor anchor --augmenting specialist --baseline lora \
+        --train data.jsonl --out lora
+    calm compose --anchor anchor --augmenting specialist --baseline finetune \
+        --train data.jsonl --out finetuned
 
   Go on with a run that was interrupted, with the flags that it was started with:
     calm compose --anchor anchor --augmenting specialist \
@@ -95,20 +108,52 @@ pub(crate) struct ComposeArgs {
         default_value_t = 0.0
     )]
     noise: f64,
+    /// What the augmenting models read of a text: all of it, or its prompt only (a control of the
+    /// paper); with --extend, as in the composition
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = ModeName::Iterative)]
+    mode: ModeName,
+    /// Train no bridges, but for comparison the anchor alone, on the same data by the same loop; DIR
+    /// gets a checkpoint. Flags of bridges and augmenting models say how many parameters there are
+    /// to match
+    #[arg(long, value_name = "KIND", value_enum, conflicts_with = "extend")]
+    baseline: Option<Baseline>,
+    /// Read models of the same kinds with untrained weights, drawn from this seed, the next for the
+    /// second and so on (a control of the paper)
+    #[arg(long, value_name = "SEED")]
+    random_augmenting: Option<u64>,
     #[command(flatten)]
     bridges: BridgeArgs,
     #[command(flatten)]
     training: TrainingArgs,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeName {
+    /// All: every decoded token moves both models forward
+    Iterative,
+    /// The prompt only: the augmenting models do not run while the answer is decoded
+    Encoder,
+}
+
+impl From<ModeName> for Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::Iterative => Self::Iterative,
+            ModeName::Encoder => Self::Encoder,
+        }
+    }
+}
+
 impl ComposeArgs {
     /// Bridges that are added to a composition are like those that it has.
     fn check_bridges(&self) -> Result<(), Failure> {
         let given = &self.bridges;
-        let is_default = given.heads.is_none() && given.options() == BridgeOptions::default();
+        let is_default = given.heads.is_none()
+            && given.options() == BridgeOptions::default()
+            && self.mode == ModeName::Iterative;
         if self.extend.is_some() && !is_default {
-            let reason = "takes heads and options of bridges from the composition; leave out the \
-                          flags for them";
+            let reason = "takes mode, heads and options of bridges from the composition; leave out \
+                          the flags for them";
             return Err(Failure::flag("--extend", reason));
         }
         Ok(())
@@ -144,6 +189,9 @@ struct Models {
     parts: FrozenParts,
     heads: usize,
     options: BridgeOptions,
+    mode: Mode,
+    /// Of augmenting models whose weights are drawn.
+    untrained_seeds: Vec<Option<u64>>,
     extended: Option<Extended>,
 }
 
@@ -175,15 +223,30 @@ impl Models {
             .as_ref()
             .map(|located| located.file.connections.clone())
             .unwrap_or_default();
+        let known = located.iter().flat_map(|located| &located.file.augmenting);
+        let mut untrained_seeds: Vec<_> = known.map(|model| model.untrained_seed).collect();
+        let new = (0..).take(args.augmenting.len());
+        untrained_seeds.extend(new.map(|index| Some(args.random_augmenting?.wrapping_add(index))));
         let augmenting = augmenting_files
             .iter()
-            .map(|files| load_checkpoint(&files.directory, device))
+            .zip(&untrained_seeds)
+            .map(|(files, untrained_seed)| {
+                let model = load_checkpoint(&files.directory, device)?;
+                Ok(match untrained_seed {
+                    Some(seed) => model.untrained_twin(*seed),
+                    None => model,
+                })
+            })
             .collect::<Result<Vec<_>, Failure>>()?;
         for (model, plan) in augmenting[connections.len()..].iter().zip(&plans) {
             connections.push(plan.resolve(model.decoder.block_count(), anchor_blocks)?);
         }
         let joined = augmenting.iter().zip(connections.iter().cloned());
-        let parts = FrozenParts::join(&anchor, joined)?;
+        let mode = match &located {
+            Some(located) => located.file.mode,
+            None => args.mode.into(),
+        };
+        let parts = FrozenParts::join(&anchor, joined)?.in_mode(mode);
         let heads = match &located {
             Some(located) => located.file.heads,
             None => args.bridges.heads.unwrap_or(anchor.config().heads),
@@ -211,6 +274,8 @@ impl Models {
             parts,
             heads,
             options,
+            mode,
+            untrained_seeds,
             extended,
         })
     }
@@ -239,7 +304,13 @@ impl Models {
             .augmenting_files
             .iter()
             .zip(&self.augmenting)
-            .map(|(files, model)| reference(files, model))
+            .zip(&self.untrained_seeds)
+            .map(|((files, model), untrained_seed)| {
+                Ok(ModelReference {
+                    untrained_seed: *untrained_seed,
+                    ..reference(files, model)?
+                })
+            })
             .collect::<Result<_, Failure>>()?;
         let mut file = CompositionFile::new(
             reference(&self.anchor_files, &self.anchor)?,
@@ -249,6 +320,7 @@ impl Models {
             json!(null),
         );
         file.options = self.options;
+        file.mode = self.mode;
         Ok(file)
     }
 }
@@ -257,6 +329,10 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     args.check_bridges()?;
     if !(0.0..=10.0).contains(&args.noise) {
         return Err(Failure::flag("--noise", "it may be from 0 to 10"));
+    }
+    if args.baseline.is_some() && args.noise != 0.0 {
+        let reason = "is put on what bridges read, and a baseline has none; leave it out";
+        return Err(Failure::flag("--noise", reason));
     }
     let training = args.training.check(&args.out, common)?;
     let device = common.device()?;
@@ -267,6 +343,15 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let sets = new_parts.bridge_sets_with(models.heads, models.options);
     let bridges = Bridges::init(&sets, common.seed, &device.clone().autodiff())?;
     let data = training.read_data(tokenizer, special, end_of_text, models.context_length())?;
+    if let Some(baseline) = args.baseline {
+        let plan = Plan {
+            baseline,
+            anchor: &models.anchor,
+            bridge_parameters: bridges.parameter_count(),
+            seed: common.seed,
+        };
+        return plan.run(&training, &data, &device, &args.out);
+    }
     let bridges = calibrate(&new_parts, bridges, &data.first_batch());
     let rows = read_examples(&models.parts, data.examples())
         .map_err(|error| Failure::path(args.training.data(), error.to_string()))?;
@@ -320,6 +405,7 @@ fn identity(file: &CompositionFile, noise: f64, extended: Option<&Extended>) -> 
             "connections": file.connections,
             "heads": file.heads,
             "options": file.options,
+            "mode": file.mode,
             "noise": noise,
         },
     });
@@ -350,6 +436,7 @@ fn report(out: &Path, file: &CompositionFile) -> Report {
         "connections": file.connections,
         "heads": file.heads,
         "options": file.options,
+        "mode": file.mode,
         "training": training,
     });
     Report::new(text, json)

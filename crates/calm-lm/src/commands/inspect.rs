@@ -1,10 +1,13 @@
 //! `calm inspect`: what a checkpoint or a composition is, without loading weights.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use burn::tensor::Device;
 use calm_lm::backend::FloatType;
-use calm_lm::compose::{BridgeConfig, BridgeOptions, CompositionFile, Connection, ModelHashes};
-use calm_lm::models::{CheckpointInfo, ModelError, ModelFiles, Tokenizer};
+use calm_lm::compose::{
+    BridgeConfig, BridgeOptions, CompositionFile, Connection, Mode, ModelHashes, ModelReference,
+};
+use calm_lm::models::{CheckpointInfo, Decoder, FrozenModel, ModelError, ModelFiles, Tokenizer};
 use clap::Args;
 use serde_json::json;
 
@@ -66,9 +69,22 @@ struct Composition {
 }
 
 /// What a composition knows its models by.
-fn hashes(files: &ModelFiles, info: &CheckpointInfo) -> Result<[String; 2], ModelError> {
+fn hashes(
+    reference: &ModelReference,
+    files: &ModelFiles,
+    info: &CheckpointInfo,
+) -> Result<[String; 2], ModelError> {
     let tokenizer = Tokenizer::load(&files.directory.join("tokenizer.json"))?;
-    Ok([info.weights_sha256.clone(), tokenizer.sha256().to_owned()])
+    let vocabulary = tokenizer.sha256().to_owned();
+    let weights = match reference.untrained_seed {
+        None => info.weights_sha256.clone(),
+        Some(seed) => {
+            let decoder = Decoder::untrained(&info.config, seed, &Device::default());
+            let model = FrozenModel::new(decoder, tokenizer);
+            model.weights_sha256()?.to_owned()
+        }
+    };
+    Ok([weights, vocabulary])
 }
 
 impl Composition {
@@ -85,19 +101,19 @@ impl Composition {
             anchor,
             augmenting,
         };
-        if allow_others {
-            composition.file.check_count(composition.augmenting.len())?;
-        } else {
+        composition.file.check_count(composition.augmenting.len())?;
+        if !allow_others {
             composition.check_models(&located.anchor, &located.augmenting)?;
         }
         Ok(composition)
     }
 
     fn check_models(&self, anchor: &ModelFiles, augmenting: &[ModelFiles]) -> Result<(), Failure> {
-        let anchor = hashes(anchor, &self.anchor)?;
-        let augmenting = augmenting.iter().zip(&self.augmenting);
+        let anchor = hashes(&self.file.anchor, anchor, &self.anchor)?;
+        let references = self.file.augmenting.iter();
+        let augmenting = references.zip(augmenting).zip(&self.augmenting);
         let augmenting = augmenting
-            .map(|(files, info)| hashes(files, info))
+            .map(|((reference, files), info)| hashes(reference, files, info))
             .collect::<Result<Vec<_>, _>>()?;
         let augmenting: Vec<ModelHashes<'_>> = augmenting.iter().map(borrowed).collect();
         Ok(self
@@ -147,15 +163,16 @@ impl Composition {
         let file = &self.file;
         let mut rows = vec![
             ("composition", self.directory.display().to_string()),
-            ("anchor", reference(&file.anchor.path, &self.anchor)),
+            ("anchor", reference(&file.anchor, &self.anchor)),
         ];
         for (model, info) in file.augmenting.iter().zip(&self.augmenting) {
-            rows.push(("augmenting", reference(&model.path, info)));
+            rows.push(("augmenting", reference(model, info)));
         }
         rows.extend([
             ("connections", json!(file.connections).to_string()),
             ("heads", file.heads.to_string()),
             ("options", options(&file.options)),
+            ("mode", mode(file.mode).to_owned()),
             (
                 "added parameters",
                 format!("{stored}, {paper} by the paper's count"),
@@ -172,12 +189,20 @@ impl Composition {
             "connections": file.connections,
             "heads": file.heads,
             "options": file.options,
+            "mode": file.mode,
             "added_parameters": { "stored": stored, "paper": paper },
             "share_of_anchor": share,
             "cache_bytes_per_token": cache_bytes,
             "training": file.training,
         });
         Report::new(text, json)
+    }
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Iterative => "iterative, augmenting models read all of a text",
+        Mode::Encoder => "encoder, augmenting models read the prompt only",
     }
 }
 
@@ -197,13 +222,19 @@ fn options(options: &BridgeOptions) -> String {
     given.to_string()
 }
 
-fn reference(path: &Path, info: &CheckpointInfo) -> String {
+fn reference(reference: &ModelReference, info: &CheckpointInfo) -> String {
+    let weights = match reference.untrained_seed {
+        None => format!("sha256 {}", info.weights_sha256),
+        Some(seed) => format!(
+            "untrained weights of seed {seed}, sha256 {}",
+            reference.weights_sha256
+        ),
+    };
     format!(
-        "{}, {} blocks of width {}, {} parameters, sha256 {}",
-        path.display(),
+        "{}, {} blocks of width {}, {} parameters, {weights}",
+        reference.path.display(),
         info.config.block_count(),
         info.config.d_model,
         info.parameters(),
-        info.weights_sha256
     )
 }

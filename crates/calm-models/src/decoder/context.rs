@@ -154,6 +154,16 @@ impl Context {
         self.masked.clone()
     }
 
+    /// Positions that the cache held before this pass.
+    pub fn past(&self) -> usize {
+        self.past
+    }
+
+    /// Where the masks are: the decoder's device, without autodiff.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// What the attention of a block knows of positions.
     pub(crate) fn positions_of(&self, block: usize) -> &Positions {
         &self.positions[self.kinds.of_block[block]]
