@@ -2,8 +2,8 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::activation::sigmoid;
-use burn::tensor::{Bool, Device, FloatDType, Tensor, module};
+use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::{Bool, DType, Device, FloatDType, Tensor, module};
 use calm_backend::{SeededInit, ops};
 
 use crate::{BridgeOptions, ComposeError, Gate, OutputInit};
@@ -243,6 +243,29 @@ impl Bridge {
         anchor + read
     }
 
+    /// What the heads look at: softmax(Q Kᵀ / √d_head), zero where nothing may be seen.
+    ///
+    /// # Shapes
+    ///
+    /// - as of [`Bridge::forward`]
+    /// - output: `[batch, heads, seq_anchor, seq_augmenting]`, in `f32`
+    pub fn attention_weights(
+        &self,
+        anchor: Tensor<3>,
+        keys: Tensor<4>,
+        masked: Option<Tensor<4, Bool>>,
+    ) -> Tensor<4> {
+        let queries = self.queries(self.asking(anchor));
+        let scores = queries.matmul(keys.swap_dims(2, 3)).cast(DType::F32) * self.scale();
+        let Some(masked) = masked else {
+            return softmax(scores, 3);
+        };
+        let masked = masked.expand(scores.shape());
+        // Where all is masked, all is alike, and set to zero behind the softmax.
+        let weights = softmax(scores.mask_fill(masked.clone(), f32::MIN), 3);
+        weights.mask_fill(masked, 0.0)
+    }
+
     /// What [`Bridge::forward`] adds to the anchor's hidden states.
     pub(crate) fn read(
         &self,
@@ -252,12 +275,10 @@ impl Bridge {
         masked: Option<Tensor<4, Bool>>,
     ) -> Tensor<3> {
         let ([batch, seq, _], dtype) = (anchor.dims(), anchor.dtype());
-        let asking = self.in_own_type(anchor);
-        let asking = self.normed(asking, self.anchor_norm.as_ref());
-        let queries = self.split_heads(self.map(&self.query, asking.clone()));
+        let asking = self.asking(anchor);
+        let queries = self.queries(asking.clone());
         let d_inner = self.config.d_inner();
-        let scale = ((d_inner / self.config.heads) as f64).sqrt().recip();
-        let heads = ops::attention(queries, keys, values, masked, scale);
+        let heads = ops::attention(queries, keys, values, masked, self.scale());
         let heads = self
             .gate_heads(heads, asking)
             .swap_dims(1, 2) // [batch, seq_anchor, heads, d_head]
@@ -265,6 +286,22 @@ impl Bridge {
         let read = self.map(&self.output, heads);
         let read = self.gated(self.normed(read, self.output_norm.as_ref()));
         read.cast(dtype)
+    }
+
+    /// The anchor's hidden states as W_Q takes them.
+    fn asking(&self, anchor: Tensor<3>) -> Tensor<3> {
+        self.normed(self.in_own_type(anchor), self.anchor_norm.as_ref())
+    }
+
+    /// `[batch, heads, seq_anchor, d_head]`.
+    fn queries(&self, asking: Tensor<3>) -> Tensor<4> {
+        self.split_heads(self.map(&self.query, asking))
+    }
+
+    /// 1 / √d_head.
+    fn scale(&self) -> f64 {
+        let d_head = self.config.d_inner() / self.config.heads;
+        (d_head as f64).sqrt().recip()
     }
 
     fn gate_heads(&self, heads: Tensor<4>, asking: Tensor<3>) -> Tensor<4> {

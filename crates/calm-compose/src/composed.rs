@@ -47,6 +47,14 @@ pub struct ComposedModel {
     pub bridges: Bridges,
 }
 
+/// What is done on the way of a pass.
+pub(crate) struct Hooks<'a> {
+    /// Changes what the bridges get to see.
+    pub(crate) perturb: &'a mut dyn FnMut(Tensor<3>) -> Tensor<3>,
+    /// Is told of every bridge and the anchor's hidden states before it.
+    pub(crate) watch: &'a mut dyn FnMut(&Reading<'_>, &Tensor<3>),
+}
+
 impl Augmenting {
     /// A model that reads the anchor's own token ids.
     pub fn new(decoder: Decoder, connections: Vec<Connection>) -> Self {
@@ -146,7 +154,11 @@ impl FrozenParts {
             rows: None,
             prompts: None,
         };
-        self.pass(bridges, &input, cache, &mut |state| state)
+        let mut hooks = Hooks {
+            perturb: &mut |state| state,
+            watch: &mut |_, _| {},
+        };
+        self.pass(bridges, &input, cache, &mut hooks)
     }
 
     /// [`FrozenParts::hidden_states`] without a cache, where `perturb` changes what the bridges get
@@ -179,7 +191,11 @@ impl FrozenParts {
             rows,
             prompts,
         };
-        self.pass(bridges, &input, None, &mut perturb)
+        let mut hooks = Hooks {
+            perturb: &mut perturb,
+            watch: &mut |_, _| {},
+        };
+        self.pass(bridges, &input, None, &mut hooks)
     }
 
     /// What the augmenting models read of these rows of anchor tokens, each with the first token of
@@ -208,12 +224,12 @@ impl FrozenParts {
         models.map(|model| &model.decoder)
     }
 
-    fn pass(
+    pub(crate) fn pass(
         &self,
         bridges: &Bridges,
         input: &Input<'_>,
         mut cache: Option<&mut ComposedCache>,
-        perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
+        hooks: &mut Hooks<'_>,
     ) -> Result<Tensor<3>, ModelError> {
         let prompts = match cache.as_deref_mut() {
             Some(cache) => cache.prompts(input.padding).to_vec(),
@@ -223,7 +239,7 @@ impl FrozenParts {
         if let Some(cache) = cache.as_deref_mut()
             && !cache.serves(self, &rows)
         {
-            return self.start_over(bridges, input, cache, perturb);
+            return self.start_over(bridges, input, cache, hooks);
         }
         let (mut anchor_cache, augmenting_caches) = cache.map(ComposedCache::split).unzip();
         let context = Context::new(&self.anchor, input.padding, anchor_cache.as_deref_mut());
@@ -233,16 +249,17 @@ impl FrozenParts {
             rows: &rows,
             context: &context,
         };
-        let readings = self.readings(bridges, &new, augmenting_caches, perturb);
+        let readings = self.readings(bridges, &new, augmenting_caches, hooks.perturb);
 
         let mut hidden = self.anchor.embed(input.ids.clone(), &context);
         let mut done = 0;
         for reading in readings {
-            let block = reading.anchor_block;
+            let block = reading.connection.anchor_block;
             hidden = self
                 .anchor
                 .run(done..block, hidden, &context, anchor_cache.as_deref_mut());
             done = block;
+            (hooks.watch)(&reading, &hidden);
             hidden = reading.add_to(hidden);
         }
         let end = self.anchor.block_count();
@@ -278,7 +295,7 @@ impl FrozenParts {
         bridges: &Bridges,
         input: &Input<'_>,
         cache: &mut ComposedCache,
-        perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
+        hooks: &mut Hooks<'_>,
     ) -> Result<Tensor<3>, ModelError> {
         let (past, seq) = (cache.len(), input.padding.seq());
         let all = cache.anchor().positions().followed_by(input.padding);
@@ -290,7 +307,7 @@ impl FrozenParts {
             rows: None,
             prompts: None,
         };
-        let hidden = self.pass(bridges, &input, Some(cache), perturb)?;
+        let hidden = self.pass(bridges, &input, Some(cache), hooks)?;
         Ok(hidden.narrow(1, past, seq))
     }
 
@@ -307,7 +324,7 @@ impl FrozenParts {
         let mut caches = caches.map(|caches| caches.iter_mut());
         let mut readings = Vec::new();
         let models = self.augmenting.iter().zip(&bridges.of).zip(new.rows);
-        for ((augmenting, bridges), rows) in models {
+        for (model, ((augmenting, bridges), rows)) in models.enumerate() {
             let mut cache = caches.as_mut().and_then(Iterator::next);
             if !augmenting.is_on() {
                 continue;
@@ -331,7 +348,8 @@ impl FrozenParts {
                 };
                 // Before its first token a model has nothing to show.
                 readings.extend(all.map(|(keys, values)| Reading {
-                    anchor_block: augmenting.connections[slot].anchor_block,
+                    place: [model, slot],
+                    connection: augmenting.connections[slot],
                     bridge,
                     keys,
                     values,
@@ -343,7 +361,7 @@ impl FrozenParts {
                 cache.settle(batch);
             }
         }
-        readings.sort_by_key(|reading| reading.anchor_block);
+        readings.sort_by_key(|reading| reading.connection.anchor_block);
         readings
     }
 }

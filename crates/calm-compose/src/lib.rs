@@ -61,6 +61,7 @@ mod options;
 mod reading;
 mod tensors;
 mod tokens;
+mod trace;
 mod verify;
 
 pub use bridge::{Bridge, BridgeConfig};
@@ -76,4 +77,5 @@ pub use lora::LoraPlan;
 pub use mode::Mode;
 pub use options::{BridgeOptions, Gate, OutputInit};
 pub use tokens::{OwnTokens, PromptText, Rendering, RowTokens};
+pub use trace::{BridgeTrace, ModelTrace, Trace};
 pub use verify::{TensorDeviation, Verification, verify};

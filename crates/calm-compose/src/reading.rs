@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::cache::AugmentingCache;
 use crate::tokens::{AugmentingTokens, OwnTokens, RowStream, RowTokens};
-use crate::{Augmenting, Bridge, Mode};
+use crate::{Augmenting, Bridge, Connection, Mode};
 
 /// The anchor's new tokens.
 pub(crate) struct Input<'a> {
@@ -112,7 +112,9 @@ pub(crate) fn spread(rows: &[&[u32]], padding: &PaddingMask) -> TensorData {
 
 /// What one bridge reads.
 pub(crate) struct Reading<'a> {
-    pub(crate) anchor_block: usize,
+    /// Numbers of its augmenting model and its connection.
+    pub(crate) place: [usize; 2],
+    pub(crate) connection: Connection,
     pub(crate) bridge: &'a Bridge,
     pub(crate) keys: Tensor<4>,
     pub(crate) values: Tensor<4>,
@@ -121,6 +123,13 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// [`Bridge::attention_weights`] of the anchor's hidden states before it.
+    pub(crate) fn weights(&self, hidden: Tensor<3>) -> Tensor<4> {
+        let keys = self.keys.clone();
+        self.bridge
+            .attention_weights(hidden, keys, self.masked.clone())
+    }
+
     /// The anchor's hidden states with what the bridge reads added to them.
     pub(crate) fn add_to(self, hidden: Tensor<3>) -> Tensor<3> {
         let Self { keys, values, .. } = self;

@@ -416,3 +416,42 @@ fn the_controls_of_the_paper_are_flags() {
         .calm("compose --extend random --augmenting anchor --baseline lora --train data.jsonl --out x")
         .refused(&["--extend", "--baseline"]);
 }
+
+#[test]
+fn what_is_read_is_shown() {
+    let workshop = Workshop::new();
+    let compose = "compose --anchor anchor --augmenting specialist --train data.jsonl --rows 4 \
+                   --connections [[2,1],[4,3]] --steps 4 --quiet --out composition";
+    workshop.calm(compose).done();
+    let trace = "trace composition --text ABCD";
+    let shown = workshop
+        .calm(&format!("{trace} --out trace.json --picture trace.svg"))
+        .done();
+    assert!(shown.contains("a0.c1, block 4 at 3  "), "{shown}");
+    let stored: Value =
+        serde_json::from_str(&fs::read_to_string(workshop.path("trace.json")).unwrap()).unwrap();
+    let printed = workshop.calm(&format!("{trace} --json")).json();
+    assert_eq!(printed, stored);
+    assert_eq!(stored["schema"], 1);
+    let positions = stored["anchor_tokens"].as_array().unwrap().len();
+    let model = &stored["augmenting"][0];
+    assert_eq!(
+        model["sees"][positions - 1].as_array().unwrap().len(),
+        positions
+    );
+    for bridge in model["bridges"].as_array().unwrap() {
+        for head in bridge["heads"].as_array().unwrap() {
+            let last = head[positions - 1].as_array().unwrap().iter();
+            let sum: f64 = last.map(|weight| weight.as_f64().unwrap()).sum();
+            assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        }
+    }
+    let picture = fs::read_to_string(workshop.path("trace.svg")).unwrap();
+    assert!(picture.contains("a0.c0, block 2 at 1, head 4"), "{picture}");
+    workshop
+        .calm("trace anchor --text A")
+        .refused(&["anchor: is no composition"]);
+    workshop
+        .calm("trace composition --text A --picture nowhere/trace.svg")
+        .refused(&["nowhere/trace.svg: "]);
+}

@@ -148,7 +148,7 @@ pub fn generate_watched<M: CausalLm>(
     mut watch: impl FnMut(usize, u32) -> Result<ControlFlow<()>, ModelError>,
 ) -> Result<Vec<Continuation>, ModelError> {
     options.sampling.validate()?;
-    check(model, prompts)?;
+    check_prompts(model, prompts)?;
     let mut batch = Decoding::new(model, prompts, options);
     if options.max_new_tokens > 0 && !prompts.is_empty() {
         let (ids, padding) = left_padded(prompts);
@@ -162,7 +162,12 @@ pub fn generate_watched<M: CausalLm>(
     Ok(batch.rows)
 }
 
-fn check<M: CausalLm>(model: &M, prompts: &[Vec<u32>]) -> Result<(), ModelError> {
+/// Checks that a model can read these prompts and has room for a token behind each.
+///
+/// # Errors
+///
+/// [`ModelError`] if a prompt is empty, holds an id outside the vocabulary or fills the context.
+pub fn check_prompts<M: CausalLm>(model: &M, prompts: &[Vec<u32>]) -> Result<(), ModelError> {
     let vocab_size = model.head().config().vocab_size;
     let context_length = model.context_length();
     for (row, prompt) in prompts.iter().enumerate() {

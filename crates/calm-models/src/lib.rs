@@ -68,7 +68,9 @@ pub use decoder::{Attention, Block, Cache, Context, Decoder, FeedForward, KvCach
 pub use error::ModelError;
 pub use family::Family;
 pub use frozen::{FrozenModel, LoadOptions};
-pub use generate::{CausalLm, Continuation, GenerateOptions, generate, generate_watched};
+pub use generate::{
+    CausalLm, Continuation, GenerateOptions, check_prompts, generate, generate_watched,
+};
 pub use growing::GrowingText;
 pub use hub::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource, SourceError};
 pub use info::{CheckpointInfo, Part, TensorEntry, WeightFileInfo};

@@ -13,7 +13,9 @@ mod import;
 mod inspect;
 mod merge;
 mod model;
+mod picture;
 mod pretrain;
+mod trace;
 mod training;
 mod verify;
 mod version;
@@ -43,6 +45,9 @@ pub(crate) enum Verb {
     /// Describe a checkpoint or a composition
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Show which tokens of its augmenting models a composition reads
+    #[command(after_long_help = trace::EXAMPLES)]
+    Trace(trace::TraceArgs),
     /// Make one composition of two over the same anchor
     #[command(after_long_help = merge::EXAMPLES)]
     Merge(merge::MergeArgs),
@@ -88,6 +93,7 @@ impl Verb {
             Self::Generate(args) => generate::run(args, common),
             Self::Eval(args) => eval::run(args, common),
             Self::Inspect(args) => inspect::run(args, common),
+            Self::Trace(args) => trace::run(args, common),
             Self::Merge(args) => merge::run(args),
             Self::Verify(args) => verify::run(args, common),
             Self::Bench(args) => bench::run(args, common),

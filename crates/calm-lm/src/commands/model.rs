@@ -145,6 +145,12 @@ impl Model {
         &self.anchor.tokenizer
     }
 
+    /// Those of the composition's augmenting models.
+    pub(super) fn augmenting_tokenizers(&self) -> &[Tokenizer] {
+        let composed = self.composed.as_ref();
+        composed.map_or(&[], |composed| &composed.tokenizers)
+    }
+
     pub(super) fn special(&self) -> &SpecialIds {
         &self.anchor.special
     }

@@ -1,0 +1,133 @@
+//! Which of the augmenting models' tokens the anchor reads.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use calm_models::{ModelError, PaddingMask, check_prompts};
+
+use crate::composed::Hooks;
+use crate::reading::{Input, Reading};
+use crate::{ComposedModel, Connection};
+
+/// The attention of every bridge over one text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// One per augmenting model, in the order of the composition.
+    pub models: Vec<ModelTrace>,
+}
+
+/// How one augmenting model is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelTrace {
+    /// The ids of its positions. If it reads in tokens of its own, these are the tokens of the text
+    /// and of all its beginnings: some are begun and given up, and no anchor position sees them all.
+    pub tokens: Vec<u32>,
+    /// For every anchor position, the positions that it may see, ascending.
+    pub sees: Vec<Vec<usize>>,
+    /// One per connection, in the order of the composition; none if the model is switched off or has
+    /// read nothing.
+    pub bridges: Vec<BridgeTrace>,
+}
+
+/// The attention of one bridge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BridgeTrace {
+    /// Which block is read where.
+    pub connection: Connection,
+    /// `[head][anchor position]`: the weights of the positions that it [sees](ModelTrace::sees),
+    /// which sum to 1, or nothing where it sees none.
+    pub heads: Vec<Vec<Vec<f32>>>,
+}
+
+impl ComposedModel {
+    /// Follows the attention of all bridges over a text, given in the anchor's tokens with the first
+    /// token of its text. In [`Mode::Encoder`](crate::Mode::Encoder) all of it is a prompt.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if there is no token, one is outside the vocabulary, or a model has no room
+    /// for the text or no token for a part of it.
+    pub fn trace(&self, ids: &[u32]) -> Result<Trace, ModelError> {
+        check_prompts(self, &[ids.to_vec()])?;
+        let mut models = self.unread(ids)?;
+        let padding = PaddingMask::none(1, ids.len());
+        let signed: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+        let device = self.parts.anchor.device().without_autodiff();
+        let input = Input {
+            ids: Tensor::<2, Int>::from_data(TensorData::new(signed, [1, ids.len()]), &device),
+            padding: &padding,
+            rows: None,
+            prompts: None,
+        };
+        let mut failed = None;
+        let mut watch = |reading: &Reading<'_>, hidden: &Tensor<3>| {
+            let model = &mut models[reading.place[0]];
+            if let Err(error) = model.watch(reading, hidden.clone()) {
+                failed = Some(error);
+            }
+        };
+        let mut hooks = Hooks {
+            perturb: &mut |state| state,
+            watch: &mut watch,
+        };
+        self.parts.pass(&self.bridges, &input, None, &mut hooks)?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for (model, augmenting) in models.iter_mut().zip(&self.parts.augmenting) {
+            // The pass comes by in the order of the anchor's blocks.
+            model.bridges.sort_by_key(|bridge| {
+                let mut connections = augmenting.connections.iter();
+                connections.position(|connection| *connection == bridge.connection)
+            });
+        }
+        Ok(Trace { models })
+    }
+
+    /// The tokens of every augmenting model, before anything is known of how they are read.
+    fn unread(&self, ids: &[u32]) -> Result<Vec<ModelTrace>, ModelError> {
+        let models = self.parts.augmenting.iter().map(|augmenting| {
+            let tokens = match &augmenting.tokens {
+                Some(tokens) if augmenting.is_on() => tokens.read(ids, usize::MAX)?.ids,
+                _ => ids.to_vec(),
+            };
+            Ok(ModelTrace {
+                tokens,
+                sees: vec![Vec::new(); ids.len()],
+                bridges: Vec::new(),
+            })
+        });
+        models.collect()
+    }
+}
+
+impl ModelTrace {
+    fn watch(&mut self, reading: &Reading<'_>, hidden: Tensor<3>) -> Result<(), ModelError> {
+        let device = |source| ModelError::Device { source };
+        let [_, seq, _] = hidden.dims();
+        let keys = self.tokens.len();
+        if let Some(masked) = &reading.masked {
+            let masked = masked.clone().expand([1, 1, seq, keys]);
+            let masked = masked.int().try_into_vec_as::<u32>().map_err(device)?;
+            let rows = masked.chunks(keys).map(|row| {
+                let row = row.iter().enumerate();
+                let seen = row.filter(|(_, masked)| **masked == 0);
+                seen.map(|(key, _)| key).collect()
+            });
+            self.sees = rows.collect();
+        } else {
+            self.sees = vec![(0..keys).collect(); seq];
+        }
+        let weights = reading.weights(hidden);
+        let [_, heads, _, _] = weights.dims();
+        let weights = weights.try_into_vec_as::<f32>().map_err(device)?;
+        let of_head = |head: usize| {
+            let rows = weights[head * seq * keys..].chunks(keys).zip(&self.sees);
+            let seen = rows.map(|(row, sees)| sees.iter().map(|key| row[*key]).collect());
+            seen.collect()
+        };
+        self.bridges.push(BridgeTrace {
+            connection: reading.connection,
+            heads: (0..heads).map(of_head).collect(),
+        });
+        Ok(())
+    }
+}
