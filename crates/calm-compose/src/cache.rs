@@ -11,7 +11,9 @@ use crate::{Augmenting, FrozenParts, PromptTexts};
 /// The state of decoding: one cache for every model, and one for every set of bridges.
 ///
 /// The models share nothing. A bridge keeps its keys and values of all augmenting positions, so
-/// that a new anchor position reads the same as in a full pass.
+/// that a new anchor position reads the same as in a full pass. Of blocks with a window, the anchor
+/// and models that read its ids keep what the window can show, and the last 32 positions can be
+/// forgotten again ([`KvCache::within_windows`]).
 #[derive(Debug, Clone)]
 pub struct ComposedCache {
     anchor: KvCache,
@@ -48,7 +50,7 @@ impl ComposedCache {
     pub fn new(parts: &FrozenParts, batch: usize) -> Self {
         let augmenting = parts.augmenting.iter();
         Self {
-            anchor: KvCache::new(parts.anchor.block_count(), batch),
+            anchor: KvCache::within_windows(parts.anchor.config(), batch),
             augmenting: augmenting
                 .map(|augmenting| AugmentingCache::new(augmenting, batch))
                 .collect(),
@@ -126,9 +128,14 @@ impl ComposedCache {
 
 impl AugmentingCache {
     fn new(augmenting: &Augmenting, batch: usize) -> Self {
-        let streams = augmenting.tokens.as_ref();
+        let (decoder, streams) = (&augmenting.decoder, augmenting.tokens.as_ref());
         Self {
-            model: KvCache::new(augmenting.decoder.block_count(), batch),
+            // A token may change how much of the text before it is tokenised, so that own tokens are
+            // rolled back by any number, row by row; only those of the anchor go on and on.
+            model: match streams {
+                Some(_) => KvCache::new(decoder.block_count(), batch),
+                None => KvCache::within_windows(decoder.config(), batch),
+            },
             bridges: KvCache::new(augmenting.connections.len(), batch),
             streams: streams.map(|tokens| vec![RowStream::new(tokens); batch]),
         }

@@ -1,8 +1,9 @@
 //! Reading files whose size is checked first.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+use calm_models::{ModelError, open_file};
 
 use crate::ComposeError;
 
@@ -10,8 +11,12 @@ use crate::ComposeError;
 pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, ComposeError> {
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too long from one that just fits.
-    File::open(path)
-        .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut bytes))
+    let file = open_file(path).map_err(|error| match error {
+        ModelError::Io { path, source } => ComposeError::Io { path, source },
+        other => other.into(),
+    })?;
+    file.take(max_bytes + 1)
+        .read_to_end(&mut bytes)
         .map_err(io(path))?;
     if bytes.len() as u64 > max_bytes {
         return Err(ComposeError::Malformed {

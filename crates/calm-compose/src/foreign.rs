@@ -1,19 +1,19 @@
 //! Compositions of other projects: the state dicts of google-deepmind/calm and of
-//! lucidrains/CALM-pytorch, from and to safetensors files.
+//! lucidrains/CALM-pytorch, from safetensors files and those of `torch.save`, and to safetensors files.
 //!
 //! docs/composition.md has the table of names. What our bridges have no place for is refused by
 //! its name.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use burn::tensor::{DType, Device};
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::file::{take_bridges, write_atomically};
-use crate::files::io;
+use crate::file::{MAX_WEIGHTS_BYTES, take_bridges, write_atomically};
+use crate::files::read_bytes;
 use crate::tensors::{NamedTensors, parse, to_f32};
+use crate::torch::{self, Stored};
 use crate::{BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, Gate};
 
 /// Whose state dict it is.
@@ -55,13 +55,6 @@ pub struct Imported {
     pub options: BridgeOptions,
     /// The parameters, in `f32`.
     pub bridges: Bridges,
-}
-
-/// A tensor in `f32`, (out, in) if it is a matrix.
-#[derive(Debug, Clone, PartialEq)]
-struct Stored {
-    shape: Vec<usize>,
-    values: Vec<f32>,
 }
 
 type StateDict = BTreeMap<String, Stored>;
@@ -420,11 +413,13 @@ fn read(path: &Path) -> Result<StateDict, ComposeError> {
         path: path.to_owned(),
         reason,
     };
-    let bytes = fs::read(path).map_err(io(path))?;
-    if bytes.starts_with(b"PK") || bytes.first() == Some(&0x80) {
+    let bytes = read_bytes(path, MAX_WEIGHTS_BYTES)?;
+    if bytes.starts_with(b"PK") {
+        return torch::read(&bytes, |name| !is_frozen(name)).map_err(malformed);
+    }
+    if bytes.first() == Some(&0x80) {
         return Err(malformed(
-            "is pickled, which only Python should read; save it with safetensors.torch.save_file, \
-             see docs/composition.md"
+            "is pickled as torch did before 1.6; save it again with torch.save of a newer one"
                 .to_owned(),
         ));
     }

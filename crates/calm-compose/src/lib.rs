@@ -61,6 +61,7 @@ mod options;
 mod reading;
 mod tensors;
 mod tokens;
+mod torch;
 mod trace;
 mod verify;
 

@@ -3,7 +3,10 @@
 mod common;
 
 use burn::tensor::Device;
-use calm_models::{Cache, CausalLm, GenerateOptions, PaddingMask, generate};
+use calm_compose::{Augmenting, ComposedModel, FrozenParts, Mode};
+use calm_models::{
+    Cache, CausalLm, Decoder, DecoderConfig, GenerateOptions, PaddingMask, generate,
+};
 use common::{
     VOCAB, assert_close, fresh_bridges, ids, logits, logits_after, model, random_bridges, values,
 };
@@ -184,6 +187,57 @@ fn the_cache_is_bounded_by_the_length_of_the_text() {
         cache.truncate(66);
         logits_after(&model, &[&[3, 4], &[5, 6]], &mut cache);
         assert_eq!(cache.bytes(), bytes);
+    }
+}
+
+#[test]
+fn windows_bound_the_caches_of_both_models() {
+    let narrow = |d_model, heads, blocks, seed| {
+        let mut config = DecoderConfig::llama(VOCAB as usize, d_model, blocks, heads);
+        // Of all blocks of the one model, and of some of the other.
+        let windowed = config.blocks.iter_mut().take(3);
+        windowed.for_each(|block| block.window = Some(5));
+        Decoder::untrained(&config, seed, &Device::default())
+    };
+    let connections = vec![[2, 1].into(), [4, 3].into()];
+    let parts = FrozenParts {
+        anchor: narrow(16, 4, 3, 1),
+        augmenting: vec![Augmenting::new(narrow(24, 3, 4, 2), connections)],
+    };
+    for mode in [Mode::Iterative, Mode::Encoder] {
+        let parts = parts.clone().in_mode(mode);
+        let bridges = random_bridges(&parts, &Device::default());
+        let model = ComposedModel { parts, bridges };
+        let text: Vec<u32> = (0..180).map(|place| 1 + place * place % 45).collect();
+        let prompt = 20;
+        let padding = PaddingMask::none(1, text.len());
+        let expected = model.parts.perturbed_hidden_states(
+            &model.bridges,
+            ids(&[&text]),
+            &padding,
+            Some(&[prompt]),
+            None,
+            |state| state,
+        );
+        let expected = model.parts.anchor.finish(expected.unwrap());
+        let mut cache = model.new_cache(1);
+        logits_after(&model, &[&text[..prompt]], &mut cache);
+        for (place, id) in text.iter().enumerate().skip(prompt) {
+            // Now and then, some are read twice.
+            if place % 31 == 0 {
+                let other = vec![9; 12];
+                logits_after(&model, &[&other], &mut cache);
+                cache.truncate(place);
+            }
+            let found = logits_after(&model, &[&[*id]], &mut cache);
+            assert_close(found, expected.clone().narrow(1, place, 1));
+            let bytes = cache.bytes_by_part();
+            // At most twice the window and 64 positions of each windowed block, 32 at a time.
+            let most = 96 * 2 * size_of::<f32>();
+            assert!(bytes.anchor <= 3 * 16 * most, "{bytes:?} at {place}");
+            let kept = (place + 13).next_multiple_of(32) * 2 * size_of::<f32>();
+            assert!(bytes.augmenting[0] <= 24 * (3 * most + kept), "{bytes:?}");
+        }
     }
 }
 

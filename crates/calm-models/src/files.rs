@@ -17,7 +17,11 @@ pub(crate) fn is_there(path: &Path) -> bool {
 
 /// Opens a file to read it. Anything else, such as a directory or a pipe that nobody may ever write
 /// to, is an error.
-pub(crate) fn open(path: &Path) -> Result<File, ModelError> {
+///
+/// # Errors
+///
+/// [`ModelError::Io`] with the file and what is wrong with it.
+pub fn open(path: &Path) -> Result<File, ModelError> {
     let is_file = |metadata: fs::Metadata| {
         if metadata.is_file() {
             return Ok(());

@@ -67,6 +67,7 @@ pub use config::{
 pub use decoder::{Attention, Block, Cache, Context, Decoder, FeedForward, KvCache, Norm};
 pub use error::ModelError;
 pub use family::Family;
+pub use files::open as open_file;
 pub use frozen::{FrozenModel, LoadOptions};
 pub use generate::{
     CausalLm, Continuation, GenerateOptions, check_prompts, generate, generate_watched,
