@@ -455,3 +455,46 @@ fn what_is_read_is_shown() {
         .calm("trace composition --text A --picture nowhere/trace.svg")
         .refused(&["nowhere/trace.svg: "]);
 }
+
+#[test]
+fn what_composing_costs_is_told_and_measured() {
+    let workshop = Workshop::new();
+    let compose = "compose --anchor anchor --augmenting specialist --train data.jsonl --rows 4 \
+                   --connections [[2,1],[4,3]] --steps 2 --quiet --out composition";
+    workshop.calm(compose).done();
+    let inspect = "inspect composition --context 100";
+    let told = workshop.calm(&format!("{inspect} --json")).json();
+    let overhead = &told["overhead"];
+    let of = |place: &str| overhead.pointer(place).unwrap().as_u64().unwrap();
+    let bytes = of("/anchor/cache_bytes_per_token")
+        + of("/augmenting/0/cache_bytes_per_token_read")
+        + of("/augmenting/0/bridges/cache_bytes_per_token_read");
+    assert_eq!(told["cache_bytes_per_token"], bytes);
+    assert!(told["measured"].is_null());
+    let twice = workshop
+        .calm("inspect composition --context 200 --json")
+        .json();
+    assert!(
+        twice["overhead"]["anchor"]["flops_per_token"].as_u64()
+            > Some(of("/anchor/flops_per_token"))
+    );
+
+    workshop.write("text.txt", &"ABCdef".repeat(12));
+    let measured = workshop
+        .calm(&format!("{inspect} --measure text.txt --json"))
+        .json();
+    let measured = &measured["measured"];
+    assert!(measured["composed_ms_per_token"].as_f64() > Some(0.0));
+    assert_eq!(measured["tokens_read_per_anchor_token"], json!([1.0]));
+    let text = workshop
+        .calm(&format!("{inspect} --measure text.txt"))
+        .done();
+    for line in ["FLOPs per token", "time per token", "tokens read"] {
+        assert!(text.contains(line), "{text}");
+    }
+    workshop.write("text.txt", "AB");
+    let short = workshop.calm("inspect composition --measure text.txt");
+    short.refused(&["text.txt: has 2 tokens"]);
+    let checkpoint = workshop.calm("inspect anchor --measure text.txt");
+    checkpoint.refused(&["--measure: is for compositions"]);
+}

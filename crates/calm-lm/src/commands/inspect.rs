@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{
     BridgeConfig, BridgeOptions, CompositionFile, Connection, Mode, ModelHashes, ModelReference,
+    Overhead,
 };
 use calm_lm::models::{CheckpointInfo, Decoder, FrozenModel, ModelError, ModelFiles, Tokenizer};
 use clap::Args;
@@ -13,6 +14,7 @@ use serde_json::json;
 
 use super::checkpoint::Checkpoint;
 use super::model::{Located, LocatedComposition, ModelArgs};
+use super::overhead::{self, Measured, OverheadArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -30,12 +32,18 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   What a composition joins, adds and costs, and how it was trained:
     calm inspect composition
 
+  The same with the time per token, measured at the end of a text:
+    calm inspect composition --measure text.txt
+
   One number for a script, by way of jq:
     calm inspect composition --json | jq .added_parameters.stored
 
 Bytes per token are those of keys and values that decoding keeps, of a composition
 in f32. A window is full with the tokens that it shows; decoding keeps up to twice as
-many. Added parameters by the paper's count are n (D_A D_B + 3 D_B²), without output
+many. FLOPs are two for each weight, and those of attention over --context tokens.
+Those of augmenting models, and their cache, are per token that the model reads: where
+it has a tokenizer of its own, --measure tells how many that are for each of the
+anchor's. Added parameters by the paper's count are n (D_A D_B + 3 D_B²), without output
 projections, biases, norms and gates.";
 
 #[derive(Debug, Args)]
@@ -45,14 +53,23 @@ pub(crate) struct InspectArgs {
     /// List every tensor of a checkpoint: its file, type, part and shape
     #[arg(long)]
     tensors: bool,
+    #[command(flatten)]
+    overhead: OverheadArgs,
 }
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure> {
     match args.model.locate(common.quiet)? {
+        Located::Checkpoint(_) if args.overhead.measure.is_some() => Err(Failure::flag(
+            "--measure",
+            "is for compositions; leave it out",
+        )),
         Located::Checkpoint(files) => Ok(Checkpoint::read(files)?.report(args.tensors)),
         Located::Composition(located) => {
             let allow_others = args.model.allow_other_weights;
-            Ok(Composition::read(*located, allow_others)?.report())
+            let composition = Composition::read(*located, allow_others)?;
+            let (quiet, overhead) = (common.quiet, &args.overhead);
+            let measured = overhead::measure(&args.model, overhead, &common.device()?, quiet)?;
+            Ok(composition.report(overhead.context(), measured.as_ref()))
         }
     }
 }
@@ -142,24 +159,18 @@ impl Composition {
         counts.sum()
     }
 
-    /// Keys and values of the anchor, of the blocks that are run of each augmenting model, and of
-    /// the bridges.
-    fn cache_bytes_per_token(&self) -> usize {
-        let read = self.readings().map(|(augmenting, connections, bridge)| {
-            let blocks = connections.iter().map(|c| c.augmenting_block).max();
-            let mut run = augmenting.config.clone();
-            run.blocks.truncate(blocks.unwrap_or(0));
-            let bridges = connections.len() * 2 * bridge.d_inner() * bridge.options.dtype.bytes();
-            run.cache_bytes_per_token(DTYPE) + bridges
+    fn overhead(&self, context: usize) -> Overhead {
+        let models = self.readings().map(|(augmenting, connections, bridge)| {
+            (&augmenting.config, connections.as_slice(), bridge)
         });
-        self.anchor.config.cache_bytes_per_token(DTYPE) + read.sum::<usize>()
+        Overhead::new(&self.anchor.config, models, context, DTYPE)
     }
 
-    fn report(&self) -> Report {
+    fn report(&self, context: usize, measured: Option<&Measured>) -> Report {
         let stored = self.count(BridgeConfig::parameter_count);
         let paper = self.count(BridgeConfig::paper_parameter_count);
         let share = stored as f64 / self.anchor.parameters() as f64;
-        let cache_bytes = self.cache_bytes_per_token();
+        let overhead = self.overhead(context);
         let file = &self.file;
         let mut rows = vec![
             ("composition", self.directory.display().to_string()),
@@ -178,8 +189,9 @@ impl Composition {
                 format!("{stored}, {paper} by the paper's count"),
             ),
             ("share of the anchor", format!("{:.2} %", 100.0 * share)),
-            ("cache", format!("{cache_bytes} bytes per token")),
         ]);
+        rows.extend(overhead::rows(&overhead, context, file.mode));
+        rows.extend(measured.iter().flat_map(|measured| measured.rows()));
         let text = format!("{}training {:#}\n", table(&rows), file.training);
         let json = json!({
             "kind": "composition",
@@ -192,7 +204,9 @@ impl Composition {
             "mode": file.mode,
             "added_parameters": { "stored": stored, "paper": paper },
             "share_of_anchor": share,
-            "cache_bytes_per_token": cache_bytes,
+            "cache_bytes_per_token": overhead.cache_bytes(),
+            "overhead": overhead::json(&overhead, context),
+            "measured": measured.map(Measured::json),
             "training": file.training,
         });
         Report::new(text, json)

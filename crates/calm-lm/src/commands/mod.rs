@@ -13,6 +13,7 @@ mod import;
 mod inspect;
 mod merge;
 mod model;
+mod overhead;
 mod picture;
 mod pretrain;
 mod trace;

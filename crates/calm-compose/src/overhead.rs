@@ -1,0 +1,171 @@
+//! What composing costs (appendix C), worked out from the sizes.
+
+use calm_backend::FloatType;
+use calm_models::DecoderConfig;
+
+use crate::{BridgeConfig, Connection};
+
+/// What one token costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenCost {
+    /// Two for each weight that the token is multiplied with, and those of the attention over the
+    /// tokens before it. Norms, activations and rotations are left out.
+    pub flops: u64,
+    /// Keys and values that decoding keeps of it. Blocks with a window keep those of the last
+    /// tokens only.
+    pub cache_bytes: u64,
+}
+
+/// What one set of bridges costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BridgesCost {
+    /// Per token of the anchor: W_Q, W_O, head gates and the attention.
+    pub of_anchor: TokenCost,
+    /// Per token that the augmenting model reads: f_proj, W_K, W_V and what they give.
+    pub of_augmenting: TokenCost,
+}
+
+/// The cost of a composition, apart for each of its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overhead {
+    /// m_B alone, its head included.
+    pub anchor: TokenCost,
+    /// Every m_A, per token that it reads: its blocks up to the last that is connected, no head.
+    pub augmenting: Vec<TokenCost>,
+    /// Their bridges.
+    pub bridges: Vec<BridgesCost>,
+}
+
+impl Overhead {
+    /// Of an anchor and the models that it reads, each with its connections and their bridges, after
+    /// `context` tokens, where the models compute in `dtype`.
+    pub fn new<'a>(
+        anchor: &DecoderConfig,
+        models: impl IntoIterator<Item = (&'a DecoderConfig, &'a [Connection], BridgeConfig)>,
+        context: usize,
+        dtype: FloatType,
+    ) -> Self {
+        let head = 2 * (anchor.vocab_size * anchor.d_model) as u64;
+        let mut cost = of_blocks(anchor, anchor.block_count(), context, dtype);
+        cost.flops += head;
+        let read = models.into_iter().map(|(config, connections, bridge)| {
+            let last = connections.iter().map(|c| c.augmenting_block).max();
+            let model = of_blocks(config, last.unwrap_or(0), context, dtype);
+            (model, of_bridges(&bridge, connections.len(), context))
+        });
+        let (augmenting, bridges) = read.unzip();
+        Self {
+            anchor: cost,
+            augmenting,
+            bridges,
+        }
+    }
+
+    /// Keys and values of one token that all models read alike.
+    pub fn cache_bytes(&self) -> u64 {
+        let bridges = self.bridges.iter().map(|cost| cost.of_augmenting);
+        let read = self.augmenting.iter().copied().chain(bridges);
+        self.anchor.cache_bytes + read.map(|cost| cost.cache_bytes).sum::<u64>()
+    }
+}
+
+/// The first blocks of a decoder.
+fn of_blocks(config: &DecoderConfig, count: usize, context: usize, dtype: FloatType) -> TokenCost {
+    let blocks = &config.blocks[..count.min(config.block_count())];
+    let [queries, keys] = [config.heads, config.kv_heads].map(|heads| heads * config.d_head);
+    let into_hidden = if config.gated { 2 } else { 1 };
+    let weights = config.d_model * (2 * queries + 2 * keys + (into_hidden + 1) * config.d_ff);
+    let flops = blocks.iter().map(|block| {
+        let seen = block.window.map_or(context, |window| window.min(context));
+        2 * weights as u64 + attention(queries, seen)
+    });
+    TokenCost {
+        flops: flops.sum(),
+        cache_bytes: (blocks.len() * 2 * keys * dtype.bytes()) as u64,
+    }
+}
+
+fn of_bridges(bridge: &BridgeConfig, count: usize, context: usize) -> BridgesCost {
+    let (d_anchor, d_inner, count) = (bridge.d_anchor, bridge.d_inner(), count as u64);
+    let gates = match bridge.options.gate {
+        crate::Gate::Heads => d_anchor * bridge.heads,
+        _ => 0,
+    };
+    let asking = 2 * (2 * d_anchor * d_inner + gates) as u64 + attention(d_inner, context);
+    let shown = 2 * d_anchor * (bridge.d_augmenting + 2 * d_inner);
+    let kept = 2 * d_inner * bridge.options.dtype.bytes();
+    BridgesCost {
+        of_anchor: TokenCost {
+            flops: count * asking,
+            cache_bytes: 0,
+        },
+        of_augmenting: TokenCost {
+            flops: count * shown as u64,
+            cache_bytes: count * kept as u64,
+        },
+    }
+}
+
+/// Scores and sums of values over so many tokens.
+fn attention(width: usize, seen: usize) -> u64 {
+    4 * (width * seen) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// n, D_A, D_B, the parameters of m_B, n (D_A D_B + 3 D_B²), and n (D_A D_B + 4 D_B² + D_B).
+    const COUNTS: [(usize, usize, usize, usize, usize, usize); 4] = [
+        (1, 1, 1, 1, 4, 6),
+        (4, 768, 1024, 340_000_000, 15_728_640, 19_927_040),
+        (7, 576, 960, 361_821_120, 23_224_320, 29_682_240),
+        (4, 2048, 3072, 8_537_680_896, 138_412_032, 176_173_056),
+    ];
+
+    #[test]
+    fn parameters_by_the_paper_and_as_stored() {
+        for (n, d_augmenting, d_anchor, _, paper, stored) in COUNTS {
+            let bridge = BridgeConfig::new(d_augmenting, d_anchor, 1);
+            let counts = [bridge.paper_parameter_count(), bridge.parameter_count()];
+            assert_eq!(counts.map(|count| n * count), [paper, stored]);
+        }
+        // The paper has about 1.5 % of m_B for its own models; a model of 2 and one of 8 billion
+        // parameters, every fourth block of the small one, come to that.
+        let (_, _, _, anchor, paper, _) = COUNTS[3];
+        let share = paper as f64 / anchor as f64;
+        assert!((0.014..0.018).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn every_multiplication_is_counted() {
+        // Two blocks of width 8, two heads, a gated layer of 32; 50 tokens.
+        let mut anchor = DecoderConfig::llama(50, 8, 2, 2);
+        anchor.blocks[1].window = Some(10);
+        let mut augmenting = DecoderConfig::llama(60, 6, 4, 3);
+        augmenting.kv_heads = 1;
+        let bridge = BridgeConfig::new(6, 8, 2);
+        let connections = [[1, 1].into(), [3, 2].into()];
+        let models = [(&augmenting, &connections[..], bridge)];
+        let found = Overhead::new(&anchor, models, 100, FloatType::F16);
+        let matrices = 4 * 8 * 8 + 3 * 8 * 32;
+        let attended = 4 * 8 * (100 + 10);
+        assert_eq!(found.anchor.flops, 2 * (2 * matrices + 8 * 50) + attended);
+        assert_eq!(found.anchor.cache_bytes, 2 * 2 * 8 * 2);
+        // Three of its four blocks, keys and values of width 2, no head.
+        let matrices = 6 * (6 + 2 + 2 + 6) + 3 * 6 * 16;
+        let expected = TokenCost {
+            flops: 3 * (2 * matrices + 4 * 6 * 100),
+            cache_bytes: 3 * 2 * 2 * 2,
+        };
+        assert_eq!(found.augmenting, [expected]);
+        let [bridges] = found.bridges[..] else {
+            panic!()
+        };
+        assert_eq!(bridges.of_anchor.flops, 2 * (2 * 2 * 8 * 8 + 4 * 8 * 100));
+        assert_eq!(bridges.of_augmenting.flops, 2 * 2 * (6 * 8 + 2 * 8 * 8));
+        // Bridges keep their own type.
+        assert_eq!(bridges.of_augmenting.cache_bytes, 2 * 2 * 8 * 4);
+        assert_eq!(found.cache_bytes(), 64 + 24 + 128);
+    }
+}
