@@ -5,9 +5,10 @@ mod common;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor};
+use calm_backend::FloatType;
 use calm_compose::{ComposeError, LoraPlan};
-use calm_models::{Decoder, PaddingMask};
-use common::{ids, load, logits, values};
+use calm_models::{Decoder, FrozenModel, LoadOptions, PaddingMask};
+use common::{assert_close, ids, load, logits, values};
 
 const CHECKPOINTS: [&str; 2] = ["llama", "llama3-scaled-tied"];
 const TEXT: [u32; 6] = [1, 30, 12, 45, 7, 7];
@@ -137,4 +138,35 @@ fn the_seed_fixes_the_adapters() {
     let draw = |seed| Parameters::of(&plan.apply(&frozen, seed, &Device::default().autodiff()));
     assert!(draw(1) == draw(1));
     assert!(draw(1) != draw(2));
+}
+
+#[test]
+fn merged_adapters_are_a_checkpoint_that_computes_the_same() {
+    let device = Device::default().autodiff();
+    for name in CHECKPOINTS {
+        let anchor = load(name);
+        let plan = LoraPlan::near(&anchor.decoder, 700).unwrap();
+        let mut decoder = plan.apply(&anchor.decoder, 3, &device);
+        let mut optimizer = AdamWConfig::new().init();
+        for _ in 0..3 {
+            let gradients = output(&decoder).tanh().sum().backward();
+            let gradients = GradientsParams::from_grads(gradients, &decoder);
+            decoder = optimizer.step(1e-2, decoder, gradients);
+        }
+        let adapted = decoder.valid();
+        let merged = anchor.with_decoder(adapted.clone().materialize());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("merged");
+        merged.save(&path, FloatType::F32).unwrap();
+        let loaded = FrozenModel::load(&path, &LoadOptions::default()).unwrap();
+        assert_close(output(&loaded.decoder), output(&adapted));
+        assert_ne!(
+            values(output(&loaded.decoder)),
+            values(output(&anchor.decoder))
+        );
+        assert_eq!(
+            loaded.weights_sha256().unwrap(),
+            merged.weights_sha256().unwrap()
+        );
+    }
 }

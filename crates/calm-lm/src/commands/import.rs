@@ -19,11 +19,11 @@ pub(super) const IMPORT_EXAMPLES: &str = r"EXAMPLES
         --augmenting gemma-law --connections '[[8,8],[17,17]]' --heads 1 --out composition
 
   Of lucidrains/CALM-pytorch, whose pairs are (augmenting, anchor) counted from 1:
-    calm import --from lucidrains --state calm.safetensors --anchor anchor \
+    calm import --from lucidrains --state calm.pt --anchor anchor \
         --augmenting specialist --connections '[[1,1],[5,3]]' --out composition
 
-The state dict has to be a safetensors file; docs/composition.md shows how to turn a
-pickled one into it, and which of its names becomes which of ours.";
+The state dict may be a safetensors file, or one of torch.save, which is read without
+executing anything. docs/composition.md has which of its names becomes which of ours.";
 
 pub(super) const EXPORT_EXAMPLES: &str = r"EXAMPLES
   For CALM(...).load_state_dict of lucidrains/CALM-pytorch:
@@ -53,7 +53,7 @@ pub(crate) struct ImportArgs {
     /// Whose state dict it is
     #[arg(long, value_name = "PROJECT", value_enum)]
     from: ProjectName,
-    /// The state dict, a safetensors file
+    /// The state dict, a safetensors file or one of torch.save
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
     /// Checkpoint of the anchor
