@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use calm_compose::{Bridges, ComposedModel, FrozenParts, PromptText, Rendering};
+use calm_compose::{Bridges, ComposedModel, FrozenParts, Mode, PromptText, Rendering};
 use calm_models::{
     Cache, CausalLm, Chat, ChatTemplate, DecoderConfig, FrozenModel, GenerateOptions, LoadOptions,
     ModelError, PaddingMask, TextStream, Tokenizer, generate,
@@ -447,6 +447,33 @@ fn conversations_are_read_in_markup_of_their_own() {
     let steps = Tensor::cat(steps.collect(), 1);
     assert_close(steps.clone().narrow(0, 0, 1), found.clone());
     assert_close(steps.narrow(0, 1, 1), found);
+}
+
+#[test]
+fn an_encoder_reads_a_conversation_up_to_the_answer() {
+    let mut model = composed("byte-level", "byte-fallback");
+    model.parts = model.parts.in_mode(Mode::Encoder);
+    let tokens = model.parts.augmenting[0].tokens.clone().unwrap();
+    let question = Question::new(&model, " naïve 🙂 two ");
+    let answer = tokens.anchor.encode(" two 🙂!", false).unwrap().ids;
+    let text = [&*question.ids, &answer].concat();
+    let prompt = question.ids.len();
+    let expected = logits_seeing(&model, &text, |position| {
+        let read = question.prompt.read_after(prompt.min(position + 1));
+        tokens
+            .augmenting
+            .encode(&question.own[..read], false)
+            .unwrap()
+            .ids
+    });
+    assert_close(question.logits(&model, &text), expected.clone());
+    let rows = vec![vec![Some(question.prompt.clone())]];
+    let conversing = model.conversing(&rows);
+    let mut cache = conversing.new_cache(1);
+    let steps = text
+        .iter()
+        .map(|id| logits_after(&conversing, &[&[*id]], &mut cache));
+    assert_close(Tensor::cat(steps.collect(), 1), expected);
 }
 
 #[test]

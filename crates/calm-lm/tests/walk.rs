@@ -486,6 +486,10 @@ fn what_composing_costs_is_told_and_measured() {
     let measured = &measured["measured"];
     assert!(measured["composed_ms_per_token"].as_f64() > Some(0.0));
     assert_eq!(measured["tokens_read_per_anchor_token"], json!([1.0]));
+    assert_eq!(
+        measured["cache_bytes_per_anchor_token"],
+        json!(bytes as f64)
+    );
     let text = workshop
         .calm(&format!("{inspect} --measure text.txt"))
         .done();

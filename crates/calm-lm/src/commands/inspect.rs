@@ -191,7 +191,11 @@ impl Composition {
             ("share of the anchor", format!("{:.2} %", 100.0 * share)),
         ]);
         rows.extend(overhead::rows(&overhead, context, file.mode));
-        rows.extend(measured.iter().flat_map(|measured| measured.rows()));
+        rows.extend(
+            measured
+                .iter()
+                .flat_map(|measured| measured.rows(&overhead)),
+        );
         let text = format!("{}training {:#}\n", table(&rows), file.training);
         let json = json!({
             "kind": "composition",
@@ -206,7 +210,7 @@ impl Composition {
             "share_of_anchor": share,
             "cache_bytes_per_token": overhead.cache_bytes(),
             "overhead": overhead::json(&overhead, context),
-            "measured": measured.map(Measured::json),
+            "measured": measured.map(|measured| measured.json(&overhead)),
             "training": file.training,
         });
         Report::new(text, json)

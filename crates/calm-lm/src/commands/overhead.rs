@@ -108,8 +108,17 @@ pub(super) struct Measured {
     read: Vec<f64>,
 }
 
+/// Keys and values per token of the anchor where models read so many tokens for each.
+fn cache_bytes(cost: &Overhead, read: &[f64]) -> f64 {
+    let models = cost.augmenting.iter().zip(&cost.bridges).zip(read);
+    let models = models.map(|((model, bridges), read)| {
+        read * (model.cache_bytes + bridges.of_augmenting.cache_bytes) as f64
+    });
+    cost.anchor.cache_bytes as f64 + models.sum::<f64>()
+}
+
 impl Measured {
-    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn rows(&self, cost: &Overhead) -> Vec<(&'static str, String)> {
         let Self {
             after,
             anchor_ms,
@@ -129,19 +138,21 @@ impl Measured {
             (
                 "tokens read",
                 format!(
-                    "{} per token of the anchor",
-                    read.collect::<Vec<_>>().join(", ")
+                    "{} per token of the anchor, whose caches have {:.0} bytes",
+                    read.collect::<Vec<_>>().join(", "),
+                    cache_bytes(cost, &self.read)
                 ),
             ),
         ]
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(super) fn json(&self, cost: &Overhead) -> Value {
         json!({
             "after_tokens": self.after,
             "anchor_ms_per_token": self.anchor_ms,
             "composed_ms_per_token": self.composed_ms,
             "tokens_read_per_anchor_token": self.read,
+            "cache_bytes_per_anchor_token": cache_bytes(cost, &self.read),
         })
     }
 }
