@@ -53,6 +53,9 @@ pub(crate) struct ReproduceArgs {
     /// First seed; others follow it.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Measure this alone, such as `composed` to compare options of the bridges
+    #[arg(long, value_name = "SYSTEM")]
+    only: Vec<System>,
     /// Steps of every training, if other than the recipe's.
     #[arg(long)]
     steps: Option<usize>,
@@ -191,6 +194,7 @@ fn jobs(args: &ReproduceArgs) -> Vec<Job> {
     for system in [System::Lora, System::UntrainedAugmenting] {
         jobs.extend((0..baseline_seeds).map(|seed| job(system, Reading::Mixed, seed)));
     }
+    jobs.retain(|job| args.only.is_empty() || args.only.contains(&job.system));
     jobs
 }
 

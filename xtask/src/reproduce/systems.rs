@@ -22,7 +22,7 @@ use super::settings::{EOS_ID, Reading, Settings};
 const UNTRAINED_SEED: u64 = 1_000_003;
 
 /// One column of the table for one seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum System {
     /// m_A alone.
