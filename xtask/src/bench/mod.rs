@@ -30,7 +30,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "PAIR", default_values = ["small", "base"])]
     pair: Vec<String>,
     /// What to time
-    #[arg(long, value_name = "WORK", value_enum, default_values_t = [Verb::Load, Verb::Prefill, Verb::Decode])]
+    #[arg(long, value_name = "WORK", value_enum, default_values_t = [Verb::Load, Verb::Prefill, Verb::Decode, Verb::Train])]
     work: Vec<Verb>,
     /// Rows at once
     #[arg(long, value_name = "N", default_values_t = [1, 8])]
@@ -51,6 +51,8 @@ enum Verb {
     Prefill,
     /// 64 tokens behind 64, and single tokens behind contexts of growing length
     Decode,
+    /// Steps of training the bridges, 16 rows of 128 tokens
+    Train,
 }
 
 /// One thing that is timed on both sides.
@@ -135,6 +137,11 @@ fn works(pair: &str, args: &BenchArgs) -> Vec<Work> {
             ("peak_rss_mib", false),
         ];
         works.push(work("load".to_owned(), &figures));
+    }
+    if args.work.contains(&Verb::Train) {
+        let figures = [("step_s", false), ("peak_rss_mib", false)];
+        let arguments = "train --batch 16 --seq 128 --steps 10".to_owned();
+        works.push(work(arguments, &figures));
     }
     for batch in &args.batch {
         if args.work.contains(&Verb::Prefill) {

@@ -5,9 +5,11 @@
   peer.py load DIR PAIR
   peer.py prefill DIR PAIR --batch N --prompt N --repeats N
   peer.py decode DIR PAIR --batch N --prompt N --new N --repeats N
+  peer.py train DIR PAIR --batch N --seq N --steps N
 
-Prints one JSON object with the fields of `calm bench`. Only the anchor is run: composed models are
-not part of transformers. Times are medians over the repeats, after one that is not counted.
+Prints one JSON object with the fields of `calm bench`. Composed models are not part of transformers:
+decoding is of the anchor alone, and for training the composition is built of hooks on frozen models.
+Times are medians over the repeats, after one that is not counted.
 """
 import argparse
 import json
@@ -43,6 +45,67 @@ def make(directory, pair):
         transformers.LlamaForCausalLM(config).save_pretrained(directory / pair / role)
 
 
+class Bridge(torch.nn.Module):
+    """Cross-attention of the anchor's hidden states over projected ones of the augmenting model."""
+
+    def __init__(self, augmenting, anchor):
+        super().__init__()
+        width = anchor.config.hidden_size
+        self.projection = torch.nn.Linear(augmenting.config.hidden_size, width)
+        heads = anchor.config.num_attention_heads
+        self.attention = torch.nn.MultiheadAttention(width, heads, batch_first=True)
+        self.seen = None
+
+    def see(self, _block, _inputs, output):
+        self.seen = first(output).detach()
+
+    def add(self, _block, _inputs, output):
+        hidden = first(output)
+        seq = hidden.shape[1]
+        later = torch.ones(seq, seq, dtype=torch.bool).triu(1)
+        states = self.projection(self.seen)
+        hidden = hidden + self.attention(hidden, states, states, attn_mask=later, need_weights=False)[0]
+        return (hidden,) + output[1:] if isinstance(output, tuple) else hidden
+
+
+def first(output):
+    return output[0] if isinstance(output, tuple) else output
+
+
+def compose(anchor, augmenting):
+    """Bridges at the places of the paper's plan: every fourth block of the augmenting model."""
+    blocks = [model.model.layers for model in (augmenting, anchor)]
+    count = max(1, len(blocks[0]) // 4)
+    bridges = torch.nn.ModuleList()
+    for number in range(1, count + 1):
+        bridge = Bridge(augmenting, anchor)
+        last = number == count
+        blocks[0][len(blocks[0]) * number // count - 1].register_forward_hook(bridge.see)
+        blocks[1][len(blocks[1]) * number // count - 1 - last].register_forward_hook(bridge.add)
+        bridges.append(bridge)
+    return bridges
+
+
+def train(models, args, vocab):
+    anchor, augmenting = (model.requires_grad_(False) for model in models)
+    bridges = compose(anchor, augmenting)
+    optimizer = torch.optim.AdamW(bridges.parameters(), 1e-4)
+    seconds = []
+    for _ in range(args.steps + 2):
+        ids = torch.randint(0, vocab, (args.batch, args.seq + 1))
+        begun = time.perf_counter()
+        with torch.no_grad():
+            augmenting.model(ids[:, :-1], use_cache=False)
+        logits = anchor(ids[:, :-1], use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds[2:])
+
+
 class FirstToken(transformers.LogitsProcessor):
     """Remembers when the logits of the first token were there."""
 
@@ -64,13 +127,12 @@ def median(repeats, work):
     return statistics.median(seconds)
 
 
-@torch.no_grad()
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("verb", choices=["make", "load", "prefill", "decode"])
+    parser.add_argument("verb", choices=["make", "load", "prefill", "decode", "train"])
     parser.add_argument("dir", type=pathlib.Path)
     parser.add_argument("pair", choices=PAIRS)
-    for flag, default in dict(batch=1, prompt=64, new=64, repeats=5, threads=0).items():
+    for flag, default in dict(batch=1, prompt=64, new=64, repeats=5, seq=128, steps=10, threads=0).items():
         parser.add_argument(f"--{flag}", type=int, default=default)
     args = parser.parse_args()
     if args.verb == "make":
@@ -79,11 +141,22 @@ def main():
         torch.set_num_threads(args.threads)
     begun = time.perf_counter()
     load = transformers.AutoModelForCausalLM.from_pretrained
-    roles = ("anchor", "augment") if args.verb == "load" else ("anchor",)
+    roles = ("anchor", "augment") if args.verb in ("load", "train") else ("anchor",)
     models = [load(args.dir / args.pair / role, dtype=torch.float32).eval() for role in roles]
     out = dict(verb=args.verb, pair=args.pair, program=f"transformers {transformers.__version__}",
                torch=torch.__version__, threads=torch.get_num_threads(),
                load_s=time.perf_counter() - begun)
+    if args.verb == "train":
+        step = train(models, args, models[0].config.vocab_size)
+        out.update(step_s=step, tokens_per_s=args.batch * args.seq / step)
+    else:
+        with torch.no_grad():
+            infer(models, args, begun, out)
+    out["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps(out))
+
+
+def infer(models, args, begun, out):
     for model in models:
         model(torch.zeros(1, 1, dtype=torch.long))
     out["first_token_s"] = time.perf_counter() - begun
@@ -107,8 +180,6 @@ def main():
         steps = max(args.new - 1, 1)
         out["anchor_alone_ms_per_token"] = statistics.median(after_first[1:]) / steps * 1e3
         out["anchor_alone_cached_tokens_per_s"] = args.batch * args.new / seconds
-    out["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps(out))
 
 
 main()

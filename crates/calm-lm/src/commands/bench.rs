@@ -1,4 +1,5 @@
-//! `calm bench`: how fast a pair of models is loaded and decoded, and what memory that takes.
+//! `calm bench`: how fast a pair of models is loaded, decoded and composed, and what memory that
+//! takes.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,9 +9,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{Augmenting, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
+use calm_lm::data::{Batch, TokenizedExample};
 use calm_lm::models::{
     CausalLm, Decoder, GenerateOptions, LoadOptions, ModelError, PaddingMask, generate_watched,
 };
+use calm_lm::train::{TrainConfig, Trainer};
 use clap::{Args, Subcommand};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -31,9 +34,15 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Reading a prompt of 512 tokens:
     calm bench prefill pairs small --prompt 512 --json
 
-Prompts are random tokens, bridges untrained; neither changes what is computed. Times are
+  Steps of training the bridges on 16 rows of 128 tokens:
+    calm bench train pairs small --batch 16 --seq 128
+
+Texts are random tokens, bridges untrained; neither changes what is computed. Times are
 medians over --repeats, after one run that is not counted. Decoding without caches is
 timed once.";
+
+/// The first steps reserve memory.
+const UNTIMED_STEPS: usize = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
@@ -52,6 +61,9 @@ enum Work {
     /// Continue a prompt: the anchor alone with its cache, composed with caches and without
     #[command(after_long_help = EXAMPLES)]
     Decode(DecodeArgs),
+    /// Train bridges: forward, backward and AdamW, with a loss on every token
+    #[command(after_long_help = EXAMPLES)]
+    Train(TrainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -94,12 +106,28 @@ struct DecodeArgs {
     cached_only: bool,
 }
 
+#[derive(Debug, Args)]
+struct TrainArgs {
+    #[command(flatten)]
+    pair: PairArgs,
+    /// Rows at once
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    batch: usize,
+    /// Tokens of each row
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    seq: usize,
+    /// Steps that are timed, after two that are not
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    steps: usize,
+}
+
 pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
     match &args.work {
         Work::Load(pair) => load(pair, &device),
         Work::Prefill(args) => prefill(args, &device, common.seed),
         Work::Decode(args) => decode(args, &device, common.seed),
+        Work::Train(args) => train(args, &device, common.seed),
     }
 }
 
@@ -160,6 +188,54 @@ fn decode(args: &DecodeArgs, device: &Device, seed: u64) -> Result<Report, Failu
     Ok(report("decode", &run.pair, device, &figures))
 }
 
+fn train(args: &TrainArgs, device: &Device, seed: u64) -> Result<Report, Failure> {
+    at_least_one(&[
+        ("--batch", args.batch),
+        ("--seq", args.seq),
+        ("--steps", args.steps),
+    ])?;
+    let parts = frozen_parts(&args.pair, device)?;
+    let bridges = bridges(&parts, &device.clone().autodiff())?;
+    let config = TrainConfig {
+        steps: args.steps + UNTIMED_STEPS,
+        learning_rate: 1e-4,
+        warmup_steps: 0,
+        decay_share: 0.0,
+        seed,
+        ..TrainConfig::default()
+    };
+    let mut trainer = Trainer::new(&parts, bridges, config, None)?;
+    let vocab = parts.anchor.config().vocab_size as u32;
+    let batches = |number| Ok(random_batch(args, vocab, seed + number as u64));
+    let (mut seconds, mut begun) = (Vec::new(), Instant::now());
+    trainer.run(&batches, |_| {
+        seconds.push(begun.elapsed().as_secs_f64());
+        begun = Instant::now();
+        ControlFlow::Continue(())
+    })?;
+    let step = middle(seconds.split_off(UNTIMED_STEPS));
+    let figures = json!({
+        "batch": args.batch,
+        "seq": args.seq,
+        "step_s": rounded(step),
+        "tokens_per_s": rounded((args.batch * args.seq) as f64 / step),
+    });
+    Ok(report("train", &args.pair, device, &figures))
+}
+
+/// Rows of which every token but the first is a target: one token more than is read.
+fn random_batch(args: &TrainArgs, vocab: u32, seed: u64) -> Batch {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut row = || TokenizedExample {
+        ids: (0..=args.seq)
+            .map(|_| random.random_range(0..vocab))
+            .collect(),
+        target_start: 1,
+    };
+    let rows: Vec<_> = (0..args.batch).map(|_| row()).collect();
+    Batch::collate(rows.iter().enumerate(), 0)
+}
+
 /// The anchor and the augmenting model.
 fn load_decoders(args: &PairArgs, device: &Device) -> Result<[Decoder; 2], ModelError> {
     let options = LoadOptions {
@@ -173,16 +249,24 @@ fn load_decoders(args: &PairArgs, device: &Device) -> Result<[Decoder; 2], Model
 
 /// The two models, composed by the paper's plan.
 fn compose(args: &PairArgs, device: &Device) -> Result<ComposedModel, Failure> {
+    let parts = frozen_parts(args, device)?;
+    let bridges = bridges(&parts, device)?;
+    Ok(ComposedModel { parts, bridges })
+}
+
+fn frozen_parts(args: &PairArgs, device: &Device) -> Result<FrozenParts, Failure> {
     let [anchor, augmenting] = load_decoders(args, device)?;
     let plan = ConnectionPlan::default();
     let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
-    let heads = anchor.config().heads;
-    let parts = FrozenParts {
+    Ok(FrozenParts {
         anchor,
         augmenting: vec![Augmenting::new(augmenting, connections)],
-    };
-    let bridges = Bridges::init(&parts.bridge_sets(heads), 0, device)?;
-    Ok(ComposedModel { parts, bridges })
+    })
+}
+
+fn bridges(parts: &FrozenParts, device: &Device) -> Result<Bridges, Failure> {
+    let heads = parts.anchor.config().heads;
+    Ok(Bridges::init(&parts.bridge_sets(heads), 0, device)?)
 }
 
 fn report(verb: &str, args: &PairArgs, device: &Device, figures: &Value) -> Report {
@@ -205,14 +289,11 @@ fn report(verb: &str, args: &PairArgs, device: &Device, figures: &Value) -> Repo
 }
 
 fn prompts(args: &RunArgs, anchor: &Decoder, seed: u64) -> Result<Vec<Vec<u32>>, Failure> {
-    let sizes = [
+    at_least_one(&[
         ("--batch", args.batch),
         ("--prompt", args.prompt),
         ("--repeats", args.repeats),
-    ];
-    if let Some((flag, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
-        return Err(Failure::flag(flag, "it must be at least 1"));
-    }
+    ])?;
     let vocab = anchor.config().vocab_size as u32;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let row = |_| {
@@ -221,6 +302,13 @@ fn prompts(args: &RunArgs, anchor: &Decoder, seed: u64) -> Result<Vec<Vec<u32>>,
             .collect()
     };
     Ok((0..args.batch).map(row).collect())
+}
+
+fn at_least_one(sizes: &[(&'static str, usize)]) -> Result<(), Failure> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some((flag, _)) => Err(Failure::flag(flag, "it must be at least 1")),
+        None => Ok(()),
+    }
 }
 
 /// What continuing all prompts takes.
