@@ -1,26 +1,54 @@
-//! Scores of language models: greedy exact match, shares with their uncertainty, spreads over
-//! seeds.
+//! Scores of texts, and of language models: the field's metrics equal to the last digit, readers of
+//! the field's files, shares with their uncertainty, spreads over seeds.
 //!
 //! Running models is the feature `models`; what scores text or numbers needs neither it nor Burn.
+//! Every [`Metric`] sums whole numbers over sentences and turns the sums into a score, so that one
+//! way serves sentences, corpora, confidence and tests of significance.
 //!
 //! ```
-//! use calm_eval::{Proportion, Spread};
+//! use calm_eval::{Chrf, Metric, Statistics};
 //!
-//! let accuracy = Proportion { hits: 870, n: 1000 };
-//! assert_eq!(accuracy.percent(), 87.0);
-//! let [low, high] = accuracy.interval();
-//! assert!(84.0 < low && high < 90.0);
-//!
-//! let seeds = Spread::of(&[87.0, 85.0, 89.0]).expect("three seeds");
-//! assert_eq!((seeds.mean, seeds.deviation), (87.0, 2.0));
+//! # fn main() -> Result<(), calm_eval::ScoreError> {
+//! let chrf1 = Chrf::chrf1();
+//! let hypotheses = ["the cat sat", "no"];
+//! let references = [vec!["the cat sat down", "yes"]];
+//! let statistics = Statistics::of(&chrf1, &hypotheses, &references)?;
+//! assert!((statistics.corpus() - 70.665).abs() < 0.001);
+//! assert_eq!(statistics.sentence(1), 0.0);
+//! assert!(chrf1.signature(1).contains("beta:1"));
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`answer`] | exact match and the last number of a text |
+//! | [`passk`] | pass@k |
+//! | [`significance`] | bootstrap, paired bootstrap, paired approximate randomisation |
+//! | [`datasets`] | readers of published files |
 
+pub mod answer;
+mod bleu;
+mod chrf;
+pub mod datasets;
 #[cfg(feature = "models")]
 mod greedy;
+mod metric;
+pub mod passk;
 mod proportion;
+pub mod significance;
 mod spread;
+mod text;
+mod tokenize;
 
+pub use bleu::{Bleu, BleuDetail, Smoothing};
+pub use chrf::Chrf;
 #[cfg(feature = "models")]
 pub use greedy::{Sample, accuracy, exact_match};
+pub use metric::{Metric, ScoreError, Statistics};
 pub use proportion::Proportion;
 pub use spread::Spread;
+pub use tokenize::Tokenizer;
+
+/// What signatures end in.
+const VERSION: &str = concat!("calm-", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,136 @@
+//! HumanEval (arXiv 2107.03374) and MBPP (arXiv 2108.07732): programs to be written, with tests.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::DatasetError;
+use super::read::{json, json_lines};
+
+/// A function to be completed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct HumanEval {
+    /// Such as `HumanEval/0`.
+    pub task_id: String,
+    /// A program that ends within the function.
+    pub prompt: String,
+    /// Name of the function.
+    pub entry_point: String,
+    /// A right rest of it.
+    pub canonical_solution: String,
+    /// Defines `check(candidate)`.
+    pub test: String,
+}
+
+impl HumanEval {
+    /// The program that shows whether a completion of the prompt is right.
+    pub fn program(&self, completion: &str) -> String {
+        let (prompt, test, name) = (&self.prompt, &self.test, &self.entry_point);
+        format!("{prompt}{completion}\n{test}\ncheck({name})")
+    }
+}
+
+/// The problems of HumanEval, from its JSON Lines file, packed by gzip or not.
+///
+/// # Errors
+///
+/// [`DatasetError`] if the file cannot be read or unpacked, or naming the line that is no such
+/// record.
+pub fn human_eval(path: &Path) -> Result<Vec<HumanEval>, DatasetError> {
+    json_lines(path)
+}
+
+/// A program to be written to a description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mbpp {
+    /// Its number.
+    pub task_id: u32,
+    /// The description.
+    pub prompt: String,
+    /// A right program.
+    pub code: String,
+    /// What is run before the tests: imports of the sanitised file, code of the full one.
+    pub setup: String,
+    /// Assertions.
+    pub tests: Vec<String>,
+    /// Harder ones, of the full file alone.
+    pub challenge_tests: Vec<String>,
+}
+
+impl Mbpp {
+    /// The program that shows whether a solution is right.
+    pub fn program(&self, solution: &str) -> String {
+        let tests = self.tests.join("\n");
+        match self.setup.is_empty() {
+            true => format!("{solution}\n{tests}\n"),
+            false => format!("{solution}\n{}\n{tests}\n", self.setup),
+        }
+    }
+}
+
+/// The full file, as published.
+#[derive(Deserialize)]
+struct Full {
+    task_id: u32,
+    text: String,
+    code: String,
+    test_setup_code: String,
+    test_list: Vec<String>,
+    challenge_test_list: Vec<String>,
+}
+
+impl From<Full> for Mbpp {
+    fn from(full: Full) -> Self {
+        Self {
+            task_id: full.task_id,
+            prompt: full.text,
+            code: full.code,
+            setup: full.test_setup_code,
+            tests: full.test_list,
+            challenge_tests: full.challenge_test_list,
+        }
+    }
+}
+
+/// The sanitised file, as published.
+#[derive(Deserialize)]
+struct Sanitised {
+    task_id: u32,
+    prompt: String,
+    code: String,
+    test_imports: Vec<String>,
+    test_list: Vec<String>,
+}
+
+impl From<Sanitised> for Mbpp {
+    fn from(sanitised: Sanitised) -> Self {
+        Self {
+            task_id: sanitised.task_id,
+            prompt: sanitised.prompt,
+            code: sanitised.code,
+            setup: sanitised.test_imports.join("\n"),
+            tests: sanitised.test_list,
+            challenge_tests: Vec::new(),
+        }
+    }
+}
+
+/// The problems of `mbpp.jsonl`, all 974.
+///
+/// # Errors
+///
+/// [`DatasetError`] if the file cannot be read, or naming the line that is no such record.
+pub fn mbpp(path: &Path) -> Result<Vec<Mbpp>, DatasetError> {
+    let records: Vec<Full> = json_lines(path)?;
+    Ok(records.into_iter().map(Mbpp::from).collect())
+}
+
+/// The problems of `sanitized-mbpp.json`, which is one array of other fields.
+///
+/// # Errors
+///
+/// [`DatasetError`] if the file cannot be read, or naming the line that is not as it should be.
+pub fn mbpp_sanitised(path: &Path) -> Result<Vec<Mbpp>, DatasetError> {
+    let records: Vec<Sanitised> = json(path)?;
+    Ok(records.into_iter().map(Mbpp::from).collect())
+}

@@ -1,0 +1,21 @@
+//! Readers of the field's datasets, from the files as their publishers give them.
+//!
+//! Every reader takes a path that the user gives; nothing is bundled, nothing is fetched here.
+//! Lines end at LF alone, and all else in them is kept: spaces at the ends are part of a sentence.
+//!
+//! | module | reads |
+//! | --- | --- |
+//! | [`flores`] | FLORES-200, FLORES+ and FLoRes v1 |
+//! | [`math`] | GSM8K and MGSM |
+//! | [`code`] | HumanEval and MBPP |
+//! | [`code_text`] | CodeXGLUE code-to-text |
+
+pub mod code;
+pub mod code_text;
+mod error;
+pub mod flores;
+pub mod math;
+mod read;
+
+pub use error::DatasetError;
+pub use read::text_lines;

@@ -1,0 +1,182 @@
+//! What all metrics of texts have in common.
+
+use rayon::prelude::*;
+
+/// A score of texts against references, from whole numbers that add up over sentences.
+pub trait Metric: Sync {
+    /// Its name, with all that tells it from its relatives: `chrF1`, never `chrF`.
+    fn name(&self) -> String;
+
+    /// All settings, in sacreBLEU's form; `references` are those of each hypothesis.
+    fn signature(&self, references: usize) -> String;
+
+    /// How many numbers [`Metric::count`] writes.
+    fn width(&self) -> usize;
+
+    /// Counts in one sentence. `statistics` has [`Metric::width`] numbers, all 0.
+    fn count(&self, hypothesis: &str, references: &[&str], statistics: &mut [u64]);
+
+    /// The score of a sum of such numbers, from 0 to 100.
+    fn score(&self, sums: &[u64]) -> f64;
+
+    /// The score of one sentence, which some metrics compute in another way.
+    fn sentence_score(&self, statistics: &[u64]) -> f64 {
+        self.score(statistics)
+    }
+}
+
+/// Why texts cannot be scored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoreError {
+    /// Hypotheses and references do not belong together.
+    #[error(
+        "there are {hypotheses} hypotheses and {references} references; every line of one belongs \
+         to the same line of the other"
+    )]
+    Counts {
+        /// Hypotheses.
+        hypotheses: usize,
+        /// References.
+        references: usize,
+    },
+    /// A reference says nothing.
+    #[error("line {line}: the reference is empty; nothing can be scored against it")]
+    EmptyReference {
+        /// 1-based line.
+        line: usize,
+    },
+    /// There is nothing to score.
+    #[error("there is no text to score, or no reference")]
+    Empty,
+    /// A setting is out of its range.
+    #[error("{setting} is {found}; it must be {expected}")]
+    Setting {
+        /// Name of the setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+}
+
+/// What a metric counted in each sentence of a corpus.
+pub struct Statistics<'a> {
+    metric: &'a dyn Metric,
+    /// `[sentences, width]`
+    rows: Vec<u64>,
+}
+
+/// Sentences that one thread counts at a time.
+const CHUNK: usize = 64;
+
+impl<'a> Statistics<'a> {
+    /// Counts, on all cores. `references` has one list for each reference that a hypothesis has; an
+    /// empty hypothesis is one that says nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ScoreError`] if there are none, counts differ, or a reference is empty.
+    pub fn of<H: AsRef<str> + Sync, R: AsRef<str> + Sync>(
+        metric: &'a dyn Metric,
+        hypotheses: &[H],
+        references: &[Vec<R>],
+    ) -> Result<Self, ScoreError> {
+        check(hypotheses.len(), references)?;
+        let width = metric.width();
+        let mut rows = vec![0; hypotheses.len() * width];
+        let chunks = rows.par_chunks_mut(CHUNK * width).enumerate();
+        chunks.for_each(|(chunk, rows)| {
+            let mut of_sentence = Vec::with_capacity(references.len());
+            for (row, statistics) in rows.chunks_mut(width).enumerate() {
+                let line = chunk * CHUNK + row;
+                of_sentence.clear();
+                of_sentence.extend(references.iter().map(|texts| texts[line].as_ref()));
+                metric.count(hypotheses[line].as_ref(), &of_sentence, statistics);
+            }
+        });
+        Ok(Self { metric, rows })
+    }
+
+    /// Sentences.
+    pub fn len(&self) -> usize {
+        self.rows.len() / self.metric.width()
+    }
+
+    /// Whether there is no sentence; there is one.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The score of the whole, which is not the mean of those of sentences.
+    pub fn corpus(&self) -> f64 {
+        self.subset(0..self.len())
+    }
+
+    /// The score of a sentence.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such sentence.
+    pub fn sentence(&self, index: usize) -> f64 {
+        self.metric.sentence_score(self.row(index))
+    }
+
+    /// The score of some sentences as a corpus; a sentence may come several times.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such sentence.
+    pub fn subset(&self, sentences: impl IntoIterator<Item = usize>) -> f64 {
+        self.metric.score(&self.sums(sentences))
+    }
+
+    /// What was counted in some sentences.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such sentence.
+    pub fn sums(&self, sentences: impl IntoIterator<Item = usize>) -> Vec<u64> {
+        let mut sums = vec![0; self.metric.width()];
+        for index in sentences {
+            add(&mut sums, self.row(index));
+        }
+        sums
+    }
+
+    /// The metric that counted.
+    pub fn metric(&self) -> &'a dyn Metric {
+        self.metric
+    }
+
+    pub(crate) fn row(&self, index: usize) -> &[u64] {
+        let width = self.metric.width();
+        &self.rows[index * width..(index + 1) * width]
+    }
+}
+
+pub(crate) fn add(sums: &mut [u64], row: &[u64]) {
+    for (sum, count) in sums.iter_mut().zip(row) {
+        *sum += count;
+    }
+}
+
+fn check<R: AsRef<str>>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), ScoreError> {
+    if hypotheses == 0 || references.is_empty() {
+        return Err(ScoreError::Empty);
+    }
+    for texts in references {
+        if texts.len() != hypotheses {
+            return Err(ScoreError::Counts {
+                hypotheses,
+                references: texts.len(),
+            });
+        }
+        let is_empty = |text: &R| text.as_ref().chars().all(crate::text::is_space);
+        if let Some(index) = texts.iter().position(is_empty) {
+            return Err(ScoreError::EmptyReference { line: index + 1 });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! How sure a score is, and whether two systems differ: the tests that sacreBLEU offers, with its
+//! formulas.
+//!
+//! The generator of random numbers is another one, so that intervals and p-values agree with
+//! sacreBLEU's as two of its own seeds agree with each other, not digit for digit. The same seed
+//! always gives the same numbers, however many cores there are: every resample has its own stream.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::metric::{ScoreError, Statistics, add};
+
+/// A mean over resamples, with half the width of the interval that 95 % of them are in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Confidence {
+    /// The mean.
+    pub mean: f64,
+    /// Half the distance between the bounds.
+    pub half_width: f64,
+}
+
+/// A system held against a baseline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Comparison {
+    /// The chance of such a difference if there were none.
+    pub p_value: f64,
+    /// Of the system.
+    pub confidence: Confidence,
+}
+
+/// Scores of `samples` corpora of as many sentences, drawn with replacement (Koehn, EMNLP 2004).
+///
+/// # Errors
+///
+/// [`ScoreError::Setting`] if `samples` is 0.
+pub fn bootstrap(
+    statistics: &Statistics<'_>,
+    samples: usize,
+    seed: u64,
+) -> Result<Confidence, ScoreError> {
+    check_samples(samples)?;
+    Ok(confidence(resampled(statistics, samples, seed)))
+}
+
+/// Whether two systems differ, by paired bootstrap: both are scored on the same resamples, and the
+/// p-value is the share of those whose absolute difference exceeds the mean one by more than the
+/// difference found.
+///
+/// # Errors
+///
+/// [`ScoreError`] if `samples` is 0, or the systems have different numbers of sentences.
+pub fn paired_bootstrap(
+    baseline: &Statistics<'_>,
+    system: &Statistics<'_>,
+    samples: usize,
+    seed: u64,
+) -> Result<Comparison, ScoreError> {
+    check_samples(samples)?;
+    check_pair(baseline, system)?;
+    let scores = resampled(system, samples, seed);
+    let differences: Vec<f64> = resampled(baseline, samples, seed)
+        .iter()
+        .zip(&scores)
+        .map(|(baseline, system)| (system - baseline).abs())
+        .collect();
+    let mean = differences.iter().sum::<f64>() / samples as f64;
+    let centred = differences.iter().map(|difference| difference - mean);
+    Ok(Comparison {
+        p_value: p_value(centred, found_difference(baseline, system), samples),
+        confidence: confidence(scores),
+    })
+}
+
+/// Whether two systems differ, by paired approximate randomisation (Riezler and Maxwell, 2005): the
+/// p-value is the share of `trials`, each of which swaps the systems in every sentence with a chance
+/// of one half, whose absolute difference is larger than the one found. The confidence is from
+/// `samples` of a bootstrap.
+///
+/// # Errors
+///
+/// [`ScoreError`] if `trials` or `samples` is 0, or the systems have different numbers of sentences.
+pub fn paired_randomisation(
+    baseline: &Statistics<'_>,
+    system: &Statistics<'_>,
+    trials: usize,
+    samples: usize,
+    seed: u64,
+) -> Result<Comparison, ScoreError> {
+    check_samples(trials)?;
+    check_pair(baseline, system)?;
+    let differences: Vec<f64> = (0..trials)
+        .into_par_iter()
+        .map(|trial| swapped_difference(baseline, system, &mut stream(seed, trial)))
+        .collect();
+    let found = found_difference(baseline, system);
+    Ok(Comparison {
+        p_value: p_value(differences.into_iter(), found, trials),
+        confidence: bootstrap(system, samples, seed)?,
+    })
+}
+
+/// The absolute difference of two systems that were mixed at random.
+fn swapped_difference(
+    baseline: &Statistics<'_>,
+    system: &Statistics<'_>,
+    random: &mut ChaCha8Rng,
+) -> f64 {
+    let metric = baseline.metric();
+    let mut sums = [vec![0; metric.width()], vec![0; metric.width()]];
+    let mut bits = 0_u64;
+    for index in 0..baseline.len() {
+        if index % 64 == 0 {
+            bits = random.random();
+        }
+        let swap = (bits >> (index % 64) & 1) as usize;
+        add(&mut sums[swap], baseline.row(index));
+        add(&mut sums[1 - swap], system.row(index));
+    }
+    (metric.score(&sums[0]) - metric.score(&sums[1])).abs()
+}
+
+fn resampled(statistics: &Statistics<'_>, samples: usize, seed: u64) -> Vec<f64> {
+    let count = statistics.len();
+    let samples = (0..samples).into_par_iter().map(|sample| {
+        let mut random = stream(seed, sample);
+        statistics.subset((0..count).map(|_| random.random_range(0..count)))
+    });
+    samples.collect()
+}
+
+/// The random numbers of one resample.
+fn stream(seed: u64, sample: usize) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(sample as u64);
+    random
+}
+
+fn found_difference(baseline: &Statistics<'_>, system: &Statistics<'_>) -> f64 {
+    (baseline.corpus() - system.corpus()).abs()
+}
+
+/// Larger, not as large: a system does not differ from itself by chance.
+fn p_value(differences: impl Iterator<Item = f64>, found: f64, samples: usize) -> f64 {
+    let larger = differences.filter(|&difference| difference > found).count();
+    (larger + 1) as f64 / (samples + 1) as f64
+}
+
+fn confidence(mut scores: Vec<f64>) -> Confidence {
+    scores.sort_unstable_by(f64::total_cmp);
+    let outside = scores.len() / 40;
+    let (low, high) = (scores[outside], scores[scores.len() - 1 - outside]);
+    Confidence {
+        mean: scores.iter().sum::<f64>() / scores.len() as f64,
+        half_width: (high - low) / 2.0,
+    }
+}
+
+fn check_samples(samples: usize) -> Result<(), ScoreError> {
+    if samples > 0 {
+        return Ok(());
+    }
+    Err(ScoreError::Setting {
+        setting: "the number of resamples",
+        found: samples.to_string(),
+        expected: "1 or more",
+    })
+}
+
+fn check_pair(baseline: &Statistics<'_>, system: &Statistics<'_>) -> Result<(), ScoreError> {
+    if baseline.len() == system.len() {
+        return Ok(());
+    }
+    Err(ScoreError::Counts {
+        hypotheses: system.len(),
+        references: baseline.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Chrf;
+
+    /// `wrong` of every ten sentences miss a half, beginning with this one.
+    fn system(first: usize, wrong: usize) -> Vec<String> {
+        let sentence = |i: usize| match (i + first) % 10 < wrong {
+            true => format!("sentence {i}"),
+            false => reference(i),
+        };
+        (0..200).map(sentence).collect()
+    }
+
+    fn reference(i: usize) -> String {
+        format!("sentence {i} has a number")
+    }
+
+    fn compare(a: &[String], b: &[String]) -> [Comparison; 2] {
+        let chrf = Chrf::chrf2();
+        let references = [(0..200).map(reference).collect()];
+        let [a, b] = [a, b].map(|texts| Statistics::of(&chrf, texts, &references).unwrap());
+        [
+            paired_bootstrap(&a, &b, 500, 1).unwrap(),
+            paired_randomisation(&a, &b, 500, 500, 1).unwrap(),
+        ]
+    }
+
+    #[test]
+    fn a_planted_difference_is_found() {
+        for found in compare(&system(0, 5), &system(0, 1)) {
+            assert!(found.p_value < 0.01, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn no_difference_is_found_where_none_is() {
+        for found in compare(&system(0, 3), &system(5, 3)) {
+            assert!(found.p_value > 0.1, "{found:?}");
+        }
+        let [_, itself] = compare(&system(0, 3), &system(0, 3));
+        assert_eq!(itself.p_value, 1.0 / 501.0, "no trial differs at all");
+    }
+
+    #[test]
+    fn a_seed_fixes_all_numbers() {
+        let (a, b) = (system(0, 3), system(2, 4));
+        assert_eq!(compare(&a, &b), compare(&a, &b));
+        let one = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .unwrap();
+        assert_eq!(one.install(|| compare(&a, &b)), compare(&a, &b));
+    }
+
+    #[test]
+    fn the_interval_leaves_out_a_fortieth_at_each_end() {
+        let scores = (0..1000).rev().map(f64::from).collect();
+        let found = confidence(scores);
+        assert_eq!(
+            (found.mean, found.half_width),
+            (499.5, (974.0 - 25.0) / 2.0)
+        );
+    }
+}

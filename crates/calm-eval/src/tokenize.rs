@@ -1,0 +1,187 @@
+//! How BLEU splits a text into words.
+
+use std::fmt;
+use std::str::FromStr;
+
+use unicode_properties::{GeneralCategoryGroup as Group, UnicodeGeneralCategory};
+
+use crate::metric::ScoreError;
+use crate::text::{is_space, words};
+
+/// The tokenizers of sacreBLEU that need no model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tokenizer {
+    /// That of NIST's `mteval-v13a`, for ASCII punctuation.
+    #[default]
+    Mteval13a,
+    /// That of `mteval-v14` in its international mode, by Unicode's categories.
+    International,
+    /// Every character is a word.
+    Char,
+    /// Words are what stands between white space.
+    None,
+}
+
+impl Tokenizer {
+    const ALL: [Self; 4] = [Self::Mteval13a, Self::International, Self::Char, Self::None];
+
+    /// Its name in sacreBLEU.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mteval13a => "13a",
+            Self::International => "intl",
+            Self::Char => "char",
+            Self::None => "none",
+        }
+    }
+
+    /// The words of a text, with white space between them.
+    pub(crate) fn spaced(self, text: &str) -> String {
+        let text = text.trim_end_matches(is_space);
+        match self {
+            Self::Mteval13a => mteval_13a(text),
+            Self::International => international(text),
+            Self::Char => text.chars().flat_map(|c| [c, ' ']).collect(),
+            Self::None => text.to_owned(),
+        }
+    }
+
+    /// The words of a text.
+    pub fn words(self, text: &str) -> Vec<String> {
+        words(&self.spaced(text)).map(str::to_owned).collect()
+    }
+}
+
+impl fmt::Display for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Tokenizer {
+    type Err = ScoreError;
+
+    fn from_str(name: &str) -> Result<Self, ScoreError> {
+        let known = Self::ALL
+            .into_iter()
+            .find(|tokenizer| tokenizer.name() == name);
+        known.ok_or_else(|| ScoreError::Setting {
+            setting: "tokenize",
+            found: name.to_owned(),
+            expected: "13a, intl, char or none",
+        })
+    }
+}
+
+fn mteval_13a(text: &str) -> String {
+    let mut text = text.replace("<skipped>", "");
+    for (entity, sign) in [
+        ("&quot;", "\""),
+        ("&amp;", "&"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+    ] {
+        if text.contains('&') {
+            text = text.replace(entity, sign);
+        }
+    }
+    let is_digit = |c: char| c.is_ascii_digit();
+    let is_point = |c: char| c == '.' || c == ',';
+    // All of ASCII's punctuation but those that may be a part of a word or a number.
+    let is_mark =
+        |c: char| (c == ' ' || c.is_ascii_punctuation()) && !matches!(c, '.' | ',' | '-' | '\'');
+    let text = apart(&format!(" {text} "), is_mark);
+    let text = pairs(&text, |c| !is_digit(c), is_point, false);
+    let text = pairs(&text, is_point, |c| !is_digit(c), true);
+    pairs(&text, is_digit, |c| c == '-', false)
+}
+
+fn international(text: &str) -> String {
+    let is = |group: Group| move |c: char| c.general_category_group() == group;
+    let is_number = is(Group::Number);
+    let text = pairs(text, |c| !is_number(c), is(Group::Punctuation), false);
+    let text = pairs(&text, is(Group::Punctuation), |c| !is_number(c), true);
+    apart(&text, is(Group::Symbol))
+}
+
+/// Spaces around each of these characters.
+fn apart(text: &str, is_apart: impl Fn(char) -> bool) -> String {
+    let mut spaced = String::with_capacity(2 * text.len());
+    for c in text.chars() {
+        match is_apart(c) {
+            true => spaced.extend([' ', c, ' ']),
+            false => spaced.push(c),
+        }
+    }
+    spaced
+}
+
+/// Parts two characters next to each other, and the one that is punctuation from what is on its
+/// other side: before the first, or behind the second. From left to right; a character that has been
+/// the second of a pair is not the first of the next.
+fn pairs(
+    text: &str,
+    is_first: impl Fn(char) -> bool,
+    is_second: impl Fn(char) -> bool,
+    before: bool,
+) -> String {
+    let mut spaced = String::with_capacity(2 * text.len());
+    let mut rest = text.chars();
+    while let Some(first) = rest.next() {
+        let second = rest.clone().next().filter(|&c| is_second(c));
+        match second.filter(|_| is_first(first)) {
+            Some(second) => {
+                rest.next();
+                match before {
+                    true => spaced.extend([' ', first, ' ', second]),
+                    false => spaced.extend([first, ' ', second, ' ']),
+                }
+            }
+            None => spaced.push(first),
+        }
+    }
+    spaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(tokenizer: Tokenizer, text: &str) -> String {
+        tokenizer.words(text).join(" ")
+    }
+
+    #[test]
+    fn mteval() {
+        let split = |text| joined(Tokenizer::Mteval13a, text);
+        assert_eq!(
+            split("Don't pay 1,000.50, (or) 7-8!"),
+            "Don't pay 1,000.50 , ( or ) 7 - 8 !"
+        );
+        assert_eq!(
+            split("&quot;a&quot; &amp;lt; b <skipped>c"),
+            "\" a \" < b c"
+        );
+        assert_eq!(split("end.. a-b"), "end . . a-b");
+        assert_eq!(split("“x”、y"), "“x”、y");
+    }
+
+    #[test]
+    fn by_categories() {
+        let split = |text| joined(Tokenizer::International, text);
+        assert_eq!(
+            split("“x”、y 1,000 €5 don't"),
+            "“ x ” 、 y 1,000 € 5 don ' t"
+        );
+        assert_eq!(split("😀ok 5.्"), "😀 ok 5 . ्");
+    }
+
+    #[test]
+    fn names_are_those_of_sacrebleu() {
+        for tokenizer in Tokenizer::ALL {
+            assert_eq!(tokenizer.name().parse(), Ok(tokenizer));
+        }
+        let error = "zh".parse::<Tokenizer>().unwrap_err().to_string();
+        assert_eq!(error, "tokenize is zh; it must be 13a, intl, char or none");
+    }
+}
