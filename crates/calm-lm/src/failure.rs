@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use calm_lm::backend::DeviceError;
 use calm_lm::compose::ComposeError;
 use calm_lm::data::DataError;
+use calm_lm::eval::ScoreError;
+use calm_lm::eval::datasets::DatasetError;
 use calm_lm::models::{ConfigError, ModelError};
 use calm_lm::terminal::{Unfinished, interrupt};
 use calm_lm::train::TrainError;
@@ -23,6 +25,10 @@ pub(crate) enum Failure {
     Compose(#[from] ComposeError),
     #[error(transparent)]
     Data(#[from] DataError),
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    #[error(transparent)]
+    Score(#[from] ScoreError),
     #[error(transparent)]
     Train(#[from] TrainError),
     /// An example of a file, or a prompt of the command line.

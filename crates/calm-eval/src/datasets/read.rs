@@ -22,10 +22,10 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// [`DatasetError`] if the file cannot be read, naming the first line that is not UTF-8.
 pub fn text_lines(path: &Path) -> Result<Vec<String>, DatasetError> {
     let text = text(path)?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
     if text.is_empty() {
         return Err(DatasetError::file(path, "holds no line"));
     }
+    let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.split('\n').map(str::to_owned).collect())
 }
 

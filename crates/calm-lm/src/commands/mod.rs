@@ -16,6 +16,7 @@ mod model;
 mod overhead;
 mod picture;
 mod pretrain;
+mod score;
 mod trace;
 mod training;
 mod verify;
@@ -43,6 +44,9 @@ pub(crate) enum Verb {
     /// Score a checkpoint or a composition by exact match
     #[command(after_long_help = eval::EXAMPLES)]
     Eval(eval::EvalArgs),
+    /// Score texts against references: chrF, BLEU
+    #[command(after_long_help = score::EXAMPLES)]
+    Score(score::ScoreArgs),
     /// Describe a checkpoint or a composition
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
@@ -93,6 +97,7 @@ impl Verb {
             Self::Compose(args) => compose::run(args, common),
             Self::Generate(args) => generate::run(args, common),
             Self::Eval(args) => eval::run(args, common),
+            Self::Score(args) => score::run(args, common),
             Self::Inspect(args) => inspect::run(args, common),
             Self::Trace(args) => trace::run(args, common),
             Self::Merge(args) => merge::run(args),

@@ -1,0 +1,276 @@
+//! `calm score`: metrics of texts against references.
+
+use std::path::{Path, PathBuf};
+
+use calm_lm::eval::datasets::{DatasetError, text_lines};
+use calm_lm::eval::significance::{bootstrap, paired_bootstrap, paired_randomisation};
+use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Smoothing, Statistics, Tokenizer};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::report::Report;
+
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  The score of translations, one sentence per line:
+    calm score --metric chrf1 --hyp out.txt --ref ref.txt
+
+  Several systems and metrics, held against the first system:
+    calm score --metric chrf1 bleu --hyp base.txt new.txt --ref ref.txt --paired-bootstrap
+
+  Any order and weight of recall, with how sure it is:
+    calm score --metric chrf --char-order 4 --beta 3 --hyp out.txt --ref ref.txt --confidence
+
+Scores are sacreBLEU's, from 0 to 100. Several --ref are several references of each line.
+Lines end at LF alone.";
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    /// What to compute
+    #[arg(long = "metric", value_name = "NAME", required = true, num_args = 1..)]
+    metrics: Vec<MetricName>,
+    /// Texts to be scored, a file for each system; the first is the baseline
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    hyp: Vec<PathBuf>,
+    /// What they should say
+    #[arg(long = "ref", value_name = "FILE", required = true, num_args = 1..)]
+    references: Vec<PathBuf>,
+    /// Take texts in lower case
+    #[arg(long)]
+    lowercase: bool,
+    /// With the metric chrf: longest n-grams of characters [default: 6]
+    #[arg(long, value_name = "N")]
+    char_order: Option<usize>,
+    /// With the metric chrf: longest n-grams of words [default: 0]
+    #[arg(long, value_name = "N")]
+    word_order: Option<usize>,
+    /// With the metric chrf: how many times as important as precision recall is [default: 2]
+    #[arg(long, value_name = "BETA")]
+    beta: Option<f64>,
+    /// With the metric bleu: 13a, intl, char or none [default: 13a]
+    #[arg(long, value_name = "NAME")]
+    tokenize: Option<Tokenizer>,
+    /// With the metric bleu: exp, floor, add-k or none [default: exp]
+    #[arg(long, value_name = "NAME")]
+    smooth: Option<String>,
+    /// With --smooth floor or add-k: its value [default: 0.1 or 1]
+    #[arg(long, value_name = "VALUE")]
+    smooth_value: Option<f64>,
+    /// Tell the 95 % interval of a bootstrap
+    #[arg(long)]
+    confidence: bool,
+    /// Test whether systems differ from the first, by paired bootstrap
+    #[arg(long, conflicts_with = "paired_randomisation")]
+    paired_bootstrap: bool,
+    /// Test whether systems differ from the first, by paired approximate randomisation
+    #[arg(long)]
+    paired_randomisation: bool,
+    /// Resamples of a bootstrap
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    resamples: usize,
+    /// Trials of the randomisation
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    trials: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MetricName {
+    /// Precision and recall alike, as in the CALM paper
+    Chrf1,
+    /// Recall counts twice; what much software calls chrF
+    Chrf2,
+    /// chrF2 with pairs of words
+    #[value(name = "chrf++")]
+    ChrfPlusPlus,
+    /// With --char-order, --word-order and --beta
+    Chrf,
+    /// With --tokenize and --smooth
+    Bleu,
+}
+
+impl ScoreArgs {
+    fn check_flags(&self) -> Result<(), Failure> {
+        let chrf = [
+            ("--char-order", self.char_order.is_some()),
+            ("--word-order", self.word_order.is_some()),
+            ("--beta", self.beta.is_some()),
+        ];
+        let bleu = [
+            ("--tokenize", self.tokenize.is_some()),
+            ("--smooth", self.smooth.is_some()),
+            ("--smooth-value", self.smooth_value.is_some()),
+        ];
+        for (metric, name, flags) in [
+            (MetricName::Chrf, "chrf", chrf),
+            (MetricName::Bleu, "bleu", bleu),
+        ] {
+            let given = flags.into_iter().find(|(_, is_given)| *is_given);
+            if let Some((flag, _)) = given
+                && !self.metrics.contains(&metric)
+            {
+                return Err(Failure::flag(flag, format!("is of --metric {name} alone")));
+            }
+        }
+        if (self.paired_bootstrap || self.paired_randomisation) && self.hyp.len() < 2 {
+            let reason = "a paired test compares systems; give several files";
+            return Err(Failure::flag("--hyp", reason));
+        }
+        Ok(())
+    }
+
+    fn metric(&self, name: MetricName) -> Result<Box<dyn Metric>, ScoreError> {
+        let chrf = match name {
+            MetricName::Chrf1 => Chrf::chrf1(),
+            MetricName::Chrf2 => Chrf::chrf2(),
+            MetricName::ChrfPlusPlus => Chrf::chrf_plus_plus(),
+            MetricName::Chrf => Chrf::new(
+                self.char_order.unwrap_or(6),
+                self.word_order.unwrap_or(0),
+                self.beta.unwrap_or(2.0),
+            )?,
+            MetricName::Bleu => {
+                let smooth = self.smooth.as_deref().unwrap_or("exp");
+                return Ok(Box::new(Bleu {
+                    tokenizer: self.tokenize.unwrap_or_default(),
+                    smoothing: Smoothing::named(smooth, self.smooth_value)?,
+                    lowercase: self.lowercase,
+                    effective_order: false,
+                }));
+            }
+        };
+        Ok(Box::new(chrf.with_lowercase(self.lowercase)))
+    }
+}
+
+pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> {
+    args.check_flags()?;
+    let metrics = args.metrics.iter().map(|&name| args.metric(name));
+    let metrics: Vec<Box<dyn Metric>> = metrics.collect::<Result<_, _>>()?;
+    let references = read_all(&args.references)?;
+    let systems = read_all(&args.hyp)?;
+    for (path, texts) in args.hyp.iter().zip(&systems) {
+        for (reference, expected) in args.references.iter().zip(&references) {
+            check_counts(path, texts.len(), reference, expected.len())?;
+        }
+    }
+    let mut scores = Vec::new();
+    for metric in &metrics {
+        let counted = systems.iter().map(|texts| {
+            Statistics::of(&**metric, texts, &references)
+                .map_err(|error| name_file(error, &args.references, &references))
+        });
+        let counted: Vec<Statistics<'_>> = counted.collect::<Result<_, _>>()?;
+        for (path, system) in args.hyp.iter().zip(&counted) {
+            let is_baseline = std::ptr::eq(system, &raw const counted[0]);
+            let baseline = (!is_baseline).then_some(&counted[0]);
+            scores.push(score(args, common.seed, path, system, baseline)?);
+        }
+    }
+    let text: String = scores.iter().map(line).collect();
+    let mut fields = match &scores[..] {
+        [Value::Object(only)] => only.clone(),
+        _ => Map::new(),
+    };
+    fields.insert("references".to_owned(), json!(args.references));
+    fields.insert("n".to_owned(), json!(systems[0].len()));
+    fields.insert("scores".to_owned(), json!(scores));
+    Ok(Report::new(text, Value::Object(fields)))
+}
+
+/// One score of one system.
+fn score(
+    args: &ScoreArgs,
+    seed: u64,
+    path: &Path,
+    system: &Statistics<'_>,
+    baseline: Option<&Statistics<'_>>,
+) -> Result<Value, Failure> {
+    let metric = system.metric();
+    let mut found = json!({
+        "hyp": path,
+        "metric": metric.name(),
+        "score": system.corpus(),
+        "signature": metric.signature(args.references.len()),
+    });
+    let is_paired = args.paired_bootstrap || args.paired_randomisation;
+    if !args.confidence && !is_paired {
+        return Ok(found);
+    }
+    let comparison = match baseline {
+        Some(baseline) if args.paired_bootstrap => {
+            Some(paired_bootstrap(baseline, system, args.resamples, seed)?)
+        }
+        Some(baseline) if args.paired_randomisation => Some(paired_randomisation(
+            baseline,
+            system,
+            args.trials,
+            args.resamples,
+            seed,
+        )?),
+        _ => None,
+    };
+    let confidence = match comparison {
+        Some(comparison) => {
+            found["p_value"] = json!(comparison.p_value);
+            comparison.confidence
+        }
+        None => bootstrap(system, args.resamples, seed)?,
+    };
+    found["mean"] = json!(confidence.mean);
+    found["half_width_95"] = json!(confidence.half_width);
+    found["resamples"] = json!(args.resamples);
+    found["seed"] = json!(seed);
+    Ok(found)
+}
+
+/// A line of the table.
+fn line(score: &Value) -> String {
+    let text = |name: &str| score[name].as_str().unwrap_or_default().to_owned();
+    let number = |name: &str| score[name].as_f64();
+    let mut line = format!(
+        "{}  {} = {:.2}",
+        text("hyp"),
+        text("metric"),
+        number("score").unwrap_or_default()
+    );
+    if let (Some(mean), Some(half)) = (number("mean"), number("half_width_95")) {
+        line += &format!(" (μ = {mean:.2} ± {half:.2})");
+    }
+    if let Some(p_value) = number("p_value") {
+        line += &format!(" (p = {p_value:.4})");
+    }
+    format!("{line}  {}\n", text("signature"))
+}
+
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<String>>, Failure> {
+    let texts = paths.iter().map(|path| text_lines(path));
+    Ok(texts.collect::<Result<_, _>>()?)
+}
+
+fn check_counts(
+    path: &Path,
+    found: usize,
+    other: &Path,
+    expected: usize,
+) -> Result<(), DatasetError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(DatasetError::Counts {
+        path: path.to_owned(),
+        found,
+        other: other.to_owned(),
+        expected,
+    })
+}
+
+/// An empty reference is one of a file.
+fn name_file(error: ScoreError, paths: &[PathBuf], references: &[Vec<String>]) -> Failure {
+    let ScoreError::EmptyReference { line } = error else {
+        return error.into();
+    };
+    let is_empty = |texts: &&Vec<String>| texts[line - 1].trim().is_empty();
+    let of = references.iter().position(|texts| is_empty(&texts));
+    Failure::path(&paths[of.unwrap_or(0)], error.to_string())
+}

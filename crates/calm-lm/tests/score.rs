@@ -1,0 +1,118 @@
+//! `calm score` through the binary.
+
+mod common;
+
+use common::Workshop;
+
+fn workshop() -> Workshop {
+    let workshop = Workshop::new();
+    workshop.write("ref", "the cat sat down\nyes it is\n");
+    workshop.write("hyp", "the cat sat\nno\n");
+    workshop.write("good", "the cat sat down\nyes it was\n");
+    workshop
+}
+
+#[test]
+fn one_score_has_its_signature() {
+    let workshop = workshop();
+    let found = workshop
+        .calm("score --metric chrf1 --hyp hyp --ref ref --json")
+        .json();
+    assert_eq!(found["metric"], "chrF1");
+    assert!(
+        found["score"]
+            .as_f64()
+            .is_some_and(|score| score > 30.0 && score < 90.0)
+    );
+    let signature = found["signature"].as_str().unwrap();
+    assert!(signature.starts_with("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|beta:1|space:no|"));
+    let same = "score --metric chrf --beta 1 --hyp hyp --ref ref --json";
+    assert_eq!(workshop.calm(same).json()["score"], found["score"]);
+    let text = workshop
+        .calm("score --metric chrf --hyp hyp --ref ref")
+        .done();
+    assert!(
+        text.contains("chrF2 = ") && text.contains("beta:2"),
+        "{text}"
+    );
+    let bleu = "score --metric bleu --tokenize intl --smooth floor --lowercase --hyp good --ref ref ref --json";
+    let bleu = workshop.calm(bleu).json();
+    let signature = bleu["signature"].as_str().unwrap();
+    assert!(signature.starts_with("nrefs:2|case:lc|eff:no|tok:intl|smooth:floor[0.10]|"));
+}
+
+#[test]
+fn several_systems_and_metrics_give_one_table() {
+    let workshop = workshop();
+    for test in [
+        "--confidence",
+        "--paired-bootstrap",
+        "--paired-randomisation --trials 50",
+    ] {
+        let line =
+            format!("score --metric chrf1 bleu --hyp hyp good --ref ref --resamples 50 {test}");
+        let text = workshop.calm(&line).done();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert_eq!(text.matches('μ').count(), 4, "{text}");
+        let paired = if test == "--confidence" { 0 } else { 2 };
+        assert_eq!(text.matches("p = ").count(), paired, "{text}");
+        assert_eq!(workshop.calm(&line).done(), text);
+    }
+}
+
+#[test]
+fn bad_input_is_told_in_one_line() {
+    let workshop = workshop();
+    workshop.write("short", "one\n");
+    workshop.write("hole", "one\n \n");
+    workshop.write("none", "");
+    std::fs::write(workshop.path("bytes"), b"one\n\xff\n").unwrap();
+    for (line, words) in [
+        (
+            "--metric bleu --hyp short --ref ref",
+            &["short has 1 lines and ref has 2"][..],
+        ),
+        (
+            "--metric bleu --hyp hyp --ref hole",
+            &["hole: line 2: the reference is empty"],
+        ),
+        (
+            "--metric bleu --hyp bytes --ref ref",
+            &["bytes, line 2: is not UTF-8 at byte 1"],
+        ),
+        (
+            "--metric bleu --hyp none --ref ref",
+            &["none: holds no line"],
+        ),
+        ("--metric bleu --hyp nowhere --ref ref", &["nowhere: "]),
+        ("--metric chrf --beta 0 --hyp hyp --ref ref", &["beta is 0"]),
+        (
+            "--metric chrf1 --beta 2 --hyp hyp --ref ref",
+            &["--beta: is of --metric chrf"],
+        ),
+        (
+            "--metric bleu --tokenize zh --hyp hyp --ref ref",
+            &["13a, intl, char or none"],
+        ),
+        (
+            "--metric bleu --smooth x --hyp hyp --ref ref",
+            &["exp, floor, add-k or none"],
+        ),
+        (
+            "--metric bleu --paired-bootstrap --hyp hyp --ref ref",
+            &["several files"],
+        ),
+        (
+            "--metric bleu --confidence --resamples 0 --hyp hyp --ref ref",
+            &["is 0"],
+        ),
+    ] {
+        workshop.calm(&format!("score {line}")).refused(words);
+    }
+    // An empty hypothesis is one that says nothing.
+    workshop.write("empty", "\n\n");
+    let found = workshop
+        .calm("score --metric chrf2 --hyp empty --ref ref --json")
+        .json();
+    assert_eq!(found["score"], 0.0);
+}
