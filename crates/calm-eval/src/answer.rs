@@ -166,7 +166,8 @@ fn sign(letters: &[char], start: usize) -> (usize, bool) {
 
 /// The number that begins with these digits: where it ends, and its digits.
 fn digits_with_marks(letters: &[char], start: usize) -> (usize, String, String) {
-    let mut parts = vec![start..run(letters, start)];
+    let first = start..run(letters, start);
+    let mut parts = vec![first];
     let mut marks = Vec::new();
     while let Some((mark, part)) = next_part(letters, parts[parts.len() - 1].end) {
         marks.push(mark);

@@ -36,6 +36,7 @@ mod greedy;
 mod metric;
 pub mod passk;
 mod proportion;
+mod share;
 pub mod significance;
 mod spread;
 mod text;
@@ -47,6 +48,7 @@ pub use chrf::Chrf;
 pub use greedy::{Sample, accuracy, exact_match};
 pub use metric::{Metric, ScoreError, Statistics};
 pub use proportion::Proportion;
+pub use share::Share;
 pub use spread::Spread;
 pub use tokenize::Tokenizer;
 

@@ -93,6 +93,10 @@ fn published_math() {
         problems[0]
     );
     assert_eq!(problems[0].gold, "18".parse().unwrap());
+    let last = &problems[199];
+    assert!(last.question.starts_with("Mark is a copy-editor."));
+    assert!(last.answer.ends_with("\n#### 7500"));
+    assert_eq!(last.gold, "7500".parse().unwrap());
     assert!(
         problems
             .iter()
@@ -110,6 +114,15 @@ fn published_math() {
     for (a, b) in english.iter().zip(&problems) {
         assert_eq!(a.gold, b.gold, "{a:?}");
     }
+    assert!(english[0].question.starts_with("Janet"));
+    assert!(english[249].question.starts_with("On Monday, Sue"));
+    assert_eq!(
+        (&*english[0].answer, &*english[249].answer),
+        ("18", "5,600")
+    );
+    let swahili = of("sw");
+    assert!(swahili[0].question.starts_with("Bata wa Janet"));
+    assert!(swahili[249].question.starts_with("Jumatatu, Sue"));
     for grouped in ["2,125", "114,200", "276,000", "5,600"] {
         let problem = english
             .iter()
@@ -157,6 +170,17 @@ fn published_code() {
     let of = |name: &str| directory.join("codexglue").join(name);
     let pairs = code_text::predictions(&of("predictions.txt"), &of("reference.txt")).unwrap();
     assert_eq!(pairs.len(), 5);
+    let pair = |index: usize| (pairs[index].0.as_str(), pairs[index].1.as_str());
+    let first = (
+        "Prints a summary message",
+        "Outputs the deferred summary information saved via",
+    );
+    assert_eq!(pair(0), first);
+    let last = (
+        "Creates a new project .",
+        "Create the bff file using + mkinstallp + .",
+    );
+    assert_eq!(pair(4), last);
 }
 
 #[test]

@@ -42,6 +42,25 @@ fn one_score_has_its_signature() {
 }
 
 #[test]
+fn answers_are_scored_as_shares() {
+    let workshop = Workshop::new();
+    workshop.write("gold", "2\n1000\n");
+    workshop.write("out", "so 2.\n#### 1,000\n");
+    for (metric, expected, settings) in [
+        ("exact", 0.0, "case:mixed|match:trimmed"),
+        ("number", 100.0, "match:number|find:last"),
+        ("number-strict", 50.0, "match:number|find:####"),
+    ] {
+        let line = format!("score --metric {metric} --hyp out --ref gold --json");
+        let found = workshop.calm(&line).json();
+        assert_eq!(found["metric"], metric);
+        assert_eq!(found["score"], expected);
+        let signature = found["signature"].as_str().unwrap();
+        assert!(signature.starts_with(&format!("nrefs:1|{settings}|version:")));
+    }
+}
+
+#[test]
 fn several_systems_and_metrics_give_one_table() {
     let workshop = workshop();
     for test in [

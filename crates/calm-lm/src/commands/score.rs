@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use calm_lm::eval::datasets::{DatasetError, text_lines};
 use calm_lm::eval::significance::{bootstrap, paired_bootstrap, paired_randomisation};
-use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Smoothing, Statistics, Tokenizer};
+use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Share, Smoothing, Statistics, Tokenizer};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Any order and weight of recall, with how sure it is:
     calm score --metric chrf --char-order 4 --beta 3 --hyp out.txt --ref ref.txt --confidence
 
-Scores are sacreBLEU's, from 0 to 100. Several --ref are several references of each line.
+Scores are from 0 to 100; those of chrF and BLEU are sacreBLEU's. Several --ref are several references of each line.
 Lines end at LF alone.";
 
 #[derive(Debug, Args)]
@@ -87,6 +87,12 @@ enum MetricName {
     Chrf,
     /// With --tokenize and --smooth
     Bleu,
+    /// Share of texts that are their reference, apart from spaces at their ends
+    Exact,
+    /// Share of texts whose last number is their reference's
+    Number,
+    /// Share of texts whose number behind #### is their reference's
+    NumberStrict,
 }
 
 impl ScoreArgs {
@@ -129,6 +135,12 @@ impl ScoreArgs {
                 self.word_order.unwrap_or(0),
                 self.beta.unwrap_or(2.0),
             )?,
+            MetricName::Exact => {
+                let lowercase = self.lowercase;
+                return Ok(Box::new(Share::Exact { lowercase }));
+            }
+            MetricName::Number => return Ok(Box::new(Share::Number)),
+            MetricName::NumberStrict => return Ok(Box::new(Share::NumberStrict)),
             MetricName::Bleu => {
                 let smooth = self.smooth.as_deref().unwrap_or("exp");
                 return Ok(Box::new(Bleu {

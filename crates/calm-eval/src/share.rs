@@ -1,0 +1,109 @@
+//! Shares of texts that give the right answer, as metrics.
+
+use crate::answer::{exact_match, last_number, strict_number};
+use crate::metric::Metric;
+use crate::text::case_name;
+
+/// The share, from 0 to 100, of texts that give the answer of any of their references.
+///
+/// The number of a reference is its last, whichever way that of the text is read; a reference
+/// without a number is never matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Share {
+    /// Of those that are the reference, apart from white space at their ends.
+    Exact {
+        /// Whether texts are taken in lower case.
+        lowercase: bool,
+    },
+    /// Of those whose last number is the reference's.
+    Number,
+    /// Of those whose number behind `####` is the reference's.
+    NumberStrict,
+}
+
+impl Share {
+    fn is_right(self, hypothesis: &str, reference: &str) -> bool {
+        let number = match self {
+            Self::Exact { lowercase: true } => {
+                return exact_match(&hypothesis.to_lowercase(), &reference.to_lowercase());
+            }
+            Self::Exact { lowercase: false } => return exact_match(hypothesis, reference),
+            Self::Number => last_number(hypothesis),
+            Self::NumberStrict => strict_number(hypothesis),
+        };
+        number.is_some_and(|number| last_number(reference) == Some(number))
+    }
+}
+
+impl Metric for Share {
+    fn name(&self) -> String {
+        let name = match self {
+            Self::Exact { .. } => "exact",
+            Self::Number => "number",
+            Self::NumberStrict => "number-strict",
+        };
+        name.to_owned()
+    }
+
+    fn signature(&self, references: usize) -> String {
+        let settings = match self {
+            Self::Exact { lowercase } => format!("case:{}|match:trimmed", case_name(*lowercase)),
+            Self::Number => "match:number|find:last".to_owned(),
+            Self::NumberStrict => "match:number|find:####".to_owned(),
+        };
+        format!("nrefs:{references}|{settings}|version:{}", crate::VERSION)
+    }
+
+    /// Right ones and all.
+    fn width(&self) -> usize {
+        2
+    }
+
+    fn count(&self, hypothesis: &str, references: &[&str], statistics: &mut [u64]) {
+        let mut references = references.iter();
+        let is_right = references.any(|reference| self.is_right(hypothesis, reference));
+        statistics[0] = u64::from(is_right);
+        statistics[1] = 1;
+    }
+
+    fn score(&self, sums: &[u64]) -> f64 {
+        match sums[1] {
+            0 => 0.0,
+            all => 100.0 * sums[0] as f64 / all as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Statistics;
+
+    #[test]
+    fn each_share_counts_its_own_answers() {
+        let texts = ["#### 1,000", "so 1000.", "1000", "none", ""];
+        let references = [vec!["a\n#### 1000", "1000", " 1000 ", "None", "0"]];
+        for (share, expected) in [
+            (Share::Exact { lowercase: false }, 20.0),
+            (Share::Exact { lowercase: true }, 40.0),
+            (Share::Number, 60.0),
+            (Share::NumberStrict, 20.0),
+        ] {
+            let found = Statistics::of(&share, &texts, &references).unwrap();
+            assert_eq!(found.corpus(), expected, "{share:?}");
+        }
+    }
+
+    #[test]
+    fn any_reference_may_be_matched() {
+        let references = [vec!["1"], vec!["2"]];
+        let found = Statistics::of(&Share::Number, &["is 2"], &references).unwrap();
+        assert_eq!(found.corpus(), 100.0);
+        assert!(
+            Share::Number
+                .signature(2)
+                .starts_with("nrefs:2|match:number|find:last|version:")
+        );
+    }
+}
