@@ -11,7 +11,7 @@ use crate::{Context, Decoder, KvCache, ModelError, PaddingMask};
 /// A model that predicts the next token: what decoding and scoring need of it.
 pub trait CausalLm {
     /// What it remembers of the positions so far.
-    type Cache: Cache;
+    type Cache: Cache + Clone;
 
     /// An empty cache for a batch of so many rows.
     fn new_cache(&self, batch: usize) -> Self::Cache;
@@ -145,21 +145,102 @@ pub fn generate_watched<M: CausalLm>(
     model: &M,
     prompts: &[Vec<u32>],
     options: &GenerateOptions,
+    watch: impl FnMut(usize, u32) -> Result<ControlFlow<()>, ModelError>,
+) -> Result<Vec<Continuation>, ModelError> {
+    generate_after(model, None, prompts, options, watch)
+}
+
+/// [`generate_watched`], where the prefix is not computed again for prompts that all begin with it.
+pub(crate) fn generate_after<M: CausalLm>(
+    model: &M,
+    prefix: Option<&SharedPrefix<M>>,
+    prompts: &[Vec<u32>],
+    options: &GenerateOptions,
     mut watch: impl FnMut(usize, u32) -> Result<ControlFlow<()>, ModelError>,
 ) -> Result<Vec<Continuation>, ModelError> {
     options.sampling.validate()?;
     check_prompts(model, prompts)?;
     let mut batch = Decoding::new(model, prompts, options);
     if options.max_new_tokens > 0 && !prompts.is_empty() {
-        let (ids, padding) = left_padded(prompts);
-        let mut next = batch.step(ids, &padding)?;
+        let (ids, padding) = batch.begin(prefix);
+        let mut next = batch.step(&ids, &padding)?;
         while batch.accept(&next, &mut watch)? {
             let (ids, padding) = batch.compact(&next);
             let (ids, padding) = batch.renew(ids, padding);
-            next = batch.step(ids, &padding)?;
+            next = batch.step(&ids, &padding)?;
         }
     }
     Ok(batch.rows)
+}
+
+/// A beginning that many prompts share, such as worked examples, computed once.
+///
+/// [`generate_text_after`](crate::generate_text_after) takes it for those prompts that begin with it.
+#[derive(Debug, Clone)]
+pub struct SharedPrefix<M: CausalLm> {
+    ids: Vec<u32>,
+    /// Of one row.
+    cache: M::Cache,
+}
+
+impl<M: CausalLm> SharedPrefix<M> {
+    /// What these prompts have in common at their beginning; nothing if it is empty. Something is
+    /// left of every prompt, from which its continuation is predicted.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] as for [`generate`].
+    pub fn of(model: &M, prompts: &[Vec<u32>]) -> Result<Option<Self>, ModelError> {
+        check_prompts(model, prompts)?;
+        let ids = common_beginning(prompts);
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let mut cache = model.new_cache(1);
+        let row = [ids.to_vec()];
+        let (ids, padding) = left_padded(&row);
+        model.hidden_states(tensor(model, &ids, &padding), &padding, Some(&mut cache))?;
+        Ok(Some(Self { ids, cache }))
+    }
+
+    /// How many tokens it has.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether it has none, which it never does.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Whether these prompts can go on from it.
+    fn serves(&self, model: &M, prompts: &[Vec<u32>]) -> bool {
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+        let begins =
+            |prompt: &Vec<u32>| prompt.len() > self.ids.len() && prompt.starts_with(&self.ids);
+        prompts.iter().all(begins) && model.cache_serves(self.cache.filled_at(), longest)
+    }
+}
+
+/// The tokens that all prompts begin with, short of the last one of any.
+fn common_beginning(prompts: &[Vec<u32>]) -> &[u32] {
+    let Some(first) = prompts.first() else {
+        return &[];
+    };
+    let shared = |prompt: &Vec<u32>| {
+        let same = first.iter().zip(prompt).take_while(|(a, b)| a == b);
+        same.count().min(prompt.len().saturating_sub(1))
+    };
+    let shared = prompts.iter().map(shared).min().unwrap_or(0);
+    &first[..shared]
+}
+
+/// Ids, `[rows, seq]`, where the model wants them.
+fn tensor<M: CausalLm>(model: &M, ids: &[u32], padding: &PaddingMask) -> Tensor<2, Int> {
+    let ids: Vec<i64> = ids.iter().copied().map(i64::from).collect();
+    let device = model.head().device().without_autodiff();
+    let shape = [padding.batch(), padding.seq()];
+    Tensor::from_data(TensorData::new(ids, shape), &device)
 }
 
 /// Checks that a model can read these prompts and has room for a token behind each.
@@ -243,19 +324,29 @@ impl<'a, M: CausalLm> Decoding<'a, M> {
         }
     }
 
+    /// What to feed first: the prompts, or what follows the prefix that they share.
+    fn begin(&mut self, prefix: Option<&SharedPrefix<M>>) -> (Vec<u32>, PaddingMask) {
+        let Some(prefix) = prefix.filter(|prefix| prefix.serves(self.model, self.prompts)) else {
+            return left_padded(self.prompts);
+        };
+        self.cache = prefix.cache.clone();
+        self.cache.select_rows(&vec![0; self.prompts.len()]);
+        let rest = self
+            .prompts
+            .iter()
+            .map(|prompt| prompt[prefix.len()..].to_vec());
+        left_padded(&rest.collect::<Vec<_>>())
+    }
+
     /// Feeds ids, `[rows, seq]`, and returns each row's next token.
-    fn step(&mut self, ids: Vec<u32>, padding: &PaddingMask) -> Result<Vec<u32>, ModelError> {
-        let head = self.model.head();
-        let shape = [padding.batch(), padding.seq()];
-        let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
-        let device = head.device().without_autodiff();
-        let ids = Tensor::from_data(TensorData::new(ids, shape), &device);
+    fn step(&mut self, ids: &[u32], padding: &PaddingMask) -> Result<Vec<u32>, ModelError> {
+        let ids = tensor(self.model, ids, padding);
         let hidden = self
             .model
             .hidden_states(ids, padding, Some(&mut self.cache))?;
         // Rows are padded on the left, so the last position is every row's last token.
-        let last = hidden.narrow(1, shape[1] - 1, 1).squeeze_dim::<2>(1);
-        let logits = head.finish_positions(last);
+        let last = hidden.narrow(1, padding.seq() - 1, 1).squeeze_dim::<2>(1);
+        let logits = self.model.head().finish_positions(last);
         if self.options.sampling.is_plain() {
             let likeliest = logits.argmax(1).try_into_vec_as::<u32>();
             return likeliest.map_err(|source| ModelError::Device { source });

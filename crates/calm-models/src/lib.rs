@@ -70,14 +70,15 @@ pub use family::Family;
 pub use files::open as open_file;
 pub use frozen::{FrozenModel, LoadOptions};
 pub use generate::{
-    CausalLm, Continuation, GenerateOptions, check_prompts, generate, generate_watched,
+    CausalLm, Continuation, GenerateOptions, SharedPrefix, check_prompts, generate,
+    generate_watched,
 };
 pub use growing::GrowingText;
 pub use hub::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource, SourceError};
 pub use info::{CheckpointInfo, Part, TensorEntry, WeightFileInfo};
 pub use padding::PaddingMask;
 pub use sampling::{Draw, Sampling};
-pub use text::{TextContinuation, TextOptions, TextStream, generate_text};
+pub use text::{TextContinuation, TextOptions, TextStream, generate_text, generate_text_after};
 pub use tokenizer::{Encoded, Tokenizer};
 pub use trees::TokenTrees;
 pub use verify::{Deviation, EXPECTED_FILE, GreedyCheck, Verification, verify};

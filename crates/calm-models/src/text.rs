@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::generate::{CausalLm, GenerateOptions, generate_watched};
+use crate::generate::{CausalLm, GenerateOptions, SharedPrefix, generate_after};
 use crate::{ModelError, Tokenizer};
 
 /// After so many tokens, none of which ends with a whole character, what they make is given out as
@@ -168,6 +168,22 @@ pub fn generate_text<M: CausalLm>(
     tokenizer: &Tokenizer,
     prompts: &[Vec<u32>],
     options: &TextOptions,
+    show: impl FnMut(usize, &str) -> ControlFlow<()>,
+) -> Result<Vec<TextContinuation>, ModelError> {
+    generate_text_after(model, tokenizer, None, prompts, options, show)
+}
+
+/// [`generate_text`], where the prefix is not computed again for prompts that all begin with it.
+///
+/// # Errors
+///
+/// As [`generate_text`].
+pub fn generate_text_after<M: CausalLm>(
+    model: &M,
+    tokenizer: &Tokenizer,
+    prefix: Option<&SharedPrefix<M>>,
+    prompts: &[Vec<u32>],
+    options: &TextOptions,
     mut show: impl FnMut(usize, &str) -> ControlFlow<()>,
 ) -> Result<Vec<TextContinuation>, ModelError> {
     if let Some(index) = options.stop_texts.iter().position(String::is_empty) {
@@ -175,7 +191,7 @@ pub fn generate_text<M: CausalLm>(
     }
     let row = |_| Row::new(tokenizer, &options.stop_texts);
     let mut rows: Vec<Row> = prompts.iter().map(row).collect();
-    let continuations = generate_watched(model, prompts, &options.tokens, |index, id| {
+    let continuations = generate_after(model, prefix, prompts, &options.tokens, |index, id| {
         let row = &mut rows[index];
         let piece = row.stream.push(id)?;
         Ok(row.receive(&piece, |text| show(index, text)))
