@@ -26,9 +26,11 @@
 //! | [`passk`] | pass@k |
 //! | [`significance`] | bootstrap, paired bootstrap, paired approximate randomisation |
 //! | [`datasets`] | readers of published files |
+//! | [`cage`] | generated programs, judged where they can do no harm |
 
 pub mod answer;
 mod bleu;
+pub mod cage;
 mod chrf;
 pub mod datasets;
 #[cfg(feature = "models")]

@@ -1,0 +1,208 @@
+# The interpreter that the tests run in. The program never enters it: it is asked for values, over a
+# pipe. Whether the tests ran to their end is therefore seen here, and said on a pipe of its own.
+
+import ast
+import builtins
+import io
+import types
+
+
+class Gone(BaseException):
+    """The program ended, or does not answer as its interpreter would."""
+
+
+class Inexpressible(BaseException):
+    """The tests hand over what cannot be handed over."""
+
+
+class Raised(Exception):
+    """The program raised an exception of its own class, or one that ends a program."""
+
+
+def main():
+    verdict = os.fdopen(os.dup(2), "w")
+    with open(sys.argv[1], encoding="utf-8") as file:
+        job = json.load(file)
+    line = Line()
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    try:
+        said = judge(job, line)
+    except BaseException as error:
+        said = {"outcome": "failed", "reason": describe(error)}
+    json.dump(said, verdict)
+    verdict.write("\n")
+    verdict.flush()
+    os._exit(0)
+
+
+def judge(job, line):
+    space = types.ModuleType("tests").__dict__
+    try:
+        names = job["names"] + prepare(job, space)
+        tests = compile(job["tests"], "tests.py", "exec")
+    except Exception as error:
+        return {"outcome": "unusable", "reason": describe(error)}
+    ask = connect(line)
+    if ask is None:
+        return {"outcome": "absent", "reason": "the interpreter of the program did not start"}
+    try:
+        ask("load", job["code"])
+        for name in names:
+            if ask("has", name):
+                space[name] = ask("name", name)
+        exec(tests, space)
+    except Inexpressible as error:
+        return {"outcome": "unusable", "reason": describe(error)}
+    except Gone as error:
+        return {"outcome": "gone", "reason": str(error)}
+    return {"outcome": "passed", "reason": ""}
+
+
+def prepare(job, space):
+    """Runs what the tests need besides the program; names that a solution is known to define."""
+    exec(compile(job["setup"], "setup.py", "exec"), space)
+    names = []
+    for statement in ast.parse(job["reference"]).body:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            only = ast.Module([statement], type_ignores=[])
+            exec(compile(only, "reference.py", "exec"), space)
+        elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.append(statement.name)
+        else:
+            stored = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            names += [node.id for node in stored if isinstance(node.ctx, ast.Store)]
+    return names
+
+
+def connect(line):
+    """What asks the program, or None if there is none."""
+    if line.receive() != ["ready"]:
+        return None
+
+    def ask(what, *arguments, changing=None):
+        line.send([what, *arguments])
+        try:
+            said = line.receive()
+        except Exception as error:
+            raise Gone(f"it answered with what is no answer: {error}") from None
+        if said is None:
+            raise Gone("the program ended before the tests did")
+        try:
+            if said[0] == "raised":
+                failure = exception(said[1], said[2])
+            else:
+                failure, value = None, decode(said[1], resolve)
+                for index, state in said[2]:
+                    change(changing[index], decode(state, resolve))
+        except Exception as error:
+            raise Gone(f"it answered with what is no answer: {error!r}") from None
+        if failure is not None:
+            raise failure
+        return value
+
+    def resolve(tag, number):
+        if tag != "object" or type(number) is not int:
+            raise ValueError("no value")
+        return Remote(ask, number)
+
+    return ask
+
+
+def exception(kinds, text):
+    for kind in kinds:
+        known = getattr(builtins, kind, None)
+        if isinstance(known, type) and issubclass(known, Exception):
+            try:
+                return known(text)
+            except TypeError:
+                break
+    return Raised(f"{kinds[0]}: {text}")
+
+
+def change(argument, state):
+    if type(argument) is not type(state):
+        return
+    if isinstance(argument, (list, bytearray)):
+        argument[:] = state
+    elif isinstance(argument, (dict, set)):
+        argument.clear()
+        argument.update(state)
+
+
+def hand_over(value):
+    return encode(value, refer)
+
+
+def refer(value):
+    if type(value) is Remote:
+        return ["object", number_of(value)]
+    name = getattr(value, "__name__", None)
+    if isinstance(name, str) and getattr(builtins, name, None) is value:
+        return ["builtin", name]
+    raise Inexpressible(f"the tests pass a {type(value).__name__} to the program")
+
+
+def number_of(remote):
+    return object.__getattribute__(remote, "_number")
+
+
+class Remote:
+    """An object that lives in the program's interpreter. It equals no value that lives here."""
+
+    def __init__(self, ask, number):
+        object.__setattr__(self, "_ask", ask)
+        object.__setattr__(self, "_number", number)
+
+    def _do(self, what, *arguments):
+        ask = object.__getattribute__(self, "_ask")
+        return ask(what, hand_over(self), *map(hand_over, arguments))
+
+    def __call__(self, *arguments, **named):
+        ask = object.__getattribute__(self, "_ask")
+        handed = hand_over(self), hand_over(list(arguments)), hand_over(named)
+        return ask("call", *handed, changing=arguments)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._do("get", name)
+
+    def __setattr__(self, name, value):
+        self._do("set", name, value)
+
+    def __getitem__(self, key):
+        return self._do("item", key)
+
+    def __iter__(self):
+        iterator = self._do("iter")
+        while True:
+            try:
+                yield iterator._do("next")
+            except StopIteration:
+                return
+
+    def __len__(self):
+        return self._do("len")
+
+    def __bool__(self):
+        return bool(self._do("bool"))
+
+    def __repr__(self):
+        return str(self._do("repr"))
+
+    def __eq__(self, other):
+        return type(other) is Remote and bool(self._do("equal", other))
+
+    def __hash__(self):
+        return number_of(self)
+
+
+def describe(error):
+    kind = type(error).__name__
+    text = " ".join(str(error).split())
+    return (f"{kind}: {text}" if text else kind)[:300]
+
+
+main()

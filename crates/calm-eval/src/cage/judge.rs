@@ -1,0 +1,341 @@
+//! Two interpreters, watched until one of them knows or a limit is reached.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::launch::{FAILED, Launch, Rules};
+use super::{Cage, CageError, Outcome, Program, Verdict};
+
+const WIRE: &str = include_str!("wire.py");
+const PROGRAM: &str = include_str!("program.py");
+const CHECKER: &str = include_str!("checker.py");
+
+/// So much of what a program prints is kept.
+const KEPT_BYTES: usize = 4096;
+
+/// A verdict is one line, with a reason of at most 300 characters.
+const VERDICT_BYTES: u64 = 1 << 16;
+
+/// How often the files of a program are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[cfg(unix)]
+const SIGXCPU: i32 = 24;
+#[cfg(unix)]
+const SIGKILL: i32 = 9;
+
+/// An interpreter that has closed its pipes ends soon, or not by itself.
+const END: Duration = Duration::from_millis(300);
+
+pub(super) fn judge(cage: &Cage, program: &Program) -> Result<Verdict, CageError> {
+    let started = Instant::now();
+    let directory = tempfile::Builder::new().prefix("calm-cage-").tempdir();
+    let directory = directory.map_err(CageError::io("a temporary directory"))?;
+    let (job, work) = (
+        directory.path().join("job.json"),
+        directory.path().join("work"),
+    );
+    write_job(&job, program).map_err(CageError::io("writing the tests"))?;
+    fs::create_dir(&work).map_err(CageError::io("a directory for the program"))?;
+    let mut pair = Pair::start(cage, &job, &work)?;
+    let deadline = started + Duration::from_secs(cage.limits.wall_s);
+    let told = pair.watch(deadline, &work, cage);
+    let elapsed = started.elapsed();
+    let judged = pair.judge(&told, elapsed, cage);
+    let printed = pair.finish(told);
+    directory
+        .close()
+        .map_err(CageError::io("removing the program's files"))?;
+    let (outcome, reason) = judged?;
+    Ok(Verdict {
+        outcome,
+        reason,
+        printed,
+        elapsed,
+    })
+}
+
+fn write_job(path: &Path, program: &Program) -> io::Result<()> {
+    serde_json::to_writer(File::create(path)?, program).map_err(Into::into)
+}
+
+/// The interpreter of the program and that of its tests, each reading what the other writes.
+struct Pair {
+    program: Process,
+    checker: Process,
+    events: Receiver<Event>,
+}
+
+enum Event {
+    /// The checker has ended, or said what it found.
+    Verdict(Vec<u8>),
+    /// All that the program will ever print.
+    Printed(Vec<u8>),
+    /// The beginning of what it prints, which is more than it may.
+    Flooded(Vec<u8>),
+}
+
+/// What was seen of a pair.
+#[derive(Default)]
+struct Told {
+    verdict: Option<Vec<u8>>,
+    printed: Vec<u8>,
+    /// The limit that was reached.
+    over: Option<(Outcome, String)>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    outcome: String,
+    reason: String,
+}
+
+impl Pair {
+    fn start(cage: &Cage, job: &Path, work: &Path) -> Result<Self, CageError> {
+        let pipe = || io::pipe().map_err(CageError::io("a pipe"));
+        let ((asked, ask), (answered, answer)) = (pipe()?, pipe()?);
+        let program = Process::start(
+            cage,
+            launch(cage, PROGRAM, None, Some(work)),
+            (asked.into(), answer.into()),
+            work,
+        )?;
+        let checker = Process::start(
+            cage,
+            launch(cage, CHECKER, Some(job), None),
+            (answered.into(), ask.into()),
+            work,
+        )?;
+        let (sender, events) = mpsc::channel();
+        let mut pair = Self {
+            program,
+            checker,
+            events,
+        };
+        pair.listen(&sender, cage.limits.output_bytes);
+        Ok(pair)
+    }
+
+    /// Reads what both say. The threads end with the processes, whose pipes nobody else has.
+    fn listen(&mut self, events: &Sender<Event>, output_bytes: u64) {
+        let (verdicts, said) = (events.clone(), self.checker.0.stderr.take());
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(said) = said {
+                let _ = said.take(VERDICT_BYTES).read_to_end(&mut bytes);
+            }
+            let _ = verdicts.send(Event::Verdict(bytes));
+        });
+        let (prints, printed) = (events.clone(), self.program.0.stderr.take());
+        thread::spawn(move || {
+            let event = printed.map(|printed| read_printed(printed, output_bytes));
+            let _ = prints.send(event.unwrap_or(Event::Printed(Vec::new())));
+        });
+    }
+
+    /// Waits for a verdict, or for the program to reach a limit.
+    fn watch(&mut self, deadline: Instant, work: &Path, cage: &Cage) -> Told {
+        let limits = &cage.limits;
+        let mut told = Told::default();
+        while told.verdict.is_none() && told.over.is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left.min(LOOK)) {
+                Ok(event) => told.add(event, limits.output_bytes),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    let reason = format!("it was not done after {} s", limits.wall_s);
+                    told.over = Some((Outcome::OutOfTime, reason));
+                }
+                Err(RecvTimeoutError::Timeout) if used_bytes(work) > limits.disk_bytes => {
+                    let reason = format!("it wrote more than {} bytes", limits.disk_bytes);
+                    told.over = Some((Outcome::OutOfDisk, reason));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        told
+    }
+
+    /// Makes up the verdict.
+    fn judge(
+        &mut self,
+        told: &Told,
+        elapsed: Duration,
+        cage: &Cage,
+    ) -> Result<(Outcome, String), CageError> {
+        if let Some(over) = &told.over {
+            return Ok(over.clone());
+        }
+        let ended = |status| ended(status, elapsed.as_secs() >= cage.limits.cpu_s);
+        let said = told.verdict.as_deref().unwrap_or_default();
+        let checker = self.checker.end();
+        if checker.and_then(|status| status.code()) == Some(i32::from(FAILED)) {
+            let reason = String::from_utf8_lossy(said).into_owned();
+            return Err(cage.launcher_failed(reason));
+        }
+        let Ok(said) = serde_json::from_slice::<Said>(said) else {
+            let (outcome, how) = ended(checker);
+            return Ok((outcome, format!("the tests could not be ended: it {how}")));
+        };
+        Ok(match said.outcome.as_str() {
+            "passed" => (Outcome::Passed, String::new()),
+            "unusable" => (Outcome::Unusable, said.reason),
+            "absent" => return Err(cage.launcher_failed(said.reason)),
+            "gone" => match ended(self.program.end()) {
+                (Outcome::Failed, _) => (Outcome::Failed, said.reason),
+                (outcome, how) => (outcome, format!("it {how}")),
+            },
+            _ => (Outcome::Failed, said.reason),
+        })
+    }
+
+    /// Ends both. Returns what the program printed.
+    fn finish(mut self, mut told: Told) -> String {
+        self.program.kill();
+        self.checker.kill();
+        // Both pipes are closed now, unless somebody outside of any cage has one.
+        while let Ok(event) = self.events.recv_timeout(END) {
+            told.add(event, 0);
+        }
+        String::from_utf8_lossy(&told.printed).into_owned()
+    }
+}
+
+impl Told {
+    fn add(&mut self, event: Event, output_bytes: u64) {
+        match event {
+            Event::Verdict(bytes) => self.verdict = Some(bytes),
+            Event::Printed(bytes) => self.printed = bytes,
+            Event::Flooded(bytes) => {
+                self.printed = bytes;
+                let reason = format!("it printed more than {output_bytes} bytes");
+                self.over = Some((Outcome::OutOfOutput, reason));
+            }
+        }
+    }
+}
+
+/// An interpreter, which is killed when this is dropped.
+struct Process(Child);
+
+impl Process {
+    fn start(
+        cage: &Cage,
+        launch: Launch,
+        (input, output): (Stdio, Stdio),
+        directory: &Path,
+    ) -> Result<Self, CageError> {
+        let mut command = cage.command(launch);
+        command.stdin(input).stdout(output).stderr(Stdio::piped());
+        command.current_dir(directory);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let started = command.spawn();
+        started
+            .map(Self)
+            .map_err(CageError::io("starting an interpreter"))
+    }
+
+    /// Waits for a process that is about to end, and ends it if it isn't. How it ended by itself.
+    fn end(&mut self) -> Option<ExitStatus> {
+        let patience = Instant::now() + END;
+        while Instant::now() < patience {
+            match self.0.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) => thread::sleep(Duration::from_millis(1)),
+                Err(_) => break,
+            }
+        }
+        self.kill();
+        None
+    }
+
+    fn kill(&mut self) {
+        // Nothing else is in its group behind seccomp; without it, what is should go as well.
+        #[cfg(target_os = "linux")]
+        if let Ok(id) = i32::try_from(self.0.id())
+            && let Ok(None) = self.0.try_wait()
+        {
+            use nix::sys::signal::{Signal, killpg};
+            let _ = killpg(nix::unistd::Pid::from_raw(id), Signal::SIGKILL);
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn launch(cage: &Cage, stub: &str, job: Option<&Path>, work: Option<&Path>) -> Launch {
+    let interpreter = &cage.interpreter;
+    let flags = ["-s", "-S", "-B", "-u", "-X", "utf8", "-c"].map(str::to_owned);
+    let job_argument = job.map(|job| job.display().to_string());
+    let read = interpreter.library.iter().map(Path::new).chain(job);
+    Launch {
+        program: interpreter.path.clone(),
+        arguments: flags
+            .into_iter()
+            .chain([format!("{WIRE}\n\n{stub}")])
+            .chain(job_argument)
+            .collect(),
+        rules: Rules {
+            read: read.map(Path::to_owned).collect(),
+            execute: vec![interpreter.path.clone()],
+            write: work.map(Path::to_owned),
+            limits: cage.limits.clone(),
+        },
+        is_unsafe: cage.is_unsafe,
+    }
+}
+
+fn read_printed(mut printed: impl Read, output_bytes: u64) -> Event {
+    let (mut kept, mut total) = (Vec::new(), 0);
+    let mut buffer = [0; 8192];
+    while let Ok(read @ 1..) = printed.read(&mut buffer) {
+        total += read as u64;
+        let wanted = read.min(KEPT_BYTES - kept.len());
+        kept.extend_from_slice(&buffer[..wanted]);
+        if total > output_bytes {
+            return Event::Flooded(kept);
+        }
+    }
+    Event::Printed(kept)
+}
+
+/// The files of a directory that holds nothing but files.
+fn used_bytes(directory: &Path) -> u64 {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    let sizes = files.filter_map(|file| file.metadata().ok());
+    // A file without content takes room, too.
+    sizes.map(|metadata| metadata.len().max(4096)).sum()
+}
+
+/// How an interpreter ended that did not say so.
+fn ended(status: Option<ExitStatus>, is_late: bool) -> (Outcome, String) {
+    #[cfg(unix)]
+    if let Some(status) = status {
+        use std::os::unix::process::ExitStatusExt;
+        return match status.signal() {
+            // The limit of processor time sends the first, a second later the other.
+            Some(signal) if signal == SIGXCPU || (signal == SIGKILL && is_late) => {
+                let reason = "used more processor time than it may";
+                (Outcome::OutOfTime, reason.to_owned())
+            }
+            Some(signal) => (Outcome::Failed, format!("was ended by signal {signal}")),
+            None => (Outcome::Failed, "ended early".to_owned()),
+        };
+    }
+    let _ = (status, is_late);
+    (Outcome::Failed, "had to be ended".to_owned())
+}
