@@ -26,7 +26,9 @@
 //! | [`passk`] | pass@k |
 //! | [`significance`] | bootstrap, paired bootstrap, paired approximate randomisation |
 //! | [`datasets`] | readers of published files |
+//! | [`tasks`] | benchmarks as data |
 //! | [`cage`] | generated programs, judged where they can do no harm |
+//! | [`run`] | evaluations of models: every answer, scores, comparisons |
 
 pub mod answer;
 mod bleu;
@@ -38,9 +40,11 @@ mod greedy;
 mod metric;
 pub mod passk;
 mod proportion;
+pub mod run;
 mod share;
 pub mod significance;
 mod spread;
+pub mod tasks;
 mod text;
 mod tokenize;
 

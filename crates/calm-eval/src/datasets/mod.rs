@@ -15,7 +15,7 @@ pub mod code_text;
 mod error;
 pub mod flores;
 pub mod math;
-mod read;
+pub(crate) mod read;
 
 pub use error::DatasetError;
 pub use read::text_lines;

@@ -31,7 +31,7 @@ pub fn text_lines(path: &Path) -> Result<Vec<String>, DatasetError> {
 
 /// The lines of a text file whose publisher ended each with LF: without the last, the file was cut
 /// short, perhaps within a number.
-pub(super) fn whole_lines(path: &Path) -> Result<Vec<String>, DatasetError> {
+pub(crate) fn whole_lines(path: &Path) -> Result<Vec<String>, DatasetError> {
     let text = text(path)?;
     let Some(text) = text.strip_suffix('\n') else {
         let line = text.matches('\n').count() + 1;
@@ -42,7 +42,7 @@ pub(super) fn whole_lines(path: &Path) -> Result<Vec<String>, DatasetError> {
 }
 
 /// One record per line; blank lines are skipped.
-pub(super) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, DatasetError> {
+pub(crate) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, DatasetError> {
     let text = text(path)?;
     let mut records = Vec::new();
     for (index, line) in text.split('\n').enumerate() {
@@ -65,7 +65,7 @@ pub(super) fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Dat
 }
 
 /// One JSON document.
-pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, DatasetError> {
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, DatasetError> {
     serde_json::from_str(&text(path)?).map_err(|error| {
         let hint = ["", "; the file is cut short, fetch it again"][usize::from(error.is_eof())];
         let reason = format!(
@@ -78,7 +78,7 @@ pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, DatasetError> 
 }
 
 /// Counts must agree where lines belong together.
-pub(super) fn check_counts(
+pub(crate) fn check_counts(
     path: &Path,
     found: usize,
     other: &Path,

@@ -1,0 +1,270 @@
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Results, RunError, Sample};
+use crate::tasks::{Subset, Task, hex};
+
+/// The layout of the files of a run.
+pub(super) const SCHEMA: u32 = 1;
+
+/// What a run is a run of: two with the same description give the same samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// The layout of the run's files.
+    pub schema: u32,
+    /// The tasks, in order.
+    pub tasks: Vec<RunTask>,
+    /// The model: its name, and hashes of all that decides what it writes.
+    pub model: Value,
+    /// At most so many examples of each language.
+    pub limit: Option<usize>,
+    /// These languages only; none given: all.
+    pub languages: Vec<String>,
+}
+
+/// A task of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunTask {
+    /// [`Task::sha256`].
+    pub sha256: String,
+    /// Hash of every prompt and reference, and with them of the data.
+    pub prompts_sha256: String,
+    /// The whole task.
+    pub task: Task,
+}
+
+impl RunTask {
+    /// A task with its examples.
+    pub fn new(task: Task, subsets: &[Subset]) -> Self {
+        let mut hash = Sha256::new();
+        for subset in subsets {
+            for item in &subset.items {
+                for text in [&subset.language, &item.prompt, &item.reference] {
+                    hash.update((text.len() as u64).to_le_bytes());
+                    hash.update(text);
+                }
+            }
+        }
+        Self {
+            sha256: task.sha256(),
+            prompts_sha256: hex(&hash.finalize()),
+            task,
+        }
+    }
+}
+
+impl Description {
+    /// A description in the current layout.
+    pub fn new(
+        tasks: Vec<RunTask>,
+        model: Value,
+        limit: Option<usize>,
+        languages: Vec<String>,
+    ) -> Self {
+        Self {
+            schema: SCHEMA,
+            tasks,
+            model,
+            limit,
+            languages,
+        }
+    }
+
+    /// The first thing in which two differ.
+    fn differs(&self, other: &Self) -> Option<String> {
+        if self.schema != other.schema {
+            return Some("layout".to_owned());
+        }
+        if self.model != other.model {
+            return Some("model".to_owned());
+        }
+        if self.limit != other.limit {
+            return Some("--limit".to_owned());
+        }
+        if self.languages != other.languages {
+            return Some("--language".to_owned());
+        }
+        if self.tasks.len() != other.tasks.len() {
+            return Some("list of tasks".to_owned());
+        }
+        let mut tasks = self.tasks.iter().zip(&other.tasks);
+        let differing = tasks.find(|(ours, theirs)| ours != theirs);
+        differing.map(|(ours, theirs)| {
+            let what = match ours.sha256 == theirs.sha256 {
+                true => "data",
+                false => "definition",
+            };
+            format!("{what} of the task '{}'", theirs.task.name)
+        })
+    }
+}
+
+/// The directory of a run.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    samples: File,
+    done: BTreeSet<(String, String, usize)>,
+}
+
+impl RunDir {
+    /// Begins a run, or goes on with the same one.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::OtherRun`] if the directory holds another, [`RunError::Io`].
+    pub fn open(path: &Path, description: &Description) -> Result<Self, RunError> {
+        let io = |source| RunError::io(path, source);
+        fs::create_dir_all(path).map_err(io)?;
+        let file = path.join("run.json");
+        if file.exists() {
+            if let Some(differs) = Self::description(path)?.differs(description) {
+                return Err(RunError::OtherRun {
+                    path: file,
+                    differs,
+                });
+            }
+        } else {
+            write_json(&file, description)?;
+        }
+        let samples = path.join("samples.jsonl");
+        let io = |source| RunError::io(&samples, source);
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let mut log = options.open(&samples).map_err(io)?;
+        let whole = cut_to_whole_lines(&mut log).map_err(io)?;
+        let done = parse(&samples, &whole)?;
+        let done = done.into_iter().map(|sample| sample.place()).collect();
+        Ok(Self {
+            path: path.to_owned(),
+            samples: log,
+            done,
+        })
+    }
+
+    /// What the run in a directory is a run of.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] if there is none.
+    pub fn description(path: &Path) -> Result<Description, RunError> {
+        let path = path.join("run.json");
+        let text = fs::read_to_string(&path).map_err(|source| RunError::io(&path, source))?;
+        serde_json::from_str(&text).map_err(|error| RunError::file(&path, error.to_string()))
+    }
+
+    /// How many samples are there.
+    pub fn done(&self) -> usize {
+        self.done.len()
+    }
+
+    /// Whether this example has been answered.
+    pub fn has(&self, task: &str, language: &str, index: usize) -> bool {
+        let place = (task.to_owned(), language.to_owned(), index);
+        self.done.contains(&place)
+    }
+
+    /// Adds samples, which are on the disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Io`].
+    pub fn add(&mut self, samples: &[Sample]) -> Result<(), RunError> {
+        let io = |source| RunError::io(&self.path, source);
+        let mut lines = Vec::new();
+        for sample in samples {
+            serde_json::to_writer(&mut lines, sample).map_err(|error| io(error.into()))?;
+            lines.push(b'\n');
+        }
+        self.samples.write_all(&lines).map_err(io)?;
+        self.samples.sync_data().map_err(io)?;
+        self.done.extend(samples.iter().map(Sample::place));
+        Ok(())
+    }
+
+    /// Reads all samples of a run.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] naming the line that is none.
+    pub fn samples(path: &Path) -> Result<Vec<Sample>, RunError> {
+        Self::samples_of(&path.join("samples.jsonl"))
+    }
+
+    /// Reads the samples of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] naming the line that is none.
+    pub fn samples_of(path: &Path) -> Result<Vec<Sample>, RunError> {
+        let text = fs::read_to_string(path).map_err(|source| RunError::io(path, source))?;
+        parse(path, &text)
+    }
+
+    /// Writes the scores.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Io`].
+    pub fn finish(path: &Path, results: &Results) -> Result<(), RunError> {
+        write_json(&path.join("results.json"), results)
+    }
+
+    /// Reads the scores.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] if the run is not at its end.
+    pub fn results(path: &Path) -> Result<Results, RunError> {
+        let path = path.join("results.json");
+        let text = fs::read_to_string(&path).map_err(|source| RunError::io(&path, source))?;
+        serde_json::from_str(&text).map_err(|error| RunError::file(&path, error.to_string()))
+    }
+}
+
+impl Sample {
+    fn place(&self) -> (String, String, usize) {
+        (self.task.clone(), self.language.clone(), self.index)
+    }
+}
+
+/// A process that is killed may leave half a line behind. Returns what is before it.
+fn cut_to_whole_lines(log: &mut File) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    log.read_to_end(&mut bytes)?;
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+    bytes.truncate(whole.map_or(0, |at| at + 1));
+    log.set_len(bytes.len() as u64)?;
+    log.seek(SeekFrom::End(0))?;
+    String::from_utf8(bytes).map_err(std::io::Error::other)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Vec<Sample>, RunError> {
+    let lines = text.lines().enumerate();
+    let sample = |(number, line)| {
+        serde_json::from_str(line).map_err(|error| {
+            RunError::file(path, format!("line {}: is no sample ({error})", number + 1))
+        })
+    };
+    lines.map(sample).collect()
+}
+
+/// Writes a file whole or not at all.
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
+    let io = |source| RunError::io(path, source);
+    let temporary = path.with_extension("json.tmp");
+    let file = File::create(&temporary).map_err(io)?;
+    let mut file = BufWriter::new(file);
+    let written = serde_json::to_writer_pretty(&mut file, value);
+    written.map_err(|error| io(error.into()))?;
+    file.write_all(b"\n").map_err(io)?;
+    let file = file.into_inner().map_err(|error| io(error.into_error()))?;
+    file.sync_all().map_err(io)?;
+    fs::rename(&temporary, path).map_err(io)
+}

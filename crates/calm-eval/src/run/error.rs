@@ -1,0 +1,79 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cage::CageError;
+use crate::tasks::TaskError;
+
+/// What ends an evaluation early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A task or its data.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// Where programs are run.
+    #[error(transparent)]
+    Cage(#[from] CageError),
+    /// The model.
+    #[cfg(feature = "models")]
+    #[error(transparent)]
+    Model(#[from] calm_models::ModelError),
+    /// A file of the run.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A file of a run is none.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The directory holds a run of something else.
+    #[error(
+        "{}: holds a run whose {differs} differs; give another directory with --out, or the \
+         settings that it was begun with",
+        path.display()
+    )]
+    OtherRun {
+        /// Its run.json.
+        path: PathBuf,
+        /// What of it.
+        differs: String,
+    },
+    /// Two runs have nothing in common.
+    #[error("the two runs have no task and language in common; compare runs of the same tasks")]
+    NothingInCommon,
+    /// A prompt leaves no room for an answer.
+    #[error(
+        "task '{task}', example {index}: its prompt has {tokens} tokens, and the model reads \
+         {context}; ask for fewer worked examples with --shots"
+    )]
+    TooLong {
+        /// The task.
+        task: String,
+        /// The example.
+        index: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// What the model can read.
+        context: usize,
+    },
+}
+
+impl RunError {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self::Io { path, source }
+    }
+
+    pub(super) fn file(path: &Path, reason: impl Into<String>) -> Self {
+        let (path, reason) = (path.to_owned(), reason.into());
+        Self::File { path, reason }
+    }
+}

@@ -1,0 +1,231 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Sample;
+use super::directory::{Description, SCHEMA};
+use super::score::chrf1;
+use crate::cage::Layers;
+use crate::tasks::{Metric, Task};
+
+/// The scores of a run, and all that they depend on. docs/evaluation.md describes every field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// The layout of this file.
+    pub schema: u32,
+    /// Version of the program.
+    pub version: String,
+    /// The commit that it was built from, if whoever built it said so.
+    pub commit: Option<String>,
+    /// The model: its name and hashes.
+    pub model: Value,
+    /// Seed of whatever is drawn; decoding is greedy.
+    pub seed: u64,
+    /// At most so many examples of each language.
+    pub limit: Option<usize>,
+    /// Per task.
+    pub tasks: Vec<TaskResults>,
+    /// What kept generated programs in; nothing if none were run.
+    pub cage: Option<Layers>,
+    /// The Python that ran them.
+    pub python: Option<String>,
+}
+
+/// The scores of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskResults {
+    /// Its name.
+    pub task: String,
+    /// Its version.
+    pub task_version: u32,
+    /// [`Task::sha256`].
+    pub task_sha256: String,
+    /// Hash of every prompt and reference.
+    pub prompts_sha256: String,
+    /// How many worked examples.
+    pub shots: usize,
+    /// What the scores are.
+    pub metric: Metric,
+    /// Examples that were scored.
+    pub n: usize,
+    /// Mean over languages.
+    pub score: f64,
+    /// Per language.
+    pub languages: Vec<LanguageScore>,
+    /// Per group of languages.
+    pub groups: Vec<GroupScore>,
+}
+
+/// The score of a language.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LanguageScore {
+    /// The language; empty if the task knows none.
+    pub language: String,
+    /// Examples.
+    pub n: usize,
+    /// From 0 to 100: of all answers together.
+    pub score: f64,
+    /// Standard error of the mean of the samples' own scores.
+    pub standard_error: f64,
+}
+
+/// The mean score of a group of languages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupScore {
+    /// Its name.
+    pub group: String,
+    /// How many of its languages were scored.
+    pub languages: usize,
+    /// Those that were not.
+    pub missing: Vec<String>,
+    /// Mean over those that were.
+    pub score: f64,
+}
+
+impl Results {
+    /// The scores of these samples.
+    pub fn of(description: &Description, samples: &[Sample], seed: u64) -> Self {
+        let tasks = description.tasks.iter().map(|run| {
+            let own = samples.iter().filter(|sample| sample.task == run.task.name);
+            let languages = by_language(&run.task, own);
+            TaskResults {
+                task: run.task.name.clone(),
+                task_version: run.task.version,
+                task_sha256: run.sha256.clone(),
+                prompts_sha256: run.prompts_sha256.clone(),
+                shots: run.task.shots.as_ref().map_or(0, |shots| shots.count),
+                metric: run.task.score.metric,
+                n: languages.iter().map(|language| language.n).sum(),
+                score: mean(
+                    &languages
+                        .iter()
+                        .map(|language| language.score)
+                        .collect::<Vec<_>>(),
+                ),
+                groups: groups(&run.task, &languages),
+                languages,
+            }
+        });
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: None,
+            model: description.model.clone(),
+            seed,
+            limit: description.limit,
+            tasks: tasks.collect(),
+            cage: None,
+            python: None,
+        }
+    }
+}
+
+fn by_language<'a>(task: &Task, samples: impl Iterator<Item = &'a Sample>) -> Vec<LanguageScore> {
+    let mut languages: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+    for sample in samples {
+        languages.entry(&sample.language).or_default().push(sample);
+    }
+    let score = |(language, mut samples): (&str, Vec<&Sample>)| {
+        // Samples are logged in the order in which they were generated.
+        samples.sort_by_key(|sample| sample.index);
+        let scores: Vec<f64> = samples.iter().map(|sample| sample.score).collect();
+        LanguageScore {
+            language: language.to_owned(),
+            n: samples.len(),
+            score: match task.score.metric {
+                Metric::Chrf1 => together(&samples),
+                Metric::ExactMatch | Metric::PassAt1 => mean(&scores),
+            },
+            standard_error: standard_error(&scores),
+        }
+    };
+    languages.into_iter().map(score).collect()
+}
+
+fn together(samples: &[&Sample]) -> f64 {
+    let answers: Vec<&str> = samples.iter().map(|sample| &*sample.answer).collect();
+    let references: Vec<&str> = samples.iter().map(|sample| &*sample.reference).collect();
+    chrf1(&answers, &references)
+}
+
+fn groups(task: &Task, languages: &[LanguageScore]) -> Vec<GroupScore> {
+    let named = task.groups.values().flatten();
+    let named: BTreeSet<&str> = named.map(String::as_str).collect();
+    let group = |(group, members): (&String, &Vec<String>)| {
+        let has_others = members.iter().any(|member| member == "*");
+        let is_member = |language: &str| {
+            members.iter().any(|member| member == language)
+                || (has_others && !named.contains(language))
+        };
+        let scored: Vec<&LanguageScore> = languages
+            .iter()
+            .filter(|language| is_member(&language.language))
+            .collect();
+        let is_scored = |member: &str| scored.iter().any(|language| language.language == member);
+        let missing = members
+            .iter()
+            .filter(|member| *member != "*" && !is_scored(member));
+        let missing = missing.cloned().collect();
+        let scores: Vec<f64> = scored.iter().map(|language| language.score).collect();
+        (!scores.is_empty()).then(|| GroupScore {
+            group: group.clone(),
+            languages: scores.len(),
+            missing,
+            score: mean(&scores),
+        })
+    };
+    task.groups.iter().filter_map(group).collect()
+}
+
+fn mean(scores: &[f64]) -> f64 {
+    scores.iter().sum::<f64>() / scores.len().max(1) as f64
+}
+
+fn standard_error(scores: &[f64]) -> f64 {
+    let (n, mean) = (scores.len() as f64, mean(scores));
+    if scores.len() < 2 {
+        return 0.0;
+    }
+    let squares: f64 = scores.iter().map(|score| (score - mean).powi(2)).sum();
+    (squares / (n - 1.0) / n).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        assert_eq!(mean(&[0.0, 100.0, 100.0, 100.0]), 75.0);
+        assert_eq!(standard_error(&[0.0, 100.0, 100.0, 100.0]), 25.0);
+        assert_eq!(standard_error(&[100.0]), 0.0);
+    }
+
+    #[test]
+    fn a_star_is_every_language_that_no_group_names() {
+        let language = |language: &str, score| LanguageScore {
+            language: language.to_owned(),
+            n: 1,
+            score,
+            standard_error: 0.0,
+        };
+        let task = Task::named("gsm8k-translated").unwrap();
+        let found = [
+            language("de", 10.0),
+            language("fr", 20.0),
+            language("mni", 3.0),
+        ];
+        let groups = groups(&task, &found);
+        let of = |name: &str| groups.iter().find(|group| group.group == name).unwrap();
+        assert_eq!(
+            (of("low_resource").languages, of("low_resource").score),
+            (1, 3.0)
+        );
+        assert_eq!(
+            (of("high_resource").languages, of("high_resource").score),
+            (2, 15.0)
+        );
+        assert_eq!(of("high_resource").missing.len(), 9);
+    }
+}

@@ -1,0 +1,133 @@
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::RunError;
+use crate::cage::{Cage, CageError, CageOptions, Verdict};
+use crate::tasks::{Item, Metric, Task};
+use crate::{Chrf, Statistics};
+
+/// What a model wrote after one prompt, and what that is worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The task.
+    pub task: String,
+    /// The language; empty if the task knows none.
+    pub language: String,
+    /// The example's place among those of the language.
+    pub index: usize,
+    /// What the model read.
+    pub prompt: String,
+    /// What it wrote, before its stop text.
+    pub output: String,
+    /// Whether it ended by itself or at a stop text.
+    pub stopped: bool,
+    /// What the task takes for the answer.
+    pub answer: String,
+    /// What it should be; empty if programs are run.
+    pub reference: String,
+    /// From 0 to 100: whether the answer is right, or the chrF of this one.
+    pub score: f64,
+    /// How a program was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The example.
+    pub record: Map<String, Value>,
+}
+
+/// Scores answers of a task.
+#[derive(Debug)]
+pub struct Scorer<'a> {
+    task: &'a Task,
+    cage: Option<Cage>,
+}
+
+impl<'a> Scorer<'a> {
+    /// A scorer, which makes a cage if the task runs programs.
+    ///
+    /// # Errors
+    ///
+    /// [`CageError`] if there can be none.
+    pub fn new(task: &'a Task, cage: &CageOptions) -> Result<Self, CageError> {
+        let is_run = task.score.metric == Metric::PassAt1;
+        let cage = is_run.then(|| Cage::new(cage.clone())).transpose()?;
+        Ok(Self { task, cage })
+    }
+
+    /// The cage, if there is one.
+    pub fn cage(&self) -> Option<&Cage> {
+        self.cage.as_ref()
+    }
+
+    /// Scores what a model wrote, on all cores: examples with the output, and whether it ended.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] if a template or the cage fails.
+    pub fn score(
+        &self,
+        language: &str,
+        written: Vec<(Item, String, bool)>,
+    ) -> Result<Vec<Sample>, RunError> {
+        let written = written.into_par_iter();
+        let scored = written.map(|(item, output, stopped)| {
+            let answer = self.task.answer(&item, &output)?;
+            let verdict = match (&self.cage, self.task.program(&item, &answer)?) {
+                (Some(cage), Some(program)) => Some(cage.judge(&program)?),
+                _ => None,
+            };
+            let right = match (self.task.score.metric, &verdict) {
+                (Metric::ExactMatch, _) => answer == item.reference && !answer.is_empty(),
+                (Metric::PassAt1, verdict) => verdict.as_ref().is_some_and(Verdict::is_pass),
+                (Metric::Chrf1, _) => false,
+            };
+            let score = match self.task.score.metric {
+                Metric::Chrf1 => chrf1(&[&answer], &[&item.reference]),
+                _ => 100.0 * f64::from(u8::from(right)),
+            };
+            Ok(Sample {
+                task: self.task.name.clone(),
+                language: language.to_owned(),
+                index: item.index,
+                prompt: item.prompt.clone(),
+                output,
+                stopped,
+                answer,
+                reference: item.reference.clone(),
+                score,
+                verdict,
+                record: item.record,
+            })
+        });
+        scored.collect()
+    }
+
+    /// Scores samples again, without any model.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scorer::score`].
+    pub fn again(&self, samples: Vec<Sample>) -> Result<Vec<Sample>, RunError> {
+        let again = samples.into_par_iter().map(|sample| {
+            let item = Item {
+                index: sample.index,
+                prompt: sample.prompt,
+                reference: sample.reference,
+                record: sample.record,
+            };
+            self.score(
+                &sample.language,
+                vec![(item, sample.output, sample.stopped)],
+            )
+        });
+        let again: Vec<Vec<Sample>> = again.collect::<Result<_, RunError>>()?;
+        Ok(again.into_iter().flatten().collect())
+    }
+}
+
+/// Of all answers together.
+pub(super) fn chrf1(answers: &[&str], references: &[&str]) -> f64 {
+    let chrf1 = Chrf::chrf1();
+    let statistics = Statistics::of(&chrf1, answers, &[references.to_vec()]);
+    statistics.map_or(0.0, |statistics| statistics.corpus())
+}

@@ -1,0 +1,240 @@
+//! Benchmarks as data: a task is one TOML file, and a new one needs no Rust.
+//!
+//! A [`Task`] says which files hold its examples, how an example becomes a prompt, where the answer
+//! is in what a model writes, and how that is scored. The tasks of the paper are part of the program
+//! ([`Task::builtin`]); others are read from a file.
+//!
+//! ```
+//! use calm_eval::tasks::Task;
+//!
+//! let task = Task::named("gsm8k")?;
+//! assert_eq!(task.shots.as_ref().map(|shots| shots.count), Some(8));
+//! # Ok::<(), calm_eval::tasks::TaskError>(())
+//! ```
+
+mod error;
+mod prompt;
+mod read;
+mod source;
+mod template;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use error::TaskError;
+pub use prompt::{Item, Subset};
+pub use source::{Format, Source};
+pub use template::{ProgramTemplates, Template};
+
+/// The tasks that are part of the program, by name.
+const BUILTIN: [(&str, &str); 9] = [
+    ("codexglue", include_str!("builtin/codexglue.toml")),
+    ("flores-v1", include_str!("builtin/flores-v1.toml")),
+    ("flores200", include_str!("builtin/flores200.toml")),
+    ("gsm8k", include_str!("builtin/gsm8k.toml")),
+    (
+        "gsm8k-translated",
+        include_str!("builtin/gsm8k-translated.toml"),
+    ),
+    ("humaneval", include_str!("builtin/humaneval.toml")),
+    ("mbpp", include_str!("builtin/mbpp.toml")),
+    (
+        "mbpp-sanitized",
+        include_str!("builtin/mbpp-sanitized.toml"),
+    ),
+    ("mgsm", include_str!("builtin/mgsm.toml")),
+];
+
+/// The layout of task files that is read.
+const LAYOUT: u32 = 1;
+
+/// A benchmark.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Version of the layout; 1.
+    pub layout: u32,
+    /// What it is called.
+    pub name: String,
+    /// Goes up with every change that moves scores.
+    pub version: u32,
+    /// What it measures, in one line.
+    pub about: String,
+    /// Where the paper reports it, and in which setting.
+    #[serde(default)]
+    pub paper: String,
+    /// The examples to be scored.
+    pub data: Source,
+    /// The worked examples before each.
+    #[serde(default)]
+    pub shots: Option<Shots>,
+    /// What a model reads of an example. `language` and the record's fields are known to it, and
+    /// `shots`, the records of the worked examples.
+    pub prompt: Template,
+    /// What a model may write.
+    pub generation: Generation,
+    /// What becomes of it.
+    pub score: Score,
+    /// Languages whose scores are averaged, by the name of the group; `*` stands for all that no
+    /// other group has.
+    #[serde(default)]
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+/// Worked examples, the same before every prompt of a language.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shots {
+    /// How many, the first of the file.
+    pub count: usize,
+    /// The file.
+    pub data: Source,
+    /// What a model reads of each.
+    pub template: Template,
+}
+
+/// What a model may write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// At most so many tokens.
+    pub max_new_tokens: usize,
+    /// Any of these ends it.
+    #[serde(default)]
+    pub stop_texts: Vec<String>,
+}
+
+/// How an answer is scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// By what.
+    pub metric: Metric,
+    /// The answer in what a model wrote, which is `output`.
+    #[serde(default = "Template::output")]
+    pub answer: Template,
+    /// What the answer should be; unless programs are run.
+    #[serde(default)]
+    pub reference: Option<Template>,
+    /// What is run; only for `pass@1`.
+    #[serde(default)]
+    pub program: Option<ProgramTemplates>,
+}
+
+/// What scores an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Metric {
+    /// The share of answers that are the reference, character for character.
+    #[serde(rename = "exact_match")]
+    ExactMatch,
+    /// The paper's chrF1, of all answers of a language together.
+    #[serde(rename = "chrf1")]
+    Chrf1,
+    /// The share of programs that pass their tests.
+    #[serde(rename = "pass@1")]
+    PassAt1,
+}
+
+impl Task {
+    /// The tasks that are part of the program.
+    ///
+    /// # Panics
+    ///
+    /// If one of them is no task, which a test rules out.
+    pub fn builtin() -> Vec<Self> {
+        let parse = |(name, text): &(&str, &str)| {
+            Self::parse(Path::new(name), text).expect("a test parses every task of the program")
+        };
+        BUILTIN.iter().map(parse).collect()
+    }
+
+    /// A task of the program by its name, or else the file of that path.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`] if there is neither, or if the file is no task.
+    pub fn named(name: &str) -> Result<Self, TaskError> {
+        if let Some((_, text)) = BUILTIN.iter().find(|(builtin, _)| *builtin == name) {
+            return Self::parse(Path::new(name), text);
+        }
+        let path = Path::new(name);
+        if !path.exists() {
+            let names = BUILTIN.map(|(name, _)| name);
+            return Err(TaskError::Unknown {
+                name: name.to_owned(),
+                nearest: error::nearest(name, &names).to_owned(),
+            });
+        }
+        let text = fs::read_to_string(path).map_err(|source| TaskError::io(path, source))?;
+        Self::parse(path, &text)
+    }
+
+    /// A task as its file says it; `path` is what errors name.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::File`] naming the line.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, TaskError> {
+        let task: Self =
+            toml::from_str(text).map_err(|error| TaskError::toml(path, text, &error))?;
+        task.check().map_err(|reason| TaskError::File {
+            path: path.to_owned(),
+            place: String::new(),
+            reason,
+        })?;
+        Ok(task)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.layout != LAYOUT {
+            return Err(format!(
+                "layout is {}; this version reads layout {LAYOUT}",
+                self.layout
+            ));
+        }
+        let is_run = self.score.metric == Metric::PassAt1;
+        if is_run != self.score.program.is_some() {
+            return Err("[score.program] belongs to the metric pass@1, and to no other".to_owned());
+        }
+        if is_run == self.score.reference.is_some() {
+            let reason = "score.reference belongs to every metric but pass@1, which has tests";
+            return Err(reason.to_owned());
+        }
+        if self.generation.stop_texts.iter().any(String::is_empty) {
+            return Err("generation.stop_texts holds an empty text; remove it".to_owned());
+        }
+        self.data.check()?;
+        self.shots.iter().try_for_each(|shots| shots.data.check())
+    }
+
+    /// SHA-256 of everything that it says, in hexadecimal; comments and layout of the file do not
+    /// count.
+    ///
+    /// # Panics
+    ///
+    /// Never: a task is plain data.
+    pub fn sha256(&self) -> String {
+        let text = serde_json::to_vec(self).expect("a task is plain data");
+        hex(&Sha256::digest(text))
+    }
+
+    /// The same task with another number of worked examples.
+    pub fn with_shots(mut self, count: usize) -> Self {
+        self.shots = self.shots.filter(|_| count > 0);
+        if let Some(shots) = &mut self.shots {
+            shots.count = count;
+        }
+        self
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

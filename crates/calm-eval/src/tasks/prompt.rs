@@ -1,0 +1,224 @@
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::read::Record;
+use super::template::{ProgramTemplates, Template, holds};
+use super::{Shots, Source, Task, TaskError};
+use crate::cage::Program;
+
+/// The examples of one language.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subset {
+    /// The language as its files name it; empty if the task knows none.
+    pub language: String,
+    /// In the order of the file.
+    pub items: Vec<Item>,
+}
+
+/// An example, ready to be read by a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Its place in the file, among those that the task keeps.
+    pub index: usize,
+    /// What a model reads, worked examples included.
+    pub prompt: String,
+    /// What the answer should be; empty if programs are run.
+    pub reference: String,
+    /// The record of the file, which the templates of the task know.
+    pub record: Map<String, Value>,
+}
+
+impl Task {
+    /// The examples of these languages, or of all that there are, at most `limit` of each.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`] naming the file or the template.
+    pub fn read(
+        &self,
+        directory: &Path,
+        languages: &[String],
+        limit: Option<usize>,
+    ) -> Result<Vec<Subset>, TaskError> {
+        let found = self.data.languages(directory);
+        let missing = languages.iter().find(|language| !found.contains(language));
+        if found.is_empty() {
+            return Err(self.no_data(directory));
+        }
+        if let Some(language) = missing {
+            return Err(TaskError::Language {
+                task: self.name.clone(),
+                language: language.clone(),
+                known: found.join(", "),
+            });
+        }
+        let wanted = |language: &&String| languages.is_empty() || languages.contains(*language);
+        found
+            .iter()
+            .filter(wanted)
+            .map(|language| self.subset(directory, language, limit))
+            .collect()
+    }
+
+    fn no_data(&self, directory: &Path) -> TaskError {
+        TaskError::NoData {
+            task: self.name.clone(),
+            path: directory.join(self.data.path()),
+        }
+    }
+
+    fn subset(
+        &self,
+        directory: &Path,
+        language: &str,
+        limit: Option<usize>,
+    ) -> Result<Subset, TaskError> {
+        if !self.data.file_of(directory, language).is_file() {
+            return Err(self.no_data(directory));
+        }
+        let mut records = self.kept(&self.data, directory, language)?;
+        records.truncate(limit.unwrap_or(usize::MAX));
+        let shots = match &self.shots {
+            Some(shots) => self.shots(shots, directory, language)?,
+            None => Vec::new(),
+        };
+        let worked = self.worked(&shots, language)?;
+        let shots: Vec<Value> = shots.into_iter().map(Value::Object).collect();
+        let items = records.into_iter().enumerate().map(|(index, mut record)| {
+            record.insert("language".to_owned(), language.into());
+            let mut fields = record.clone();
+            fields.insert("shots".to_owned(), shots.clone().into());
+            let own = self.render("prompt", &self.prompt, &fields)?;
+            let reference = match &self.score.reference {
+                Some(reference) => self.render("score.reference", reference, &record)?,
+                None => String::new(),
+            };
+            Ok(Item {
+                index,
+                prompt: worked.clone() + &own,
+                reference,
+                record,
+            })
+        });
+        Ok(Subset {
+            language: language.to_owned(),
+            items: items.collect::<Result<_, TaskError>>()?,
+        })
+    }
+
+    fn kept(
+        &self,
+        source: &Source,
+        directory: &Path,
+        language: &str,
+    ) -> Result<Vec<Record>, TaskError> {
+        let mut kept = Vec::new();
+        for record in source.records(directory, language)? {
+            let is_kept = source.keep.as_deref().map(|keep| holds(keep, &record));
+            let is_kept = is_kept.transpose();
+            if is_kept
+                .map_err(|reason| self.bad("keep", reason))?
+                .unwrap_or(true)
+            {
+                kept.push(record);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The records of the worked examples.
+    fn shots(
+        &self,
+        shots: &Shots,
+        directory: &Path,
+        language: &str,
+    ) -> Result<Vec<Record>, TaskError> {
+        let path = shots.data.file_of(directory, language);
+        let mut records = match path.is_file() {
+            true => self.kept(&shots.data, directory, language)?,
+            false => Vec::new(),
+        };
+        if records.len() < shots.count {
+            return Err(TaskError::Shots {
+                task: self.name.clone(),
+                path,
+                wanted: shots.count,
+                found: records.len(),
+            });
+        }
+        records.truncate(shots.count);
+        Ok(records)
+    }
+
+    fn worked(&self, shots: &[Record], language: &str) -> Result<String, TaskError> {
+        let Some(Shots { template, .. }) = &self.shots else {
+            return Ok(String::new());
+        };
+        let render = |shot: &Record| {
+            let mut fields = shot.clone();
+            fields.insert("language".to_owned(), language.into());
+            self.render("shots.template", template, &fields)
+        };
+        shots.iter().map(render).collect()
+    }
+
+    /// The answer in what a model wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::Template`].
+    pub fn answer(&self, item: &Item, output: &str) -> Result<String, TaskError> {
+        let mut fields = item.record.clone();
+        fields.insert("output".to_owned(), output.into());
+        self.render("score.answer", &self.score.answer, &fields)
+    }
+
+    /// What is to be run to score an answer; nothing unless the metric is pass@1.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::Template`].
+    pub fn program(&self, item: &Item, answer: &str) -> Result<Option<Program>, TaskError> {
+        let Some(templates) = &self.score.program else {
+            return Ok(None);
+        };
+        let ProgramTemplates {
+            code,
+            setup,
+            tests,
+            names,
+            reference,
+        } = templates;
+        let mut fields = item.record.clone();
+        fields.insert("answer".to_owned(), answer.into());
+        let render = |name, template| self.render(name, template, &fields);
+        let names = render("score.program.names", names)?;
+        Ok(Some(Program {
+            code: render("score.program.code", code)?,
+            setup: render("score.program.setup", setup)?,
+            tests: render("score.program.tests", tests)?,
+            names: names.split_whitespace().map(str::to_owned).collect(),
+            reference: render("score.program.reference", reference)?,
+        }))
+    }
+
+    fn render(
+        &self,
+        name: &'static str,
+        template: &Template,
+        fields: &Record,
+    ) -> Result<String, TaskError> {
+        template
+            .render(fields)
+            .map_err(|reason| self.bad(name, reason))
+    }
+
+    fn bad(&self, template: &'static str, reason: String) -> TaskError {
+        TaskError::Template {
+            task: self.name.clone(),
+            template,
+            reason,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Records of files of any fields.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::TaskError;
+use super::source::{Format, Source};
+use crate::datasets::read::{check_counts, json, json_lines, whole_lines};
+
+/// The fields of a record.
+pub(super) type Record = Map<String, Value>;
+
+impl Source {
+    /// The records of a language, as the files have them.
+    pub(super) fn records(
+        &self,
+        directory: &Path,
+        language: &str,
+    ) -> Result<Vec<Record>, TaskError> {
+        let path = self.file_of(directory, language);
+        let records = match self.format {
+            Format::Lines => self.lines(directory, language)?,
+            Format::Tsv => self.rows(&path)?,
+            Format::Json => self.document(&path, language)?,
+            Format::Jsonl => json_lines(&path)?,
+        };
+        match records.is_empty() {
+            true => Err(TaskError::data(&path, "holds no record")),
+            false => Ok(records),
+        }
+    }
+
+    /// Files side by side.
+    fn lines(&self, directory: &Path, language: &str) -> Result<Vec<Record>, TaskError> {
+        let mut records: Vec<Record> = Vec::new();
+        let mut first = None;
+        for (field, path) in self.files_of(directory, language) {
+            let lines = whole_lines(&path)?;
+            let (first, count) = first.get_or_insert_with(|| (path.clone(), lines.len()));
+            check_counts(&path, lines.len(), first, *count)?;
+            records.resize_with(lines.len(), Record::new);
+            for (record, line) in records.iter_mut().zip(lines) {
+                record.insert(field.to_owned(), line.into());
+            }
+        }
+        Ok(records)
+    }
+
+    /// Columns between tabs.
+    fn rows(&self, path: &Path) -> Result<Vec<Record>, TaskError> {
+        let rows = whole_lines(path)?.into_iter().enumerate();
+        let record = |(number, row): (usize, String)| {
+            let values: Vec<&str> = row.split('\t').collect();
+            let (found, wanted) = (values.len(), self.columns.len());
+            if found != wanted {
+                let reason = format!("line {}: has {found} columns, not {wanted}", number + 1);
+                return Err(TaskError::data(path, reason));
+            }
+            let values = values.into_iter().map(Value::from);
+            Ok(self.columns.iter().cloned().zip(values).collect())
+        };
+        rows.map(record).collect()
+    }
+
+    fn document(&self, path: &Path, language: &str) -> Result<Vec<Record>, TaskError> {
+        let document: Value = json(path)?;
+        let pointer = self.pointer.as_deref().unwrap_or_default();
+        let pointer = pointer.replace("{language}", language);
+        let records = match document.pointer(&pointer) {
+            Some(Value::Array(records)) => records.clone(),
+            Some(Value::Object(records)) => records.values().cloned().collect(),
+            _ => {
+                let reason = format!("has no records at '{pointer}'");
+                return Err(TaskError::data(path, reason));
+            }
+        };
+        let record = |(index, record)| match record {
+            Value::Object(record) => Ok(record),
+            _ => Err(TaskError::data(
+                path,
+                format!("record {index}: is no object"),
+            )),
+        };
+        records.into_iter().enumerate().map(record).collect()
+    }
+}

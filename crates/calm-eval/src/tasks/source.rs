@@ -1,0 +1,148 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What stands for a language in a path.
+const LANGUAGE: &str = "{language}";
+
+/// A file of records, or one for each language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// How it is laid out.
+    pub format: Format,
+    /// Its path below the data directory, in which `{language}` may stand for one.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// For `lines`, files of equally many lines, by the field that they hold.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+    /// For `tsv`, the names of the columns.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// For `json`, where in the document the records are, as a JSON pointer.
+    #[serde(default)]
+    pub pointer: Option<String>,
+    /// Which records are kept: an expression over their fields.
+    #[serde(default)]
+    pub keep: Option<String>,
+    /// Languages that are none of the task's, though there are files.
+    #[serde(default)]
+    pub except: Vec<String>,
+}
+
+/// How a file of records is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// A JSON object on each line; packed with gzip if the name ends in `.gz`.
+    Jsonl,
+    /// A JSON array of objects, or an object of them.
+    Json,
+    /// Columns between tabs, without quotes or header.
+    Tsv,
+    /// A text on each line, of several files in parallel.
+    Lines,
+}
+
+impl Source {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let is_lines = self.format == Format::Lines;
+        if is_lines == self.file.is_some() || is_lines == self.fields.is_empty() {
+            return Err("give `fields` for the format lines, and `file` for any other".to_owned());
+        }
+        if (self.format == Format::Tsv) == self.columns.is_empty() {
+            return Err("give `columns` for the format tsv, and for no other".to_owned());
+        }
+        let leads_out =
+            |path: &&str| path.split('/').any(|part| part == "..") || path.starts_with('/');
+        match self.paths().find(leads_out) {
+            Some(path) => Err(format!("the path {path} leads out of the data directory")),
+            None => Ok(()),
+        }
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        self.file
+            .iter()
+            .chain(self.fields.values())
+            .map(String::as_str)
+    }
+
+    /// The path that tells which languages there are, or the only one.
+    pub(super) fn path(&self) -> &str {
+        let named = self.paths().find(|path| path.contains(LANGUAGE));
+        named.or_else(|| self.paths().next()).unwrap_or_default()
+    }
+
+    /// The languages that there are files of in this directory, in the order of their names; the
+    /// empty name if the task knows none.
+    pub(super) fn languages(&self, directory: &Path) -> Vec<String> {
+        let path = self.path();
+        if !path.contains(LANGUAGE) {
+            return vec![String::new()];
+        }
+        let parts: Vec<&str> = path.split('/').collect();
+        let at = parts
+            .iter()
+            .position(|part| part.contains(LANGUAGE))
+            .unwrap_or(0);
+        let parent = directory.join(parts[..at].join("/"));
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let found = names.filter_map(|name| language_of(&name, parts[at]));
+        let is_there = |language: &String| {
+            let of = |path: &str| of_language(directory, path, language).is_file();
+            self.paths().all(of) && !self.except.contains(language)
+        };
+        let mut found: Vec<String> = found.filter(is_there).collect();
+        found.sort();
+        found
+    }
+
+    /// The file of a language.
+    pub(super) fn file_of(&self, directory: &Path, language: &str) -> PathBuf {
+        of_language(directory, self.path(), language)
+    }
+
+    /// All files of a language with the fields that they hold.
+    pub(super) fn files_of(&self, directory: &Path, language: &str) -> Vec<(&str, PathBuf)> {
+        let fields = self.fields.iter();
+        fields
+            .map(|(field, path)| (field.as_str(), of_language(directory, path, language)))
+            .collect()
+    }
+}
+
+fn of_language(directory: &Path, path: &str, language: &str) -> PathBuf {
+    directory.join(path.replace(LANGUAGE, language))
+}
+
+/// What stands in a name for the language of a pattern, in which it may stand several times.
+fn language_of(name: &str, pattern: &str) -> Option<String> {
+    let rest = name.strip_prefix(pattern.split(LANGUAGE).next()?)?;
+    let ends = rest.char_indices().map(|(at, char)| at + char.len_utf8());
+    let mut languages = ends.map(|end| &rest[..end]);
+    let found = languages.find(|language| pattern.replace(LANGUAGE, language) == name);
+    found.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_is_found_in_a_name() {
+        let of = |name, pattern| language_of(name, pattern);
+        assert_eq!(
+            of("mgsm_sw.tsv", "mgsm_{language}.tsv").as_deref(),
+            Some("sw")
+        );
+        let twice = "dev.{language}-en.{language}";
+        assert_eq!(of("dev.ne-en.ne", twice).as_deref(), Some("ne"));
+        assert_eq!(of("dev.ne-en.en", twice), None);
+        assert_eq!(of("mgsm_.tsv", "mgsm_{language}.tsv"), None);
+    }
+}
