@@ -282,3 +282,18 @@ proptest! {
         prop_assert_ne!(here(a), here(b));
     }
 }
+
+#[test]
+fn copies_of_a_beginning_go_on_as_if_computed_anew() {
+    let composed = model(random_bridges);
+    let mut cache = composed.new_cache(1);
+    logits_after(&composed, &[&TEXT], &mut cache);
+    let mut copies = cache.clone();
+    copies.select_rows(&[0, 0]);
+    let found = logits_after(&composed, &[&[9, 3], &[5, 11]], &mut copies);
+    for (row, rest) in [[9, 3], [5, 11]].into_iter().enumerate() {
+        let whole = [&TEXT[..], &rest].concat();
+        let whole = logits(&composed, ids(&[&whole]), &PaddingMask::none(1, 10));
+        assert_close(found.clone().narrow(0, row, 1), whole.narrow(1, 8, 2));
+    }
+}

@@ -6,9 +6,9 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use calm_models::{
-    Continuation, Decoder, Draw, GenerateOptions, ModelError, PaddingMask, Sampling,
+    Continuation, Decoder, Draw, GenerateOptions, ModelError, PaddingMask, Sampling, SharedPrefix,
     TextContinuation, TextOptions, TextStream, Tokenizer, generate, generate_text,
-    generate_watched,
+    generate_text_after, generate_watched,
 };
 use common::{FIXTURES, fixture, ids, load, values};
 use proptest::prelude::*;
@@ -434,4 +434,39 @@ fn an_empty_stop_text_is_refused() {
     let go_on = |_: usize, _: &str| ControlFlow::Continue(());
     let found = generate_text(&model.decoder, &model.tokenizer, &prompts, &options, go_on);
     assert!(matches!(found, Err(ModelError::EmptyStopText { index: 1 })));
+}
+
+#[test]
+fn a_shared_beginning_changes_nothing() {
+    let beginning: Vec<u32> = (0..20).map(|i| 3 + i * 7 % 60).collect();
+    let prompts = [vec![9], vec![12, 30, 5, 41], vec![7, 7]];
+    let prompts = prompts.map(|rest| [beginning.clone(), rest].concat());
+    let options = TextOptions {
+        tokens: GenerateOptions::greedy(12, Vec::new()),
+        stop_texts: Vec::new(),
+    };
+    let show = |_: usize, _: &str| ControlFlow::Continue(());
+    for name in FIXTURES {
+        let model = load(name);
+        let (decoder, tokenizer) = (&model.decoder, &model.tokenizer);
+        let prefix = SharedPrefix::of(decoder, &prompts).unwrap().unwrap();
+        assert_eq!(prefix.len(), 20, "{name}");
+        let with = |prefix, prompts: &[Vec<u32>]| {
+            generate_text_after(decoder, tokenizer, prefix, prompts, &options, show).unwrap()
+        };
+        assert_eq!(
+            with(Some(&prefix), &prompts),
+            with(None, &prompts),
+            "{name}"
+        );
+        // Prompts that begin otherwise are computed from their own beginning.
+        let others = [vec![1, 2, 3], vec![4]];
+        assert_eq!(with(Some(&prefix), &others), with(None, &others), "{name}");
+    }
+    let decoder = load(FIXTURES[0]).decoder;
+    assert!(
+        SharedPrefix::of(&decoder, &[vec![1, 2], vec![3]])
+            .unwrap()
+            .is_none()
+    );
 }
