@@ -8,7 +8,10 @@ use calm_lm::backend::DeviceError;
 use calm_lm::compose::ComposeError;
 use calm_lm::data::DataError;
 use calm_lm::eval::ScoreError;
+use calm_lm::eval::cage::CageError;
 use calm_lm::eval::datasets::DatasetError;
+use calm_lm::eval::run::RunError;
+use calm_lm::eval::tasks::TaskError;
 use calm_lm::models::{ConfigError, ModelError};
 use calm_lm::terminal::{Unfinished, interrupt};
 use calm_lm::train::TrainError;
@@ -47,6 +50,16 @@ pub(crate) enum Failure {
          goes on from there"
     )]
     Interrupted { step: usize, steps: usize },
+    #[error(
+        "interrupted after {done} of {total} examples, which are saved; the same command goes on"
+    )]
+    Stopped { done: usize, total: usize },
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Cage(#[from] CageError),
 }
 
 impl Failure {
@@ -66,7 +79,7 @@ impl Failure {
     pub(crate) fn explain(&self) -> ExitCode {
         let code = complain(&self.to_string());
         match self {
-            Self::Interrupted { .. } => ExitCode::from(interrupt::EXIT_CODE),
+            Self::Interrupted { .. } | Self::Stopped { .. } => ExitCode::from(interrupt::EXIT_CODE),
             _ => code,
         }
     }

@@ -16,6 +16,8 @@ use crate::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before there is a second thread.
+    calm_lm::eval::cage::launch_if_asked();
     warnings::show();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -1,4 +1,4 @@
-//! `calm eval`: greedy exact match.
+//! `calm eval`: greedy exact match, and benchmarks.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use calm_lm::terminal::Progress;
 use clap::Args;
 use serde_json::json;
 
+use super::eval_tasks::{self, TaskArgs};
 use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -21,11 +22,22 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   The same of the anchor alone, with every answer:
     calm eval anchor --data kv/kv-arithmetic.held-out.jsonl --samples answers.jsonl
 
+  A benchmark, from a directory of its published files; a run that was ended goes on:
+    calm eval composition --task gsm8k --data gsm8k --out runs/gsm8k
+
+  Which benchmarks there are, and what a model reads of one:
+    calm eval --list
+    calm eval --show humaneval --data humaneval
+
+  How the composition differs from its anchor, language by language:
+    calm eval --compare runs/anchor runs/composition
+
   For a program:
     calm eval composition --data kv/kv-arithmetic.held-out.jsonl --json --quiet
 
 Decoding is greedy and free-running: the model sees its own tokens, never those of the
-target. The interval is Wilson's, at 95 %.";
+target. The interval is Wilson's, at 95 %. Tasks, their settings and the cage of generated
+programs: docs/evaluation.md.";
 
 /// Examples between two signs of progress.
 const CHUNK: usize = 256;
@@ -33,24 +45,68 @@ const CHUNK: usize = 256;
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    model: Option<ModelArgs>,
     #[command(flatten)]
     scales: ScaleArgs,
-    /// Examples, one JSON object with a `prompt` and a `target` per line
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    /// Examples, one JSON object with a `prompt` and a `target` per line; with --task the directory
+    /// of the benchmark's files
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
     /// Write every prompt, target and answer to this file, one JSON object per line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "tasks")]
     samples: Option<PathBuf>,
+    #[command(flatten)]
+    tasks: TaskArgs,
+    /// List the benchmarks
+    #[arg(long, conflicts_with_all = ["tasks", "show", "compare"])]
+    list: bool,
+    /// Show a benchmark; with --data the first prompt, exactly as a model reads it
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["tasks", "compare"])]
+    show: Option<String>,
+    /// Tell how the second run differs from the first
+    #[arg(long, value_name = "RUN", num_args = 2, conflicts_with_all = ["tasks", "data"])]
+    compare: Vec<PathBuf>,
 }
 
 pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Report, Failure> {
+    if args.list {
+        return Ok(eval_tasks::list());
+    }
+    if let Some(task) = &args.show {
+        return eval_tasks::show(task, args.data.as_deref(), &args.tasks);
+    }
+    if !args.compare.is_empty() {
+        return eval_tasks::compared(&args.compare, common);
+    }
+    let missing = |flag, reason: &str| Failure::flag(flag, reason);
+    let (model, data) = match (&args.model, &args.data) {
+        (Some(model), Some(data)) => (model, data),
+        (None, _) => return Err(missing("MODEL", "give the model that is to be evaluated")),
+        (_, None) => return Err(missing("--data", "say where the examples are")),
+    };
+    if !args.tasks.tasks.is_empty() {
+        return eval_tasks::run(model, &args.scales, data, &args.tasks, common);
+    }
+    if data.is_dir() {
+        let reason = "is a directory; say with --task which benchmark's files are in it";
+        return Err(Failure::path(data, reason));
+    }
+    prompts_and_targets(args, model, data, common)
+}
+
+/// Greedy exact match on a file of prompts and targets.
+fn prompts_and_targets(
+    args: &EvalArgs,
+    model: &ModelArgs,
+    data: &Path,
+    common: &Common,
+) -> Result<Report, Failure> {
     let device = common.device()?;
     check_writable(args.samples.as_deref())?;
-    let examples = jsonl::read(&args.data)?;
-    let model = Model::load(&args.model, &args.scales, &device, common.quiet)?;
+    let examples = jsonl::read(data)?;
+    let model = Model::load(model, &args.scales, &device, common.quiet)?;
     let end_of_text = model.end_of_text()?;
-    check(&examples, &model, end_of_text, &args.data)?;
+    check(&examples, &model, end_of_text, data)?;
     let samples = evaluate(&model, end_of_text, &examples, common.quiet)?;
     if let Some(path) = &args.samples {
         jsonl::write(path, &samples)?;
@@ -65,7 +121,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Report, Failure> {
     );
     let json = json!({
         "model": model.name,
-        "data": args.data,
+        "data": data,
         "metric": "exact-match",
         "percent": accuracy.percent(),
         "hits": accuracy.hits,

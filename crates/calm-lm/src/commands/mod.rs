@@ -8,6 +8,7 @@ mod compose;
 mod data;
 mod doctor;
 mod eval;
+mod eval_tasks;
 mod generate;
 mod import;
 mod inspect;
@@ -41,8 +42,9 @@ pub(crate) enum Verb {
     /// Let a checkpoint or a composition continue prompts
     #[command(after_long_help = generate::EXAMPLES)]
     Generate(generate::GenerateArgs),
-    /// Score a checkpoint or a composition by exact match
-    #[command(after_long_help = eval::EXAMPLES)]
+    /// Score a checkpoint or a composition by exact match, or on benchmarks
+    // What is said of tasks and of runs needs no model.
+    #[command(after_long_help = eval::EXAMPLES, mut_arg("model", |arg| arg.required(false)))]
     Eval(eval::EvalArgs),
     /// Score texts against references: chrF, BLEU
     #[command(after_long_help = score::EXAMPLES)]

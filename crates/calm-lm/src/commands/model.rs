@@ -10,14 +10,18 @@ use calm_lm::compose::{
     PromptTexts, Rendering,
 };
 use calm_lm::data::jsonl::PromptTarget;
+use calm_lm::eval::run::{Answering, Batching, RunDir, RunError, Sample as Answered, Scorer};
+use calm_lm::eval::tasks::{Subset, Task};
 use calm_lm::eval::{Sample, exact_match};
 use calm_lm::models::{
-    Chat, ChatTemplate, Encoded, Fetching, FrozenModel, LoadOptions, ModelError, ModelFiles,
-    ModelSource, SpecialIds, TextContinuation, TextOptions, Tokenizer, generate_text,
+    Chat, ChatTemplate, CheckpointInfo, Encoded, Fetching, FrozenModel, LoadOptions, ModelError,
+    ModelFiles, ModelSource, SpecialIds, TextContinuation, TextOptions, Tokenizer, generate_text,
 };
 use calm_lm::terminal::Progress;
 use clap::Args;
+use serde_json::{Value, json};
 
+use super::training::file_sha256;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -68,6 +72,7 @@ struct Composed {
     model: ComposedModel,
     tokenizers: Vec<Tokenizer>,
     directories: Vec<PathBuf>,
+    bridges_sha256: String,
 }
 
 /// Prompts in the anchor's tokens, and for conversations what the augmenting models read of them.
@@ -126,6 +131,7 @@ impl Model {
                 model: composed,
                 tokenizers: tokenizers.collect(),
                 directories: directories.collect(),
+                bridges_sha256: file_sha256(&directory.join("bridge.safetensors"))?,
             }),
             name: located.directory.display().to_string(),
         })
@@ -192,6 +198,54 @@ impl Model {
                 let conversing = composed.model.conversing(&rows[numbers]);
                 generate_text(&conversing, tokenizer, ids, options, show)
             }
+        }
+    }
+
+    /// All that decides what it writes, for whoever compares runs: names, hashes and scales.
+    pub(super) fn identity(&self) -> Result<Value, Failure> {
+        let mut identity = json!({
+            "name": self.name,
+            "weights_sha256": self.anchor.weights_sha256()?,
+        });
+        if let Some(composed) = &self.composed {
+            let augmenting = composed.directories.iter();
+            let augmenting = augmenting
+                .map(|directory| Ok(CheckpointInfo::read(directory)?.weights_sha256))
+                .collect::<Result<Vec<_>, ModelError>>()?;
+            let models = composed.model.parts.augmenting.iter();
+            identity["augmenting_sha256"] = json!(augmenting);
+            identity["scales"] = models.map(|model| model.scale).collect();
+            identity["bridges_sha256"] = json!(composed.bridges_sha256);
+        }
+        Ok(identity)
+    }
+
+    /// Answers the examples of a task, as [`Answering::answer`] does.
+    pub(super) fn answer(
+        &self,
+        batching: Batching,
+        task: &Task,
+        subset: &Subset,
+        scorer: &Scorer<'_>,
+        run: &mut RunDir,
+        watch: impl FnMut(&[Answered]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, RunError> {
+        let (tokenizer, end_of_text) = (self.tokenizer(), &*self.special().eos);
+        match &self.composed {
+            None => Answering {
+                model: &self.anchor.decoder,
+                tokenizer,
+                end_of_text,
+                batching,
+            }
+            .answer(task, subset, scorer, run, watch),
+            Some(composed) => Answering {
+                model: &composed.model,
+                tokenizer,
+                end_of_text,
+                batching,
+            }
+            .answer(task, subset, scorer, run, watch),
         }
     }
 

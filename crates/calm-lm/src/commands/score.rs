@@ -8,6 +8,7 @@ use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Share, Smoothing, Statistics
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
+use super::eval_tasks::{self, CageArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -22,20 +23,28 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Any order and weight of recall, with how sure it is:
     calm score --metric chrf --char-order 4 --beta 3 --hyp out.txt --ref ref.txt --confidence
 
+  The answers of a run, without generating them again:
+    calm score --samples runs/gsm8k/samples.jsonl
+
 Scores are from 0 to 100; those of chrF and BLEU are sacreBLEU's. Several --ref are several references of each line.
 Lines end at LF alone.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArgs {
     /// What to compute
-    #[arg(long = "metric", value_name = "NAME", required = true, num_args = 1..)]
+    #[arg(long = "metric", value_name = "NAME", required_unless_present = "samples", num_args = 1..)]
     metrics: Vec<MetricName>,
     /// Texts to be scored, a file for each system; the first is the baseline
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    #[arg(long, value_name = "FILE", required_unless_present = "samples", num_args = 1..)]
     hyp: Vec<PathBuf>,
     /// What they should say
-    #[arg(long = "ref", value_name = "FILE", required = true, num_args = 1..)]
+    #[arg(long = "ref", value_name = "FILE", required_unless_present = "samples", num_args = 1..)]
     references: Vec<PathBuf>,
+    /// Score the samples of a run of `calm eval --task` again, as its tasks say
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["metrics", "hyp", "references"])]
+    samples: Option<PathBuf>,
+    #[command(flatten)]
+    cage: CageArgs,
     /// Take texts in lower case
     #[arg(long)]
     lowercase: bool,
@@ -156,6 +165,9 @@ impl ScoreArgs {
 }
 
 pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> {
+    if let Some(samples) = &args.samples {
+        return eval_tasks::again(samples, &args.cage, common);
+    }
     args.check_flags()?;
     let metrics = args.metrics.iter().map(|&name| args.metric(name));
     let metrics: Vec<Box<dyn Metric>> = metrics.collect::<Result<_, _>>()?;

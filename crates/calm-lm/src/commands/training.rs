@@ -287,7 +287,8 @@ fn seconds(metrics: &[StepMetrics]) -> f64 {
     lasts.sum::<f64>() + metrics.last().map_or(0.0, |last| last.seconds)
 }
 
-fn file_sha256(path: &Path) -> Result<String, Failure> {
+/// SHA-256 of a file, in hexadecimal.
+pub(super) fn file_sha256(path: &Path) -> Result<String, Failure> {
     let failed = |error: io::Error| Failure::path(path, error.to_string());
     let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
     let mut hash = Sha256::new();

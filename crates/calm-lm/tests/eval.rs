@@ -1,0 +1,166 @@
+//! Benchmarks from the command line: tasks, runs that go on, scores again, comparisons.
+
+mod common;
+
+use std::fs;
+
+use common::Workshop;
+use serde_json::Value;
+
+/// A task in the letters that the checkpoints read.
+const TASK: &str = r#"
+layout = 1
+name = "letters"
+version = 1
+about = "Letters after letters"
+prompt = "{{ given }}x"
+
+[data]
+format = "tsv"
+file = "letters_{language}.tsv"
+columns = ["given", "next"]
+
+[shots]
+count = 1
+template = "{{ given }}x{{ next }}z"
+data = { format = "tsv", file = "shots.tsv", columns = ["given", "next"] }
+
+[generation]
+max_new_tokens = 4
+stop_texts = ["z"]
+
+[score]
+metric = "chrf1"
+reference = "{{ next }}"
+
+[groups]
+both = ["aa", "bb"]
+"#;
+
+fn workshop() -> Workshop {
+    let workshop = Workshop::new();
+    workshop.write("letters.toml", TASK);
+    fs::create_dir(workshop.path("data")).unwrap();
+    workshop.write("data/letters_aa.tsv", "AB\tCD\nKLM\tN\nQ\tRST\nFG\tH\n");
+    workshop.write("data/letters_bb.tsv", "ab\tcd\nk\tl\n");
+    workshop.write("data/shots.tsv", "UV\tW\n");
+    workshop
+}
+
+const EVAL: &str = "eval anchor --task letters.toml --data data --batch 2 --quiet";
+
+fn lines(workshop: &Workshop, run: &str) -> Vec<String> {
+    let text = fs::read_to_string(workshop.path(run).join("samples.jsonl")).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_run_goes_on_where_it_was() {
+    let workshop = workshop();
+    let whole = workshop.calm(&format!("{EVAL} --out whole --json")).json();
+    assert_eq!(whole["tasks"][0]["n"], 6);
+    assert_eq!(whole["tasks"][0]["groups"][0]["languages"], 2);
+    let samples = lines(&workshop, "whole");
+    assert_eq!(samples.len(), 6);
+    let first: Value = serde_json::from_str(&samples[0]).unwrap();
+    assert!(first["prompt"].as_str().unwrap().starts_with("UVxWz"));
+
+    // Half of the samples, and half a line, as a process that is killed leaves them.
+    fs::create_dir(workshop.path("killed")).unwrap();
+    let run = fs::read(workshop.path("whole/run.json")).unwrap();
+    fs::write(workshop.path("killed/run.json"), run).unwrap();
+    let half = format!("{}\n{}\n{}", samples[0], samples[1], &samples[2][..40]);
+    workshop.write("killed/samples.jsonl", &half);
+    let resumed = workshop.calm(&format!("{EVAL} --out killed --json")).json();
+    assert_eq!(resumed, whole);
+    assert_eq!(lines(&workshop, "killed"), samples);
+
+    // Nothing is left to be done.
+    let again = workshop.calm(&format!("{EVAL} --out whole --json")).json();
+    assert_eq!(again, whole);
+    assert_eq!(lines(&workshop, "whole"), samples);
+}
+
+#[test]
+fn another_run_is_refused() {
+    let workshop = workshop();
+    workshop.calm(&format!("{EVAL} --out run")).done();
+    let with = |more: &str| workshop.calm(&format!("{EVAL} --out run {more}"));
+    with("--limit 1").refused(&["run.json: holds a run whose --limit differs"]);
+    with("--shots 0").refused(&["definition of the task 'letters' differs"]);
+    let other = EVAL.replace("eval anchor", "eval specialist");
+    workshop
+        .calm(&format!("{other} --out run"))
+        .refused(&["whose model differs"]);
+    workshop.write("data/letters_bb.tsv", "ab\tcd\nk\tm\n");
+    with("").refused(&["data of the task 'letters' differs"]);
+}
+
+#[test]
+fn samples_are_scored_again_without_a_model() {
+    let workshop = workshop();
+    let results = workshop.calm(&format!("{EVAL} --out run --json")).json();
+    let again = workshop
+        .calm("score --samples run/samples.jsonl --json")
+        .json();
+    assert_eq!(again["tasks"], results["tasks"]);
+}
+
+#[test]
+fn runs_are_compared_language_by_language() {
+    let workshop = workshop();
+    workshop.calm(&format!("{EVAL} --out first")).done();
+    let other = EVAL.replace("eval anchor", "eval specialist");
+    workshop.calm(&format!("{other} --out second")).done();
+    let found = workshop.calm("eval --compare first second --json").json();
+    assert_eq!(found["languages"].as_array().unwrap().len(), 2);
+    assert_eq!(found["languages"][0]["n"], 4);
+    let same = workshop.calm("eval --compare first first").done();
+    assert!(same.contains("better           0 of 2"), "{same}");
+    workshop
+        .calm("eval --compare first nowhere")
+        .refused(&["nowhere/results.json"]);
+}
+
+#[test]
+fn tasks_are_listed_and_shown() {
+    let workshop = workshop();
+    let listed = workshop.calm("eval --list").done();
+    for name in [
+        "flores200",
+        "gsm8k",
+        "mgsm",
+        "humaneval",
+        "mbpp",
+        "codexglue",
+    ] {
+        assert!(listed.contains(&format!("{name} ")), "{listed}");
+    }
+    let shown = workshop.calm("eval --show letters.toml --data data").done();
+    assert_eq!(shown, "UVxWzABx\n");
+    let listed = workshop.calm("eval --list --json").json();
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 9);
+    let shown = workshop.calm("eval --show humaneval --json").json();
+    assert_eq!(shown["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn what_is_wrong_is_told_in_one_line() {
+    let workshop = workshop();
+    let calm = |line: &str| workshop.calm(line);
+    calm("eval anchor").refused(&["--data"]);
+    calm("eval --data data.jsonl").refused(&["MODEL"]);
+    calm("eval anchor --data data").refused(&["--task"]);
+    calm("eval anchor --task gsm9k --data data").refused(&["did you mean 'gsm8k'?"]);
+    calm("eval anchor --task gsm8k --data data").refused(&["test.jsonl", "not there"]);
+    calm(&format!("{EVAL} --language cc")).refused(&["no language 'cc'", "aa, bb"]);
+    workshop.write("letters.toml", &TASK.replace("stop_texts", "stop_text"));
+    calm(EVAL).refused(&["letters.toml, line 20", "did you mean 'stop_texts'?"]);
+    workshop.write("letters.toml", &TASK.replace("shots.tsv", "no.tsv"));
+    calm(EVAL).refused(&["data/no.tsv: holds the 1 worked examples"]);
+    workshop.write(
+        "letters.toml",
+        &TASK.replace("{{ given }}x\"", "{{ givn }}x\""),
+    );
+    calm(EVAL).refused(&["there is no field 'givn'; did you mean 'given'?"]);
+}
