@@ -164,3 +164,34 @@ fn what_is_wrong_is_told_in_one_line() {
     );
     calm(EVAL).refused(&["there is no field 'givn'; did you mean 'given'?"]);
 }
+
+/// The command is the launcher of its own cage.
+#[test]
+fn generated_programs_are_judged_in_a_cage() {
+    let workshop = workshop();
+    let (kept, _) = TASK.split_once("[score]").unwrap();
+    let score = r#"
+[score]
+metric = "pass@1"
+
+[score.program]
+code = "def f(): return 'CD'"
+tests = "assert f() == '{{ next }}'"
+names = "f"
+"#;
+    workshop.write("letters.toml", &format!("{kept}{score}"));
+    let run = workshop.calm(&format!("{EVAL} --language aa --out run --json"));
+    if run.code == Some(2) {
+        // Neither Python nor a cage is needed to build and test this workspace.
+        assert!(run.stderr.contains("--python") || run.stderr.contains("--unsafe-run-code"));
+        return;
+    }
+    let results = run.json();
+    assert_eq!(results["tasks"][0]["score"], 25.0);
+    assert_eq!(results["cage"]["seccomp"], true);
+    let passed = lines(&workshop, "run");
+    let passed = passed
+        .iter()
+        .filter(|line| line.contains(r#""outcome":"passed""#));
+    assert_eq!(passed.count(), 1);
+}
