@@ -393,6 +393,12 @@ impl CausalLm for ComposedModel {
             .all(|decoder| decoder.cache_serves(before, after))
     }
 
+    /// An encoder takes the first pass for the prompt.
+    fn reads_prompts_in_parts(&self) -> bool {
+        let mut models = self.parts.augmenting.iter();
+        models.all(|model| model.mode == Mode::Iterative)
+    }
+
     /// The anchor's, unless a model that reads its ids knows no positions so far.
     fn context_length(&self) -> usize {
         self.parts

@@ -63,6 +63,10 @@ impl CausalLm for Conversing<'_> {
         self.model.cache_serves(before, after)
     }
 
+    fn reads_prompts_in_parts(&self) -> bool {
+        self.model.reads_prompts_in_parts()
+    }
+
     fn context_length(&self) -> usize {
         self.model.context_length()
     }

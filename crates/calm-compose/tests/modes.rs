@@ -5,7 +5,7 @@ mod common;
 
 use burn::tensor::{Device, Tensor};
 use calm_compose::{Bridges, ComposedModel, FrozenParts, Mode};
-use calm_models::{Cache, CausalLm, GenerateOptions, PaddingMask, generate};
+use calm_models::{Cache, CausalLm, GenerateOptions, PaddingMask, SharedPrefix, generate};
 use common::two_streams::{
     anchor_model, augmenting_model, composed, join, logits_seeing, tokenizer,
 };
@@ -283,5 +283,15 @@ fn an_encoder_reads_less_than_an_iterative_model() {
             other.clone().narrow(1, 0, prompt),
         );
         assert_ne!(part(&one, prompt, 5), part(&other, prompt, 5));
+    }
+}
+
+/// The part of the prompts behind a shared beginning would be taken for text to continue.
+#[test]
+fn an_encoder_shares_no_beginning_of_prompts() {
+    let prompts = [vec![1, 8, 3], vec![1, 8, 5, 2]];
+    for parts in all_parts() {
+        let model = encoder(parts, random_bridges);
+        assert!(SharedPrefix::of(&model, &prompts).unwrap().is_none());
     }
 }

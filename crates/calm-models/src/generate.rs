@@ -47,6 +47,11 @@ pub trait CausalLm {
         true
     }
 
+    /// Whether what prompts begin with can be read apart from the rest of them.
+    fn reads_prompts_in_parts(&self) -> bool {
+        true
+    }
+
     /// The longest sequence that the model can take.
     fn context_length(&self) -> usize {
         self.head().config().context_length
@@ -184,8 +189,9 @@ pub struct SharedPrefix<M: CausalLm> {
 }
 
 impl<M: CausalLm> SharedPrefix<M> {
-    /// What these prompts have in common at their beginning; nothing if it is empty. Something is
-    /// left of every prompt, from which its continuation is predicted.
+    /// What these prompts have in common at their beginning; nothing if it is empty, or if the model
+    /// takes no prompt in parts. Something is left of every prompt, from which its continuation is
+    /// predicted.
     ///
     /// # Errors
     ///
@@ -193,7 +199,7 @@ impl<M: CausalLm> SharedPrefix<M> {
     pub fn of(model: &M, prompts: &[Vec<u32>]) -> Result<Option<Self>, ModelError> {
         check_prompts(model, prompts)?;
         let ids = common_beginning(prompts);
-        if ids.is_empty() {
+        if ids.is_empty() || !model.reads_prompts_in_parts() {
             return Ok(None);
         }
         let mut cache = model.new_cache(1);
