@@ -18,4 +18,4 @@ pub mod math;
 pub(crate) mod read;
 
 pub use error::DatasetError;
-pub use read::text_lines;
+pub use read::{check_counts, text_lines};

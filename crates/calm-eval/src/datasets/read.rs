@@ -77,8 +77,12 @@ pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, DatasetError> 
     })
 }
 
-/// Counts must agree where lines belong together.
-pub(crate) fn check_counts(
+/// Counts must agree where lines of two files belong together.
+///
+/// # Errors
+///
+/// [`DatasetError::Counts`] if they do not.
+pub fn check_counts(
     path: &Path,
     found: usize,
     other: &Path,

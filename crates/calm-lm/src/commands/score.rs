@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use calm_lm::eval::datasets::{DatasetError, text_lines};
+use calm_lm::eval::datasets::{check_counts, text_lines};
 use calm_lm::eval::significance::{bootstrap, paired_bootstrap, paired_randomisation};
 use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Share, Smoothing, Statistics, Tokenizer};
 use clap::{Args, ValueEnum};
@@ -270,23 +270,6 @@ fn line(score: &Value) -> String {
 fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<String>>, Failure> {
     let texts = paths.iter().map(|path| text_lines(path));
     Ok(texts.collect::<Result<_, _>>()?)
-}
-
-fn check_counts(
-    path: &Path,
-    found: usize,
-    other: &Path,
-    expected: usize,
-) -> Result<(), DatasetError> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(DatasetError::Counts {
-        path: path.to_owned(),
-        found,
-        other: other.to_owned(),
-        expected,
-    })
 }
 
 /// An empty reference is one of a file.
