@@ -676,7 +676,7 @@ fn all_solutions_of_human_eval_pass() {
 
 /// Prints how long it took: docs/evaluation.md has the figure.
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "takes a minute; run by hand with --ignored for the figure in docs/evaluation.md"]
 fn ten_of_each_solution_pass() {
     let Some(cage) = cage_with(Limits::default()) else {
         return;

@@ -71,8 +71,8 @@ pub fn compare(
             let Some(other) = other.languages.iter().find(same) else {
                 continue;
             };
-            let of = |place: &Place<'_>| place.0 == task.task && place.1 == language.language;
-            let own = first_scores.iter().filter(|(place, _)| of(place));
+            let at = |index| (&*task.task, &*language.language, index);
+            let own = first_scores.range(at(0)..=at(usize::MAX));
             let pairs = own.filter_map(|(place, a)| Some(second_scores.get(place)? - a));
             let differences: Vec<f64> = pairs.collect();
             languages.push(LanguageDifference {

@@ -226,13 +226,11 @@ fn train(args: &TrainArgs, device: &Device, seed: u64) -> Result<Report, Failure
 /// Rows of which every token but the first is a target: one token more than is read.
 fn random_batch(args: &TrainArgs, vocab: u32, seed: u64) -> Batch {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut row = || TokenizedExample {
-        ids: (0..=args.seq)
-            .map(|_| random.random_range(0..vocab))
-            .collect(),
+    let row = |_| TokenizedExample {
+        ids: random_ids(&mut random, vocab, args.seq + 1),
         target_start: 1,
     };
-    let rows: Vec<_> = (0..args.batch).map(|_| row()).collect();
+    let rows: Vec<_> = (0..args.batch).map(row).collect();
     Batch::collate(rows.iter().enumerate(), 0)
 }
 
@@ -296,12 +294,12 @@ fn prompts(args: &RunArgs, anchor: &Decoder, seed: u64) -> Result<Vec<Vec<u32>>,
     ])?;
     let vocab = anchor.config().vocab_size as u32;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let row = |_| {
-        (0..args.prompt)
-            .map(|_| random.random_range(0..vocab))
-            .collect()
-    };
+    let row = |_| random_ids(&mut random, vocab, args.prompt);
     Ok((0..args.batch).map(row).collect())
+}
+
+fn random_ids(random: &mut ChaCha8Rng, vocab: u32, count: usize) -> Vec<u32> {
+    (0..count).map(|_| random.random_range(0..vocab)).collect()
 }
 
 fn at_least_one(sizes: &[(&'static str, usize)]) -> Result<(), Failure> {
