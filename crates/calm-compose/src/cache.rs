@@ -1,7 +1,5 @@
 //! What a composed model remembers of the tokens so far.
 
-use std::borrow::Cow;
-
 use calm_models::{Cache, CausalLm, KvCache, PaddingMask};
 
 use crate::reading::{BatchTokens, TreeBatch, token_counts};
@@ -86,7 +84,7 @@ impl ComposedCache {
 
     /// Whether what models with tokens of their own have computed so far is what a pass over all
     /// of these tokens would compute, see [`CausalLm::cache_serves`].
-    pub(crate) fn serves(&self, parts: &FrozenParts, rows: &[Option<BatchTokens<'_>>]) -> bool {
+    pub(crate) fn serves(&self, parts: &FrozenParts, rows: &[Option<BatchTokens>]) -> bool {
         let models = parts.augmenting.iter().zip(&self.augmenting).zip(rows);
         models.into_iter().all(|((augmenting, cache), rows)| {
             let longest = rows.iter().flatten().map(|row| row.longest).max();
@@ -142,7 +140,7 @@ impl AugmentingCache {
     }
 
     /// Rolls every row back to the tokens that the new positions go on from.
-    pub(crate) fn roll_back(&mut self, rows: &[Cow<'_, AugmentingTokens>]) {
+    pub(crate) fn roll_back(&mut self, rows: &[AugmentingTokens]) {
         // What is held of a row is one text: its n-th real position is its n-th token.
         let held = self.model.positions();
         let places: Vec<Vec<usize>> = (0..held.batch())

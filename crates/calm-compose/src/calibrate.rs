@@ -1,10 +1,9 @@
 //! Fitting fresh bridges to the size of the hidden states that they will read.
 
 use burn::module::Param;
-use burn::tensor::{DType, Int, Tensor};
-use calm_models::PaddingMask;
+use burn::tensor::{DType, Tensor};
 
-use crate::{Bridge, Bridges, FrozenParts};
+use crate::{Bridge, Bridges, FrozenParts, FrozenStates, Text};
 
 /// Root mean square that the output of f_proj starts with.
 ///
@@ -20,23 +19,21 @@ impl FrozenParts {
     /// states without a norm (section 3.1). Nothing else is changed, so that a composition that was
     /// the anchor stays the anchor.
     ///
-    /// # Shapes
+    /// # Panics
     ///
-    /// - `ids`: `[batch, seq]`
+    /// If the states are not those of these texts.
     #[must_use]
     pub fn calibrate(
         &self,
         mut bridges: Bridges,
-        ids: &Tensor<2, Int>,
-        padding: &PaddingMask,
+        texts: &[Text<'_>],
+        states: FrozenStates,
     ) -> Bridges {
-        for (augmenting, bridges) in self.augmenting.iter().zip(&mut bridges.of) {
-            // A text that a model cannot read is left for training to report, too.
-            let Ok((states, padding)) = augmenting.states_of_text(ids, padding) else {
-                continue;
-            };
-            for (state, bridge) in states.into_iter().zip(bridges) {
-                let rms = root_mean_square(bridge.projectable(state), &padding);
+        for ((index, model), states) in self.models_on().zip(states.augmenting) {
+            let read = texts.iter().map(|text| model.positions_of(index, text));
+            let positions = read.sum();
+            for (state, bridge) in states.into_iter().zip(&mut bridges.of[index]) {
+                let rms = root_mean_square(bridge.projectable(state), positions);
                 // States that are all zero, or broken, are left for training to report.
                 if rms.is_normal() {
                     bridge.scale_projection(PROJECTED_RMS / rms);
@@ -54,21 +51,17 @@ impl Bridge {
     }
 }
 
-/// Over the real positions of `[batch, seq, d_model]`.
-fn root_mean_square(state: Tensor<3>, padding: &PaddingMask) -> f64 {
-    let real = padding.to_tensor(&state.device());
-    let squares: Tensor<2> = state.cast(DType::F32).square().mean_dim(2).squeeze_dim(2);
-    let sum: f32 = squares.mask_fill(real.bool_not(), 0.0).sum().into_scalar();
-    let count: usize = (0..padding.batch())
-        .map(|row| padding.row(row).iter().filter(|real| **real).count())
-        .sum();
-    (f64::from(sum) / count as f64).sqrt()
+/// Of `[batch, seq, d_model]` that is zero at all but so many positions, over these.
+fn root_mean_square(state: Tensor<3>, positions: usize) -> f64 {
+    let [_, _, d_model] = state.dims();
+    let sum: f32 = state.cast(DType::F32).square().sum().into_scalar();
+    (f64::from(sum) / (positions * d_model) as f64).sqrt()
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
-    use calm_models::{Decoder, DecoderConfig};
+    use burn::tensor::Device;
+    use calm_models::{Decoder, DecoderConfig, PaddingMask};
 
     use super::*;
     use crate::Augmenting;
@@ -91,8 +84,17 @@ mod tests {
         Bridges::init(&parts.bridge_sets(2), 0, &Device::default()).unwrap()
     }
 
-    fn ids(rows: [[i64; 4]; 2]) -> Tensor<2, Int> {
-        Tensor::from_data(TensorData::from(rows), &Device::default())
+    /// With these texts, all of them prompts.
+    fn calibrated(parts: &FrozenParts, bridges: Bridges, texts: &[&[u32]]) -> Bridges {
+        let rows: Vec<_> = texts.iter().map(|ids| (*ids, ids.len())).collect();
+        let read = parts.read_rows(&rows).unwrap();
+        let texts = rows.iter().zip(&read).map(|((ids, prompt), tokens)| Text {
+            ids,
+            prompt: *prompt,
+            tokens,
+        });
+        let texts: Vec<_> = texts.collect();
+        parts.calibrate(bridges, &texts, parts.frozen_states(&texts))
     }
 
     fn weights(bridges: &Bridges) -> Vec<Vec<f32>> {
@@ -107,12 +109,13 @@ mod tests {
     #[test]
     fn projected_states_have_one_size_whatever_the_block() {
         let parts = parts();
-        let (ids, padding) = (ids([[1, 2, 3, 4], [9, 8, 7, 6]]), PaddingMask::none(2, 4));
+        let ids = Tensor::from_ints([[1, 2, 3, 4], [9, 8, 7, 6]], &Device::default());
+        let padding = PaddingMask::none(2, 4);
         let projected = |bridges: &Bridges| -> Vec<f64> {
             let states = parts.augmenting[0].connected_states(ids.clone(), &padding, None);
             let projected = states.into_iter().zip(&bridges.of[0]);
             projected
-                .map(|(state, bridge)| root_mean_square(bridge.projection.forward(state), &padding))
+                .map(|(state, bridge)| root_mean_square(bridge.projection.forward(state), 8))
                 .collect()
         };
         let before = projected(&fresh(&parts));
@@ -122,7 +125,8 @@ mod tests {
                 .any(|rms| (rms / PROJECTED_RMS).ln().abs() > 1.0)
         );
         // A random projection keeps lengths only on average.
-        let after = projected(&parts.calibrate(fresh(&parts), &ids, &padding));
+        let texts: [&[u32]; 2] = [&[1, 2, 3, 4], &[9, 8, 7, 6]];
+        let after = projected(&calibrated(&parts, fresh(&parts), &texts));
         assert!(
             after
                 .iter()
@@ -136,8 +140,7 @@ mod tests {
         let parts = parts();
         let device = Device::default().autodiff();
         let fresh = Bridges::init(&parts.bridge_sets(2), 0, &device).unwrap();
-        let (ids, padding) = (ids([[1, 2, 3, 4], [9, 8, 7, 6]]), PaddingMask::none(2, 4));
-        let bridges = parts.calibrate(fresh, &ids, &padding);
+        let bridges = calibrated(&parts, fresh, &[&[1, 2, 3, 4], &[9, 8, 7, 6]]);
         let weight = bridges.of[0][0].projection.weight.val();
         let gradients = weight.clone().sum().backward();
         assert!(weight.grad(&gradients).is_some());
@@ -146,14 +149,14 @@ mod tests {
     #[test]
     fn padding_has_no_part_in_it() {
         let parts = parts();
-        let calibrated = |rows, padding: PaddingMask| {
-            weights(&parts.calibrate(fresh(&parts), &ids(rows), &padding))
-        };
-        let padded = || PaddingMask::new(2, 4, |_, position| position > 0);
-        let one = calibrated([[5, 1, 2, 3], [5, 9, 8, 7]], padded());
-        let other = calibrated([[6, 1, 2, 3], [7, 9, 8, 7]], padded());
-        let whole = calibrated([[6, 1, 2, 3], [7, 9, 8, 7]], PaddingMask::none(2, 4));
-        assert_eq!(one, other);
-        assert_ne!(one, whole);
+        let found = |texts: &[&[u32]]| weights(&calibrated(&parts, fresh(&parts), texts));
+        let text: &[u32] = &[1, 2, 3, 4, 5, 6];
+        let [alone, twice] = [found(&[text]), found(&[text, text])];
+        // Beside a short text a long one is as it is alone, and the short one counts by its length.
+        let padded = found(&[text, &text[..1]]);
+        let relative = |some: &[Vec<f32>]| f64::from(some[0][0] / alone[0][0] - 1.0).abs();
+        assert!(relative(&twice) < 1e-5);
+        assert!(relative(&padded) < 0.2, "{}", relative(&padded));
+        assert!(relative(&padded) > 1e-5);
     }
 }

@@ -5,7 +5,7 @@ use calm_models::{Cache as _, CausalLm, Context, Decoder, KvCache, ModelError, P
 use rayon::prelude::*;
 
 use crate::cache::{AugmentingCache, ComposedCache};
-use crate::reading::{BatchTokens, Input, New, Reading, spread};
+use crate::reading::{BatchTokens, Input, New, Reading, spread, token_counts};
 use crate::tokens::{OwnTokens, RowTokens};
 use crate::{Bridges, Connection, Mode};
 
@@ -47,13 +47,8 @@ pub struct ComposedModel {
     pub bridges: Bridges,
 }
 
-/// What is done on the way of a pass.
-pub(crate) struct Hooks<'a> {
-    /// Changes what the bridges get to see.
-    pub(crate) perturb: &'a mut dyn FnMut(Tensor<3>) -> Tensor<3>,
-    /// Is told of every bridge and the anchor's hidden states before it.
-    pub(crate) watch: &'a mut dyn FnMut(&Reading<'_>, &Tensor<3>),
-}
+/// Is told of every bridge on the way of a pass, and of the anchor's hidden states before it.
+pub(crate) type Watch<'a> = dyn FnMut(&Reading<'_>, &Tensor<3>) + 'a;
 
 impl Augmenting {
     /// A model that reads the anchor's own token ids.
@@ -129,8 +124,7 @@ impl FrozenParts {
     ///
     /// With a cache, `ids` follow the tokens that it holds, and it grows by them. In
     /// [`Mode::Encoder`] the first pass with a cache is the prompt, and stays so if the cache is
-    /// truncated; without a cache everything is. Where the bridges are trained, the graph begins at the first connected anchor block: below it, and
-    /// in the augmenting models, everything is constant.
+    /// truncated; without a cache everything is. Training takes another way: [`FrozenParts::upper`].
     ///
     /// # Shapes
     ///
@@ -148,54 +142,7 @@ impl FrozenParts {
         padding: &PaddingMask,
         cache: Option<&mut ComposedCache>,
     ) -> Result<Tensor<3>, ModelError> {
-        let input = Input {
-            ids,
-            padding,
-            rows: None,
-            prompts: None,
-        };
-        let mut hooks = Hooks {
-            perturb: &mut |state| state,
-            watch: &mut |_, _| {},
-        };
-        self.pass(bridges, &input, cache, &mut hooks)
-    }
-
-    /// [`FrozenParts::hidden_states`] without a cache, where `perturb` changes what the bridges get
-    /// to see of the augmenting models: for regularisation in training.
-    ///
-    /// `prompts` has the number of tokens of every row's prompt, which [`Mode::Encoder`] asks for;
-    /// without it, rows are prompts. `rows` has what [`FrozenParts::read_rows`] makes of the real
-    /// tokens of every row; without it, that is done here.
-    ///
-    /// # Shapes
-    ///
-    /// - `perturb`: from and to `[batch, seq_augmenting, d_augmenting]`
-    /// - others as of [`FrozenParts::hidden_states`]
-    ///
-    /// # Errors
-    ///
-    /// As [`FrozenParts::hidden_states`].
-    pub fn perturbed_hidden_states(
-        &self,
-        bridges: &Bridges,
-        ids: Tensor<2, Int>,
-        padding: &PaddingMask,
-        prompts: Option<&[usize]>,
-        rows: Option<&[&RowTokens]>,
-        mut perturb: impl FnMut(Tensor<3>) -> Tensor<3>,
-    ) -> Result<Tensor<3>, ModelError> {
-        let input = Input {
-            ids,
-            padding,
-            rows,
-            prompts,
-        };
-        let mut hooks = Hooks {
-            perturb: &mut perturb,
-            watch: &mut |_, _| {},
-        };
-        self.pass(bridges, &input, None, &mut hooks)
+        self.pass(bridges, &Input { ids, padding }, cache, &mut |_, _| {})
     }
 
     /// What the augmenting models read of these rows of anchor tokens, each with the first token of
@@ -229,17 +176,17 @@ impl FrozenParts {
         bridges: &Bridges,
         input: &Input<'_>,
         mut cache: Option<&mut ComposedCache>,
-        hooks: &mut Hooks<'_>,
+        watch: &mut Watch<'_>,
     ) -> Result<Tensor<3>, ModelError> {
         let prompts = match cache.as_deref_mut() {
             Some(cache) => cache.prompts(input.padding).to_vec(),
-            None => input.prompt_lengths(),
+            None => token_counts(input.padding),
         };
         let rows = self.own_tokens(input, &prompts, cache.as_deref_mut())?;
         if let Some(cache) = cache.as_deref_mut()
             && !cache.serves(self, &rows)
         {
-            return self.start_over(bridges, input, cache, hooks);
+            return self.start_over(bridges, input, cache, watch);
         }
         let (mut anchor_cache, augmenting_caches) = cache.map(ComposedCache::split).unzip();
         let context = Context::new(&self.anchor, input.padding, anchor_cache.as_deref_mut());
@@ -249,7 +196,7 @@ impl FrozenParts {
             rows: &rows,
             context: &context,
         };
-        let readings = self.readings(bridges, &new, augmenting_caches, hooks.perturb);
+        let readings = self.readings(bridges, &new, augmenting_caches);
 
         let mut hidden = self.anchor.embed(input.ids.clone(), &context);
         let mut done = 0;
@@ -259,7 +206,7 @@ impl FrozenParts {
                 .anchor
                 .run(done..block, hidden, &context, anchor_cache.as_deref_mut());
             done = block;
-            (hooks.watch)(&reading, &hidden);
+            watch(&reading, &hidden);
             hidden = reading.add_to(hidden);
         }
         let end = self.anchor.block_count();
@@ -267,21 +214,21 @@ impl FrozenParts {
     }
 
     /// The new tokens of the models that read in tokens of their own.
-    fn own_tokens<'a>(
+    fn own_tokens(
         &self,
-        input: &Input<'a>,
+        input: &Input<'_>,
         prompts: &[usize],
         cache: Option<&mut ComposedCache>,
-    ) -> Result<Vec<Option<BatchTokens<'a>>>, ModelError> {
+    ) -> Result<Vec<Option<BatchTokens>>, ModelError> {
         let mut caches = cache.map(|cache| cache.split().1.iter_mut());
-        let of = self.augmenting.iter().enumerate().map(|(index, model)| {
+        let of = self.augmenting.iter().map(|model| {
             let cache = caches.as_mut().and_then(Iterator::next);
             match &model.tokens {
                 Some(tokens) if model.is_on() => {
                     let streams = cache.and_then(|cache| cache.streams.as_deref_mut());
                     let prompts = prompts.iter().map(|prompt| model.mode.read_of(*prompt));
                     let ends: Vec<usize> = prompts.collect();
-                    input.read(index, tokens, &ends, streams).map(Some)
+                    input.read(tokens, &ends, streams).map(Some)
                 }
                 _ => Ok(None),
             }
@@ -295,7 +242,7 @@ impl FrozenParts {
         bridges: &Bridges,
         input: &Input<'_>,
         cache: &mut ComposedCache,
-        hooks: &mut Hooks<'_>,
+        watch: &mut Watch<'_>,
     ) -> Result<Tensor<3>, ModelError> {
         let (past, seq) = (cache.len(), input.padding.seq());
         let all = cache.anchor().positions().followed_by(input.padding);
@@ -304,10 +251,8 @@ impl FrozenParts {
         let input = Input {
             ids: Tensor::from_data(ids, &input.ids.device()),
             padding: &all,
-            rows: None,
-            prompts: None,
         };
-        let hidden = self.pass(bridges, &input, Some(cache), hooks)?;
+        let hidden = self.pass(bridges, &input, Some(cache), watch)?;
         Ok(hidden.narrow(1, past, seq))
     }
 
@@ -318,7 +263,6 @@ impl FrozenParts {
         bridges: &'a Bridges,
         new: &New<'_, '_>,
         caches: Option<&mut [AugmentingCache]>,
-        perturb: &mut dyn FnMut(Tensor<3>) -> Tensor<3>,
     ) -> Vec<Reading<'a>> {
         let device = self.anchor.device();
         let mut caches = caches.map(|caches| caches.iter_mut());
@@ -336,8 +280,7 @@ impl FrozenParts {
             let mut states = shown.states.map(IntoIterator::into_iter);
             for (slot, bridge) in bridges.iter().enumerate() {
                 let state = states.as_mut().and_then(Iterator::next);
-                let state = state.map(|state| perturb(state).to_device(&device));
-                let new = state.map(|state| bridge.keys_values(state));
+                let new = state.map(|state| bridge.keys_values(state.to_device(&device)));
                 let bridge_cache = cache.as_deref_mut().map(|cache| &mut cache.bridges);
                 let all = match (new, bridge_cache) {
                     (Some((keys, values)), Some(cache)) => {

@@ -1,13 +1,13 @@
 //! What bridges get to read of the augmenting models in one pass.
 
-use std::borrow::Cow;
+use std::borrow::Borrow;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use calm_models::{Context, KvCache, ModelError, PaddingMask, TokenTrees};
 use rayon::prelude::*;
 
 use crate::cache::AugmentingCache;
-use crate::tokens::{AugmentingTokens, OwnTokens, RowStream, RowTokens};
+use crate::tokens::{AugmentingTokens, OwnTokens, RowStream};
 use crate::{Augmenting, Bridge, Connection, Mode};
 
 /// The anchor's new tokens.
@@ -15,10 +15,6 @@ pub(crate) struct Input<'a> {
     /// `[batch, seq]`.
     pub(crate) ids: Tensor<2, Int>,
     pub(crate) padding: &'a PaddingMask,
-    /// What is read of every row, where it has been worked out.
-    pub(crate) rows: Option<&'a [&'a RowTokens]>,
-    /// Tokens of every row's prompt; none where all are.
-    pub(crate) prompts: Option<&'a [usize]>,
 }
 
 /// All that augmenting models get to know of one pass.
@@ -27,41 +23,25 @@ pub(crate) struct New<'a, 'b> {
     /// Tokens of every row's prompt.
     pub(crate) prompts: &'a [usize],
     /// Per augmenting model that reads in tokens of its own, what is new.
-    pub(crate) rows: &'a [Option<BatchTokens<'b>>],
+    pub(crate) rows: &'a [Option<BatchTokens>],
     /// The anchor's.
     pub(crate) context: &'a Context,
 }
 
 /// One augmenting model's new tokens of every row.
-pub(crate) type BatchTokens<'a> = Vec<Cow<'a, AugmentingTokens>>;
+pub(crate) type BatchTokens = Vec<AugmentingTokens>;
 
-impl<'a> Input<'a> {
-    /// Tokens of every row's prompt.
-    pub(crate) fn prompt_lengths(&self) -> Vec<usize> {
-        match self.prompts {
-            Some(prompts) => prompts.to_vec(),
-            None => token_counts(self.padding),
-        }
-    }
-
-    /// What augmenting model `index` reads of it, of every row the tokens before one of `ends`. With
+impl Input<'_> {
+    /// What an augmenting model reads of it, of every row the tokens before one of `ends`. With
     /// `streams` the rows go on.
     pub(crate) fn read(
         &self,
-        index: usize,
         tokens: &OwnTokens,
         ends: &[usize],
         streams: Option<&mut [RowStream]>,
-    ) -> Result<BatchTokens<'a>, ModelError> {
-        let worked_out = self.rows.map(|rows| {
-            let of = rows.iter().map(|row| row.of[index].as_ref());
-            of.map(|tokens| tokens.map(Cow::Borrowed)).collect()
-        });
-        if let Some(Some(rows)) = worked_out {
-            return Ok(rows);
-        }
+    ) -> Result<BatchTokens, ModelError> {
         let ids = self.real_ids()?;
-        let read = match streams {
+        match streams {
             None => {
                 let rows = ids.par_iter().zip(ends);
                 rows.map(|(ids, end)| tokens.read(ids, *end)).collect()
@@ -71,9 +51,7 @@ impl<'a> Input<'a> {
                 rows.map(|((stream, ids), end)| stream.read(tokens, ids, *end))
                     .collect()
             }
-        };
-        let read: Result<Vec<AugmentingTokens>, ModelError> = read;
-        Ok(read?.into_iter().map(Cow::Owned).collect())
+        }
     }
 
     /// The ids of every row without padding.
@@ -189,7 +167,7 @@ impl Augmenting {
             Some(up_to(
                 &held.followed_by(&read),
                 past,
-                new.input,
+                new.input.padding,
                 keys,
                 &device,
             ))
@@ -229,7 +207,7 @@ impl Augmenting {
     /// A model that reads in tokens of its own; `device` is the anchor's.
     pub(crate) fn show_own(
         &self,
-        rows: &[Cow<'_, AugmentingTokens>],
+        rows: &[AugmentingTokens],
         input: &Input<'_>,
         device: &Device,
         mut cache: Option<&mut AugmentingCache>,
@@ -262,32 +240,11 @@ impl Augmenting {
         }
     }
 
-    /// The output of every connected block for a batch without a cache, in whichever tokens the
-    /// model reads, and which of its positions are real.
-    pub(crate) fn states_of_text(
+    pub(crate) fn tree_states(
         &self,
-        ids: &Tensor<2, Int>,
-        padding: &PaddingMask,
-    ) -> Result<(Vec<Tensor<3>>, PaddingMask), ModelError> {
-        let Some(tokens) = &self.tokens else {
-            let ids = ids.clone().to_device(&self.decoder.device());
-            return Ok((self.connected_states(ids, padding, None), padding.clone()));
-        };
-        let input = Input {
-            ids: ids.clone(),
-            padding,
-            rows: None,
-            prompts: None,
-        };
-        let ends = vec![usize::MAX; padding.batch()];
-        let rows = input.read(0, tokens, &ends, None)?;
-        let batch = TreeBatch::new(&rows, &PaddingMask::none(rows.len(), 0), padding);
-        let is_any = batch.new_count() > 0;
-        let states = is_any.then(|| self.tree_states(&batch, None));
-        Ok((states.unwrap_or_default(), batch.trees.new_positions()))
-    }
-
-    fn tree_states(&self, batch: &TreeBatch, mut cache: Option<&mut KvCache>) -> Vec<Tensor<3>> {
+        batch: &TreeBatch,
+        mut cache: Option<&mut KvCache>,
+    ) -> Vec<Tensor<3>> {
         let context = Context::of_trees(&self.decoder, &batch.trees, cache.as_deref_mut());
         let ids = batch.ids(&self.decoder.device());
         self.states(ids, &context, cache)
@@ -296,14 +253,14 @@ impl Augmenting {
 
 /// Hides from the anchor's positions after `past` what comes after them and what is not real,
 /// `[batch, 1, seq_anchor, keys]`, `true` = masked.
-fn up_to(
+pub(crate) fn up_to(
     real: &PaddingMask,
     past: usize,
-    input: &Input<'_>,
+    new: &PaddingMask,
     keys: usize,
     device: &Device,
 ) -> Tensor<4, Bool> {
-    let [batch, seq] = [input.padding.batch(), input.padding.seq()];
+    let [batch, seq] = [new.batch(), new.seq()];
     let mut masked = Vec::with_capacity(batch * seq * keys);
     for row in 0..batch {
         let real = real.row(row);
@@ -329,13 +286,18 @@ pub(crate) struct TreeBatch {
 impl TreeBatch {
     /// `held` are the positions of the cache, of which each row has as many real ones as its tokens
     /// go on from; `padding` are the anchor's new positions.
-    fn new(rows: &[Cow<'_, AugmentingTokens>], held: &PaddingMask, padding: &PaddingMask) -> Self {
+    pub(crate) fn new(
+        rows: &[impl Borrow<AugmentingTokens>],
+        held: &PaddingMask,
+        padding: &PaddingMask,
+    ) -> Self {
+        let rows: Vec<&AugmentingTokens> = rows.iter().map(Borrow::borrow).collect();
         let new = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
         let places = rows.iter().enumerate();
         let places: Vec<Places> = places
             .map(|(row, tokens)| Places::new(tokens, held.row(row)))
             .collect();
-        let each = || places.iter().zip(rows);
+        let each = || places.iter().zip(&rows);
         let parents: Vec<Vec<Option<usize>>> = each()
             .map(|(places, tokens)| places.of_all(&tokens.parents))
             .collect();
@@ -367,7 +329,7 @@ impl TreeBatch {
     }
 
     /// New positions of every row.
-    fn new_count(&self) -> usize {
+    pub(crate) fn new_count(&self) -> usize {
         self.ids.len() / self.ends.len().max(1)
     }
 
@@ -379,7 +341,7 @@ impl TreeBatch {
     }
 
     /// What the anchor's new positions may not see, `[batch, 1, seq_anchor, keys]`, `true` = masked.
-    fn masked(&self, keys: usize, device: &Device) -> Tensor<4, Bool> {
+    pub(crate) fn masked(&self, keys: usize, device: &Device) -> Tensor<4, Bool> {
         self.trees.masked(&self.ends, keys, device)
     }
 

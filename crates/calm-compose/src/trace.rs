@@ -3,7 +3,6 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use calm_models::{ModelError, PaddingMask, check_prompts};
 
-use crate::composed::Hooks;
 use crate::reading::{Input, Reading};
 use crate::{ComposedModel, Connection};
 
@@ -54,8 +53,6 @@ impl ComposedModel {
         let input = Input {
             ids: Tensor::<2, Int>::from_data(TensorData::new(signed, [1, ids.len()]), &device),
             padding: &padding,
-            rows: None,
-            prompts: None,
         };
         let mut failed = None;
         let mut watch = |reading: &Reading<'_>, hidden: &Tensor<3>| {
@@ -64,11 +61,7 @@ impl ComposedModel {
                 failed = Some(error);
             }
         };
-        let mut hooks = Hooks {
-            perturb: &mut |state| state,
-            watch: &mut watch,
-        };
-        self.parts.pass(&self.bridges, &input, None, &mut hooks)?;
+        self.parts.pass(&self.bridges, &input, None, &mut watch)?;
         if let Some(error) = failed {
             return Err(error);
         }

@@ -8,7 +8,8 @@ use calm_models::{
     Cache, CausalLm, Decoder, DecoderConfig, GenerateOptions, PaddingMask, generate,
 };
 use common::{
-    VOCAB, assert_close, fresh_bridges, ids, logits, logits_after, model, random_bridges, values,
+    VOCAB, assert_close, fresh_bridges, ids, logits, logits_after, model, random_bridges,
+    training_logits, values,
 };
 use proptest::prelude::*;
 
@@ -210,16 +211,7 @@ fn windows_bound_the_caches_of_both_models() {
         let model = ComposedModel { parts, bridges };
         let text: Vec<u32> = (0..180).map(|place| 1 + place * place % 45).collect();
         let prompt = 20;
-        let padding = PaddingMask::none(1, text.len());
-        let expected = model.parts.perturbed_hidden_states(
-            &model.bridges,
-            ids(&[&text]),
-            &padding,
-            Some(&[prompt]),
-            None,
-            |state| state,
-        );
-        let expected = model.parts.anchor.finish(expected.unwrap());
+        let expected = training_logits(&model, &[&text], &[prompt]);
         let mut cache = model.new_cache(1);
         logits_after(&model, &[&text[..prompt]], &mut cache);
         for (place, id) in text.iter().enumerate().skip(prompt) {

@@ -10,7 +10,8 @@ use common::two_streams::{
     anchor_model, augmenting_model, composed, join, logits_seeing, tokenizer,
 };
 use common::{
-    assert_close, fresh_bridges, ids, load, logits, logits_after, parts, random_bridges, values,
+    assert_close, fresh_bridges, ids, load, logits, logits_after, parts, random_bridges,
+    training_logits, values,
 };
 
 type Start = fn(&FrozenParts, &Device) -> Bridges;
@@ -36,39 +37,8 @@ fn all_parts() -> Vec<FrozenParts> {
 const PROMPTS: [&[u32]; 3] = [&[1, 8, 3, 5, 2, 9], &[7, 4], &[6, 6, 1, 3]];
 const ANSWERS: [&[u32]; 3] = [&[4, 2, 8, 1, 1], &[3, 9, 9, 2, 5], &[1, 2, 3, 4, 5]];
 
-/// Logits of whole rows whose first tokens are prompts, without a cache.
-fn whole(
-    model: &ComposedModel,
-    rows: &[Vec<u32>],
-    prompts: &[usize],
-    padding: &PaddingMask,
-) -> Tensor<3> {
-    let filled = rows.iter().enumerate().map(|(row, text)| {
-        let mut text = text.iter();
-        let real = padding.row(row).iter();
-        real.map(|real| if *real { *text.next().unwrap() } else { 3 })
-            .collect()
-    });
-    let filled: Vec<Vec<u32>> = filled.collect();
-    let filled: Vec<&[u32]> = filled.iter().map(Vec::as_slice).collect();
-    let hidden = model.parts.perturbed_hidden_states(
-        &model.bridges,
-        ids(&filled),
-        padding,
-        Some(prompts),
-        None,
-        |state| state,
-    );
-    model.parts.anchor.finish(hidden.unwrap())
-}
-
 fn alone(model: &ComposedModel, text: &[u32], prompt: usize) -> Tensor<3> {
-    whole(
-        model,
-        &[text.to_vec()],
-        &[prompt],
-        &PaddingMask::none(1, text.len()),
-    )
+    training_logits(model, &[text], &[prompt])
 }
 
 fn rows() -> Vec<Vec<u32>> {
@@ -87,10 +57,8 @@ fn a_fresh_composition_is_the_anchor_bit_for_bit() {
         for (text, prompt) in rows().iter().zip(PROMPTS) {
             let padding = PaddingMask::none(1, text.len());
             let expected = logits(anchor, ids(&[text]), &padding);
-            assert_eq!(
-                values(alone(&composed, text, prompt.len())),
-                values(expected)
-            );
+            let found = logits(&composed, ids(&[text]), &padding);
+            assert_eq!(values(found), values(expected));
             let [mut ours, mut its] = [composed.new_cache(1), composed.new_cache(1)];
             let mut cache = anchor.new_cache(1);
             let steps = std::iter::once(prompt).chain(text[prompt.len()..].chunks(1));
@@ -254,16 +222,11 @@ fn padding_moves_nothing() {
     for parts in all_parts() {
         let model = encoder(parts, random_bridges);
         let (rows, prompts) = (rows(), PROMPTS.map(<[u32]>::len));
-        let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
-        for padding in [PaddingMask::left(&lengths), PaddingMask::right(&lengths)] {
-            let batch = whole(&model, &rows, &prompts, &padding);
-            for (row, text) in rows.iter().enumerate() {
-                let start = padding.row(row).iter().position(|real| *real).unwrap();
-                let found = batch
-                    .clone()
-                    .slice([row..row + 1, start..start + text.len()]);
-                assert_close(found, alone(&model, text, prompts[row]));
-            }
+        let texts: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+        let batch = training_logits(&model, &texts, &prompts);
+        for (row, text) in rows.iter().enumerate() {
+            let found = batch.clone().slice([row..row + 1, 0..text.len()]);
+            assert_close(found, alone(&model, text, prompts[row]));
         }
     }
 }

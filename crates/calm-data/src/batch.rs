@@ -174,6 +174,26 @@ impl Batch {
         batch
     }
 
+    /// The real ids of every row.
+    pub fn texts(&self) -> impl Iterator<Item = &[u32]> {
+        (0..self.rows).map(|row| {
+            let places = row * self.length..(row + 1) * self.length;
+            let real = self.real[places.clone()].iter().filter(|real| **real);
+            &self.ids[places.start..places.start + real.count()]
+        })
+    }
+
+    /// Tokens of every row's prompt: those up to the first position whose next token carries loss,
+    /// or all.
+    pub fn prompts(&self) -> impl Iterator<Item = usize> {
+        let mut ends: Vec<usize> = self.texts().map(<[u32]>::len).collect();
+        for position in self.loss_positions.iter().rev() {
+            let position = *position as usize;
+            ends[position / self.length] = position % self.length + 1;
+        }
+        ends.into_iter()
+    }
+
     /// Share of the positions that is padding, from 0 to 1: what is computed for nothing.
     pub fn padding_share(&self) -> f64 {
         let padding = self.real.iter().filter(|&&real| !real).count();

@@ -1,27 +1,27 @@
-//! Clipping by the norm of all gradients together.
+//! From the gradients of a sum to those of a step.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// Scales the gradients of `module` so that their joint L2 norm is at most `clip_norm`, and
-/// returns the norm they had.
+/// Makes of gradients of a sum over `count` tokens those of the mean, clipped so that their joint
+/// L2 norm is at most `clip_norm`, and returns the norm they had before that.
 ///
 /// Burn's own clipping looks at one tensor at a time; that changes the direction of the step.
-pub(crate) fn clip_global_norm<M: Module>(
+pub(crate) fn mean_and_clip<M: Module>(
     module: &M,
     grads: &mut GradientsParams,
+    count: usize,
     clip_norm: f64,
 ) -> f64 {
     let mut squares = SumOfSquares { grads, sum: 0.0 };
     module.visit(&mut squares);
-    let norm = squares.sum.sqrt();
-    if norm > clip_norm {
-        module.visit(&mut Scale {
-            grads,
-            factor: clip_norm / norm,
-        });
-    }
+    let norm = squares.sum.sqrt() / count as f64;
+    let clip = (clip_norm / norm).min(1.0);
+    module.visit(&mut Scale {
+        grads,
+        factor: clip / count as f64,
+    });
     norm
 }
 
@@ -70,15 +70,15 @@ mod tests {
         let linear = LinearConfig::new(2, 1).init(&device);
         // Weight gradient (3, 4), bias gradient 1: joint norm √26.
         let mut grads = gradients(&linear, &device);
-        let norm = clip_global_norm(&linear, &mut grads, 100.0);
+        let norm = mean_and_clip(&linear, &mut grads, 1, 100.0);
         assert!((norm - 26f64.sqrt()).abs() < 1e-5);
-        let again = clip_global_norm(&linear, &mut grads, 1.0);
+        let again = mean_and_clip(&linear, &mut grads, 1, 1.0);
         assert!(
             (again - norm).abs() < 1e-5,
             "a norm below the limit is left alone"
         );
-        let clipped = clip_global_norm(&linear, &mut grads, 1.0);
-        assert!((clipped - 1.0).abs() < 1e-5);
+        let clipped = mean_and_clip(&linear, &mut grads, 4, f64::INFINITY);
+        assert!((clipped - 0.25).abs() < 1e-5, "1 over 4 tokens");
         let weight: Vec<f32> = grads
             .get::<2>(linear.weight.id)
             .unwrap()

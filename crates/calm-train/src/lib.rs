@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod activations;
 mod config;
 mod error;
 mod gradient;
@@ -37,8 +38,9 @@ mod objective;
 mod run_dir;
 mod trainer;
 
+pub use activations::{ActivationCache, ActivationPlace, ActivationPlan, ActivationStatistics};
 pub use config::{OptimizerKind, TrainConfig};
 pub use error::TrainError;
-pub use objective::{LanguageModelling, Noisy, Objective, calibrate, read_examples};
+pub use objective::{BridgeTraining, LanguageModelling, Objective, calibrate, read_examples};
 pub use run_dir::{RunDir, StepMetrics};
 pub use trainer::{BatchSource, Outcome, Trainer};

@@ -9,7 +9,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
 use calm_data::Batch;
 
-use crate::gradient::clip_global_norm;
+use crate::gradient::mean_and_clip;
 use crate::run_dir::{Checkpoint, RunDir, StepMetrics};
 use crate::{Objective, TrainConfig, TrainError};
 
@@ -136,10 +136,15 @@ impl<'a, O: Objective> Trainer<'a, O> {
             .collect::<Result<Vec<_>, _>>()?;
         let target_tokens = batches.iter().map(Batch::target_tokens).sum::<usize>();
 
-        let (loss, mut gradients) = self.gradients(&batches, target_tokens);
+        let (loss, mut gradients) = self.gradients(&batches);
+        let loss = (loss / target_tokens as f64) as f32;
         self.check_finite("loss", f64::from(loss), &batches)?;
-        let gradient_norm =
-            clip_global_norm(&self.parameters, &mut gradients, self.config.clip_norm);
+        let gradient_norm = mean_and_clip(
+            &self.parameters,
+            &mut gradients,
+            target_tokens,
+            self.config.clip_norm,
+        );
         // A finite loss may have gradients that are not, and one step along them ruins everything.
         self.check_finite("gradient norm", gradient_norm, &batches)?;
         let rate = self.schedule.step();
@@ -177,20 +182,15 @@ impl<'a, O: Objective> Trainer<'a, O> {
         })
     }
 
-    /// Mean loss per target token of all micro-batches together, and its gradients. Each sum is
-    /// divided by the number of target tokens of the whole step: the mean of micro-batch means
-    /// would give a token in a short batch more weight than one in a long batch.
-    fn gradients(&self, batches: &[Batch], target_tokens: usize) -> (f32, GradientsParams) {
+    /// Loss summed over the target tokens of all micro-batches, and its gradients. They are divided
+    /// by the number of these tokens once it is known of the whole step: the mean of micro-batch
+    /// means would give a token in a short batch more weight than one in a long batch.
+    fn gradients(&self, batches: &[Batch]) -> (f64, GradientsParams) {
         let mut accumulated = GradientsAccumulator::new();
         let mut loss = 0.0;
         for batch in batches {
-            let share = self
-                .objective
-                .loss(&self.parameters, batch)
-                .div_scalar(target_tokens as f64);
-            let gradients = share.backward();
-            loss += share.into_scalar::<f32>();
-            let gradients = GradientsParams::from_grads(gradients, &self.parameters);
+            let (sum, gradients) = self.objective.gradients(&self.parameters, batch);
+            loss += sum;
             accumulated.accumulate(&self.parameters, gradients);
         }
         (loss, accumulated.grads())
@@ -281,18 +281,19 @@ mod tests {
         }
     }
 
-    fn gradients(decoder: &Decoder, batches: &[Batch]) -> (f32, Vec<f64>) {
+    fn gradients(decoder: &Decoder, batches: &[Batch]) -> (f64, Vec<f64>) {
         let objective = LanguageModelling::default();
         let config = TrainConfig::default();
         let trainer = Trainer::new(&objective, decoder.clone(), config, None).unwrap();
+        let (loss, mut gradients) = trainer.gradients(batches);
         let target_tokens = batches.iter().map(Batch::target_tokens).sum();
-        let (loss, gradients) = trainer.gradients(batches, target_tokens);
+        mean_and_clip(decoder, &mut gradients, target_tokens, f64::INFINITY);
         let mut flattened = Flattened {
             gradients: &gradients,
             values: Vec::new(),
         };
         decoder.visit(&mut flattened);
-        (loss, flattened.values)
+        (loss / target_tokens as f64, flattened.values)
     }
 
     fn relative_error(found: &[f64], expected: &[f64]) -> f64 {

@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use calm_compose::LoraPlan;
 use calm_models::{Context, Decoder, PaddingMask};
-use calm_train::{LanguageModelling, Noisy, Objective};
+use calm_train::{BridgeTraining, LanguageModelling, Objective};
 use common::{bits, bridges, data, parts, train};
 
 #[test]
@@ -94,7 +94,7 @@ fn bridges_of_one_model_are_trained_beside_others_that_stay() {
     both.augmenting.extend(one.augmenting.clone());
     let fixed = train(&one, bridges(1), None, &data()).unwrap().0.valid();
     let before = fixed.named_parameters();
-    let objective = Noisy::new(&both, 0.0).beside(&fixed);
+    let objective = BridgeTraining::new(&both).beside(&fixed);
     let (trained, steps) = train(&objective, bridges(2), None, &data()).unwrap();
     assert_eq!(fixed.named_parameters(), before);
     assert!(steps[19].loss < steps[0].loss);

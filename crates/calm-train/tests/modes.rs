@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_compose::{ComposedCache, FrozenParts, Mode};
 use calm_data::{Batch, TokenizedExample};
 use calm_models::PaddingMask;
-use calm_train::{Noisy, Objective, read_examples};
+use calm_train::{BridgeTraining, Objective, read_examples};
 use common::{bridges, bridges_with, data, parts, train};
 
 fn examples() -> Vec<TokenizedExample> {
@@ -59,16 +59,17 @@ fn the_loss_is_that_of_cached_decoding() {
     let batch = Batch::collate(examples.iter().enumerate(), 0);
     let losses = [Mode::Encoder, Mode::Iterative].map(|mode| {
         let parts = parts().in_mode(mode);
-        let loss =
-            |objective: &Noisy<'_>| f64::from(objective.loss(&plain, &batch).into_scalar::<f32>());
-        let found = loss(&Noisy::new(&parts, 0.0));
+        let loss = |objective: &BridgeTraining<'_>| {
+            f64::from(objective.loss(&plain, &batch).into_scalar::<f32>())
+        };
+        let found = loss(&BridgeTraining::new(&parts));
         let decoded = examples
             .iter()
             .map(|example| decoded(&parts, &plain, example));
         let decoded: f64 = decoded.sum();
         assert!((found / decoded - 1.0).abs() < 1e-5, "{found} {decoded}");
         let rows = read_examples(&parts, &examples).unwrap();
-        assert_eq!(loss(&Noisy::new(&parts, 0.0).reading(&rows)), found);
+        assert_eq!(loss(&BridgeTraining::new(&parts).reading(&rows)), found);
         found
     });
     assert!((losses[0] / losses[1] - 1.0).abs() > 1e-4, "{losses:?}");

@@ -12,7 +12,7 @@ use calm_backend::FloatType;
 use calm_compose::{BridgeOptions, Gate, LoraPlan, OutputInit};
 use calm_models::Decoder;
 use calm_train::{
-    LanguageModelling, Noisy, Objective, OptimizerKind, Outcome, StepMetrics, TrainConfig,
+    BridgeTraining, LanguageModelling, Objective, OptimizerKind, Outcome, StepMetrics, TrainConfig,
     TrainError, Trainer,
 };
 use common::{bits, bridges, bridges_with, config, data, decoder, open, parts, train};
@@ -101,7 +101,7 @@ fn bridges_after_a_kill() {
 #[test]
 fn bridges_through_noise_after_a_kill() {
     let exact = parts();
-    let noisy = Noisy::new(&exact, 0.3);
+    let noisy = BridgeTraining::new(&exact).noise(0.3);
     assert_resumes(&noisy, bridges, kill, 5);
     let (with, _) = train(&noisy, bridges(1), None, &data()).unwrap();
     let (without, _) = train(&exact, bridges(1), None, &data()).unwrap();

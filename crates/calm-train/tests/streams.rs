@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use calm_compose::{Bridges, FrozenParts, RowTokens};
 use calm_data::{Batch, Batches, TokenizedExample};
 use calm_models::{Decoder, DecoderConfig, FrozenModel, Tokenizer};
-use calm_train::{Noisy, Objective, calibrate, read_examples};
+use calm_train::{BridgeTraining, Objective, calibrate, read_examples};
 use common::train;
 
 fn model(tokenizer: &str, d_model: usize, blocks: usize) -> FrozenModel {
@@ -67,8 +67,8 @@ fn bridges_learn_from_models_with_other_tokenizers() {
             .all(|counts| counts[0].is_some_and(|n| n > 0))
     );
     let batches = Batches::new(examples.clone(), 3, 0, 4);
-    let fresh = calibrate(&parts, bridges(&parts), &batches.batch(0));
-    let objective = Noisy::new(&parts, 0.0).reading(&rows);
+    let fresh = calibrate(&parts, bridges(&parts), &batches.batch(0)).unwrap();
+    let objective = BridgeTraining::new(&parts).reading(&rows);
     let data = move |number| Ok(batches.batch(number));
     let (trained, steps) = train(&objective, fresh, None, &data).unwrap();
     assert!(steps[19].loss < steps[0].loss);

@@ -70,7 +70,7 @@ pub(crate) struct Settings {
     /// were options keep their directories.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) options: BridgeOptions,
-    /// Noise on m_A's hidden states while bridges are trained, see [`calm_lm::train::Noisy`].
+    /// Noise on m_A's hidden states while bridges are trained, see [`calm_lm::train::BridgeTraining`].
     pub(crate) noise: f64,
     /// Held-out expressions per task.
     pub(crate) evaluated: usize,

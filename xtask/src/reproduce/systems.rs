@@ -11,7 +11,7 @@ use calm_lm::data::kv::{KeyPool, KvDataset, Task};
 use calm_lm::eval::{Proportion, accuracy, exact_match};
 use calm_lm::models::{CausalLm, FrozenModel};
 use calm_lm::terminal;
-use calm_lm::train::{LanguageModelling, Noisy, Objective, RunDir, Trainer, calibrate};
+use calm_lm::train::{BridgeTraining, LanguageModelling, Objective, RunDir, Trainer, calibrate};
 use miette::{IntoDiagnostic, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -122,10 +122,10 @@ impl Experiment<'_> {
         let (parts, bridges) = self.bridges(augmenting, job.seed)?;
         let paper_parameters = bridges.paper_parameter_count();
         let added = bridges.parameter_count();
-        let noisy = Noisy::new(&parts, self.settings.noise);
+        let objective = BridgeTraining::new(&parts).noise(self.settings.noise);
         let batches = self.batches(job)?;
-        let bridges = calibrate(&parts, bridges, &batches.batch(0));
-        let bridges = self.train(job, &noisy, bridges, &batches)?.valid();
+        let bridges = calibrate(&parts, bridges, &batches.batch(0)).into_diagnostic()?;
+        let bridges = self.train(job, &objective, bridges, &batches)?.valid();
         let model = ComposedModel { parts, bridges };
         let measured = self.evaluate(job, &model, added, started)?;
         Ok(Measured {

@@ -24,7 +24,7 @@ pub use attention::attention;
 pub use cross_entropy::cross_entropy_sum;
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
-pub use linear::linear;
+pub use linear::{ROWS_ALIKE, linear};
 pub use norm::rms_norm;
 pub use rotary::rotary;
 pub use softcap::{softcap, softcap_attention};

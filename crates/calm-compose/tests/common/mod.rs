@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_backend::SeededInit;
-use calm_compose::{Augmenting, BridgeOptions, Bridges, ComposedModel, FrozenParts, Gate};
+use calm_compose::{Augmenting, BridgeOptions, Bridges, ComposedModel, FrozenParts, Gate, Text};
 use calm_models::{CausalLm, Decoder, FrozenModel, LoadOptions, PaddingMask};
 
 /// Ids that both checkpoints know.
@@ -133,6 +133,30 @@ pub(crate) fn logits(
 ) -> Tensor<3> {
     let hidden = model.hidden_states(ids, padding, None).unwrap();
     model.head().finish(hidden)
+}
+
+/// Logits of whole rows, padded on the right, as training computes them, `[batch, seq, vocab]`; the
+/// first tokens of each are its prompt.
+pub(crate) fn training_logits(
+    model: &ComposedModel,
+    rows: &[&[u32]],
+    prompts: &[usize],
+) -> Tensor<3> {
+    let rows: Vec<_> = rows.iter().copied().zip(prompts.iter().copied()).collect();
+    let read = model.parts.read_rows(&rows).unwrap();
+    let texts = rows.iter().zip(&read);
+    let texts = texts.map(|((ids, prompt), tokens)| Text {
+        ids,
+        prompt: *prompt,
+        tokens,
+    });
+    let texts: Vec<_> = texts.collect();
+    let states = model.parts.frozen_states(&texts);
+    let upper = model.parts.upper(&texts, states, |state| state);
+    model
+        .parts
+        .anchor
+        .finish(upper.hidden_states(&model.bridges))
 }
 
 /// Logits of a pass that continues a cache, `[batch, seq, vocab]`.

@@ -20,6 +20,10 @@ use burn::tensor::{Tensor, module};
 #[cfg(feature = "flex")]
 use super::extension::{Dispatch, FusedOps, is_on_processor};
 
+/// From so many rows on, a row of a product on the processor has the same bits however many there
+/// are: fewer are summed in another order.
+pub const ROWS_ALIKE: usize = 96;
+
 /// `x · weight + bias`.
 ///
 /// The weight is best given as the transpose of a matrix as checkpoints store it,

@@ -14,7 +14,7 @@ use super::few::{self, DotProducts};
 use super::many::{self, Panels};
 
 /// From so many rows on, turning the matrix pays.
-const MANY: usize = 96;
+const MANY: usize = super::ROWS_ALIKE;
 
 /// Weights that a task for few rows reads: they stay in the second-level cache for the next rows.
 const TASK_WEIGHTS: usize = 1 << 16;

@@ -1,0 +1,275 @@
+//! What training computes of a text that no bridge changes.
+//!
+//! Both models are frozen, so the augmenting models' hidden states at the connected blocks and the
+//! anchor's below its first bridge are constants of a text: worked out once, they serve for every
+//! epoch. Texts are run together with others of the same length only, and never fewer of them than
+//! make the products of the processor independent of their number. There a text's states are
+//! therefore the same to the last bit in whatever batch it comes, and nothing is computed for
+//! padding.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use calm_backend::ops;
+use calm_models::{Context, Decoder, PaddingMask};
+
+use crate::reading::TreeBatch;
+use crate::tokens::RowTokens;
+use crate::{Augmenting, FrozenParts};
+
+/// A whole text in the anchor's tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// At least one.
+    pub ids: &'a [u32],
+    /// How many of them are its prompt, which [`Mode::Encoder`](crate::Mode::Encoder) asks for.
+    pub prompt: usize,
+    /// What the augmenting models read of it: [`FrozenParts::read_rows`].
+    pub tokens: &'a RowTokens,
+}
+
+/// Hidden states that no bridge changes, of a batch of texts padded on the right.
+#[derive(Debug, Clone)]
+pub struct FrozenStates {
+    /// The output of the anchor's first connected block, before any bridge adds to it,
+    /// `[batch, seq, d_anchor]`.
+    pub anchor: Tensor<3>,
+    /// For every augmenting model that is on, and for each of its connections, the output of the
+    /// connected block, `[batch, seq_augmenting, d_augmenting]`.
+    pub augmenting: Vec<Vec<Tensor<3>>>,
+}
+
+/// The size of one of the states of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateSize {
+    /// Of the model that it is a state of.
+    pub positions: usize,
+    /// The model's width.
+    pub width: usize,
+}
+
+impl StateSize {
+    /// Numbers that the state is made of.
+    pub fn elements(self) -> usize {
+        self.positions * self.width
+    }
+}
+
+impl FrozenStates {
+    /// All of them, the anchor's first.
+    pub fn iter(&self) -> impl Iterator<Item = &Tensor<3>> {
+        std::iter::once(&self.anchor).chain(self.augmenting.iter().flatten())
+    }
+}
+
+impl FrozenParts {
+    /// The anchor's first connected block, counted from 1; all blocks if nothing is connected.
+    pub fn first_connected(&self) -> usize {
+        let connections = self.models_on().flat_map(|(_, model)| &model.connections);
+        let blocks = connections.map(|connection| connection.anchor_block);
+        blocks.min().unwrap_or(self.anchor.block_count())
+    }
+
+    /// The states of these texts, worked out.
+    ///
+    /// # Panics
+    ///
+    /// If a text is empty, or was not read for these models.
+    pub fn frozen_states(&self, texts: &[Text<'_>]) -> FrozenStates {
+        let models = self.models_on();
+        FrozenStates {
+            anchor: self.anchor_states(texts),
+            augmenting: models
+                .map(|(index, model)| model.states_of(index, texts))
+                .collect(),
+        }
+    }
+
+    /// States of the sizes that [`FrozenParts::state_sizes`] tells, put together in that order.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many.
+    pub fn frozen_states_from(&self, states: impl IntoIterator<Item = Tensor<3>>) -> FrozenStates {
+        let mut states = states.into_iter();
+        let mut next = || states.next().expect("a state for every connection");
+        FrozenStates {
+            anchor: next(),
+            augmenting: self
+                .models_on()
+                .map(|(_, model)| model.connections.iter().map(|_| next()).collect())
+                .collect(),
+        }
+    }
+
+    /// The size of every state of a text, in the order of [`FrozenStates::iter`].
+    pub fn state_sizes(&self, text: &Text<'_>) -> Vec<StateSize> {
+        let size = |decoder: &Decoder, positions| StateSize {
+            positions,
+            width: decoder.config().d_model,
+        };
+        let augmenting = self.models_on().flat_map(|(index, model)| {
+            let size = size(&model.decoder, model.positions_of(index, text));
+            std::iter::repeat_n(size, model.connections.len())
+        });
+        std::iter::once(size(&self.anchor, text.ids.len()))
+            .chain(augmenting)
+            .collect()
+    }
+
+    /// Augmenting models whose bridges add anything, with their numbers.
+    pub(crate) fn models_on(&self) -> impl Iterator<Item = (usize, &Augmenting)> {
+        let models = self.augmenting.iter().enumerate();
+        models.filter(|(_, model)| model.is_on())
+    }
+
+    fn anchor_states(&self, texts: &[Text<'_>]) -> Tensor<3> {
+        let blocks = 0..self.first_connected();
+        let lengths = texts.iter().map(|text| text.ids.len()).collect();
+        let by_length = ByLength::new(lengths, &self.anchor);
+        let states = by_length.run(1, |rows, length| {
+            let padding = PaddingMask::none(rows.len(), length);
+            let context = Context::new(&self.anchor, &padding, None);
+            let ids = beginnings(texts, rows, length, &self.anchor);
+            let hidden = self.anchor.embed(ids, &context);
+            vec![self.anchor.run(blocks.clone(), hidden, &context, None)]
+        });
+        states.into_iter().next().expect("one was asked for")
+    }
+}
+
+impl Augmenting {
+    /// Positions of this model, number `index` of all, that the anchor may read of a text.
+    pub(crate) fn positions_of(&self, index: usize, text: &Text<'_>) -> usize {
+        match &text.tokens.of[index] {
+            Some(tokens) => tokens.ids.len(),
+            None => self.mode.read_of(text.prompt).min(text.ids.len()),
+        }
+    }
+
+    fn states_of(&self, index: usize, texts: &[Text<'_>]) -> Vec<Tensor<3>> {
+        let lengths = texts.iter().map(|text| self.positions_of(index, text));
+        let by_length = ByLength::new(lengths.collect(), &self.decoder);
+        by_length.run(self.connections.len(), |rows, length| {
+            if self.tokens.is_none() {
+                let ids = beginnings(texts, rows, length, &self.decoder);
+                return self.connected_states(ids, &PaddingMask::none(rows.len(), length), None);
+            }
+            let trees: Vec<_> = rows
+                .iter()
+                .filter_map(|row| texts[*row].tokens.of[index].as_ref().map(Cow::Borrowed))
+                .collect();
+            let lengths: Vec<usize> = rows.iter().map(|row| texts[*row].ids.len()).collect();
+            let held = PaddingMask::none(rows.len(), 0);
+            let batch = TreeBatch::new(&trees, &held, &PaddingMask::right(&lengths));
+            self.tree_states(&batch, None)
+        })
+    }
+}
+
+/// The first `length` ids of these rows, `[rows, length]`.
+fn beginnings(
+    texts: &[Text<'_>],
+    rows: &[usize],
+    length: usize,
+    decoder: &Decoder,
+) -> Tensor<2, Int> {
+    let ids = rows.iter().flat_map(|row| &texts[*row].ids[..length]);
+    let ids: Vec<i64> = ids.map(|id| i64::from(*id)).collect();
+    let device = decoder.device().without_autodiff();
+    Tensor::from_data(TensorData::new(ids, [rows.len(), length]), &device)
+}
+
+/// Rows that are run with others of their length.
+struct ByLength<'a> {
+    lengths: Vec<usize>,
+    /// Length, rows.
+    groups: BTreeMap<usize, Vec<usize>>,
+    decoder: &'a Decoder,
+}
+
+impl<'a> ByLength<'a> {
+    fn new(lengths: Vec<usize>, decoder: &'a Decoder) -> Self {
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (row, length) in lengths.iter().enumerate() {
+            groups.entry(*length).or_default().push(row);
+        }
+        Self {
+            lengths,
+            groups,
+            decoder,
+        }
+    }
+
+    /// What `states` makes of every group of rows and their length, `count` tensors
+    /// `[rows, length, d_model]`: in the order of the rows, with zeros as padding on the right.
+    fn run(
+        &self,
+        count: usize,
+        states: impl Fn(&[usize], usize) -> Vec<Tensor<3>>,
+    ) -> Vec<Tensor<3>> {
+        let mut parts = vec![Vec::with_capacity(self.groups.len()); count];
+        for (length, rows) in &self.groups {
+            for (parts, state) in parts
+                .iter_mut()
+                .zip(self.group(count, rows, *length, &states))
+            {
+                parts.push(self.padded(state));
+            }
+        }
+        parts
+            .into_iter()
+            .map(|parts| self.in_order(parts))
+            .collect()
+    }
+
+    fn group(
+        &self,
+        count: usize,
+        rows: &[usize],
+        length: usize,
+        states: &impl Fn(&[usize], usize) -> Vec<Tensor<3>>,
+    ) -> Vec<Tensor<3>> {
+        if length == 0 {
+            return vec![self.zeros(rows.len(), 0); count];
+        }
+        let run = rows.len().max(ops::ROWS_ALIKE.div_ceil(length));
+        let repeated: Vec<usize> = rows.iter().copied().cycle().take(run).collect();
+        let states = states(&repeated, length);
+        let own = |state: Tensor<3>| state.narrow(0, 0, rows.len());
+        states.into_iter().map(own).collect()
+    }
+
+    fn padded(&self, state: Tensor<3>) -> Tensor<3> {
+        let ([rows, length, _], longest) = (state.dims(), self.longest());
+        if length == longest {
+            return state;
+        }
+        Tensor::cat(vec![state, self.zeros(rows, longest - length)], 1)
+    }
+
+    /// One after another, the groups have the rows in another order.
+    fn in_order(&self, mut parts: Vec<Tensor<3>>) -> Tensor<3> {
+        if parts.len() == 1 {
+            return parts.remove(0);
+        }
+        let mut places = vec![0; self.lengths.len()];
+        for (place, row) in self.groups.values().flatten().enumerate() {
+            places[*row] = place as i64;
+        }
+        let places = TensorData::new(places, [self.lengths.len()]);
+        let places = Tensor::from_data(places, &self.decoder.device());
+        Tensor::cat(parts, 0).select(0, places)
+    }
+
+    fn longest(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    fn zeros(&self, rows: usize, length: usize) -> Tensor<3> {
+        let dtype: DType = self.decoder.dtype();
+        let shape = [rows, length, self.decoder.config().d_model];
+        Tensor::zeros(shape, (&self.decoder.device(), dtype))
+    }
+}

@@ -1,0 +1,81 @@
+//! Training of a decoder to go on with texts.
+
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use calm_data::Batch;
+use calm_models::{Context, Decoder, PaddingMask};
+
+use super::noise::Noise;
+use super::{Objective, head};
+
+/// Trains a decoder, or the adapters in it, to continue prompts by their targets: pre-training of
+/// a small model, LoRA, and fine-tuning, which differ only in which parameters require gradients.
+///
+/// Large models take in what a text says over many blocks; a small one learns to gather it all in
+/// the first, and then a bridge behind that block comes too late. With `local_blocks`, a token in
+/// nine of ten rows sees only itself in that many first blocks, so that the model learns to gather
+/// above them and yet knows what it is to see everything.
+///
+/// `noise` does what dropout does in large models: the blocks above the local ones come to rely on
+/// what is said loudly and more than once, and so understand a bridge that says it approximately.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LanguageModelling {
+    /// Number of first blocks that are narrowed in most rows; 0 for ordinary training.
+    pub local_blocks: usize,
+    /// Normal noise added to the hidden states above the local blocks, in units of their root mean
+    /// square; 0 for ordinary training.
+    pub noise: f64,
+}
+
+/// One row in so many is not narrowed.
+const WIDE_ROWS: usize = 10;
+
+impl Objective for LanguageModelling {
+    type Parameters = Decoder;
+
+    fn loss(&self, decoder: &Decoder, batch: &Batch) -> Tensor<1> {
+        head::loss(decoder, self.hidden_states(decoder, batch), batch)
+    }
+
+    fn gradients(&self, decoder: &Decoder, batch: &Batch) -> (f64, GradientsParams) {
+        let mut sum = GradientsAccumulator::new();
+        let mut add = |gradients| {
+            let gradients = GradientsParams::from_grads(gradients, decoder);
+            sum.accumulate(decoder, gradients);
+        };
+        let hidden = self.hidden_states(decoder, batch);
+        let (loss, of_blocks) = head::differentiated(decoder, hidden, batch, &mut add);
+        add(of_blocks.backward());
+        (loss, sum.grads())
+    }
+}
+
+impl LanguageModelling {
+    /// The last block's output, `[batch, seq, d_model]`.
+    fn hidden_states(&self, decoder: &Decoder, batch: &Batch) -> Tensor<3> {
+        let (ids, padding) = on_device(batch, &decoder.device());
+        let context = Context::new(decoder, &padding, None);
+        let mut hidden = decoder.embed(ids, &context);
+        if self.local_blocks > 0 {
+            let local = context.with_window(1, |row| row % WIDE_ROWS != 0, batch.rows);
+            hidden = decoder.run(0..self.local_blocks, hidden, &local, None);
+        }
+        hidden = Noise::of(batch, self.noise).add(hidden);
+        let blocks = self.local_blocks..decoder.block_count();
+        decoder.run(blocks, hidden, &context, None)
+    }
+}
+
+fn on_device(batch: &Batch, device: &Device) -> (Tensor<2, Int>, PaddingMask) {
+    let shape = [batch.rows, batch.length];
+    let ids: Vec<i64> = batch.ids.iter().map(|id| i64::from(*id)).collect();
+    // Ids are constants, whatever is trained.
+    let device = device.clone().without_autodiff();
+    let padding = PaddingMask::new(batch.rows, batch.length, |row, position| {
+        batch.real[row * batch.length + position]
+    });
+    (
+        Tensor::from_data(TensorData::new(ids, shape), &device),
+        padding,
+    )
+}
