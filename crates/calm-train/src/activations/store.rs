@@ -26,6 +26,7 @@ const ENTRY: u64 = 8;
 /// Of an example whose states are there.
 const THERE: u32 = u32::from_le_bytes(*b"here");
 
+#[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
     Memory,
     File {
