@@ -87,10 +87,10 @@ fn no_frozen_weight_has_a_gradient_buffer() {
         of_frozen < of_bridges + smallest,
         "{of_frozen} {of_bridges} {smallest}"
     );
-    // The same allocator sees those of an anchor that is trained.
+    // The same allocator sees those of an anchor that is trained, beside what is freed on the way.
     assert!(
-        of_trainable > of_bridges + of_anchor * 9 / 10,
-        "{of_trainable} {of_anchor}"
+        of_trainable > of_frozen + of_anchor / 2,
+        "{of_trainable} {of_frozen} {of_anchor}"
     );
 }
 
