@@ -120,10 +120,7 @@ fn text(path: &Path) -> Result<String, DatasetError> {
 
 /// The bytes of a file, unpacked.
 fn bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
-    let io = |source| DatasetError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| DatasetError::io(path, source);
     let mut file = File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
     let limited = |reader: &mut dyn Read, bytes: &mut Vec<u8>| {

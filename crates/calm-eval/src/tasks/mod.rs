@@ -19,11 +19,12 @@ mod source;
 mod template;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::bundle::{Bundle, NotFound, parse};
 
 pub use error::TaskError;
 pub use prompt::{Item, Subset};
@@ -31,7 +32,7 @@ pub use source::{Format, Source};
 pub use template::{ProgramTemplates, Template};
 
 /// The tasks that are part of the program, by name.
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: Bundle = Bundle(&[
     ("codexglue", include_str!("builtin/codexglue.toml")),
     ("flores-v1", include_str!("builtin/flores-v1.toml")),
     ("flores200", include_str!("builtin/flores200.toml")),
@@ -47,7 +48,7 @@ const BUILTIN: [(&str, &str); 9] = [
         include_str!("builtin/mbpp-sanitized.toml"),
     ),
     ("mgsm", include_str!("builtin/mgsm.toml")),
-];
+]);
 
 /// The layout of task files that is read.
 const LAYOUT: u32 = 1;
@@ -149,7 +150,7 @@ impl Task {
         let parse = |(name, text): &(&str, &str)| {
             Self::parse(Path::new(name), text).expect("a test parses every task of the program")
         };
-        BUILTIN.iter().map(parse).collect()
+        BUILTIN.0.iter().map(parse).collect()
     }
 
     /// A task of the program by its name, or else the file of that path.
@@ -158,18 +159,14 @@ impl Task {
     ///
     /// [`TaskError`] if there is neither, or if the file is no task.
     pub fn named(name: &str) -> Result<Self, TaskError> {
-        if let Some((_, text)) = BUILTIN.iter().find(|(builtin, _)| *builtin == name) {
-            return Self::parse(Path::new(name), text);
-        }
         let path = Path::new(name);
-        if !path.exists() {
-            let names = BUILTIN.map(|(name, _)| name);
-            return Err(TaskError::Unknown {
+        let text = BUILTIN.text(name).map_err(|error| match error {
+            NotFound::Unknown { nearest } => TaskError::Unknown {
                 name: name.to_owned(),
-                nearest: error::nearest(name, &names).to_owned(),
-            });
-        }
-        let text = fs::read_to_string(path).map_err(|source| TaskError::io(path, source))?;
+                nearest: nearest.to_owned(),
+            },
+            NotFound::Io(source) => TaskError::io(path, source),
+        })?;
         Self::parse(path, &text)
     }
 
@@ -179,8 +176,7 @@ impl Task {
     ///
     /// [`TaskError::File`] naming the line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, TaskError> {
-        let task: Self =
-            toml::from_str(text).map_err(|error| TaskError::toml(path, text, &error))?;
+        let task: Self = parse(text).map_err(|mistake| TaskError::mistake(path, mistake))?;
         task.check().map_err(|reason| TaskError::File {
             path: path.to_owned(),
             place: String::new(),

@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -64,7 +65,7 @@ fn capitals() -> TempDir {
 
 #[test]
 fn every_task_of_the_program_is_one() {
-    for (name, task) in BUILTIN.iter().map(|(name, _)| *name).zip(Task::builtin()) {
+    for (name, task) in BUILTIN.0.iter().map(|(name, _)| *name).zip(Task::builtin()) {
         assert_eq!(task.name, name);
         assert!(!task.paper.is_empty(), "{name}");
     }
