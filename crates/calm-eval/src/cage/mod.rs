@@ -30,6 +30,7 @@
 //! # Ok::<(), calm_eval::cage::CageError>(())
 //! ```
 
+mod den;
 mod error;
 mod interpreter;
 mod judge;
@@ -39,10 +40,12 @@ mod layers;
 use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use den::Den;
 use interpreter::Interpreter;
 use launch::{ASKED, Launch, Request};
 
@@ -158,15 +161,19 @@ pub struct Cage {
     launcher: PathBuf,
     layers: Layers,
     is_unsafe: bool,
+    /// Of all that share this cage.
+    den: Arc<Den>,
 }
 
 impl Cage {
-    /// Finds out what there is to make a cage of.
+    /// Finds out what there is to make a cage of, and removes the directories of those whose process
+    /// was killed.
     ///
     /// # Errors
     ///
     /// [`CageError::Unavailable`] if programs could do harm in it; [`CageError::Interpreter`]
-    /// without Python; [`CageError::Launcher`] if the launcher is none.
+    /// without Python; [`CageError::Launcher`] if the launcher is none; [`CageError::Io`] without a
+    /// temporary directory.
     pub fn new(options: CageOptions) -> Result<Self, CageError> {
         let interpreter = Interpreter::find(options.python.as_deref())?;
         let launcher = match options.launcher {
@@ -179,6 +186,7 @@ impl Cage {
             launcher,
             layers: Layers::default(),
             is_unsafe: options.unsafe_run_code,
+            den: Arc::new(Den::new().map_err(CageError::io("a temporary directory"))?),
         };
         if cfg!(target_os = "linux") {
             cage.layers = cage.probe()?;
