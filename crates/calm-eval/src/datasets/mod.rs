@@ -19,6 +19,7 @@ mod error;
 pub mod flores;
 pub mod math;
 mod published;
+pub(crate) mod python;
 pub(crate) mod read;
 
 pub use archive::unpack;

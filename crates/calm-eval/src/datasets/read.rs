@@ -106,7 +106,8 @@ fn without_place(error: &serde_json::Error) -> String {
     what.to_owned()
 }
 
-fn text(path: &Path) -> Result<String, DatasetError> {
+/// The text of a file, unpacked.
+pub(crate) fn text(path: &Path) -> Result<String, DatasetError> {
     let bytes = bytes(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();

@@ -94,6 +94,9 @@ pub struct Shots {
     pub count: usize,
     /// The file.
     pub data: Source,
+    /// Another file that holds the same, for directories that lack the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub or_data: Option<Source>,
     /// What a model reads of each.
     pub template: Template,
 }
@@ -204,7 +207,9 @@ impl Task {
             return Err("generation.stop_texts holds an empty text; remove it".to_owned());
         }
         self.data.check()?;
-        self.shots.iter().try_for_each(|shots| shots.data.check())
+        let shots = self.shots.iter();
+        let mut sources = shots.flat_map(|shots| [&shots.data].into_iter().chain(&shots.or_data));
+        sources.try_for_each(Source::check)
     }
 
     /// SHA-256 of everything that it says, in hexadecimal; comments and layout of the file do not

@@ -134,9 +134,15 @@ impl Task {
         directory: &Path,
         language: &str,
     ) -> Result<Vec<Record>, TaskError> {
-        let path = shots.data.file_of(directory, language);
+        let is_there = |source: &&Source| source.file_of(directory, language).is_file();
+        let other = shots.or_data.as_ref().filter(is_there);
+        let source = match other.filter(|_| !is_there(&&shots.data)) {
+            Some(other) => other,
+            None => &shots.data,
+        };
+        let path = source.file_of(directory, language);
         let mut records = match path.is_file() {
-            true => self.kept(&shots.data, directory, language)?,
+            true => self.kept(source, directory, language)?,
             false => Vec::new(),
         };
         if records.len() < shots.count {
