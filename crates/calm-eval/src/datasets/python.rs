@@ -82,9 +82,8 @@ impl Reader<'_> {
         self.chars.next();
         let mut fields = Map::new();
         while !self.closes('}')? {
-            let key = match self.value(depth + 1)? {
-                Value::String(key) => key,
-                _ => return Err(self.mistake("has a key that is no text")),
+            let Value::String(key) = self.value(depth + 1)? else {
+                return Err(self.mistake("has a key that is no text"));
             };
             self.expect(':')?;
             let value = self.value(depth + 1)?;

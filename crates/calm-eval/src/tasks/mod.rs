@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::{Bundle, NotFound, parse};
+use crate::{Chrf, Share};
 
 pub use error::TaskError;
 pub use prompt::{Item, Subset};
@@ -138,9 +139,40 @@ pub enum Metric {
     /// The paper's chrF1, of all answers of a language together.
     #[serde(rename = "chrf1")]
     Chrf1,
+    /// The same with recall counted twice.
+    #[serde(rename = "chrf2")]
+    Chrf2,
+    /// chrF2 with pairs of words.
+    #[serde(rename = "chrf++")]
+    ChrfPlusPlus,
+    /// BLEU as sacreBLEU has it unless told otherwise, of all answers of a language together.
+    #[serde(rename = "bleu")]
+    Bleu,
     /// The share of programs that pass their tests.
     #[serde(rename = "pass@1")]
     PassAt1,
+}
+
+impl Metric {
+    /// Whether texts are compared; otherwise an answer is right or wrong.
+    pub fn is_of_texts(self) -> bool {
+        !matches!(self, Self::ExactMatch | Self::PassAt1)
+    }
+
+    /// What counts in texts, or right answers. `of_one` text, BLEU leaves out the orders of which it
+    /// has no n-gram.
+    pub(crate) fn counter(self, of_one: bool) -> Box<dyn crate::Metric> {
+        match self {
+            Self::ExactMatch | Self::PassAt1 => Box::new(Share::Exact { lowercase: false }),
+            Self::Chrf1 => Box::new(Chrf::chrf1()),
+            Self::Chrf2 => Box::new(Chrf::chrf2()),
+            Self::ChrfPlusPlus => Box::new(Chrf::chrf_plus_plus()),
+            Self::Bleu => Box::new(crate::Bleu {
+                effective_order: of_one,
+                ..crate::Bleu::default()
+            }),
+        }
+    }
 }
 
 impl Task {

@@ -94,6 +94,11 @@ impl Task {
                 Some(reference) => self.render("score.reference", reference, &record)?,
                 None => String::new(),
             };
+            if self.score.metric.is_of_texts() && reference.trim().is_empty() {
+                let path = self.data.file_of(directory, language);
+                let reason = format!("record {}: its reference is empty; remove it", index + 1);
+                return Err(TaskError::data(&path, reason));
+            }
             Ok(Item {
                 index,
                 prompt: worked.clone() + &own,

@@ -23,8 +23,8 @@ impl Source {
         let records = match self.format {
             Format::Lines => self.lines(directory, language)?,
             Format::Tsv => self.rows(&path)?,
-            Format::Json => self.document(json(&path)?, &path, language)?,
-            Format::Python => self.document(assignments(&path)?, &path, language)?,
+            Format::Json => self.document(&json(&path)?, &path, language)?,
+            Format::Python => self.document(&assignments(&path)?, &path, language)?,
             Format::Jsonl => json_lines(&path)?,
         };
         match records.is_empty() {
@@ -68,7 +68,7 @@ impl Source {
     /// What is somewhere in a document.
     fn document(
         &self,
-        document: Value,
+        document: &Value,
         path: &Path,
         language: &str,
     ) -> Result<Vec<Record>, TaskError> {
