@@ -117,6 +117,7 @@ pub struct Program {
 
 /// What came of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The tests ran to their end.
@@ -135,6 +136,7 @@ pub enum Outcome {
 
 /// How a program was judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// What came of it.
     pub outcome: Outcome,

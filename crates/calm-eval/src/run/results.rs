@@ -11,6 +11,7 @@ use crate::tasks::{Metric, Task};
 
 /// The scores of a run, and all that they depend on. docs/evaluation.md describes every field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
     /// The layout of this file.
     pub schema: u32,
@@ -34,6 +35,7 @@ pub struct Results {
 
 /// The scores of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TaskResults {
     /// Its name.
     pub task: String,
@@ -61,6 +63,7 @@ pub struct TaskResults {
 
 /// The score of a language.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LanguageScore {
     /// The language; empty if the task knows none.
     pub language: String,
@@ -74,6 +77,7 @@ pub struct LanguageScore {
 
 /// The mean score of a group of languages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GroupScore {
     /// Its name.
     pub group: String,

@@ -9,6 +9,7 @@ use crate::{ScoreError, Statistics};
 
 /// What a model wrote after one prompt, and what that is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sample {
     /// The task.
     pub task: String,

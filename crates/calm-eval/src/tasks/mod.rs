@@ -132,6 +132,7 @@ pub struct Score {
 
 /// What scores an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Metric {
     /// The share of answers that are the reference, character for character.
     #[serde(rename = "exact_match")]
