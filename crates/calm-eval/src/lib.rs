@@ -32,6 +32,7 @@
 
 pub mod answer;
 mod bleu;
+mod bundle;
 pub mod cage;
 mod chrf;
 pub mod datasets;

@@ -99,6 +99,11 @@ impl<'a> Statistics<'a> {
         Ok(Self { metric, rows })
     }
 
+    /// Of what was counted elsewhere: [`Metric::width`] numbers for each sentence.
+    pub(crate) fn of_rows(metric: &'a dyn Metric, rows: Vec<u64>) -> Self {
+        Self { metric, rows }
+    }
+
     /// Sentences.
     pub fn len(&self) -> usize {
         self.rows.len() / self.metric.width()

@@ -29,6 +29,19 @@ pub struct Comparison {
     pub confidence: Confidence,
 }
 
+/// How a system differs from a baseline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// Score of the baseline.
+    pub baseline: f64,
+    /// Score of the system.
+    pub system: f64,
+    /// The chance of a difference as large, in either direction, if there were none.
+    pub p_value: f64,
+    /// What 95 % of the resamples' differences are between.
+    pub interval_95: [f64; 2],
+}
+
 /// Scores of `samples` corpora of as many sentences, drawn with replacement (Koehn, EMNLP 2004).
 ///
 /// # Errors
@@ -87,17 +100,64 @@ pub fn paired_randomisation(
     samples: usize,
     seed: u64,
 ) -> Result<Comparison, ScoreError> {
-    check_samples(trials)?;
-    check_pair(baseline, system)?;
-    let differences: Vec<f64> = (0..trials)
-        .into_par_iter()
-        .map(|trial| swapped_difference(baseline, system, &mut stream(seed, trial)))
-        .collect();
+    let differences = randomised(baseline, system, trials, seed)?;
     let found = found_difference(baseline, system);
     Ok(Comparison {
         p_value: p_value(differences.into_iter(), found, trials),
         confidence: bootstrap(system, samples, seed)?,
     })
+}
+
+/// How two systems differ on the same sentences: the p-value is that of the randomisation, the
+/// interval that of the paired bootstrap's differences.
+///
+/// Unlike sacreBLEU's, the p-value counts trials that differ as much as the systems do. Where
+/// answers are right or wrong these are many, and leaving them out would call two systems different
+/// that are the same.
+///
+/// # Errors
+///
+/// As [`paired_randomisation`].
+pub fn difference(
+    baseline: &Statistics<'_>,
+    system: &Statistics<'_>,
+    trials: usize,
+    samples: usize,
+    seed: u64,
+) -> Result<Difference, ScoreError> {
+    check_samples(samples)?;
+    let found = found_difference(baseline, system);
+    // Sums of the same numbers in another order differ in their last digits.
+    let threshold = found - 1e-9 * found.max(1.0);
+    let differences = randomised(baseline, system, trials, seed)?;
+    let as_large = differences
+        .iter()
+        .filter(|&&difference| difference >= threshold);
+    let mut resamples = resampled(system, samples, seed);
+    for (system, baseline) in resamples.iter_mut().zip(resampled(baseline, samples, seed)) {
+        *system -= baseline;
+    }
+    Ok(Difference {
+        baseline: baseline.corpus(),
+        system: system.corpus(),
+        p_value: (1 + as_large.count()) as f64 / (1 + trials) as f64,
+        interval_95: bounds(&mut resamples),
+    })
+}
+
+/// The absolute differences of systems that were mixed at random, trial by trial.
+fn randomised(
+    baseline: &Statistics<'_>,
+    system: &Statistics<'_>,
+    trials: usize,
+    seed: u64,
+) -> Result<Vec<f64>, ScoreError> {
+    check_samples(trials)?;
+    check_pair(baseline, system)?;
+    let trials = (0..trials).into_par_iter();
+    let differences =
+        trials.map(|trial| swapped_difference(baseline, system, &mut stream(seed, trial)));
+    Ok(differences.collect())
 }
 
 /// The absolute difference of two systems that were mixed at random.
@@ -147,13 +207,18 @@ fn p_value(differences: impl Iterator<Item = f64>, found: f64, samples: usize) -
 }
 
 fn confidence(mut scores: Vec<f64>) -> Confidence {
-    scores.sort_unstable_by(f64::total_cmp);
-    let outside = scores.len() / 40;
-    let (low, high) = (scores[outside], scores[scores.len() - 1 - outside]);
+    let [low, high] = bounds(&mut scores);
     Confidence {
         mean: scores.iter().sum::<f64>() / scores.len() as f64,
         half_width: (high - low) / 2.0,
     }
+}
+
+/// What 95 % of some numbers are between.
+fn bounds(numbers: &mut [f64]) -> [f64; 2] {
+    numbers.sort_unstable_by(f64::total_cmp);
+    let outside = numbers.len() / 40;
+    [numbers[outside], numbers[numbers.len() - 1 - outside]]
 }
 
 fn check_samples(samples: usize) -> Result<(), ScoreError> {
@@ -230,6 +295,30 @@ mod tests {
             .build()
             .unwrap();
         assert_eq!(one.install(|| compare(&a, &b)), compare(&a, &b));
+    }
+
+    /// Of ones and zeros.
+    fn answers(baseline: &[u64], system: &[u64]) -> Difference {
+        let share = crate::Share::Exact { lowercase: false };
+        let [baseline, system] = [baseline, system].map(|right| {
+            let rows = right.iter().flat_map(|&right| [right, 1]);
+            Statistics::of_rows(&share, rows.collect())
+        });
+        difference(&baseline, &system, 10_000, 500, 0).unwrap()
+    }
+
+    #[test]
+    fn a_difference_everywhere_is_no_chance() {
+        let found = answers(&[0; 20], &[1; 20]);
+        assert!(found.p_value < 0.001, "{found:?}");
+        assert_eq!((found.baseline, found.system), (0.0, 100.0));
+        assert_eq!(found.interval_95, [100.0, 100.0]);
+        assert!(answers(&[0, 1, 0, 1], &[1, 0, 1, 0]).p_value > 0.9);
+        let [same, itself] = [answers(&[0; 20], &[0; 20]), answers(&[1, 0, 1], &[1, 0, 1])];
+        assert_eq!((same.p_value, itself.p_value), (1.0, 1.0));
+        // Three of three coins: two of eight draws are as large.
+        let found = answers(&[0; 3], &[1; 3]);
+        assert!((found.p_value - 0.25).abs() < 0.02, "{found:?}");
     }
 
     #[test]

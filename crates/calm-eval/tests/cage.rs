@@ -7,10 +7,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use calm_eval::cage::{Cage, CageError, CageOptions, Limits, Outcome, Program, Verdict};
 use serde_json::Value;
@@ -504,6 +504,81 @@ fn the_environment_is_empty() {
         ["['PYTHONHASHSEED']", "['LC_CTYPE', 'PYTHONHASHSEED']"].contains(&names),
         "{names}"
     );
+}
+
+/// What begins with a cage's name in a directory.
+fn dens(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    paths
+        .filter(|path| name(path).starts_with("calm-cage-"))
+        .collect()
+}
+
+/// No test, but what the next one starts and kills: a harness whose program does not end.
+#[test]
+#[ignore = "a part of another test"]
+fn a_harness() {
+    let limits = Limits {
+        cpu_s: 60,
+        wall_s: 60,
+        ..Limits::default()
+    };
+    let cage = cage_with(limits).unwrap();
+    let _ = cage.judge(&doubling("open('here', 'w').close()\nwhile True: pass\n"));
+}
+
+#[test]
+fn what_a_killed_harness_leaves_is_removed_by_the_next() {
+    if cage().is_none() {
+        return;
+    }
+    let temporary = tempfile::tempdir().unwrap();
+    let start = |test: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--ignored"]);
+        command.env("TMPDIR", temporary.path());
+        command.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut first = start("a_harness");
+    wait_until(|| running(temporary.path()).len() == 1);
+    let of_first = running(temporary.path());
+    // Another one, at the same time, leaves it alone.
+    let mut second = start("a_harness");
+    wait_until(|| running(temporary.path()).len() == 2);
+    let both = running(temporary.path());
+    end(&mut first);
+    assert!(of_first[0].exists(), "nobody was there to remove it");
+    let mut third = start("a_harness");
+    wait_until(|| !of_first[0].exists());
+    assert!(both.iter().all(|den| den.exists() || *den == of_first[0]));
+    end(&mut second);
+    end(&mut third);
+}
+
+/// The cages whose program has begun.
+fn running(temporary: &Path) -> Vec<PathBuf> {
+    let is_running = |den: &PathBuf| {
+        let chambers = fs::read_dir(den).into_iter().flatten().flatten();
+        let mut files = chambers.map(|chamber| chamber.path().join("work/here"));
+        files.any(|file| file.exists())
+    };
+    dens(temporary).into_iter().filter(is_running).collect()
+}
+
+fn wait_until(holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// As nobody can refuse.
+fn end(harness: &mut Child) {
+    harness.kill().unwrap();
+    harness.wait().unwrap();
 }
 
 #[test]

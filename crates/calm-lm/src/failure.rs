@@ -12,7 +12,7 @@ use calm_lm::eval::cage::CageError;
 use calm_lm::eval::datasets::DatasetError;
 use calm_lm::eval::run::RunError;
 use calm_lm::eval::tasks::TaskError;
-use calm_lm::models::{ConfigError, ModelError};
+use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::terminal::{Unfinished, interrupt};
 use calm_lm::train::TrainError;
 
@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Data(#[from] DataError),
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    #[error(transparent)]
+    Fetch(#[from] HubError),
     #[error(transparent)]
     Score(#[from] ScoreError),
     #[error(transparent)]

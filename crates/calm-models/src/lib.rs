@@ -74,7 +74,9 @@ pub use generate::{
     generate_watched,
 };
 pub use growing::GrowingText;
-pub use hub::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource, SourceError};
+pub use hub::{
+    Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource, PinnedFile, SourceError,
+};
 pub use info::{CheckpointInfo, Part, TensorEntry, WeightFileInfo};
 pub use padding::PaddingMask;
 pub use sampling::{Draw, Sampling};

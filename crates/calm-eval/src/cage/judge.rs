@@ -36,7 +36,7 @@ const END: Duration = Duration::from_millis(300);
 
 pub(super) fn judge(cage: &Cage, program: &Program) -> Result<Verdict, CageError> {
     let started = Instant::now();
-    let directory = tempfile::Builder::new().prefix("calm-cage-").tempdir();
+    let directory = cage.den.chamber();
     let directory = directory.map_err(CageError::io("a temporary directory"))?;
     let (job, work) = (
         directory.path().join("job.json"),

@@ -30,6 +30,7 @@
 //! # Ok::<(), calm_eval::cage::CageError>(())
 //! ```
 
+mod den;
 mod error;
 mod interpreter;
 mod judge;
@@ -39,10 +40,12 @@ mod layers;
 use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use den::Den;
 use interpreter::Interpreter;
 use launch::{ASKED, Launch, Request};
 
@@ -114,6 +117,7 @@ pub struct Program {
 
 /// What came of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The tests ran to their end.
@@ -132,6 +136,7 @@ pub enum Outcome {
 
 /// How a program was judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// What came of it.
     pub outcome: Outcome,
@@ -158,15 +163,19 @@ pub struct Cage {
     launcher: PathBuf,
     layers: Layers,
     is_unsafe: bool,
+    /// Of all that share this cage.
+    den: Arc<Den>,
 }
 
 impl Cage {
-    /// Finds out what there is to make a cage of.
+    /// Finds out what there is to make a cage of, and removes the directories of those whose process
+    /// was killed.
     ///
     /// # Errors
     ///
     /// [`CageError::Unavailable`] if programs could do harm in it; [`CageError::Interpreter`]
-    /// without Python; [`CageError::Launcher`] if the launcher is none.
+    /// without Python; [`CageError::Launcher`] if the launcher is none; [`CageError::Io`] without a
+    /// temporary directory.
     pub fn new(options: CageOptions) -> Result<Self, CageError> {
         let interpreter = Interpreter::find(options.python.as_deref())?;
         let launcher = match options.launcher {
@@ -179,6 +188,7 @@ impl Cage {
             launcher,
             layers: Layers::default(),
             is_unsafe: options.unsafe_run_code,
+            den: Arc::new(Den::new().map_err(CageError::io("a temporary directory"))?),
         };
         if cfg!(target_os = "linux") {
             cage.layers = cage.probe()?;

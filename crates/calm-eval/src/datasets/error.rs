@@ -6,7 +6,18 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatasetError {
-    /// Reading failed.
+    /// There is neither a dataset nor a file of that name.
+    #[error(
+        "there is no dataset '{name}' and no such file; did you mean '{nearest}'? See calm data \
+         fetch --list"
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The dataset whose name is most like it.
+        nearest: String,
+    },
+    /// Reading or writing failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
@@ -52,6 +63,11 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
+    pub(super) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        let path = path.to_owned();
+        Self::Io { path, source }
+    }
+
     pub(super) fn line(path: &std::path::Path, line: usize, reason: impl Into<String>) -> Self {
         Self::Line {
             path: path.to_owned(),

@@ -9,13 +9,20 @@
 //! | [`math`] | GSM8K and MGSM |
 //! | [`code`] | HumanEval and MBPP |
 //! | [`code_text`] | CodeXGLUE code-to-text |
+//!
+//! Where the files are to be had, and what they should be, is in [`Published`].
 
+mod archive;
 pub mod code;
 pub mod code_text;
 mod error;
 pub mod flores;
 pub mod math;
+mod published;
+pub(crate) mod python;
 pub(crate) mod read;
 
+pub use archive::unpack;
 pub use error::DatasetError;
+pub use published::{Published, PublishedFile};
 pub use read::{check_counts, text_lines};

@@ -106,7 +106,8 @@ fn without_place(error: &serde_json::Error) -> String {
     what.to_owned()
 }
 
-fn text(path: &Path) -> Result<String, DatasetError> {
+/// The text of a file, unpacked.
+pub(crate) fn text(path: &Path) -> Result<String, DatasetError> {
     let bytes = bytes(path)?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
@@ -120,10 +121,7 @@ fn text(path: &Path) -> Result<String, DatasetError> {
 
 /// The bytes of a file, unpacked.
 fn bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
-    let io = |source| DatasetError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| DatasetError::io(path, source);
     let mut file = File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
     let limited = |reader: &mut dyn Read, bytes: &mut Vec<u8>| {

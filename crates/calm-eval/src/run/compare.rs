@@ -1,13 +1,17 @@
 use std::collections::BTreeMap;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::score::counted;
 use super::{Results, RunError, Sample};
+use crate::significance::{Difference, difference};
+use crate::tasks::Metric;
 
-/// How often the signs of differences are drawn.
+/// How often the two runs are mixed at random.
 const TRIALS: usize = 10_000;
+
+/// How often examples are drawn anew.
+const RESAMPLES: usize = 1000;
 
 /// What is called significant.
 const LEVEL: f64 = 0.05;
@@ -29,24 +33,25 @@ pub struct Comparison {
     pub mean_difference: f64,
 }
 
-/// How a language differs.
+/// How a language differs, on the examples that both runs have answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LanguageDifference {
     /// The task.
     pub task: String,
     /// The language; empty if the task knows none.
     pub language: String,
-    /// Score of the first run.
+    /// Score of the first run: of these examples together.
     pub first: f64,
     /// Score of the second.
     pub second: f64,
     /// By how much the second is better.
     pub difference: f64,
-    /// Examples that both have answered.
+    /// What 95 % of the differences of 1000 resamples are between (paired bootstrap).
+    pub interval_95: [f64; 2],
+    /// The examples.
     pub n: usize,
-    /// How likely a difference of the samples' scores that is as large in either direction would be
-    /// if it made none which run a sample is from: paired approximate randomisation with 10 000
-    /// trials.
+    /// How likely a difference as large in either direction would be if it made none which run an
+    /// answer is from: paired approximate randomisation of the score with 10 000 trials.
     pub p: f64,
 }
 
@@ -54,98 +59,173 @@ pub struct LanguageDifference {
 ///
 /// # Errors
 ///
-/// [`RunError::NothingInCommon`].
+/// [`RunError::NothingInCommon`], or [`RunError::Score`] if a sample has nothing to be scored
+/// against.
 pub fn compare(
     (first, first_samples): (&Results, &[Sample]),
     (second, second_samples): (&Results, &[Sample]),
     seed: u64,
 ) -> Result<Comparison, RunError> {
-    let (first_scores, second_scores) = (by_place(first_samples), by_place(second_samples));
+    let (first_samples, second_samples) = (by_place(first_samples), by_place(second_samples));
     let mut languages = Vec::new();
     for task in &first.tasks {
-        let Some(other) = second.tasks.iter().find(|other| other.task == task.task) else {
+        let is_same =
+            |other: &super::TaskResults| other.task == task.task && other.metric == task.metric;
+        if !second.tasks.iter().any(is_same) {
             continue;
-        };
+        }
         for language in &task.languages {
-            let same = |other: &&super::LanguageScore| other.language == language.language;
-            let Some(other) = other.languages.iter().find(same) else {
-                continue;
-            };
             let at = |index| (&*task.task, &*language.language, index);
-            let own = first_scores.range(at(0)..=at(usize::MAX));
-            let pairs = own.filter_map(|(place, a)| Some(second_scores.get(place)? - a));
-            let differences: Vec<f64> = pairs.collect();
+            let own = first_samples.range(at(0)..=at(usize::MAX));
+            let (own, others): (Vec<&Sample>, Vec<&Sample>) = own
+                .filter_map(|(place, sample)| Some((*sample, *second_samples.get(place)?)))
+                .unzip();
+            if own.is_empty() {
+                continue;
+            }
+            let found = differ(task.metric, &own, &others, seed)
+                .map_err(|source| RunError::score(&task.task, source))?;
             languages.push(LanguageDifference {
                 task: task.task.clone(),
                 language: language.language.clone(),
-                first: language.score,
-                second: other.score,
-                difference: other.score - language.score,
-                n: differences.len(),
-                p: randomised(&differences, seed),
+                first: found.baseline,
+                second: found.system,
+                difference: found.system - found.baseline,
+                interval_95: found.interval_95,
+                n: own.len(),
+                p: found.p_value,
             });
         }
     }
-    if languages.is_empty() {
-        return Err(RunError::NothingInCommon);
+    match languages.is_empty() {
+        true => Err(RunError::NothingInCommon),
+        false => Ok(Comparison::of(languages)),
     }
-    let count = |holds: &dyn Fn(&LanguageDifference) -> bool| {
-        languages.iter().filter(|language| holds(language)).count()
-    };
-    let mean = languages
-        .iter()
-        .map(|language| language.difference)
-        .sum::<f64>();
-    Ok(Comparison {
-        wins: count(&|language| language.difference > 0.0),
-        significant_wins: count(&|language| language.difference > 0.0 && language.p < LEVEL),
-        losses: count(&|language| language.difference < 0.0),
-        significant_losses: count(&|language| language.difference < 0.0 && language.p < LEVEL),
-        mean_difference: mean / languages.len() as f64,
-        languages,
-    })
+}
+
+fn differ(
+    kind: Metric,
+    first: &[&Sample],
+    second: &[&Sample],
+    seed: u64,
+) -> Result<Difference, crate::ScoreError> {
+    let metric = kind.counter(false);
+    let [first, second] = [first, second].map(|samples| counted(kind, &*metric, samples));
+    difference(&first?, &second?, TRIALS, RESAMPLES, seed)
+}
+
+impl Comparison {
+    fn of(languages: Vec<LanguageDifference>) -> Self {
+        let count = |holds: &dyn Fn(&LanguageDifference) -> bool| {
+            languages.iter().filter(|language| holds(language)).count()
+        };
+        let differences = languages.iter().map(|language| language.difference);
+        Self {
+            wins: count(&|language| language.difference > 0.0),
+            significant_wins: count(&|language| language.difference > 0.0 && language.p < LEVEL),
+            losses: count(&|language| language.difference < 0.0),
+            significant_losses: count(&|language| language.difference < 0.0 && language.p < LEVEL),
+            mean_difference: differences.sum::<f64>() / languages.len() as f64,
+            languages,
+        }
+    }
 }
 
 type Place<'a> = (&'a str, &'a str, usize);
 
-fn by_place(samples: &[Sample]) -> BTreeMap<Place<'_>, f64> {
-    let mut scores = BTreeMap::new();
-    for sample in samples {
+fn by_place(samples: &[Sample]) -> BTreeMap<Place<'_>, &Sample> {
+    let places = samples.iter().map(|sample| {
         let place = (&*sample.task, &*sample.language, sample.index);
-        scores.insert(place, sample.score);
-    }
-    scores
-}
-
-/// The share of random signs that make the sum as large as it is; never 0, since the signs found are
-/// one of the possible draws.
-fn randomised(differences: &[f64], seed: u64) -> f64 {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let found = differences.iter().sum::<f64>().abs();
-    // Sums of the same numbers in another order differ in their last digits.
-    let threshold = found - 1e-9 * found.max(1.0);
-    let as_large = (0..TRIALS).filter(|_| {
-        let signed = differences
-            .iter()
-            .map(|difference| match random.random::<bool>() {
-                true => *difference,
-                false => -difference,
-            });
-        signed.sum::<f64>().abs() >= threshold
+        (place, sample)
     });
-    (1 + as_large.count()) as f64 / (1 + TRIALS) as f64
+    places.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, json};
+
     use super::*;
+    use crate::run::{Description, RunTask};
+    use crate::tasks::Task;
+    use crate::{Bleu, Chrf, Statistics};
+
+    fn reference(index: usize) -> String {
+        format!("sentence {index} has a number and some words")
+    }
+
+    /// A run over these examples, of which the first `wrong` of every ten answers miss a half.
+    fn run(metric: Metric, examples: usize, wrong: usize) -> (Results, Vec<Sample>) {
+        let mut task = Task::named("flores-v1").unwrap();
+        task.score.metric = metric;
+        let sample = |index: usize| {
+            let answer = match index % 10 < wrong {
+                true => format!("sentence {index} has"),
+                false => reference(index),
+            };
+            Sample {
+                task: task.name.clone(),
+                language: "ne".to_owned(),
+                index,
+                prompt: String::new(),
+                output: answer.clone(),
+                stopped: true,
+                answer,
+                reference: reference(index),
+                score: 0.0,
+                verdict: None,
+                record: Map::new(),
+            }
+        };
+        let samples: Vec<Sample> = (0..examples).map(sample).collect();
+        let task = RunTask::new(task, &[]);
+        let description = Description::new(vec![task], json!(null), None, Vec::new());
+        let results = Results::of(&description, &samples, 0).unwrap();
+        (results, samples)
+    }
+
+    fn compared(a: &(Results, Vec<Sample>), b: &(Results, Vec<Sample>)) -> Comparison {
+        compare((&a.0, &a.1), (&b.0, &b.1), 1).unwrap()
+    }
 
     #[test]
-    fn a_difference_everywhere_is_no_chance() {
-        assert!(randomised(&[5.0; 20], 0) < 0.001);
-        assert!(randomised(&[5.0, -5.0, 5.0, -5.0], 0) > 0.9);
-        assert_eq!(randomised(&[0.0; 20], 0), 1.0);
-        // Three of three coins: two of eight draws are as large.
-        assert!((randomised(&[1.0; 3], 0) - 0.25).abs() < 0.02);
+    fn scores_of_corpora_are_tested_as_such() {
+        for (kind, metric) in [
+            (
+                Metric::Chrf1,
+                Box::new(Chrf::chrf1()) as Box<dyn crate::Metric>,
+            ),
+            (Metric::Bleu, Box::new(Bleu::default())),
+        ] {
+            let (first, second) = (run(kind, 60, 5), run(kind, 50, 2));
+            let found = compared(&first, &second);
+            let language = &found.languages[0];
+            // Of the examples that both have.
+            assert_eq!(language.n, 50);
+            let answers: Vec<&str> = first.1[..50].iter().map(|sample| &*sample.answer).collect();
+            let references = vec![(0..50).map(reference).collect()];
+            let expected = Statistics::of(&*metric, &answers, &references).unwrap();
+            assert_eq!(language.first, expected.corpus());
+            assert_eq!(language.second, second.0.tasks[0].score);
+            assert!(language.p < 0.01, "{language:?}");
+            let [low, high] = language.interval_95;
+            assert!(0.0 < low && low < language.difference && language.difference < high);
+            assert_eq!((found.significant_wins, found.losses), (1, 0));
+        }
+    }
+
+    #[test]
+    fn runs_that_are_alike_do_not_differ() {
+        let run = run(Metric::Chrf1, 20, 3);
+        let found = compared(&run, &run);
+        assert_eq!(found.languages[0].p, 1.0);
+        assert_eq!((found.wins, found.losses), (0, 0));
+    }
+
+    #[test]
+    fn other_metrics_are_not_compared() {
+        let (first, second) = (run(Metric::Chrf1, 5, 1), run(Metric::Chrf2, 5, 1));
+        let found = compare((&first.0, &first.1), (&second.0, &second.1), 0);
+        assert!(matches!(found, Err(RunError::NothingInCommon)));
     }
 }

@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::ScoreError;
 use crate::cage::CageError;
 use crate::tasks::TaskError;
 
@@ -11,6 +12,14 @@ pub enum RunError {
     /// A task or its data.
     #[error(transparent)]
     Task(#[from] TaskError),
+    /// Answers and references can't be scored.
+    #[error("task '{task}': {source}")]
+    Score {
+        /// The task.
+        task: String,
+        /// Why.
+        source: ScoreError,
+    },
     /// Where programs are run.
     #[error(transparent)]
     Cage(#[from] CageError),
@@ -67,6 +76,11 @@ pub enum RunError {
 }
 
 impl RunError {
+    pub(super) fn score(task: &str, source: ScoreError) -> Self {
+        let task = task.to_owned();
+        Self::Score { task, source }
+    }
+
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         Self::Io { path, source }

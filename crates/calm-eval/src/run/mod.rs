@@ -12,6 +12,8 @@ mod error;
 #[cfg(feature = "models")]
 mod generate;
 mod results;
+#[cfg(test)]
+mod schema;
 mod score;
 
 pub use compare::{Comparison, LanguageDifference, compare};

@@ -3,14 +3,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Sample;
-use super::directory::{Description, SCHEMA};
-use super::score::chrf1;
+use super::directory::{Description, RunTask, SCHEMA};
+use super::score::counted;
+use super::{RunError, Sample};
 use crate::cage::Layers;
 use crate::tasks::{Metric, Task};
 
 /// The scores of a run, and all that they depend on. docs/evaluation.md describes every field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
     /// The layout of this file.
     pub schema: u32,
@@ -34,6 +35,7 @@ pub struct Results {
 
 /// The scores of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TaskResults {
     /// Its name.
     pub task: String,
@@ -47,6 +49,8 @@ pub struct TaskResults {
     pub shots: usize,
     /// What the scores are.
     pub metric: Metric,
+    /// All settings of it, in sacreBLEU's form; nothing if answers are right or wrong.
+    pub signature: Option<String>,
     /// Examples that were scored.
     pub n: usize,
     /// Mean over languages.
@@ -59,6 +63,7 @@ pub struct TaskResults {
 
 /// The score of a language.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LanguageScore {
     /// The language; empty if the task knows none.
     pub language: String,
@@ -72,6 +77,7 @@ pub struct LanguageScore {
 
 /// The mean score of a group of languages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GroupScore {
     /// Its name.
     pub group: String,
@@ -85,68 +91,75 @@ pub struct GroupScore {
 
 impl Results {
     /// The scores of these samples.
-    pub fn of(description: &Description, samples: &[Sample], seed: u64) -> Self {
-        let tasks = description.tasks.iter().map(|run| {
-            let own = samples.iter().filter(|sample| sample.task == run.task.name);
-            let languages = by_language(&run.task, own);
-            TaskResults {
-                task: run.task.name.clone(),
-                task_version: run.task.version,
-                task_sha256: run.sha256.clone(),
-                prompts_sha256: run.prompts_sha256.clone(),
-                shots: run.task.shots.as_ref().map_or(0, |shots| shots.count),
-                metric: run.task.score.metric,
-                n: languages.iter().map(|language| language.n).sum(),
-                score: mean(
-                    &languages
-                        .iter()
-                        .map(|language| language.score)
-                        .collect::<Vec<_>>(),
-                ),
-                groups: groups(&run.task, &languages),
-                languages,
-            }
-        });
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Score`] if one of them has nothing to be scored against.
+    pub fn of(description: &Description, samples: &[Sample], seed: u64) -> Result<Self, RunError> {
+        let tasks = description.tasks.iter();
+        let tasks = tasks.map(|run| TaskResults::of(run, samples));
+        Ok(Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: None,
             model: description.model.clone(),
             seed,
             limit: description.limit,
-            tasks: tasks.collect(),
+            tasks: tasks.collect::<Result<_, _>>()?,
             cage: None,
             python: None,
-        }
+        })
     }
 }
 
-fn by_language<'a>(task: &Task, samples: impl Iterator<Item = &'a Sample>) -> Vec<LanguageScore> {
+impl TaskResults {
+    fn of(run: &RunTask, samples: &[Sample]) -> Result<Self, RunError> {
+        let task = &run.task;
+        let own = samples.iter().filter(|sample| sample.task == task.name);
+        let languages = by_language(task, own)?;
+        let scores: Vec<f64> = languages.iter().map(|language| language.score).collect();
+        let metric = task.score.metric;
+        let signature = metric.is_of_texts();
+        Ok(Self {
+            task: task.name.clone(),
+            task_version: task.version,
+            task_sha256: run.sha256.clone(),
+            prompts_sha256: run.prompts_sha256.clone(),
+            shots: task.shots.as_ref().map_or(0, |shots| shots.count),
+            metric,
+            signature: signature.then(|| metric.counter(false).signature(1)),
+            n: languages.iter().map(|language| language.n).sum(),
+            score: mean(&scores),
+            groups: groups(task, &languages),
+            languages,
+        })
+    }
+}
+
+fn by_language<'a>(
+    task: &Task,
+    samples: impl Iterator<Item = &'a Sample>,
+) -> Result<Vec<LanguageScore>, RunError> {
     let mut languages: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
     for sample in samples {
         languages.entry(&sample.language).or_default().push(sample);
     }
+    let kind = task.score.metric;
+    let metric = kind.counter(false);
     let score = |(language, mut samples): (&str, Vec<&Sample>)| {
         // Samples are logged in the order in which they were generated.
         samples.sort_by_key(|sample| sample.index);
         let scores: Vec<f64> = samples.iter().map(|sample| sample.score).collect();
-        LanguageScore {
+        let counted = counted(kind, &*metric, &samples);
+        let counted = counted.map_err(|source| RunError::score(&task.name, source))?;
+        Ok(LanguageScore {
             language: language.to_owned(),
             n: samples.len(),
-            score: match task.score.metric {
-                Metric::Chrf1 => together(&samples),
-                Metric::ExactMatch | Metric::PassAt1 => mean(&scores),
-            },
+            score: counted.corpus(),
             standard_error: standard_error(&scores),
-        }
+        })
     };
     languages.into_iter().map(score).collect()
-}
-
-fn together(samples: &[&Sample]) -> f64 {
-    let answers: Vec<&str> = samples.iter().map(|sample| &*sample.answer).collect();
-    let references: Vec<&str> = samples.iter().map(|sample| &*sample.reference).collect();
-    chrf1(&answers, &references)
 }
 
 fn groups(task: &Task, languages: &[LanguageScore]) -> Vec<GroupScore> {

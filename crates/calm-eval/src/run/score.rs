@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 use super::RunError;
 use crate::cage::{Cage, CageError, CageOptions, Verdict};
 use crate::tasks::{Item, Metric, Task};
-use crate::{Chrf, Statistics};
+use crate::{ScoreError, Statistics};
 
 /// What a model wrote after one prompt, and what that is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sample {
     /// The task.
     pub task: String,
@@ -76,14 +77,13 @@ impl<'a> Scorer<'a> {
                 (Some(cage), Some(program)) => Some(cage.judge(&program)?),
                 _ => None,
             };
-            let right = match (self.task.score.metric, &verdict) {
-                (Metric::ExactMatch, _) => answer == item.reference && !answer.is_empty(),
-                (Metric::PassAt1, verdict) => verdict.as_ref().is_some_and(Verdict::is_pass),
-                (Metric::Chrf1, _) => false,
+            let right = match &verdict {
+                Some(verdict) => verdict.is_pass(),
+                None => answer == item.reference && !answer.is_empty(),
             };
-            let score = match self.task.score.metric {
-                Metric::Chrf1 => chrf1(&[&answer], &[&item.reference]),
-                _ => 100.0 * f64::from(u8::from(right)),
+            let score = match self.task.score.metric.is_of_texts() {
+                true => of_one(self.task, &answer, &item.reference)?,
+                false => 100.0 * f64::from(u8::from(right)),
             };
             Ok(Sample {
                 task: self.task.name.clone(),
@@ -125,9 +125,27 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// Of all answers together.
-pub(super) fn chrf1(answers: &[&str], references: &[&str]) -> f64 {
-    let chrf1 = Chrf::chrf1();
-    let statistics = Statistics::of(&chrf1, answers, &[references.to_vec()]);
-    statistics.map_or(0.0, |statistics| statistics.corpus())
+fn of_one(task: &Task, answer: &str, reference: &str) -> Result<f64, RunError> {
+    let metric = task.score.metric.counter(true);
+    let counted = Statistics::of(&*metric, &[answer], &[vec![reference]]);
+    counted
+        .map(|counted| counted.sentence(0))
+        .map_err(|source| RunError::score(&task.name, source))
+}
+
+/// What a metric counts in samples: in their texts, or how many of them are right.
+pub(super) fn counted<'m>(
+    kind: Metric,
+    metric: &'m dyn crate::Metric,
+    samples: &[&Sample],
+) -> Result<Statistics<'m>, ScoreError> {
+    if kind.is_of_texts() {
+        let answers: Vec<&str> = samples.iter().map(|sample| &*sample.answer).collect();
+        let references = samples.iter().map(|sample| &*sample.reference).collect();
+        return Statistics::of(metric, &answers, &[references]);
+    }
+    let rows = samples
+        .iter()
+        .flat_map(|sample| [u64::from(sample.score > 0.0), 1]);
+    Ok(Statistics::of_rows(metric, rows.collect()))
 }

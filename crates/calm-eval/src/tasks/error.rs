@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::bundle::Mistake;
 use crate::datasets::DatasetError;
 
 /// What can be wrong with a task or with its data.
@@ -103,36 +104,13 @@ impl TaskError {
         Self::Data { path, reason }
     }
 
-    /// What the TOML reader found, with the line, and the name that a mistyped one is most like.
-    pub(super) fn toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
-        let line = |at: usize| 1 + text[..at.min(text.len())].matches('\n').count();
-        let place = error
-            .span()
-            .map(|span| format!(", line {}", line(span.start)));
-        let message = error.message().lines().next().unwrap_or_default();
-        let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        let reason = match quoted.split_first() {
-            Some((found, known)) if message.starts_with("unknown") && !known.is_empty() => {
-                format!(
-                    "unknown key or value '{found}'; did you mean '{}'?",
-                    nearest(found, known)
-                )
-            }
-            _ => message.to_owned(),
-        };
+    /// What is wrong with a task file.
+    pub(super) fn mistake(path: &Path, mistake: Mistake) -> Self {
+        let place = mistake.line.map(|line| format!(", line {line}"));
         Self::File {
             path: path.to_owned(),
             place: place.unwrap_or_default(),
-            reason,
+            reason: mistake.reason,
         }
     }
-}
-
-/// The name that is most like this one.
-pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
-    let likeness = |known: &&&str| strsim::jaro_winkler(name, known);
-    let nearest = known
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    nearest.copied().unwrap_or_default()
 }

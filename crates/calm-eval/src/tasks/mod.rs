@@ -19,11 +19,13 @@ mod source;
 mod template;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::bundle::{Bundle, NotFound, parse};
+use crate::{Chrf, Share};
 
 pub use error::TaskError;
 pub use prompt::{Item, Subset};
@@ -31,7 +33,7 @@ pub use source::{Format, Source};
 pub use template::{ProgramTemplates, Template};
 
 /// The tasks that are part of the program, by name.
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: Bundle = Bundle(&[
     ("codexglue", include_str!("builtin/codexglue.toml")),
     ("flores-v1", include_str!("builtin/flores-v1.toml")),
     ("flores200", include_str!("builtin/flores200.toml")),
@@ -47,7 +49,7 @@ const BUILTIN: [(&str, &str); 9] = [
         include_str!("builtin/mbpp-sanitized.toml"),
     ),
     ("mgsm", include_str!("builtin/mgsm.toml")),
-];
+]);
 
 /// The layout of task files that is read.
 const LAYOUT: u32 = 1;
@@ -93,6 +95,9 @@ pub struct Shots {
     pub count: usize,
     /// The file.
     pub data: Source,
+    /// Another file that holds the same, for directories that lack the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub or_data: Option<Source>,
     /// What a model reads of each.
     pub template: Template,
 }
@@ -127,6 +132,7 @@ pub struct Score {
 
 /// What scores an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Metric {
     /// The share of answers that are the reference, character for character.
     #[serde(rename = "exact_match")]
@@ -134,9 +140,40 @@ pub enum Metric {
     /// The paper's chrF1, of all answers of a language together.
     #[serde(rename = "chrf1")]
     Chrf1,
+    /// The same with recall counted twice.
+    #[serde(rename = "chrf2")]
+    Chrf2,
+    /// chrF2 with pairs of words.
+    #[serde(rename = "chrf++")]
+    ChrfPlusPlus,
+    /// BLEU as sacreBLEU has it unless told otherwise, of all answers of a language together.
+    #[serde(rename = "bleu")]
+    Bleu,
     /// The share of programs that pass their tests.
     #[serde(rename = "pass@1")]
     PassAt1,
+}
+
+impl Metric {
+    /// Whether texts are compared; otherwise an answer is right or wrong.
+    pub fn is_of_texts(self) -> bool {
+        !matches!(self, Self::ExactMatch | Self::PassAt1)
+    }
+
+    /// What counts in texts, or right answers. `of_one` text, BLEU leaves out the orders of which it
+    /// has no n-gram.
+    pub(crate) fn counter(self, of_one: bool) -> Box<dyn crate::Metric> {
+        match self {
+            Self::ExactMatch | Self::PassAt1 => Box::new(Share::Exact { lowercase: false }),
+            Self::Chrf1 => Box::new(Chrf::chrf1()),
+            Self::Chrf2 => Box::new(Chrf::chrf2()),
+            Self::ChrfPlusPlus => Box::new(Chrf::chrf_plus_plus()),
+            Self::Bleu => Box::new(crate::Bleu {
+                effective_order: of_one,
+                ..crate::Bleu::default()
+            }),
+        }
+    }
 }
 
 impl Task {
@@ -149,7 +186,7 @@ impl Task {
         let parse = |(name, text): &(&str, &str)| {
             Self::parse(Path::new(name), text).expect("a test parses every task of the program")
         };
-        BUILTIN.iter().map(parse).collect()
+        BUILTIN.0.iter().map(parse).collect()
     }
 
     /// A task of the program by its name, or else the file of that path.
@@ -158,18 +195,14 @@ impl Task {
     ///
     /// [`TaskError`] if there is neither, or if the file is no task.
     pub fn named(name: &str) -> Result<Self, TaskError> {
-        if let Some((_, text)) = BUILTIN.iter().find(|(builtin, _)| *builtin == name) {
-            return Self::parse(Path::new(name), text);
-        }
         let path = Path::new(name);
-        if !path.exists() {
-            let names = BUILTIN.map(|(name, _)| name);
-            return Err(TaskError::Unknown {
+        let text = BUILTIN.text(name).map_err(|error| match error {
+            NotFound::Unknown { nearest } => TaskError::Unknown {
                 name: name.to_owned(),
-                nearest: error::nearest(name, &names).to_owned(),
-            });
-        }
-        let text = fs::read_to_string(path).map_err(|source| TaskError::io(path, source))?;
+                nearest: nearest.to_owned(),
+            },
+            NotFound::Io(source) => TaskError::io(path, source),
+        })?;
         Self::parse(path, &text)
     }
 
@@ -179,8 +212,7 @@ impl Task {
     ///
     /// [`TaskError::File`] naming the line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, TaskError> {
-        let task: Self =
-            toml::from_str(text).map_err(|error| TaskError::toml(path, text, &error))?;
+        let task: Self = parse(text).map_err(|mistake| TaskError::mistake(path, mistake))?;
         task.check().map_err(|reason| TaskError::File {
             path: path.to_owned(),
             place: String::new(),
@@ -208,7 +240,9 @@ impl Task {
             return Err("generation.stop_texts holds an empty text; remove it".to_owned());
         }
         self.data.check()?;
-        self.shots.iter().try_for_each(|shots| shots.data.check())
+        let shots = self.shots.iter();
+        let mut sources = shots.flat_map(|shots| [&shots.data].into_iter().chain(&shots.or_data));
+        sources.try_for_each(Source::check)
     }
 
     /// SHA-256 of everything that it says, in hexadecimal; comments and layout of the file do not

@@ -94,6 +94,11 @@ impl Task {
                 Some(reference) => self.render("score.reference", reference, &record)?,
                 None => String::new(),
             };
+            if self.score.metric.is_of_texts() && reference.trim().is_empty() {
+                let path = self.data.file_of(directory, language);
+                let reason = format!("record {}: its reference is empty; remove it", index + 1);
+                return Err(TaskError::data(&path, reason));
+            }
             Ok(Item {
                 index,
                 prompt: worked.clone() + &own,
@@ -134,9 +139,15 @@ impl Task {
         directory: &Path,
         language: &str,
     ) -> Result<Vec<Record>, TaskError> {
-        let path = shots.data.file_of(directory, language);
+        let is_there = |source: &&Source| source.file_of(directory, language).is_file();
+        let other = shots.or_data.as_ref().filter(is_there);
+        let source = match other.filter(|_| !is_there(&&shots.data)) {
+            Some(other) => other,
+            None => &shots.data,
+        };
+        let path = source.file_of(directory, language);
         let mut records = match path.is_file() {
-            true => self.kept(&shots.data, directory, language)?,
+            true => self.kept(source, directory, language)?,
             false => Vec::new(),
         };
         if records.len() < shots.count {

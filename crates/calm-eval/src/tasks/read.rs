@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::TaskError;
 use super::source::{Format, Source};
+use crate::datasets::python::assignments;
 use crate::datasets::read::{check_counts, json, json_lines, whole_lines};
 
 /// The fields of a record.
@@ -22,7 +23,8 @@ impl Source {
         let records = match self.format {
             Format::Lines => self.lines(directory, language)?,
             Format::Tsv => self.rows(&path)?,
-            Format::Json => self.document(&path, language)?,
+            Format::Json => self.document(&json(&path)?, &path, language)?,
+            Format::Python => self.document(&assignments(&path)?, &path, language)?,
             Format::Jsonl => json_lines(&path)?,
         };
         match records.is_empty() {
@@ -63,8 +65,13 @@ impl Source {
         rows.map(record).collect()
     }
 
-    fn document(&self, path: &Path, language: &str) -> Result<Vec<Record>, TaskError> {
-        let document: Value = json(path)?;
+    /// What is somewhere in a document.
+    fn document(
+        &self,
+        document: &Value,
+        path: &Path,
+        language: &str,
+    ) -> Result<Vec<Record>, TaskError> {
         let pointer = self.pointer.as_deref().unwrap_or_default();
         let pointer = pointer.replace("{language}", language);
         let records = match document.pointer(&pointer) {

@@ -22,7 +22,7 @@ pub struct Source {
     /// For `tsv`, the names of the columns.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// For `json`, where in the document the records are, as a JSON pointer.
+    /// For `json` and `python`, where in the document the records are, as a JSON pointer.
     #[serde(default)]
     pub pointer: Option<String>,
     /// Which records are kept: an expression over their fields.
@@ -41,6 +41,8 @@ pub enum Format {
     Jsonl,
     /// A JSON array of objects, or an object of them.
     Json,
+    /// A Python module of literals, read as an object of what it assigns to names.
+    Python,
     /// Columns between tabs, without quotes or header.
     Tsv,
     /// A text on each line, of several files in parallel.

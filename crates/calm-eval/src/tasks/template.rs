@@ -5,9 +5,9 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::error::nearest;
 use super::read::Record;
 use crate::answer::last_number;
+use crate::bundle::nearest;
 
 /// A text with places for fields, in the language of Jinja.
 ///

@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -64,7 +65,7 @@ fn capitals() -> TempDir {
 
 #[test]
 fn every_task_of_the_program_is_one() {
-    for (name, task) in BUILTIN.iter().map(|(name, _)| *name).zip(Task::builtin()) {
+    for (name, task) in BUILTIN.0.iter().map(|(name, _)| *name).zip(Task::builtin()) {
         assert_eq!(task.name, name);
         assert!(!task.paper.is_empty(), "{name}");
     }
@@ -257,6 +258,34 @@ fn a_program_and_its_tests_come_from_the_record() {
     assert_eq!(program.code, "def one():\n    \"One.\"\n    return 1\n");
     assert!(program.tests.ends_with("check(one)\n"));
     assert_eq!(program.names, ["one"]);
+}
+
+#[test]
+fn worked_examples_are_read_as_published_or_converted() {
+    let (mut python, mut json) = (String::new(), String::new());
+    for number in 1..=8 {
+        python += &format!("'{number}': {{'q': 'Q: ' 'what?', 'a': 'A: {number}.'}},\n");
+        json += &format!(r#","{number}": {{"q": "Q: what?", "a": "A: {number}."}}"#);
+    }
+    let python = format!("MGSM_EXEMPLARS = {{'en': {{{python}}}}}\n");
+    let json = format!(r#"{{"exemplars": {{"en": {{{}}}}}}}"#, &json[1..]);
+    let problems = ("mgsm_en.tsv", "How many?\t3\n");
+    let published = ("exemplars.py", &*python);
+    let converted = ("exemplars.json", &*json);
+    let task = Task::named("mgsm").unwrap();
+    let read = |files: &[(&str, &str)]| task.read(data(files).path(), &[], None);
+    let found = read(&[problems, published]).unwrap();
+    let prompt = &found[0].items[0].prompt;
+    assert!(prompt.starts_with("Q: what?\nA: 1.\n\n"), "{prompt}");
+    assert!(prompt.ends_with("A: 8.\n\nQ: How many?\nA:"), "{prompt}");
+    assert_eq!(read(&[problems, converted]).unwrap(), found);
+    // What was published comes first, and is what is missed.
+    assert_eq!(
+        read(&[problems, published, ("exemplars.json", "{")]).unwrap(),
+        found
+    );
+    let missing = read(&[problems]).unwrap_err().to_string();
+    assert!(missing.contains("exemplars.py: holds the 8"), "{missing}");
 }
 
 /// The published files, unless nobody says where they are.

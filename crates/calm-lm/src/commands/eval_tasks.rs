@@ -202,7 +202,7 @@ pub(super) fn run(
         }
     }
     let scored = scorers.iter().find_map(Scorer::cage);
-    let mut results = Results::of(&work.description, &RunDir::samples(&out)?, common.seed);
+    let mut results = Results::of(&work.description, &RunDir::samples(&out)?, common.seed)?;
     results.commit = version::commit().map(str::to_owned);
     results.cage = scored.map(|cage| cage.layers().clone());
     results.python = scored.map(|cage| cage.python_version().to_owned());
@@ -221,7 +221,7 @@ pub(super) fn again(samples: &Path, cage: &CageArgs, common: &Common) -> Result<
         let own = logged.iter().filter(|sample| sample.task == run.task.name);
         all.extend(Scorer::new(&run.task, &cage)?.again(own.cloned().collect())?);
     }
-    report(&Results::of(&description, &all, common.seed))
+    report(&Results::of(&description, &all, common.seed)?)
 }
 
 fn report(results: &Results) -> Result<Report, Failure> {
@@ -273,8 +273,9 @@ fn text(found: &Comparison) -> String {
     for language in &found.languages {
         let name = format!("{} {}", language.task, language.language);
         let (first, second, p) = (language.first, language.second, language.p);
+        let [low, high] = language.interval_95;
         let text = format!(
-            "{first:.1} → {second:.1} ({:+.1}, p = {p:.4}, n = {})",
+            "{first:.1} → {second:.1} ({:+.1}, 95 % {low:+.1} to {high:+.1}, p = {p:.4}, n = {})",
             language.difference, language.n
         );
         rows.push((name.trim_end().to_owned(), text));

@@ -9,6 +9,7 @@ mod data;
 mod doctor;
 mod eval;
 mod eval_tasks;
+mod fetch;
 mod generate;
 mod import;
 mod inspect;
@@ -31,7 +32,7 @@ use crate::report::Report;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Build a dataset
+    /// Build a dataset, or fetch one
     Data(DataArgs),
     /// Train a small language model from nothing
     #[command(after_long_help = pretrain::EXAMPLES)]
@@ -86,6 +87,9 @@ enum Dataset {
     /// Key-value arithmetic (section 4.1 of the paper)
     #[command(after_long_help = data::EXAMPLES)]
     Kv(data::KvArgs),
+    /// Files of benchmarks, from their publishers
+    #[command(after_long_help = fetch::EXAMPLES)]
+    Fetch(fetch::FetchArgs),
 }
 
 impl Verb {
@@ -94,6 +98,7 @@ impl Verb {
         match self {
             Self::Data(args) => match &args.dataset {
                 Dataset::Kv(args) => data::run(args, common),
+                Dataset::Fetch(args) => fetch::run(args, common),
             },
             Self::Pretrain(args) => pretrain::run(args, common),
             Self::Compose(args) => compose::run(args, common),

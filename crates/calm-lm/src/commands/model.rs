@@ -434,8 +434,19 @@ pub(super) fn fetch(
     also: &[&str],
     quiet: bool,
 ) -> Result<ModelFiles, Failure> {
+    Ok(show_fetching(quiet, |show| source.resolve(also, show))?)
+}
+
+/// Lets something be fetched and, unless `quiet`, shows how much of it is there.
+pub(super) fn show_fetching<T>(
+    quiet: bool,
+    fetch: impl FnOnce(&mut dyn FnMut(Fetching<'_>)) -> T,
+) -> T {
+    if quiet {
+        return fetch(&mut |_| {});
+    }
     let mut shown: Option<(String, Progress)> = None;
-    let mut show = |fetching: Fetching<'_>| {
+    fetch(&mut |fetching| {
         let (bytes, total) = (fetching.bytes as usize, fetching.total_bytes as usize);
         let progress = match shown.take() {
             Some((file, progress)) if file == fetching.file => progress,
@@ -443,12 +454,7 @@ pub(super) fn fetch(
         };
         let (_, progress) = shown.insert((fetching.file.to_owned(), progress));
         progress.advance(bytes, "");
-    };
-    let files = match quiet {
-        true => source.resolve(also, &mut |_| {}),
-        false => source.resolve(also, &mut show),
-    };
-    Ok(files?)
+    })
 }
 
 /// How a composition names a model: by its directory, or by its commit on the Hub.

@@ -1,4 +1,4 @@
-//! Requests to the Hub, and to where it points.
+//! Requests to the Hub or another server, and to where it points.
 
 use std::time::Duration;
 
@@ -30,8 +30,12 @@ const ERROR_CODE: &str = "x-error-code";
 /// whole answer to what it has if a server does not know ranges, and believes any bytes that come.
 /// What names a model, the addresses of its files and the places in the cache are its own.
 pub(super) struct Client<'a> {
-    hub: &'a Hub,
+    /// Scheme, host and port, perhaps with a path, that the token is for.
+    endpoint: &'a str,
+    token: Option<&'a str>,
     agent: Agent,
+    /// What to do where it cannot be reached.
+    mend: &'static str,
 }
 
 /// An answer, and the address that it came from, or points to.
@@ -41,7 +45,18 @@ pub(super) struct Answer {
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(hub: &'a Hub) -> Self {
+    /// Of the Hub, which also gets to know who asks.
+    pub(super) fn of_hub(hub: &'a Hub) -> Self {
+        let mend = "set HF_ENDPOINT to a mirror, or give a directory";
+        Self::new(&hub.endpoint, hub.token.as_deref(), mend)
+    }
+
+    /// Of whatever server an address is on.
+    pub(super) fn of_server(url: &'a str, mend: &'static str) -> Self {
+        Self::new(origin(url), None, mend)
+    }
+
+    fn new(endpoint: &'a str, token: Option<&'a str>, mend: &'static str) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // Redirects are followed here, where it is known which host may see the token.
@@ -53,19 +68,21 @@ impl<'a> Client<'a> {
             .user_agent(concat!("calm-models/", env!("CARGO_PKG_VERSION")))
             // Sizes, ranges and hashes are those of the file, not of a packed one.
             .accept_encoding("identity");
-        let config = match is_loopback(&hub.endpoint) {
+        let config = match is_loopback(endpoint) {
             true => config.proxy(None),
             false => config,
         };
         Self {
-            hub,
+            endpoint,
+            token,
             agent: config.build().into(),
+            mend,
         }
     }
 
     /// What a revision is: its commit and the names of its files.
     pub(super) fn info(&self, repo: &Repo) -> Result<RepoInfo, HubError> {
-        let url = format!("{}/api/{}", self.hub.endpoint, repo.api_url());
+        let url = format!("{}/api/{}", self.endpoint, repo.api_url());
         let what = "the list of files";
         let mut answer = self.get(&url, 0)?;
         self.check(&answer, repo, what)?;
@@ -74,13 +91,13 @@ impl<'a> Client<'a> {
             .read_json()
             .map_err(|error| match error {
                 Error::Json(error) => protocol(&url, what, &error),
-                other => no_answer(&url, other),
+                other => self.no_answer(&url, other),
             })
     }
 
     /// What the Hub knows of a file, and where the file is.
     pub(super) fn head(&self, repo: &Repo, file: &str) -> Result<Answer, HubError> {
-        let (endpoint, name, revision) = (&self.hub.endpoint, repo.url(), repo.url_revision());
+        let (endpoint, name, revision) = (self.endpoint, repo.url(), repo.url_revision());
         let url = format!("{endpoint}/{name}/resolve/{revision}/{file}");
         let answer = self.follow(&url, |url, is_hub| {
             // What stores files does not know what they are.
@@ -107,7 +124,7 @@ impl<'a> Client<'a> {
     }
 
     fn with_token<T>(&self, request: ureq::RequestBuilder<T>) -> ureq::RequestBuilder<T> {
-        match &self.hub.token {
+        match self.token {
             Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
             None => request,
         }
@@ -119,13 +136,13 @@ impl<'a> Client<'a> {
         url: &str,
         ask: impl Fn(&str, bool) -> Option<Result<Response<Body>, Error>>,
     ) -> Result<Answer, HubError> {
-        let hub = origin(&self.hub.endpoint).to_lowercase();
+        let hub = origin(self.endpoint).to_lowercase();
         let mut url = url.to_owned();
         let mut last = None;
         for _ in 0..=MAX_REDIRECTS {
             let is_hub = origin(&url).to_lowercase() == hub;
             let response = match (ask(&url, is_hub), last) {
-                (Some(answer), _) => answer.map_err(|error| no_answer(&url, error))?,
+                (Some(answer), _) => answer.map_err(|error| self.no_answer(&url, error))?,
                 (None, Some(response)) => return Ok(Answer { url, response }),
                 (None, None) => unreachable!("the first address is one of the hub"),
             };
@@ -138,17 +155,25 @@ impl<'a> Client<'a> {
         Err(protocol(&url, "a file", &"too many redirections"))
     }
 
+    fn no_answer(&self, url: &str, error: Error) -> HubError {
+        HubError::Unreachable {
+            host: origin(url).to_owned(),
+            reason: reason(error),
+            mend: self.mend,
+        }
+    }
+
     /// Whether an answer of the Hub is one; a redirection to elsewhere is.
     fn check(&self, answer: &Answer, repo: &Repo, what: &str) -> Result<(), HubError> {
         let status = answer.response.status();
         if status.is_success() || status.is_redirection() {
             return Ok(());
         }
-        let endpoint = self.hub.endpoint.clone();
+        let endpoint = self.endpoint.to_owned();
         let code = header(answer.response.headers(), ERROR_CODE);
         let status = status.as_u16();
         Err(match (status, code.unwrap_or_default()) {
-            (401 | 403, _) if self.hub.token.is_none() => HubError::NeedsToken { endpoint, status },
+            (401 | 403, _) if self.token.is_none() => HubError::NeedsToken { endpoint, status },
             (401 | 403, _) => HubError::Denied { endpoint, status },
             (404, "RevisionNotFound") => HubError::NoRevision {
                 revision: repo.revision().to_owned(),
@@ -177,13 +202,6 @@ pub(super) fn protocol(url: &str, what: &str, reason: &impl ToString) -> HubErro
         host: origin(url).to_owned(),
         what: what.to_owned(),
         reason: reason.to_string(),
-    }
-}
-
-fn no_answer(url: &str, error: Error) -> HubError {
-    HubError::Unreachable {
-        host: origin(url).to_owned(),
-        reason: reason(error),
     }
 }
 

@@ -1,15 +1,16 @@
-//! What can go wrong on the way from the Hub.
+//! What can go wrong on the way from the Hub, or from another server.
 
 use std::path::PathBuf;
 
-/// Why a model of the Hub cannot be had. None of these leaves a file that could be taken for
-/// whole; what was fetched of it is kept, and the next run goes on from there.
+/// Why a model of the Hub, or a file of another server, cannot be had. None of these leaves a file
+/// that could be taken for whole; what was fetched of it is kept, and the next run goes on from
+/// there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
     /// This build has no networking.
     #[error(
-        "this program was built without the feature 'hub'; fetch the model and give its directory"
+        "this program was built without the feature 'hub'; fetch the files and give their directory"
     )]
     NotBuilt,
     /// Nobody knows where the cache is.
@@ -25,6 +26,12 @@ pub enum HubError {
         /// What it must be.
         expected: &'static str,
     },
+    /// What was given for an address is none.
+    #[error("{found:?} is no address; write one such as https://raw.githubusercontent.com")]
+    Address {
+        /// What was given.
+        found: String,
+    },
     /// The token cannot be sent.
     #[error(
         "the token of {origin} has characters that no token has; log in again, or set HF_TOKEN"
@@ -34,15 +41,14 @@ pub enum HubError {
         origin: String,
     },
     /// No connection, or none that lasts until an answer.
-    #[error(
-        "{host} cannot be reached ({reason}); check the network, set HF_ENDPOINT to a mirror, or \
-         give a directory"
-    )]
+    #[error("{host} cannot be reached ({reason}); check the network, {mend}")]
     Unreachable {
         /// Scheme, host and port.
         host: String,
         /// What the network says.
         reason: String,
+        /// What else may help.
+        mend: &'static str,
     },
     /// Fetching is forbidden, and the cache does not hold all that is needed.
     #[error(
@@ -117,7 +123,7 @@ pub enum HubError {
         found: Option<String>,
     },
     /// The hub says something that it may not say.
-    #[error("{host} gives {reason} for {what}; is HF_ENDPOINT a hub?")]
+    #[error("{host} gives {reason} for {what}; is its address right?")]
     Protocol {
         /// Scheme, host and port.
         host: String,
@@ -141,32 +147,32 @@ pub enum HubError {
         /// What the network says.
         reason: String,
     },
-    /// A file has another size than the hub said.
+    /// A file has another size than it should.
     #[error("{file}: {found} bytes came instead of {expected}; nothing of it was kept, try again")]
     Length {
         /// The file.
         file: String,
-        /// What the hub said.
+        /// What it should be.
         expected: u64,
         /// What came, or was about to.
         found: u64,
     },
     /// A file was damaged on the way.
     #[error(
-        "{file}: what came has the SHA-256 {found}, and the hub has {expected}; nothing of it was \
-         kept, try again"
+        "{file}: what came has the SHA-256 {found} instead of {expected}; nothing of it was kept, \
+         try again"
     )]
     Corrupt {
         /// The file.
         file: String,
-        /// The hub's hash.
+        /// The hash that it should have.
         expected: String,
         /// The hash of what came.
         found: String,
     },
-    /// The cache cannot be written, for instance because the disk is full.
+    /// A file cannot be read or written, for instance because the disk is full.
     #[error("{}: {source}; the same command goes on from here once that is mended", path.display())]
-    Cache {
+    File {
         /// The file or directory.
         path: PathBuf,
         /// The system's answer.

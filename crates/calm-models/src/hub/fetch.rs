@@ -1,4 +1,4 @@
-//! One file, from the Hub into the cache.
+//! One file, from the Hub into the cache, or from another server to a place of its own.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -27,13 +27,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A file of the Hub, at a commit.
+/// A file of a server.
 pub(super) struct RemoteFile {
-    name: String,
-    url: String,
-    /// Its hash: SHA-256 of a large file, git's of a small one.
+    pub(super) name: String,
+    pub(super) url: String,
+    /// Its hash: SHA-256, or of a small file of the Hub git's.
     pub(super) etag: String,
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl RemoteFile {
@@ -60,29 +60,49 @@ impl RemoteFile {
         })
     }
 
-    /// Fetches it into the cache, where its name is its hash, unless it is there.
+    /// Fetches it, unless it is there. Whether it had to be.
     ///
-    /// What comes is appended to `blob.part`, which becomes `blob` once it is whole and its hash
-    /// is the Hub's. That file is locked meanwhile: another process waits, and then finds `blob`.
+    /// What comes is appended to a file whose name ends in `.part`, which becomes `path` once it is
+    /// whole and its hash the right one. That file is locked meanwhile: another process waits, and
+    /// then finds `path`.
     pub(super) fn fetch(
         &self,
         client: &Client<'_>,
-        blob: &Path,
+        path: &Path,
         progress: &mut dyn FnMut(Fetching<'_>),
-    ) -> Result<(), HubError> {
-        if blob.exists() {
-            return Ok(());
+    ) -> Result<bool, HubError> {
+        if self.is_at(path)? {
+            return Ok(false);
         }
-        let path = blob.with_extension("part");
         // What an earlier run left can be trusted where the whole will be checked.
         let trusted_bytes = self.sha256().map_or(0, |_| self.bytes);
-        let mut part = Part::open(path, trusted_bytes)?;
-        if blob.exists() {
-            return part.discard();
+        let mut part = Part::open(path.with_added_extension("part"), trusted_bytes)?;
+        if self.is_at(path)? {
+            part.discard()?;
+            return Ok(false);
         }
         self.append_all(client, &mut part, progress)?;
         self.check(&mut part)?;
-        part.become_blob(blob)
+        part.become_whole(path)?;
+        Ok(true)
+    }
+
+    /// Whether it is there: by its name, if that is its hash, and otherwise by its content.
+    fn is_at(&self, path: &Path) -> Result<bool, HubError> {
+        if !path.is_file() {
+            return Ok(false);
+        }
+        if path.file_name().is_some_and(|name| name == &*self.etag) {
+            return Ok(true);
+        }
+        let found = File::open(path).and_then(|mut file| sha256(&mut file));
+        let found = found.map_err(|source| file_error(path, source))?;
+        Ok(self.is_right(&found))
+    }
+
+    fn is_right(&self, sha256: &str) -> bool {
+        self.sha256()
+            .is_none_or(|expected| expected.eq_ignore_ascii_case(sha256))
     }
 
     /// Appends until it is whole, over as many connections as it takes.
@@ -194,19 +214,16 @@ impl RemoteFile {
         (self.etag.len() == 64 && self.etag.bytes().all(is_hex)).then_some(&*self.etag)
     }
 
-    /// Whether the whole has the hash that the Hub gives.
+    /// Whether the whole has the hash that it should.
     fn check(&self, part: &mut Part) -> Result<(), HubError> {
-        let Some(expected) = self.sha256() else {
-            return Ok(());
-        };
-        let found = part.sha256()?;
-        if found.eq_ignore_ascii_case(expected) {
+        let found = sha256(&mut part.file).map_err(|source| file_error(&part.path, source))?;
+        if self.is_right(&found) {
             return Ok(());
         }
         part.clear()?;
         Err(HubError::Corrupt {
             file: self.name.clone(),
-            expected: expected.to_owned(),
+            expected: self.etag.clone(),
             found,
         })
     }
@@ -256,7 +273,7 @@ impl Part {
             let bytes = file.metadata()?.len();
             Ok((file, bytes))
         };
-        let (file, bytes) = open().map_err(|source| cache_error(&path, source))?;
+        let (file, bytes) = open().map_err(|source| file_error(&path, source))?;
         let mut part = Self { path, file, bytes };
         if bytes > limit {
             part.clear()?;
@@ -268,8 +285,8 @@ impl Part {
         let written = self.file.write_all(bytes);
         // A full disk may have taken some of it.
         let there = self.file.metadata().map(|metadata| metadata.len());
-        self.bytes = there.map_err(|source| cache_error(&self.path, source))?;
-        written.map_err(|source| cache_error(&self.path, source))
+        self.bytes = there.map_err(|source| file_error(&self.path, source))?;
+        written.map_err(|source| file_error(&self.path, source))
     }
 
     fn clear(&mut self) -> Result<(), HubError> {
@@ -279,28 +296,13 @@ impl Part {
         self.bytes = 0;
         self.file
             .set_len(0)
-            .map_err(|source| cache_error(&self.path, source))
+            .map_err(|source| file_error(&self.path, source))
     }
 
-    fn sha256(&mut self) -> Result<String, HubError> {
-        let mut hash = || {
-            let mut hash = Sha256::new();
-            let mut buffer = vec![0; PIECE_BYTES];
-            self.file.seek(SeekFrom::Start(0))?;
-            loop {
-                match self.file.read(&mut buffer)? {
-                    0 => return Ok(hex(&hash.finalize())),
-                    read => hash.update(&buffer[..read]),
-                }
-            }
-        };
-        hash().map_err(|source| cache_error(&self.path, source))
-    }
-
-    fn become_blob(self, blob: &Path) -> Result<(), HubError> {
+    fn become_whole(self, path: &Path) -> Result<(), HubError> {
         let sync = self.file.sync_all();
-        sync.and_then(|()| fs::rename(&self.path, blob))
-            .map_err(|source| cache_error(&self.path, source))
+        sync.and_then(|()| fs::rename(&self.path, path))
+            .map_err(|source| file_error(&self.path, source))
     }
 
     /// Another process was faster. What is open may be the file that it made, so only what still
@@ -308,9 +310,22 @@ impl Part {
     fn discard(self) -> Result<(), HubError> {
         match fs::remove_file(&self.path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(cache_error(&self.path, source))
+                Err(file_error(&self.path, source))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// The hash of a whole file.
+fn sha256(file: &mut File) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; PIECE_BYTES];
+    file.seek(SeekFrom::Start(0))?;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hash.finalize())),
+            read => hash.update(&buffer[..read]),
         }
     }
 }
@@ -332,8 +347,8 @@ fn lock(file: &File, path: &Path) -> io::Result<()> {
     }
 }
 
-pub(super) fn cache_error(path: &Path, source: io::Error) -> HubError {
-    HubError::Cache {
+pub(super) fn file_error(path: &Path, source: io::Error) -> HubError {
+    HubError::File {
         path: path.to_owned(),
         source,
     }

@@ -4,25 +4,29 @@
 //! `models--OWNER--NAME`: files in `blobs/` under their hash, and in `snapshots/COMMIT/` links to
 //! them under their names. `refs/` says which commit a branch was at, `.no_exist/` which files a
 //! commit does not have.
+//!
+//! A [`PinnedFile`] is none of a model: its address, size and hash are known before it is fetched.
 
 #[cfg(feature = "hub")]
 mod client;
 mod error;
 #[cfg(feature = "hub")]
 mod fetch;
+mod pinned;
 mod settings;
 #[cfg(feature = "hub")]
 mod snapshot;
 mod source;
 
 pub use error::HubError;
+pub use pinned::PinnedFile;
 pub use settings::Hub;
 pub use source::{HubModel, ModelFiles, ModelSource, SourceError};
 
 /// How much of a file is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fetching<'a> {
-    /// Its name in the repository.
+    /// Its name, for instance in the repository.
     pub file: &'a str,
     /// Bytes that are there, at first those that an earlier run left.
     pub bytes: u64,

@@ -85,22 +85,26 @@ fn endpoint(given: Option<OsString>) -> Result<String, HubError> {
         return Ok(ENDPOINT.to_owned());
     };
     let given = given.to_string_lossy().into_owned();
-    let rest = ["https://", "http://"]
-        .iter()
-        .find_map(|scheme| given.strip_prefix(scheme));
-    let is_plain = |rest: &str| {
-        !rest.is_empty()
-            && rest.bytes().all(|byte| byte.is_ascii_graphic())
-            && !rest.contains(['?', '#', '@'])
-    };
-    match rest {
-        Some(rest) if is_plain(rest) => Ok(given.trim_end_matches('/').to_owned()),
-        _ => Err(HubError::Variable {
+    match is_address(&given) {
+        true => Ok(given.trim_end_matches('/').to_owned()),
+        false => Err(HubError::Variable {
             name: "HF_ENDPOINT",
             found: given,
             expected: "an address such as https://huggingface.co",
         }),
     }
+}
+
+/// Whether it is a scheme, a host and perhaps a path.
+pub(super) fn is_address(given: &str) -> bool {
+    let rest = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| given.strip_prefix(scheme));
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.bytes().all(|byte| byte.is_ascii_graphic())
+            && !rest.contains(['?', '#', '@'])
+    })
 }
 
 fn token_of(origin: &str, text: &str) -> Result<Option<String>, HubError> {

@@ -9,7 +9,7 @@ use hf_hub::api::RepoInfo;
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::client::{Client, protocol};
-use super::fetch::{RemoteFile, cache_error};
+use super::fetch::{RemoteFile, file_error};
 use super::source::is_commit;
 use super::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource};
 use crate::ModelError;
@@ -54,10 +54,10 @@ pub(super) fn fetch(
     {
         return Ok(cached.files());
     }
-    let client = Client::new(hub);
+    let client = Client::of_hub(hub);
     let info = match (client.info(&repo(model)), cached) {
         (Ok(info), _) => info,
-        (Err(HubError::Unreachable { host, reason }), Some(cached))
+        (Err(HubError::Unreachable { host, reason, .. }), Some(cached))
             if cached.lacks(also, false)?.is_none() =>
         {
             let found = &cached.model;
@@ -74,7 +74,7 @@ pub(super) fn fetch(
     snapshot.complete(&client, &info, also, progress)?;
     if model.commit().is_none() {
         let seen = cache_of(model, hub).create_ref(&info.sha);
-        seen.map_err(|source| error(cache_error(&hub.cache, source)))?;
+        seen.map_err(|source| error(file_error(&hub.cache, source)))?;
     }
     Ok(snapshot.files())
 }
@@ -233,7 +233,7 @@ impl Snapshot {
                 false => fs::remove_file(&link).and_then(|()| link_to_blob(blob, &link)),
             }
         };
-        make().map_err(|source| cache_error(&link, source))
+        make().map_err(|source| file_error(&link, source))
     }
 
     fn note_absent(&self, names: impl Iterator<Item = &'static str>) -> Result<(), HubError> {
@@ -244,7 +244,7 @@ impl Snapshot {
             }
             Ok(())
         };
-        note().map_err(|source| cache_error(&self.absent, source))
+        note().map_err(|source| file_error(&self.absent, source))
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Request {
 #[derive(Clone)]
 pub(crate) struct HubServer {
     pub(crate) endpoint: String,
+    /// Where files are by their names, which may have directories.
+    pub(crate) storage: String,
     state: Arc<State>,
 }
 
@@ -86,7 +88,12 @@ impl HubServer {
                 }
             });
         }
-        Self { endpoint, state }
+        let storage = format!("{}/storage", state.storage);
+        Self {
+            endpoint,
+            storage,
+            state,
+        }
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
@@ -226,7 +233,9 @@ impl State {
     }
 
     fn stored(&self, name: &str, request: &Request, behaviour: &Behaviour) -> Answer {
-        let mut bytes = self.files.lock().unwrap()[name].clone();
+        let Some(mut bytes) = self.files.lock().unwrap().get(name).cloned() else {
+            return Answer::error(404, "NoSuchKey");
+        };
         if behaviour.corrupt {
             let last = bytes.len() - 1;
             bytes[last] ^= 1;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The layers that a launcher could put around itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Layers {
     /// Version of Landlock's rules for files, from 6 on for signals as well; none: 0.
     pub landlock: i32,
