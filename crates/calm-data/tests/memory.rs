@@ -13,7 +13,7 @@ use tokenizers::Tokenizer;
 static MEMORY: PeakAlloc = PeakAlloc;
 
 /// Ids of an example, which take four bytes each where they are in memory.
-const TOKENS: usize = 200;
+const TOKENS: usize = 100;
 
 fn write_data(path: &Path, examples: usize) {
     let mut file = BufWriter::new(File::create(path).unwrap());
@@ -71,16 +71,9 @@ fn only_the_index_of_the_examples_is_held_in_memory() {
         let in_memory = peak(|| file.read(|_| {}).unwrap());
         [built, read, in_memory]
     };
-    let (few, many) = (20_000, 60_000);
+    let (few, many) = (10_000, 40_000);
     let (small, large) = (peaks(few), peaks(many));
     let each = |which: usize| (large[which] as f64 - small[which] as f64) / (many - few) as f64;
-    println!(
-        "bytes per example: {:.1} built, {:.1} read, {:.1} in memory",
-        each(0),
-        each(1),
-        each(2)
-    );
-    println!("at {many} examples: {large:?}");
     // While it is built, the index grows by doubling.
     assert!(
         each(0) < 48.0,
