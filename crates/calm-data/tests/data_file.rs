@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use calm_data::jsonl::Record;
-use calm_data::kv::{EOS, KvConfig, KvDataset, Task};
+use calm_data::kv::{EOS, KvConfig, KvDataset};
 use calm_data::{
     Batches, DataError, DataFile, Examples, Fitted, Tokenized, TokenizedExample, Tokenizing,
     TooLong,
@@ -64,12 +64,16 @@ impl Workshop {
         (read.unwrap(), tokenized)
     }
 
-    /// The names of what lies in the cache, without the lock.
     fn cached(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.cache()).unwrap();
-        let paths = entries.map(|entry| entry.unwrap().path());
-        paths.filter(|path| !path.ends_with("lock")).collect()
+        cached(&self.cache())
     }
+}
+
+/// What lies in a cache, without its lock.
+fn cached(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| !path.ends_with("lock")).collect()
 }
 
 fn all(examples: &Examples) -> Vec<TokenizedExample> {
@@ -343,17 +347,18 @@ fn those_who_build_the_same_cache_at_once_do_not_harm_each_other() {
 
 #[test]
 fn the_number_of_threads_changes_nothing() {
-    let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
-    let lines = (0..9000).map(|index| {
-        let task = Task::TABLE[index as usize % 3];
-        let drawn = dataset.example(task, calm_data::kv::KeyPool::All, index);
-        pair(&drawn.prompt, &drawn.target)
+    let lines = (0..9000).map(|number| {
+        let terms = vec!["1"; 1 + number * number % 17];
+        pair(
+            &format!("{} =", terms.join(" + ")),
+            &(number % 10).to_string(),
+        )
     });
     let workshop = Workshop::new(&lines.collect::<String>());
     let with = |threads: usize| {
         let directory = workshop.directory.path().join(threads.to_string());
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        let file = workshop.file(10, TooLong::Skip);
+        let file = workshop.file(24, TooLong::Skip);
         let read = pool.build().unwrap().install(|| {
             let read = file.read_through(&directory, no_matter).unwrap();
             let batches = Batches::new(read.examples, 7, 0, 3);
@@ -361,13 +366,7 @@ fn the_number_of_threads_changes_nothing() {
             let drawn: Vec<_> = numbers.map(|n| batches.batch(n).unwrap()).collect();
             (drawn, read.skipped)
         });
-        let path = fs::read_dir(&directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let cache = path
-            .filter(|path| !path.ends_with("lock"))
-            .collect::<Vec<_>>();
-        (read, fs::read(&cache[0]).unwrap())
+        (read, fs::read(&cached(&directory)[0]).unwrap())
     };
     let (one, four) = (with(1), with(4));
     assert!(one == four);
