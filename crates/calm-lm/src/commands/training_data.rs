@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use calm_lm::compose::{FrozenParts, RowTokens};
-use calm_lm::data::{Batch, Batches, DataFile, Examples, Tokenized, TooLong};
+use calm_lm::data::{Batch, Batches, DataError, DataFile, Examples, Tokenized, TooLong};
 use calm_lm::terminal::Progress;
 use calm_lm::train::read_examples;
 use clap::{Args, ValueEnum};
@@ -86,7 +86,13 @@ impl DataArgs {
             }
             None => file.read(observe),
         };
-        Ok(read?)
+        read.map_err(|error| match &error {
+            DataError::Example { source, .. } if matches!(**source, DataError::TooLong { .. }) => {
+                let hint = "or choose another policy with --too-long";
+                Failure::path(&file.path, format!("{source}, {hint}"))
+            }
+            _ => error.into(),
+        })
     }
 }
 
