@@ -1,6 +1,6 @@
 //! What can be wrong with data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Errors of this crate. Every message says what was wrong, where, and what would mend it.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,12 @@ pub enum DataError {
         /// 0-based example.
         example: usize,
     },
+    /// A text that is empty has nothing to be learnt.
+    #[error("example {example}: the text has no token")]
+    EmptyText {
+        /// 0-based example.
+        example: usize,
+    },
     /// An example does not fit the models.
     #[error("example {example}: {tokens} tokens do not fit the context of {context}; shorten it")]
     TooLong {
@@ -76,6 +82,37 @@ pub enum DataError {
         /// Its answer.
         reason: String,
     },
+    /// An example of a file cannot be used.
+    #[error("{}: {source}", path.display())]
+    Example {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the example.
+        source: Box<DataError>,
+    },
+    /// Every example was left out, since none fits the models.
+    #[error(
+        "{}: none of its {examples} examples fits the context of {context}; shorten them, or have \
+         them truncated",
+        path.display()
+    )]
+    AllTooLong {
+        /// The file.
+        path: PathBuf,
+        /// How many it has.
+        examples: usize,
+        /// The longest that the models can read.
+        context: usize,
+    },
+    /// A file is not the one that its hash was computed of a moment ago.
+    #[error(
+        "{}: was changed while it was read; start again once it is complete",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// Reading or writing failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -84,4 +121,15 @@ pub enum DataError {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+impl DataError {
+    /// What becomes of the system's answer about a file.
+    pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            path: path.clone(),
+            source,
+        }
+    }
 }

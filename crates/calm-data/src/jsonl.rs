@@ -1,18 +1,22 @@
-//! Prompt/target files: one JSON object per line.
+//! Files of examples: one JSON object per line.
 //!
 //! ```json
 //! {"prompt": "10 + 22 - 24 =", "target": "8 0 0 0"}
+//! {"text": "Once upon a time"}
 //! ```
 //!
-//! Further fields are allowed and ignored.
+//! Where models are trained, a line may also hold a plain text, of which all is to be learnt. Further
+//! fields are allowed and ignored.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
+use crate::files::write_atomically;
 
 /// Longest line that is read; a longer one is an error, not a reason to fill the memory.
 const LONGEST_LINE: usize = 16 << 20;
@@ -26,42 +30,26 @@ pub struct PromptTarget {
     pub target: String,
 }
 
-/// Reads every line of a file. Blank lines are skipped.
+/// What a model can be trained on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// The target carries the loss.
+    PromptTarget(PromptTarget),
+    /// All of the text does.
+    Text(String),
+}
+
+/// Reads every line of a file of prompts and targets. Blank lines are skipped.
 ///
 /// # Errors
 ///
 /// [`DataError::Line`] naming the first line that is not UTF-8, not JSON, lacks a field or is too
 /// long; [`DataError::Empty`] if there is no example at all.
 pub fn read(path: &Path) -> Result<Vec<PromptTarget>, DataError> {
-    let io = |source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut reader = BufReader::new(File::open(path).map_err(io)?);
+    let mut lines = Lines::new(path, File::open(path).map_err(DataError::io(path))?);
     let mut examples = Vec::new();
-    let mut bytes = Vec::new();
-    for line in 1.. {
-        bytes.clear();
-        let limit = LONGEST_LINE as u64 + 1;
-        if reader
-            .by_ref()
-            .take(limit)
-            .read_until(b'\n', &mut bytes)
-            .map_err(io)?
-            == 0
-        {
-            break;
-        }
-        match parse(&bytes) {
-            Ok(example) => examples.extend(example),
-            Err(reason) => {
-                return Err(DataError::Line {
-                    path: path.to_owned(),
-                    line,
-                    reason,
-                });
-            }
-        }
+    while let Some(example) = lines.next(prompt_target)? {
+        examples.push(example);
     }
     if examples.is_empty() {
         return Err(DataError::Empty {
@@ -71,25 +59,117 @@ pub fn read(path: &Path) -> Result<Vec<PromptTarget>, DataError> {
     Ok(examples)
 }
 
-/// The example of a line, nothing for a blank one, or what is wrong with it.
-fn parse(bytes: &[u8]) -> Result<Option<PromptTarget>, String> {
+/// The lines of a file that are not blank, one at a time.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    path: PathBuf,
+    reader: BufReader<R>,
+    /// The current line, and its number.
+    bytes: Vec<u8>,
+    line: usize,
+    read: u64,
+}
+
+impl<R: Read> Lines<R> {
+    /// `path` is for messages.
+    pub(crate) fn new(path: &Path, reader: R) -> Self {
+        Self {
+            path: path.to_owned(),
+            reader: BufReader::with_capacity(1 << 18, reader),
+            bytes: Vec::new(),
+            line: 0,
+            read: 0,
+        }
+    }
+
+    /// What `parse` makes of the next one; nothing at the end.
+    pub(crate) fn next<T>(
+        &mut self,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, DataError> {
+        loop {
+            self.bytes.clear();
+            self.line += 1;
+            let mut within = self.reader.by_ref().take(LONGEST_LINE as u64 + 1);
+            let read = within.read_until(b'\n', &mut self.bytes);
+            match read.map_err(DataError::io(&self.path))? {
+                0 => return Ok(None),
+                read => self.read += read as u64,
+            }
+            let found = text(&self.bytes).and_then(|text| match text.trim() {
+                "" => Ok(None),
+                _ => parse(text).map(Some),
+            });
+            match found {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(reason) => {
+                    return Err(DataError::Line {
+                        path: self.path.clone(),
+                        line: self.line,
+                        reason,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Bytes of all lines so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.read
+    }
+
+    pub(crate) fn into_inner(self) -> R {
+        self.reader.into_inner()
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, String> {
     if bytes.len() > LONGEST_LINE {
         return Err(format!("is longer than {LONGEST_LINE} bytes"));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| format!("is not UTF-8 at byte {}", error.valid_up_to()))?;
-    if text.trim().is_empty() {
-        return Ok(None);
+    std::str::from_utf8(bytes)
+        .map_err(|error| format!("is not UTF-8 at byte {}", error.valid_up_to()))
+}
+
+fn prompt_target(text: &str) -> Result<PromptTarget, String> {
+    let expected = "an object with the strings `prompt` and `target`";
+    serde_json::from_str(text).map_err(|error| explain(&error, expected))
+}
+
+/// What a line of training data holds, or what is wrong with it.
+pub(crate) fn record(text: &str) -> Result<Record, String> {
+    #[derive(Deserialize)]
+    struct Text {
+        text: String,
+        prompt: Option<IgnoredAny>,
+        target: Option<IgnoredAny>,
     }
-    serde_json::from_str(text).map(Some).map_err(|error| {
-        let column = error.column();
-        let message = error.to_string();
-        // Its line is the line within this line.
-        let what = message.split(" at line ").next().unwrap_or(&message);
-        format!(
-            "{what} at column {column}; expected an object with the strings `prompt` and `target`"
-        )
-    })
+
+    let error = match serde_json::from_str(text) {
+        Ok(found) => return Ok(Record::PromptTarget(found)),
+        Err(error) => error,
+    };
+    match serde_json::from_str(text) {
+        Ok(Text {
+            text,
+            prompt: None,
+            target: None,
+        }) => Ok(Record::Text(text)),
+        // Whoever wrote one of the two meant both.
+        _ => {
+            let expected =
+                "an object with the strings `prompt` and `target`, or with the string `text`";
+            Err(explain(&error, expected))
+        }
+    }
+}
+
+fn explain(error: &serde_json::Error, expected: &str) -> String {
+    let message = error.to_string();
+    // Its line is the line within this line.
+    let what = message.split(" at line ").next().unwrap_or(&message);
+    format!("{what} at column {}; expected {expected}", error.column())
 }
 
 /// Writes records, one JSON object per line. The file appears whole or not at all.
@@ -109,32 +189,10 @@ pub fn write<T: Serialize>(
     })
 }
 
-/// Writes a file whole or not at all: a temporary sibling, fsync, rename.
-pub(crate) fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<(), DataError> {
-    let io = |source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|file| {
-        let mut file = BufWriter::new(file);
-        write(&mut file)?;
-        file.into_inner()?.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    written.map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        io(source)
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read_text(bytes: &[u8]) -> Result<Vec<PromptTarget>, DataError> {
@@ -206,13 +264,19 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_nothing_behind() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("taken");
-        fs::create_dir(&path).unwrap();
-        assert!(write_atomically(&path, |file| file.write_all(b"x")).is_err());
-        let full = |_: &mut dyn Write| Err(io::Error::from(io::ErrorKind::StorageFull));
-        assert!(write_atomically(&dir.path().join("new"), full).is_err());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    fn a_line_to_train_on_is_a_pair_or_a_text_but_no_half_of_one() {
+        let pair = r#"{"prompt": "a", "target": "b", "text": 3}"#;
+        assert!(matches!(record(pair), Ok(Record::PromptTarget(_))));
+        let text = r#"{"text": "a", "source": "b"}"#;
+        assert_eq!(record(text), Ok(Record::Text("a".to_owned())));
+        for (bad, part) in [
+            (r#"{"prompt": "a", "text": "b"}"#, "missing field `target`"),
+            (r#"{"target": "a", "text": "b"}"#, "missing field `prompt`"),
+            (r#"{"text": 3}"#, "or with the string `text`"),
+            ("{}", "or with the string `text`"),
+        ] {
+            let message = record(bad).unwrap_err();
+            assert!(message.contains(part), "{message}");
+        }
     }
 }

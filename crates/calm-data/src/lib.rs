@@ -1,8 +1,9 @@
 //! Data for composing language models, from builder to batch, without any model code.
 //!
 //! * [`kv`] builds the paper's key-value arithmetic (section 4.1) at any size;
-//! * [`jsonl`] reads and writes prompt/target files;
-//! * [`TokenizedExample`] and [`Batches`] turn examples into batches in an order that a seed fixes.
+//! * [`jsonl`] reads and writes files of examples;
+//! * [`DataFile`] tokenises such a file, however large, and keeps what it came to;
+//! * [`Batches`] turns [`Examples`] into batches in an order that a seed fixes.
 //!
 //! ```
 //! use calm_data::kv::{KeyPool, KvConfig, KvDataset, Task};
@@ -14,9 +15,20 @@
 //! ```
 
 mod batch;
+mod batches;
+mod cache;
+mod data_file;
 mod error;
+mod examples;
+mod files;
 pub mod jsonl;
 pub mod kv;
+mod tokenize;
 
-pub use batch::{Batch, Batches, TokenizedExample, encode_prompt, tokenize};
+pub use batch::Batch;
+pub use batches::Batches;
+pub use data_file::{DataFile, Tokenized};
 pub use error::DataError;
+pub use examples::Examples;
+pub use files::file_sha256;
+pub use tokenize::{Fitted, TokenizedExample, Tokenizing, TooLong, encode_prompt, tokenize};

@@ -53,7 +53,7 @@ fn progress_is_no_part_of_the_answer() {
     let compose = "compose --anchor anchor --augmenting specialist --train data.jsonl --steps 3";
     let loud = workshop.calm(&format!("{compose} --out loud --json"));
     assert!(
-        loud.stderr.starts_with("compose: 3 of 3, loss "),
+        loud.stderr.contains("\ncompose: 3 of 3, loss "),
         "{loud:#?}"
     );
     assert_eq!(loud.json()["out"], "loud");

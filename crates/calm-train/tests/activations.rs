@@ -74,8 +74,8 @@ fn outcome(
     objective: &BridgeTraining<'_>,
     examples: &[TokenizedExample],
 ) -> (Vec<Vec<u32>>, Vec<u32>) {
-    let batches = Batches::new(examples.to_vec(), 3, 0, 4);
-    let data = |number| Ok(batches.batch(number));
+    let batches = Batches::new(examples.iter().cloned().collect(), 3, 0, 4);
+    let data = |number| Ok(batches.batch(number)?);
     let (trained, steps): (_, Vec<StepMetrics>) =
         train(objective, bridges(1), None, &data).unwrap();
     let losses = steps.iter().map(|step| step.loss.to_bits()).collect();

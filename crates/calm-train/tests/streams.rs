@@ -66,10 +66,10 @@ fn bridges_learn_from_models_with_other_tokenizers() {
             .into_iter()
             .all(|counts| counts[0].is_some_and(|n| n > 0))
     );
-    let batches = Batches::new(examples.clone(), 3, 0, 4);
-    let fresh = calibrate(&parts, bridges(&parts), &batches.batch(0)).unwrap();
+    let batches = Batches::new(examples.iter().cloned().collect(), 3, 0, 4);
+    let fresh = calibrate(&parts, bridges(&parts), &batches.batch(0).unwrap()).unwrap();
     let objective = BridgeTraining::new(&parts).reading(&rows);
-    let data = move |number| Ok(batches.batch(number));
+    let data = move |number| Ok(batches.batch(number)?);
     let (trained, steps) = train(&objective, fresh, None, &data).unwrap();
     assert!(steps[19].loss < steps[0].loss);
 

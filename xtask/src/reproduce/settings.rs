@@ -3,7 +3,7 @@
 use calm_lm::compose::{BridgeOptions, Connection, ConnectionPlan};
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::data::kv::{Draw, KeyPool, KvConfig, KvDataset, Task};
-use calm_lm::data::{Batches, DataError, TokenizedExample, tokenize};
+use calm_lm::data::{Batches, DataError, Examples, tokenize};
 use calm_lm::models::FrozenModel;
 use calm_lm::train::{OptimizerKind, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ impl Settings {
                 let tokenizer = model.tokenizer.inner();
                 tokenize(tokenizer, index, &text.prompt, &text.target, eos, context)
             })
-            .collect::<Result<Vec<TokenizedExample>, DataError>>()?;
+            .collect::<Result<Examples, DataError>>()?;
         Ok(Batches::new(examples, self.rows, pad, seed))
     }
 

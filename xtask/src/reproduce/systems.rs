@@ -124,7 +124,8 @@ impl Experiment<'_> {
         let added = bridges.parameter_count();
         let objective = BridgeTraining::new(&parts).noise(self.settings.noise);
         let batches = self.batches(job)?;
-        let bridges = calibrate(&parts, bridges, &batches.batch(0)).into_diagnostic()?;
+        let first = batches.batch(0).into_diagnostic()?;
+        let bridges = calibrate(&parts, bridges, &first).into_diagnostic()?;
         let bridges = self.train(job, &objective, bridges, &batches)?.valid();
         let model = ComposedModel { parts, bridges };
         let measured = self.evaluate(job, &model, added, started)?;
@@ -189,7 +190,7 @@ impl Experiment<'_> {
         let dir = RunDir::open(&self.directory.join(job.name()), &json!({ "job": job }))
             .into_diagnostic()?;
         let trainer = Trainer::new(objective, parameters, config, Some(dir)).into_diagnostic()?;
-        let batches = |number| Ok(batches.batch(number));
+        let batches = |number| Ok(batches.batch(number)?);
         terminal::train(&job.name(), trainer, &batches, false).into_diagnostic()
     }
 

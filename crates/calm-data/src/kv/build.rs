@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Example, KeyPool, KvDataset, Task};
 use crate::DataError;
-use crate::jsonl::write_atomically;
+use crate::files::write_atomically;
 
 /// Raised whenever the same settings would give other bytes.
 pub const BUILDER_VERSION: u32 = 1;

@@ -11,7 +11,8 @@ use calm_lm::train::LanguageModelling;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::training::{Training, TrainingData};
+use super::training::Training;
+use super::training_data::TrainingData;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 

@@ -8,8 +8,8 @@ use calm_lm::compose::{
     BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan,
     FrozenParts, Mode, ModelReference,
 };
-use calm_lm::models::{FrozenModel, ModelError, ModelFiles, ModelSource};
-use calm_lm::train::{BridgeTraining, calibrate, read_examples};
+use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
+use calm_lm::train::{BridgeTraining, calibrate};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
@@ -352,15 +352,15 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
         };
         return plan.run(&training, &data, &device, &args.out);
     }
-    let unreadable = |error: ModelError| Failure::path(args.training.data(), error.to_string());
-    let rows = read_examples(&models.parts, data.examples()).map_err(unreadable)?;
-    let bridges = calibrate(&new_parts, bridges, &data.first_batch()).map_err(unreadable)?;
+    let rows = data.read_by(&models.parts)?;
+    let bridges = calibrate(&new_parts, bridges, &data.batch(0)?)?;
 
     let mut file = models.describe()?;
     let fixed = models.extended.as_ref().map(|extended| &extended.bridges);
-    let mut objective = BridgeTraining::new(&models.parts)
-        .noise(args.noise)
-        .reading(&rows);
+    let mut objective = BridgeTraining::new(&models.parts).noise(args.noise);
+    if let Some(rows) = &rows {
+        objective = objective.reading(rows);
+    }
     if let Some(fixed) = fixed {
         objective = objective.beside(fixed);
     }

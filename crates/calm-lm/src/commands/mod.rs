@@ -21,6 +21,7 @@ mod pretrain;
 mod score;
 mod trace;
 mod training;
+mod training_data;
 mod verify;
 mod version;
 

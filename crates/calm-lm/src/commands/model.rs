@@ -9,6 +9,7 @@ use calm_lm::compose::{
     ComposeError, ComposedModel, CompositionFile, ModelReference, OwnTokens, PromptText,
     PromptTexts, Rendering,
 };
+use calm_lm::data::file_sha256;
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::eval::run::{Answering, Batching, RunDir, RunError, Sample as Answered, Scorer};
 use calm_lm::eval::tasks::{Subset, Task};
@@ -21,7 +22,6 @@ use calm_lm::terminal::Progress;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::training::file_sha256;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]

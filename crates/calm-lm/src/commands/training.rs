@@ -1,19 +1,19 @@
 //! What `pretrain` and `compose` share: the flags of a training run, its data and its directory.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use calm_lm::data::{Batch, Batches, TokenizedExample, jsonl, tokenize};
+use calm_lm::data::{Batches, DataFile, Tokenizing, TooLong};
 use calm_lm::models::{SpecialIds, Tokenizer};
 use calm_lm::terminal;
 use calm_lm::train::{Objective, OptimizerKind, RunDir, StepMetrics, TrainConfig, Trainer};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use super::training_data::{DataArgs, TrainingData};
 use super::version;
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -24,9 +24,12 @@ const RUN: &str = "run";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub(super) struct TrainingArgs {
-    /// Examples, one JSON object with a `prompt` and a `target` per line
+    /// Examples, one JSON object per line: with a `prompt` and a `target`, which is to be learnt, or
+    /// with a `text`, of which all is to be learnt
     #[arg(long, value_name = "FILE")]
     train: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
     /// Go on with the run in the output directory, if there is one
     #[arg(long)]
     resume: bool,
@@ -101,11 +104,6 @@ impl From<Optimizer> for OptimizerKind {
 }
 
 impl TrainingArgs {
-    /// The file with the examples.
-    pub(super) fn data(&self) -> &Path {
-        &self.train
-    }
-
     /// The settings, checked.
     fn config(&self, seed: u64) -> Result<TrainConfig, Failure> {
         let default = TrainConfig::default().with_steps(self.steps);
@@ -170,23 +168,6 @@ pub(super) struct Training<'a> {
     config: TrainConfig,
 }
 
-/// What a run trains on.
-pub(super) struct TrainingData {
-    batches: Batches,
-    /// Where it was read from, how much it is, and its hash.
-    provenance: Value,
-}
-
-impl TrainingData {
-    pub(super) fn examples(&self) -> &[TokenizedExample] {
-        self.batches.examples()
-    }
-
-    pub(super) fn first_batch(&self) -> Batch {
-        self.batches.batch(0)
-    }
-}
-
 /// What a run came to.
 pub(super) struct Trained<P> {
     pub(super) parameters: P,
@@ -203,36 +184,27 @@ impl Training<'_> {
         end_of_text: u32,
         context: usize,
     ) -> Result<TrainingData, Failure> {
-        let path = &self.args.train;
-        let examples = jsonl::read(path)?;
-        let tokenized = examples.iter().enumerate().map(|(number, example)| {
-            let (prompt, target) = (&example.prompt, &example.target);
-            tokenize(
-                tokenizer.inner(),
-                number,
-                prompt,
-                target,
+        let file = DataFile {
+            path: self.args.train.clone(),
+            tokenizing: Tokenizing {
+                tokenizer: tokenizer.inner(),
                 end_of_text,
                 context,
-            )
-        });
-        let tokenized = tokenized
-            .collect::<Result<Vec<TokenizedExample>, _>>()
-            .map_err(|source| Failure::Text {
-                origin: path.display().to_string(),
-                source,
-            })?;
+                too_long: self.args.data.too_long(),
+            },
+            tokenizer_json: tokenizer.json(),
+        };
+        let with_run = self.out.join(RUN).join("tokens");
+        let read = self.args.data.read(&file, &with_run, self.common.quiet)?;
         // What fills up a row is never seen, so any token will do.
-        let padding = special.pad.unwrap_or(0);
-        let provenance = json!({
-            "path": path,
-            "sha256": file_sha256(path)?,
-            "examples": examples.len(),
+        let (rows, padding) = (self.args.rows.get(), special.pad.unwrap_or(0));
+        let data = TrainingData::new(&file, read, |examples| {
+            Batches::new(examples, rows, padding, self.config.seed)
         });
-        Ok(TrainingData {
-            batches: Batches::new(tokenized, self.args.rows.get(), padding, self.config.seed),
-            provenance,
-        })
+        if !self.common.quiet {
+            data.announce();
+        }
+        Ok(data)
     }
 
     /// Trains `parameters` to the end, or goes on where an earlier process was.
@@ -251,16 +223,19 @@ impl Training<'_> {
         O::Parameters: Module,
     {
         let directory = self.out.join(RUN);
+        let too_long = self.args.data.too_long();
         let settings = json!({
             "program": version::program(),
             "what": what,
             "data_sha256": data.provenance["sha256"],
+            // A run of before there was a choice is one of this policy.
+            "too_long": (too_long != TooLong::Error).then_some(too_long),
             "rows": self.args.rows,
             "train": self.config,
         });
         let run = RunDir::open(&directory, &settings)?;
         let trainer = Trainer::new(objective, parameters, self.config.clone(), Some(run))?;
-        let batches = |number| Ok(data.batches.batch(number));
+        let batches = |number| Ok(data.batches().batch(number)?);
         let parameters = terminal::train(name, trainer, &batches, self.common.quiet)?;
         let metrics = RunDir::read_metrics(&directory)?;
         let provenance = json!({
@@ -285,23 +260,6 @@ fn seconds(metrics: &[StepMetrics]) -> f64 {
         .filter(|pair| pair[1].seconds < pair[0].seconds)
         .map(|pair| pair[0].seconds);
     lasts.sum::<f64>() + metrics.last().map_or(0.0, |last| last.seconds)
-}
-
-/// SHA-256 of a file, in hexadecimal.
-pub(super) fn file_sha256(path: &Path) -> Result<String, Failure> {
-    let failed = |error: io::Error| Failure::path(path, error.to_string());
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
-    let mut hash = Sha256::new();
-    loop {
-        let bytes = reader.fill_buf().map_err(failed)?;
-        if bytes.is_empty() {
-            let digest = hash.finalize();
-            return Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect());
-        }
-        hash.update(bytes);
-        let read = bytes.len();
-        reader.consume(read);
-    }
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub(crate) fn data() -> impl Fn(usize) -> Result<Batch, TrainError> {
         target_start: 2,
     });
     let batches = Batches::new(examples.collect(), 3, 0, 4);
-    move |number| Ok(batches.batch(number))
+    move |number| Ok(batches.batch(number)?)
 }
 
 pub(crate) fn config() -> TrainConfig {

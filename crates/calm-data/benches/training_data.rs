@@ -1,0 +1,152 @@
+//! What reading and batching cost: `cargo bench -p calm-data --bench training_data`.
+//!
+//! The rows of a batch are drawn from all over the file. How long that takes if the system does not
+//! have the file in memory is for `batch_of_32_from_a_cold_file`, which asks Linux to forget it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use calm_data::jsonl;
+use calm_data::kv::{EOS, KeyPool, KvConfig, KvDataset, Task};
+use calm_data::{Batches, DataFile, Tokenizing, TooLong};
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use tempfile::TempDir;
+use tokenizers::Tokenizer;
+
+const EXAMPLES: u64 = 400_000;
+
+fn main() {
+    divan::main();
+}
+
+struct Data {
+    directory: TempDir,
+    tokenizer: Tokenizer,
+    json: String,
+}
+
+impl Data {
+    /// Key-value arithmetic of about 20 tokens an example.
+    fn new() -> Self {
+        let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
+        let json = dataset.tokenizer_json();
+        let directory = tempfile::tempdir().unwrap();
+        let examples = (0..EXAMPLES).map(|index| {
+            let drawn = dataset.example(Task::KvArithmetic, KeyPool::All, index);
+            jsonl::PromptTarget::from(drawn)
+        });
+        jsonl::write(&directory.path().join("data.jsonl"), examples).unwrap();
+        let tokenizer = Tokenizer::from_bytes(&json).unwrap();
+        Self {
+            directory,
+            tokenizer,
+            json,
+        }
+    }
+
+    fn file(&self) -> DataFile<'_> {
+        DataFile {
+            path: self.directory.path().join("data.jsonl"),
+            tokenizing: Tokenizing {
+                tokenizer: &self.tokenizer,
+                end_of_text: self.tokenizer.token_to_id(EOS).unwrap(),
+                context: 64,
+                too_long: TooLong::Error,
+            },
+            tokenizer_json: &self.json,
+        }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.directory.path().join("cache")
+    }
+
+    fn from_cache(&self) -> Batches {
+        let read = self.file().read_through(&self.cache(), |_| {}).unwrap();
+        Batches::new(read.examples, 32, 0, 1)
+    }
+
+    fn bytes(&self) -> BytesCount {
+        BytesCount::new(self.file().path.metadata().unwrap().len())
+    }
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn tokenise(bencher: Bencher<'_, '_>) {
+    let data = Data::new();
+    bencher
+        .counter(ItemsCount::new(EXAMPLES))
+        .counter(data.bytes())
+        .bench(|| data.file().read(|_| {}).unwrap());
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn open_cache(bencher: Bencher<'_, '_>) {
+    let data = Data::new();
+    data.from_cache();
+    bencher.counter(data.bytes()).bench(|| data.from_cache());
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn order_of_an_epoch(bencher: Bencher<'_, '_>) {
+    let data = Data::new();
+    let batches = data.from_cache();
+    let mut epochs = (0..).step_by(batches.per_epoch());
+    bencher.bench_local(|| batches.batch(epochs.next().unwrap()).unwrap());
+}
+
+#[divan::bench]
+fn batch_of_32_from_memory(bencher: Bencher<'_, '_>) {
+    let data = Data::new();
+    let batches = Batches::new(data.file().read(|_| {}).unwrap().examples, 32, 0, 1);
+    draw(bencher, &batches);
+}
+
+#[divan::bench]
+fn batch_of_32_from_a_file(bencher: Bencher<'_, '_>) {
+    let data = Data::new();
+    draw(bencher, &data.from_cache());
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn batch_of_32_from_a_cold_file(bencher: Bencher<'_, '_>) {
+    let data = Data::new();
+    let batches = data.from_cache();
+    batches.batch(0).unwrap();
+    let mut entries = std::fs::read_dir(data.cache()).unwrap();
+    let path = entries.find_map(|entry| {
+        let path = entry.unwrap().path();
+        path.extension().is_some().then_some(path)
+    });
+    let output = format!("of={}", path.unwrap().display());
+    let forget = [
+        "if=/dev/null",
+        &output,
+        "oflag=nocache",
+        "conv=notrunc,fdatasync",
+        "count=0",
+    ];
+    let mut number = 0;
+    bencher
+        .with_inputs(|| {
+            number += 1;
+            assert!(
+                Command::new("dd")
+                    .args(forget)
+                    .output()
+                    .unwrap()
+                    .status
+                    .success()
+            );
+            number % batches.per_epoch()
+        })
+        .bench_local_values(|number| batches.batch(number).unwrap());
+}
+
+/// Batch after batch of an epoch.
+fn draw(bencher: Bencher<'_, '_>, batches: &Batches) {
+    batches.batch(0).unwrap();
+    let mut numbers = (0..batches.per_epoch()).cycle();
+    bencher.bench_local(|| batches.batch(numbers.next().unwrap()).unwrap());
+}

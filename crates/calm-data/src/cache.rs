@@ -1,0 +1,245 @@
+//! Tokenised examples in a file.
+//!
+//! ```text
+//! bytes           what
+//! 8               CALMTOKS
+//! 4               version of this layout
+//! 32              key: SHA-256 of all that the ids depend on, which also names the file
+//! 4 × tokens      ids of all examples, one example after the other
+//! 8 × examples    how many ids there are up to the end of each example
+//! 4 × examples    where in each example the target begins
+//! 32              counts: tokens, examples, how many were truncated, how many were skipped
+//! 32              SHA-256 of everything before it
+//! ```
+//!
+//! Numbers are little-endian. The file is written from its beginning to its end, so examples need not
+//! be in memory together, and it appears under its name only when it is whole.
+//!
+//! Examples are read at their place rather than mapped into memory. The system keeps the pages of the
+//! file in both cases; but a mapping is unsafe, since it ends the process if somebody cuts the file
+//! short, where reading returns an error; and a row is read in about a microsecond, which no training
+//! step notices.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::examples::{Examples, Index};
+use crate::files::{Hashed, TEMPORARY, hex, try_write_atomically};
+use crate::{DataError, TokenizedExample, Tokenizing};
+
+const MAGIC: [u8; 8] = *b"CALMTOKS";
+const VERSION: u32 = 1;
+const HEADER_BYTES: u64 = 8 + 4 + 32;
+const COUNTS_BYTES: u64 = 4 * 8;
+const CHECKSUM_BYTES: u64 = 32;
+
+/// How many examples were not taken as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Misfits {
+    pub(crate) truncated: u64,
+    pub(crate) skipped: u64,
+}
+
+/// Where examples go, one after the other.
+pub(crate) type Keep<'a> = dyn FnMut(&TokenizedExample) -> Result<(), DataError> + 'a;
+
+/// The file that examples are kept in.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    path: PathBuf,
+    key: [u8; 32],
+}
+
+impl Cache {
+    /// That of a data file with this hash, tokenised like this by the tokenizer of this JSON.
+    pub(crate) fn new(
+        directory: &Path,
+        data_sha256: &str,
+        tokenizer_json: &str,
+        tokenizing: &Tokenizing<'_>,
+    ) -> Self {
+        let key = json!({
+            "layout": VERSION,
+            // Another release may bring another version of the tokenizer library.
+            "release": env!("CARGO_PKG_VERSION"),
+            "data": data_sha256,
+            "tokenizer": hex(&Sha256::digest(tokenizer_json)),
+            "end_of_text": tokenizing.end_of_text,
+            "context": tokenizing.context,
+            "too_long": tokenizing.too_long,
+        });
+        let key: [u8; 32] = Sha256::digest(key.to_string()).into();
+        let path = directory.join(format!("{}.tokens", hex(&key)));
+        Self { path, key }
+    }
+
+    /// What is kept, if it is whole; otherwise what is wrong with it, if there is anything.
+    pub(crate) fn open(&self) -> Result<(Examples, Misfits), Option<String>> {
+        self.read().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => None,
+            _ => Some(error.to_string()),
+        })
+    }
+
+    /// What is kept, or else what `build` puts into the file, which no other process writes
+    /// meanwhile.
+    pub(crate) fn open_or_build(
+        &self,
+        build: impl FnOnce(&mut Keep<'_>) -> Result<Misfits, DataError>,
+    ) -> Result<(Examples, Misfits), DataError> {
+        let directory = self.path.parent().unwrap_or(&self.path);
+        let _lock = lock(directory).map_err(DataError::io(directory))?;
+        match self.open() {
+            Ok(found) => return Ok(found),
+            Err(None) => {}
+            Err(Some(reason)) => {
+                let path = self.path.display();
+                tracing::warn!("{path}: {reason}; the data is tokenised anew");
+            }
+        }
+        try_write_atomically(&self.path, |file| {
+            let io = DataError::io(&self.path);
+            let mut writer = Writer::new(file, self.key).map_err(&io)?;
+            let misfits = build(&mut |example| writer.push(example).map_err(&io))?;
+            writer.finish(misfits).map_err(&io)
+        })?;
+        self.read().map_err(DataError::io(&self.path))
+    }
+
+    fn read(&self) -> io::Result<(Examples, Misfits)> {
+        let mut file = File::open(&self.path)?;
+        let size = file.metadata()?.len();
+        let Some(sealed) = size.checked_sub(CHECKSUM_BYTES) else {
+            return Err(damaged("is cut short"));
+        };
+        let [tokens, examples, truncated, skipped] = counts(&mut file, sealed)?;
+        let expected = || {
+            let ids = tokens.checked_mul(4)?;
+            let index = examples.checked_mul(12)?;
+            ids.checked_add(index)?
+                .checked_add(HEADER_BYTES + COUNTS_BYTES)
+        };
+        if expected() != Some(sealed) {
+            return Err(damaged("has not the size that it should have"));
+        }
+        let mut reader = BufReader::with_capacity(1 << 20, Hashed::new(file.take(sealed)));
+        if read_array(&mut reader)? != MAGIC
+            || read_array(&mut reader)? != VERSION.to_le_bytes()
+            || read_array(&mut reader)? != self.key
+        {
+            return Err(damaged("is not what its name says"));
+        }
+        io::copy(&mut reader.by_ref().take(tokens * 4), &mut io::sink())?;
+        let index = read_index(&mut reader, examples as usize)?;
+        io::copy(&mut reader, &mut io::sink())?;
+        let hashed = reader.into_inner();
+        let sum = hashed.sha256();
+        let mut file = hashed.into_inner().into_inner();
+        if read_array(&mut file)? != sum {
+            return Err(damaged(
+                "is damaged: its SHA-256 is not the one it was written with",
+            ));
+        }
+        if index.tokens() != tokens || !index.is_sound() {
+            return Err(damaged("has examples that cannot be"));
+        }
+        let examples = Examples::stored(index, file, self.path.clone(), HEADER_BYTES);
+        Ok((examples, Misfits { truncated, skipped }))
+    }
+}
+
+fn damaged(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// The four counts before the checksum; the file is at its beginning again.
+fn counts(file: &mut File, sealed: u64) -> io::Result<[u64; 4]> {
+    let Some(begin) = sealed.checked_sub(COUNTS_BYTES) else {
+        return Err(damaged("is cut short"));
+    };
+    file.seek(SeekFrom::Start(begin))?;
+    let mut counts = [0; 4];
+    for count in &mut counts {
+        *count = u64::from_le_bytes(read_array(file)?);
+    }
+    file.rewind()?;
+    Ok(counts)
+}
+
+fn read_index(reader: &mut impl Read, examples: usize) -> io::Result<Index> {
+    let mut index = Index {
+        ends: Vec::with_capacity(examples),
+        target_starts: Vec::with_capacity(examples),
+    };
+    for _ in 0..examples {
+        index.ends.push(u64::from_le_bytes(read_array(reader)?));
+    }
+    for _ in 0..examples {
+        let target_start = u32::from_le_bytes(read_array(reader)?);
+        index.target_starts.push(target_start);
+    }
+    Ok(index)
+}
+
+fn read_array<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Keeps other processes from building in a directory, and clears what killed ones have left in it.
+fn lock(directory: &Path) -> io::Result<File> {
+    fs::create_dir_all(directory)?;
+    let lock = File::create(directory.join("lock"))?;
+    lock.lock()?;
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(&format!(".tokens{TEMPORARY}")) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(lock)
+}
+
+struct Writer<'a> {
+    file: Hashed<&'a mut dyn Write>,
+    index: Index,
+}
+
+impl<'a> Writer<'a> {
+    fn new(file: &'a mut dyn Write, key: [u8; 32]) -> io::Result<Self> {
+        let mut file = Hashed::new(file);
+        file.write_all(&MAGIC)?;
+        file.write_all(&VERSION.to_le_bytes())?;
+        file.write_all(&key)?;
+        let index = Index::default();
+        Ok(Self { file, index })
+    }
+
+    fn push(&mut self, example: &TokenizedExample) -> io::Result<()> {
+        self.index.push(example);
+        let ids: Vec<[u8; 4]> = example.ids.iter().map(|id| id.to_le_bytes()).collect();
+        self.file.write_all(ids.as_flattened())
+    }
+
+    fn finish(mut self, misfits: Misfits) -> io::Result<()> {
+        for end in &self.index.ends {
+            self.file.write_all(&end.to_le_bytes())?;
+        }
+        for target_start in &self.index.target_starts {
+            self.file.write_all(&target_start.to_le_bytes())?;
+        }
+        let examples = self.index.ends.len() as u64;
+        let Misfits { truncated, skipped } = misfits;
+        for count in [self.index.tokens(), examples, truncated, skipped] {
+            self.file.write_all(&count.to_le_bytes())?;
+        }
+        let sum = self.file.sha256();
+        self.file.write_all(&sum)
+    }
+}

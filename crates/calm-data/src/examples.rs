@@ -1,0 +1,175 @@
+//! Where tokenised examples are: in memory, or in a file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::{DataError, TokenizedExample};
+
+/// Tokenised examples, by their numbers.
+///
+/// Their ids are in memory, where examples are collected from an iterator, or in a file, where they
+/// come from the cache of a [`DataFile`](crate::DataFile). In memory there is, in both cases, the
+/// index: twelve bytes for each example.
+#[derive(Debug)]
+pub struct Examples {
+    index: Index,
+    ids: Ids,
+}
+
+/// Where each example's ids are, counted in ids, and where its target begins.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) ends: Vec<u64>,
+    pub(crate) target_starts: Vec<u32>,
+}
+
+#[derive(Debug)]
+enum Ids {
+    Memory(Vec<u32>),
+    Stored(Stored),
+}
+
+/// Ids in a file, four bytes each, little-endian.
+#[derive(Debug)]
+struct Stored {
+    path: PathBuf,
+    /// Behind a lock, since reading moves the file's position.
+    file: Mutex<File>,
+    /// Position of the first id.
+    begin: u64,
+}
+
+impl Index {
+    pub(crate) fn push(&mut self, example: &TokenizedExample) {
+        let end = self.tokens() + example.ids.len() as u64;
+        self.ends.push(end);
+        self.target_starts.push(example.target_start as u32);
+    }
+
+    /// Of all examples together.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    fn range(&self, number: usize) -> Range<u64> {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[number]
+    }
+
+    /// Whether every example has a token before its target, and one in it.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut start = 0;
+        let mut examples = self.ends.iter().zip(&self.target_starts);
+        examples.all(|(&end, &target_start)| {
+            let tokens = end.checked_sub(start);
+            start = end;
+            let target_start = u64::from(target_start);
+            target_start > 0 && tokens.is_some_and(|tokens| target_start < tokens)
+        })
+    }
+}
+
+impl Stored {
+    fn read(&self, range: Range<u64>) -> io::Result<Vec<u32>> {
+        let mut bytes = vec![0; (range.end - range.start) as usize * 4];
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(self.begin + range.start * 4))?;
+        file.read_exact(&mut bytes)?;
+        let (ids, _) = bytes.as_chunks();
+        Ok(ids.iter().map(|id| u32::from_le_bytes(*id)).collect())
+    }
+}
+
+impl Examples {
+    /// Those whose ids are in a file from position `begin` on.
+    pub(crate) fn stored(index: Index, file: File, path: PathBuf, begin: u64) -> Self {
+        let file = Mutex::new(file);
+        let ids = Ids::Stored(Stored { path, file, begin });
+        Self { index, ids }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.index.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.index.ends.is_empty()
+    }
+
+    /// Tokens of all of them, those that are only ever a target included.
+    pub fn tokens(&self) -> u64 {
+        self.index.tokens()
+    }
+
+    /// Tokens of one of them, which takes no reading.
+    ///
+    /// # Panics
+    ///
+    /// If there is no example of that number.
+    pub fn tokens_of(&self, number: usize) -> usize {
+        let range = self.index.range(number);
+        (range.end - range.start) as usize
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Io`] if its file cannot be read any more.
+    ///
+    /// # Panics
+    ///
+    /// If there is no example of that number.
+    pub fn get(&self, number: usize) -> Result<TokenizedExample, DataError> {
+        let range = self.index.range(number);
+        let ids = match &self.ids {
+            Ids::Memory(ids) => ids[range.start as usize..range.end as usize].to_vec(),
+            Ids::Stored(stored) => stored.read(range).map_err(DataError::io(&stored.path))?,
+        };
+        let target_start = self.index.target_starts[number] as usize;
+        Ok(TokenizedExample { ids, target_start })
+    }
+
+    /// All of them in order, read one at a time.
+    pub fn iter(&self) -> impl Iterator<Item = Result<TokenizedExample, DataError>> {
+        (0..self.len()).map(|number| self.get(number))
+    }
+}
+
+/// Examples that are collected in memory.
+#[derive(Debug, Default)]
+pub(crate) struct InMemory {
+    index: Index,
+    ids: Vec<u32>,
+}
+
+impl InMemory {
+    pub(crate) fn push(&mut self, example: &TokenizedExample) {
+        self.index.push(example);
+        self.ids.extend(&example.ids);
+    }
+}
+
+impl From<InMemory> for Examples {
+    fn from(collected: InMemory) -> Self {
+        Self {
+            index: collected.index,
+            ids: Ids::Memory(collected.ids),
+        }
+    }
+}
+
+impl FromIterator<TokenizedExample> for Examples {
+    fn from_iter<I: IntoIterator<Item = TokenizedExample>>(examples: I) -> Self {
+        let mut collected = InMemory::default();
+        for example in examples {
+            collected.push(&example);
+        }
+        collected.into()
+    }
+}
