@@ -62,7 +62,7 @@ impl Data {
         self.directory.path().join("cache")
     }
 
-    fn from_cache(&self) -> Batches {
+    fn cached(&self) -> Batches {
         let read = self.file().read_through(&self.cache(), |_| {}).unwrap();
         Batches::new(read.examples, 32, 0, 1)
     }
@@ -84,20 +84,20 @@ fn tokenise(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn open_cache(bencher: Bencher<'_, '_>) {
     let data = Data::new();
-    data.from_cache();
-    bencher.counter(data.bytes()).bench(|| data.from_cache());
+    data.cached();
+    bencher.counter(data.bytes()).bench(|| data.cached());
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn order_of_an_epoch(bencher: Bencher<'_, '_>) {
     let data = Data::new();
-    let batches = data.from_cache();
+    let batches = data.cached();
     let mut epochs = (0..).step_by(batches.per_epoch());
     bencher.bench_local(|| batches.batch(epochs.next().unwrap()).unwrap());
 }
 
 #[divan::bench]
-fn batch_of_32_from_memory(bencher: Bencher<'_, '_>) {
+fn batch_of_32_in_memory(bencher: Bencher<'_, '_>) {
     let data = Data::new();
     let batches = Batches::new(data.file().read(|_| {}).unwrap().examples, 32, 0, 1);
     draw(bencher, &batches);
@@ -106,13 +106,13 @@ fn batch_of_32_from_memory(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn batch_of_32_from_a_file(bencher: Bencher<'_, '_>) {
     let data = Data::new();
-    draw(bencher, &data.from_cache());
+    draw(bencher, &data.cached());
 }
 
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn batch_of_32_from_a_cold_file(bencher: Bencher<'_, '_>) {
     let data = Data::new();
-    let batches = data.from_cache();
+    let batches = data.cached();
     batches.batch(0).unwrap();
     let mut entries = std::fs::read_dir(data.cache()).unwrap();
     let path = entries.find_map(|entry| {

@@ -89,7 +89,7 @@ impl Batches {
         lengths.sort_unstable();
         let batches = lengths.chunks(self.rows);
         let computed: usize = batches
-            .map(|batch| batch.len() * batch.last().expect("chunks are not empty"))
+            .map(|batch| batch.last().map_or(0, |longest| batch.len() * longest))
             .sum();
         let real: usize = lengths.iter().sum();
         (computed - real) as f64 / computed.max(1) as f64
