@@ -201,9 +201,6 @@ impl Training<'_> {
         let data = TrainingData::new(&file, read, |examples| {
             Batches::new(examples, rows, padding, self.config.seed)
         });
-        if !self.common.quiet {
-            data.announce();
-        }
         Ok(data)
     }
 
@@ -235,6 +232,9 @@ impl Training<'_> {
         });
         let run = RunDir::open(&directory, &settings)?;
         let trainer = Trainer::new(objective, parameters, self.config.clone(), Some(run))?;
+        if !self.common.quiet {
+            data.announce();
+        }
         let batches = |number| Ok(data.batches().batch(number)?);
         let parameters = terminal::train(name, trainer, &batches, self.common.quiet)?;
         let metrics = RunDir::read_metrics(&directory)?;
