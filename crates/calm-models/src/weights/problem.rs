@@ -2,7 +2,8 @@
 
 use calm_backend::FloatType;
 
-/// One disagreement between a checkpoint's tensors and its configuration.
+/// One disagreement between a checkpoint's tensors and its configuration. Names that a file brings
+/// are escaped: an error is one line, whatever they hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightProblem {
@@ -15,13 +16,13 @@ pub enum WeightProblem {
         near_miss: Option<String>,
     },
     /// A tensor that the model has no place for.
-    #[error("tensor {name} is not part of this model")]
+    #[error("tensor {} is not part of this model", name.escape_debug())]
     Surplus {
         /// Its name.
         name: String,
     },
     /// Two files hold a tensor of the same name.
-    #[error("tensor {name} is in two files")]
+    #[error("tensor {} is in two files", name.escape_debug())]
     Duplicate {
         /// Its name.
         name: String,
@@ -56,7 +57,28 @@ pub enum WeightProblem {
 
 fn hint(near_miss: &Option<String>) -> String {
     match near_miss {
-        Some(name) => format!(" (there is a {name})"),
+        Some(name) => format!(" (there is a {})", name.escape_debug()),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_do_not_break_lines() {
+        let name = || "a\nb".to_owned();
+        let problems = [
+            WeightProblem::Missing {
+                name: "ab".to_owned(),
+                near_miss: Some(name()),
+            },
+            WeightProblem::Surplus { name: name() },
+            WeightProblem::Duplicate { name: name() },
+        ];
+        for problem in problems {
+            assert!(problem.to_string().contains("a\\nb"), "{problem}");
+        }
     }
 }
