@@ -8,6 +8,7 @@ use clap::{Args, Parser};
 
 use crate::commands::Verb;
 use crate::failure;
+use crate::settings::Settings;
 
 const EXAMPLES: &str = r"EXAMPLES
   A dataset, two small models that each know half of a task, and their composition:
@@ -57,6 +58,9 @@ pub(crate) struct Common {
     /// Show no progress
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
+    /// All flags of this call.
+    #[arg(skip)]
+    pub(crate) settings: Settings,
 }
 
 impl Common {
@@ -77,7 +81,7 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
 }
 
 /// What clap says in several paragraphs, without its usage, which `--help` shows with examples.
-fn one_line(message: &str) -> String {
+pub(crate) fn one_line(message: &str) -> String {
     let said: Vec<&str> = message
         .split("\n\n")
         .map(str::trim)

@@ -128,8 +128,9 @@ impl TaskError {
     }
 }
 
-/// The name that is most like this one.
-pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
+/// The name that is most like this one; empty if there is none.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
     let likeness = |known: &&&str| strsim::jaro_winkler(name, known);
     let nearest = known
         .iter()

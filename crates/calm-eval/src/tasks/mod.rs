@@ -25,7 +25,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use error::TaskError;
+pub use error::{TaskError, nearest};
 pub use prompt::{Item, Subset};
 pub use source::{Format, Source};
 pub use template::{ProgramTemplates, Template};

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{
-    BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan,
+    BridgeConfig, BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan,
     FrozenParts, Mode, ModelReference,
 };
-use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
+use calm_lm::models::{Decoder, FrozenModel, ModelFiles, ModelSource};
 use calm_lm::train::{Noisy, calibrate, read_examples};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::baseline::{Baseline, Plan};
 use super::bridges::BridgeArgs;
+use super::footprint::Footprint;
 use super::model::{
     Located, LocatedComposition, ModelArgs, end_of_text, fetch, load_checkpoint, reference,
 };
@@ -63,6 +64,11 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
         --train data.jsonl --out lora
     calm compose --anchor anchor --augmenting specialist --baseline finetune \
         --train data.jsonl --out finetuned
+
+  See first what the run will be, and keep its flags in a file:
+    calm compose --anchor anchor --augmenting specialist \
+        --train data.jsonl --out composition --dry-run > composition.toml
+    calm compose --config composition.toml --tui
 
   Go on with a run that was interrupted, with the flags that it was started with:
     calm compose --anchor anchor --augmenting specialist \
@@ -298,6 +304,24 @@ impl Models {
             .fold(self.anchor.config().context_length, usize::min)
     }
 
+    /// What training these bridges takes of memory.
+    fn footprint(&self, sets: &[(BridgeConfig, Vec<Connection>)], trained: usize) -> Footprint {
+        let augmenting: Vec<&Decoder> = self.augmenting.iter().map(|m| &m.decoder).collect();
+        Footprint::of_bridges(&self.anchor.decoder, &augmenting, sets, trained)
+    }
+
+    /// The values of flags that were left open; those of a composition come with it.
+    fn chosen(&self) -> Vec<(&'static str, Value)> {
+        if self.extended.is_some() {
+            return Vec::new();
+        }
+        let plans = self.connections.iter().map(|plan| json!(json!(plan).to_string()));
+        vec![
+            ("connections", plans.collect()),
+            ("heads", json!(self.heads)),
+        ]
+    }
+
     /// The description of their composition, without what training will add to it.
     fn describe(&self) -> Result<CompositionFile, Failure> {
         let augmenting = self
@@ -361,6 +385,10 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let mut objective = Noisy::new(&models.parts, args.noise).reading(&rows);
     if let Some(fixed) = fixed {
         objective = objective.beside(fixed);
+    }
+    if training.is_dry() {
+        let footprint = models.footprint(&sets, bridges.parameter_count());
+        return training.preview(&objective, bridges, &data, &footprint, models.chosen());
     }
     let what = identity(&file, args.noise, models.extended.as_ref());
     let trained = training.run("compose", &objective, bridges, &data, &what)?;

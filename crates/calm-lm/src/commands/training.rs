@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use calm_lm::data::{Batch, Batches, TokenizedExample, jsonl, tokenize};
 use calm_lm::models::{SpecialIds, Tokenizer};
-use calm_lm::terminal;
+use calm_lm::terminal::{self, Display};
 use calm_lm::train::{Objective, OptimizerKind, RunDir, StepMetrics, TrainConfig, Trainer};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::version;
 use crate::cli::Common;
 use crate::failure::Failure;
+use crate::settings::ConfigArgs;
 
 /// Where in the directory of what is trained its run is kept.
 const RUN: &str = "run";
@@ -24,12 +25,21 @@ const RUN: &str = "run";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub(super) struct TrainingArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Examples, one JSON object with a `prompt` and a `target` per line
     #[arg(long, value_name = "FILE")]
     train: PathBuf,
     /// Go on with the run in the output directory, if there is one
     #[arg(long)]
     resume: bool,
+    /// Print what the run will be (all flags as a file for --config, sizes, memory, time), do a few
+    /// steps to measure it, write nothing, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Show curves that fill the terminal
+    #[arg(long)]
+    tui: bool,
     /// Optimiser steps
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().steps)]
     steps: usize,
@@ -138,6 +148,7 @@ impl TrainingArgs {
             out,
             common,
             config,
+            memory_before: calm_lm::backend::peak_memory().unwrap_or(0),
         })
     }
 }
@@ -166,13 +177,15 @@ fn check_directory(out: &Path, resume: bool) -> Result<(), Failure> {
 pub(super) struct Training<'a> {
     args: &'a TrainingArgs,
     out: &'a Path,
-    common: &'a Common,
+    pub(super) common: &'a Common,
     config: TrainConfig,
+    /// Bytes that this process held before there was a model.
+    pub(super) memory_before: u64,
 }
 
 /// What a run trains on.
 pub(super) struct TrainingData {
-    batches: Batches,
+    pub(super) batches: Batches,
     /// Where it was read from, how much it is, and its hash.
     provenance: Value,
 }
@@ -195,6 +208,24 @@ pub(super) struct Trained<P> {
 }
 
 impl Training<'_> {
+    /// The settings, checked.
+    pub(super) fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// Whether the run is to be described, and not done.
+    pub(super) fn is_dry(&self) -> bool {
+        self.args.dry_run
+    }
+
+    fn display(&self) -> Display {
+        match (self.common.quiet, self.args.tui) {
+            (true, _) => Display::Nothing,
+            (false, true) => Display::Dashboard,
+            (false, false) => Display::Progress,
+        }
+    }
+
     /// Reads and tokenises the examples for models that can read `context` tokens.
     pub(super) fn read_data(
         &self,
@@ -261,7 +292,7 @@ impl Training<'_> {
         let run = RunDir::open(&directory, &settings)?;
         let trainer = Trainer::new(objective, parameters, self.config.clone(), Some(run))?;
         let batches = |number| Ok(data.batches.batch(number));
-        let parameters = terminal::train(name, trainer, &batches, self.common.quiet)?;
+        let parameters = terminal::train(name, trainer, &batches, self.display())?;
         let metrics = RunDir::read_metrics(&directory)?;
         let provenance = json!({
             "program": version::program(),
