@@ -113,15 +113,20 @@ mod tests {
             let examples = examples(&help);
             assert!(!examples.is_empty(), "{} has no example", verb.get_name());
             for words in examples {
-                if let Err(error) = Cli::try_parse_from(&words) {
-                    panic!("{words:?}: {error}");
+                let has_file = words.iter().any(|word| word == "--config");
+                match Cli::try_parse_from(&words) {
+                    Err(error) if has_file => {
+                        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument, "{words:?}");
+                    }
+                    Err(error) => panic!("{words:?}: {error}"),
+                    Ok(_) => assert!(!has_file, "a file for what is all there: {words:?}"),
                 }
             }
             verbs += 1;
         }
         assert_eq!(
-            verbs, 18,
-            "thirteen verbs, four kinds of bench, and the program itself"
+            verbs, 21,
+            "thirteen verbs, four kinds of bench, three views of runs, and the program itself"
         );
     }
 

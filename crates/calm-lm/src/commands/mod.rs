@@ -19,6 +19,7 @@ mod overhead;
 mod picture;
 mod preview;
 mod pretrain;
+mod runs;
 mod score;
 mod trace;
 mod training;
@@ -65,6 +66,8 @@ pub(crate) enum Verb {
     Verify(verify::VerifyArgs),
     /// Time the loading and decoding of a pair of models
     Bench(bench::BenchArgs),
+    /// Look at training runs
+    Runs(runs::RunsArgs),
     /// Make a composition of what another project has trained
     #[command(after_long_help = import::IMPORT_EXAMPLES)]
     Import(import::ImportArgs),
@@ -107,6 +110,7 @@ impl Verb {
             Self::Merge(args) => merge::run(args),
             Self::Verify(args) => verify::run(args, common),
             Self::Bench(args) => bench::run(args, common),
+            Self::Runs(args) => runs::run(args),
             Self::Import(args) => import::run_import(args, common),
             Self::Export(args) => import::run_export(args, common),
             Self::Doctor => Ok(doctor::run()),

@@ -310,7 +310,7 @@ impl Training<'_> {
 }
 
 /// Time that all processes of a run spent on the steps that counted. Each begins at zero.
-fn seconds(metrics: &[StepMetrics]) -> f64 {
+pub(super) fn seconds(metrics: &[StepMetrics]) -> f64 {
     let lasts = metrics
         .windows(2)
         .filter(|pair| pair[1].seconds < pair[0].seconds)

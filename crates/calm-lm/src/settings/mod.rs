@@ -101,12 +101,12 @@ fn keys(verb: &Command) -> impl Iterator<Item = Key<'_>> {
         .filter(|key| !["config", "help", "version"].contains(&key.name))
 }
 
-/// All flags that have a value, those with a default too, in the order of `--help`.
+/// All flags in the order of `--help`, with their value or default, or null.
 fn values(command: &Command, matches: &ArgMatches) -> Map<String, Value> {
     let (verb, matches) = verb(command, matches);
     let values = keys(verb)
         .filter(|key| !OF_ONE_CALL.contains(&key.name))
-        .filter_map(|key| Some((key.name.to_owned(), key.value(matches)?)));
+        .map(|key| (key.name.to_owned(), key.value(matches).unwrap_or_default()));
     values.collect()
 }
 
@@ -138,7 +138,10 @@ impl Settings {
     pub(crate) fn with(&self, chosen: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
         let mut settings = self.clone();
         for (name, value) in chosen {
-            settings.values.entry(name).or_insert(value);
+            let before = settings.values.entry(name).or_insert(Value::Null);
+            if before.is_null() {
+                *before = value;
+            }
         }
         settings
     }
@@ -147,6 +150,7 @@ impl Settings {
     pub(crate) fn toml(&self) -> String {
         let lines = self.values.iter();
         lines
+            .filter(|(_, value)| !value.is_null())
             .map(|(name, value)| format!("{name} = {}\n", key::toml(value)))
             .collect()
     }
