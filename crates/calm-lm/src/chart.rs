@@ -214,7 +214,7 @@ impl Chart {
             .margin(12)
             .margin_right(20)
             .x_label_area_size(44)
-            .y_label_area_size(60)
+            .y_label_area_size(54)
             .build_cartesian_2d(x, y)?;
         chart
             .configure_mesh()
@@ -279,7 +279,10 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers_within_the_axis() {
-        assert_eq!(round_numbers(0.0, 100.0, false), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(
+            round_numbers(0.0, 100.0, false),
+            [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
+        );
         assert_eq!(round_numbers(0.03, 1.1, true), [0.05, 0.1, 0.2, 0.5, 1.0]);
         assert_eq!(round_numbers(1.0, 1e6, true).len(), 7);
         let axis = Axis::new("loss", true);
@@ -308,7 +311,10 @@ mod tests {
         let svg = chart.svg();
         assert!(svg.contains("a&lt;b") && svg.contains("loss"), "{svg}");
         assert_eq!(svg.matches("r=\"3\"").count(), 1, "{svg}");
-        let nothing = Chart { curves: Vec::new(), ..chart };
+        let nothing = Chart {
+            curves: Vec::new(),
+            ..chart
+        };
         assert!(nothing.svg().contains("loss"));
     }
 }

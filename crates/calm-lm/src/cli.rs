@@ -116,7 +116,11 @@ mod tests {
                 let has_file = words.iter().any(|word| word == "--config");
                 match Cli::try_parse_from(&words) {
                     Err(error) if has_file => {
-                        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument, "{words:?}");
+                        assert_eq!(
+                            error.kind(),
+                            ErrorKind::MissingRequiredArgument,
+                            "{words:?}"
+                        );
                     }
                     Err(error) => panic!("{words:?}: {error}"),
                     Ok(_) => assert!(!has_file, "a file for what is all there: {words:?}"),

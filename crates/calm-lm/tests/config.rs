@@ -43,7 +43,10 @@ fn a_file_says_what_flags_say() {
     assert!(is_trained_alike(&workshop, ["flags", "file"]));
 
     // Flags win, of those that may be repeated all together.
-    workshop.write("two.toml", &FILE.replace(r#"["specialist"]"#, r#"["nowhere", "nobody"]"#));
+    workshop.write(
+        "two.toml",
+        &FILE.replace(r#"["specialist"]"#, r#"["nowhere", "nobody"]"#),
+    );
     let line = "compose --seed 6 --config two.toml --augmenting specialist --steps 4 --out both";
     let both = workshop.calm(&format!("{line} --json")).json();
     assert_eq!(both["training"]["settings"]["steps"], 4);
@@ -60,12 +63,22 @@ fn paths_of_a_file_begin_where_it_is() {
         .replace(r#""anchor""#, r#""../../anchor""#)
         .replace(r#""specialist""#, r#""../../specialist""#)
         .replace("data.jsonl", "../../data.jsonl");
-    workshop.write("experiments/first/run.toml", &format!("out = 'result'\n{text}"));
-    workshop.calm("compose --config experiments/first/run.toml").done();
+    workshop.write(
+        "experiments/first/run.toml",
+        &format!("out = 'result'\n{text}"),
+    );
+    workshop
+        .calm("compose --config experiments/first/run.toml")
+        .done();
     workshop.calm(&format!("{FLAGS} --out flags")).done();
-    assert!(is_trained_alike(&workshop, ["flags", "experiments/first/result"]));
+    assert!(is_trained_alike(
+        &workshop,
+        ["flags", "experiments/first/result"]
+    ));
     // Those of the command line begin where it is typed.
-    workshop.calm("compose --config experiments/first/run.toml --out here").done();
+    workshop
+        .calm("compose --config experiments/first/run.toml --out here")
+        .done();
     assert!(is_trained_alike(&workshop, ["flags", "here"]));
 }
 
@@ -82,13 +95,25 @@ fn what_is_wrong_with_a_file_is_told_with_its_line() {
     refused("learning_rate = 1", &["did you mean 'learning-rate'?"]);
     refused("config = 'other.toml'", &["unknown key 'config'"]);
     refused("[training]", &["unknown key 'training'"]);
-    refused("accumulation = '2'", &["'accumulation' must be a whole number, not string"]);
+    refused(
+        "accumulation = '2'",
+        &["'accumulation' must be a whole number, not string"],
+    );
     refused("accumulation = 2.5", &["must be a whole number, not float"]);
     refused("noise = true", &["'noise' must be a number, not boolean"]);
-    refused("bridge-bias = 1", &["'bridge-bias' must be true or false, not integer"]);
-    refused("gate = 3", &["'gate' must be a text in quotes, not integer"]);
+    refused(
+        "bridge-bias = 1",
+        &["'bridge-bias' must be true or false, not integer"],
+    );
+    refused(
+        "gate = 3",
+        &["'gate' must be a text in quotes, not integer"],
+    );
     refused("gate = ['scalar']", &["not array"]);
-    refused("gate = 'scala'", &["invalid value 'scala' for '--gate <KIND>'", "scalar"]);
+    refused(
+        "gate = 'scala'",
+        &["invalid value 'scala' for '--gate <KIND>'", "scalar"],
+    );
     refused("heads = -1", &["invalid value '-1' for '--heads <N>'"]);
     refused("noise = 11", &["--noise", "from 0 to 10"]);
     refused("weight-decay = 2", &["`weight_decay` must be in [0, 1]"]);
@@ -97,7 +122,10 @@ fn what_is_wrong_with_a_file_is_told_with_its_line() {
     workshop.write("bad.toml", &format!("{FILE}extend = 'x'"));
     workshop
         .calm("compose --config bad.toml --out out")
-        .refused(&["bad.toml, line 2: ", "'--anchor <MODEL>' cannot be used with '--extend"]);
+        .refused(&[
+            "bad.toml, line 2: ",
+            "'--anchor <MODEL>' cannot be used with '--extend",
+        ]);
     fs::remove_file(workshop.path("bad.toml")).unwrap();
     assert_eq!(workshop.names(), before, "nothing is written");
 
@@ -145,10 +173,22 @@ fn keys(text: &str) -> Vec<&str> {
 fn a_dry_run_tells_all_and_writes_nothing() {
     let workshop = Workshop::new();
     let before = workshop.names();
-    let text = workshop.calm(&format!("{FLAGS} --out out --dry-run")).done();
-    let json = workshop.calm(&format!("{FLAGS} --out out --dry-run --json")).json();
+    let text = workshop
+        .calm(&format!("{FLAGS} --out out --dry-run"))
+        .done();
+    let json = workshop
+        .calm(&format!("{FLAGS} --out out --dry-run --json"))
+        .json();
     assert_eq!(workshop.names(), before);
-    for key in ["out", "steps", "warmup-steps", "connections", "heads", "gate", "device"] {
+    for key in [
+        "out",
+        "steps",
+        "warmup-steps",
+        "connections",
+        "heads",
+        "gate",
+        "device",
+    ] {
         assert!(keys(&text).contains(&key), "{key} is not in {text}");
     }
     for key in ["dry-run", "json", "quiet", "tui", "config"] {
@@ -178,10 +218,14 @@ fn a_dry_run_tells_all_and_writes_nothing() {
 #[test]
 fn what_a_dry_run_prints_is_a_file_of_flags() {
     let workshop = Workshop::new();
-    let text = workshop.calm(&format!("{FLAGS} --out out --dry-run")).done();
+    let text = workshop
+        .calm(&format!("{FLAGS} --out out --dry-run"))
+        .done();
     fs::create_dir(workshop.path("elsewhere")).unwrap();
     workshop.write("elsewhere/run.toml", &text);
-    let again = workshop.calm("compose --config elsewhere/run.toml --dry-run").done();
+    let again = workshop
+        .calm("compose --config elsewhere/run.toml --dry-run")
+        .done();
     let config = |text: &str| text.split("\n#").next().unwrap().to_owned();
     assert_eq!(config(&again), config(&text));
     workshop.calm("compose --config elsewhere/run.toml").done();

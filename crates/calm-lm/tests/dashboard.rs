@@ -37,7 +37,10 @@ impl Terminal {
         let calm = workshop.command(line);
         // Its controlling terminal: without, there is no Ctrl-C.
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(calm.get_program()).args(calm.get_args());
+        command
+            .args(["--ctty", "--wait"])
+            .arg(calm.get_program())
+            .args(calm.get_args());
         command.current_dir(workshop.path(""));
         let slave = || Stdio::from(ends.slave.try_clone().unwrap());
         let child = command.stdin(slave()).stdout(slave()).stderr(slave());
@@ -67,7 +70,11 @@ impl Terminal {
     fn wait_for(&self, words: &[&str]) {
         let begun = Instant::now();
         while !words.iter().all(|word| self.text().contains(word)) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{words:?} in {}", self.text());
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{words:?} in {}",
+                self.text()
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -123,7 +130,10 @@ fn ctrl_c_and_its_own_key_finish_the_step_and_save() {
         let (code, after) = terminal.end();
         assert_eq!(code, Some(130), "{after}");
         let step = steps(&workshop, "out");
-        assert!(after.contains(&format!("interrupted at step {step} of")), "{step} {after}");
+        assert!(
+            after.contains(&format!("interrupted at step {step} of")),
+            "{step} {after}"
+        );
         let checkpoint = format!("out/run/checkpoints/{step:08}/checkpoint.json");
         assert!(workshop.path(&checkpoint).exists(), "{checkpoint}");
     }
@@ -148,8 +158,18 @@ fn without_a_terminal_there_are_lines() {
     let run = workshop.calm(&format!("{COMPOSE} --steps 3 --out out"));
     let lines: Vec<&str> = run.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{run:#?}");
-    assert!(lines[0].starts_with("no dashboard, this is no terminal"), "{run:#?}");
-    for word in ["3 of 3", "loss", "learning rate", "gradient norm", "tokens/s", "left"] {
+    assert!(
+        lines[0].starts_with("no dashboard, this is no terminal"),
+        "{run:#?}"
+    );
+    for word in [
+        "3 of 3",
+        "loss",
+        "learning rate",
+        "gradient norm",
+        "tokens/s",
+        "left",
+    ] {
         assert!(lines[1].contains(word), "{word} in {run:#?}");
     }
     run.done();

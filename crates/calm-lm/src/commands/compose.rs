@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{
-    BridgeConfig, BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan,
-    FrozenParts, Mode, ModelReference,
+    BridgeConfig, BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection,
+    ConnectionPlan, FrozenParts, Mode, ModelReference,
 };
 use calm_lm::models::{Decoder, FrozenModel, ModelFiles, ModelSource};
 use calm_lm::train::{Noisy, calibrate, read_examples};
@@ -315,7 +315,10 @@ impl Models {
         if self.extended.is_some() {
             return Vec::new();
         }
-        let plans = self.connections.iter().map(|plan| json!(json!(plan).to_string()));
+        let plans = self
+            .connections
+            .iter()
+            .map(|plan| json!(json!(plan).to_string()));
         vec![
             ("connections", plans.collect()),
             ("heads", json!(self.heads)),

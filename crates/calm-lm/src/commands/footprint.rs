@@ -64,7 +64,9 @@ impl Footprint {
     ) -> Self {
         let config = anchor.config();
         let connections = || bridges.iter().flat_map(|(_, connections)| connections);
-        let first = connections().map(|connection| connection.anchor_block).min();
+        let first = connections()
+            .map(|connection| connection.anchor_block)
+            .min();
         let above = config.block_count() - first.unwrap_or(config.block_count());
         let mut recorded = vec![Recorded::block(config); above];
         for (bridge, connections) in bridges {
@@ -188,9 +190,15 @@ mod tests {
         let decoder = Decoder::untrained(&DecoderConfig::llama(10, 8, 2, 2), 0, &device);
         let all = decoder.num_params();
         let adapters = Footprint::of_decoder(&decoder, 7);
-        assert_eq!((adapters.frozen_parameters(), adapters.trained_parameters()), (all, 7));
+        assert_eq!(
+            (adapters.frozen_parameters(), adapters.trained_parameters()),
+            (all, 7)
+        );
         let whole = Footprint::of_decoder(&decoder, all);
-        assert_eq!((whole.frozen_parameters(), whole.trained_parameters()), (0, all));
+        assert_eq!(
+            (whole.frozen_parameters(), whole.trained_parameters()),
+            (0, all)
+        );
         // Weight, gradient, and two moments.
         let estimate = whole.estimate(0, 0, 0);
         assert_eq!(estimate.bytes(), 16 * all);

@@ -60,13 +60,21 @@ impl ConfigFile {
             };
             let words = key.words(value.get_ref(), directory).ok_or_else(|| {
                 let found = value.get_ref().type_str();
-                wrong(at, format!("'{name}' must be {}, not {found}", key.wanted()))
+                wrong(
+                    at,
+                    format!("'{name}' must be {}, not {found}", key.wanted()),
+                )
             })?;
             let line = line(at);
             entries.insert(name.to_string(), Entry { line, words });
         }
         let path = path.to_owned();
         Ok(Self { path, entries })
+    }
+
+    /// As if it said nothing of a key.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.entries.remove(name);
     }
 
     /// The words of a command line for those of these keys that it has.
@@ -97,7 +105,10 @@ fn read_text(path: &Path) -> Result<String, Failure> {
         .read_to_string(&mut text)
         .map_err(failed)?;
     match text.len() as u64 > MAX_BYTES {
-        true => Err(Failure::path(path, "is longer than 1 MiB; is it a file of flags?")),
+        true => Err(Failure::path(
+            path,
+            "is longer than 1 MiB; is it a file of flags?",
+        )),
         false => Ok(text),
     }
 }

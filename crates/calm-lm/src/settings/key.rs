@@ -84,11 +84,14 @@ impl<'a> Key<'a> {
     /// of another type.
     pub(super) fn words(&self, value: &DeValue<'_>, directory: &Path) -> Option<Vec<String>> {
         if let (Kind::Switch, DeValue::Boolean(on)) = (self.kind, value) {
-            return Some(if *on { vec![format!("--{}", self.name)] } else { Vec::new() });
+            return Some(if *on {
+                vec![format!("--{}", self.name)]
+            } else {
+                Vec::new()
+            });
         }
-        let word = |value: &DeValue<'_>| {
-            Some(format!("--{}={}", self.name, self.text(value, directory)?))
-        };
+        let word =
+            |value: &DeValue<'_>| Some(format!("--{}={}", self.name, self.text(value, directory)?));
         match value {
             DeValue::Array(values) if self.is_list() => {
                 values.iter().map(|value| word(value.get_ref())).collect()

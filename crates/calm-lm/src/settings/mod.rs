@@ -72,10 +72,14 @@ fn fill(words: &mut Vec<OsString>) -> Result<Option<ConfigFile>, Failure> {
     let Ok(Some(path)) = given.try_get_one::<PathBuf>("config") else {
         return Ok(None);
     };
-    let file = ConfigFile::read(path, verb)?;
-    let is_given =
-        |key: &Key<'_>| given.value_source(key.arg.get_id().as_str()) == Some(ValueSource::CommandLine);
-    let added = file.words(keys(verb).filter(|key| !is_given(key)));
+    let mut file = ConfigFile::read(path, verb)?;
+    let is_given = |key: &Key<'_>| {
+        given.value_source(key.arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+    };
+    for key in keys(verb).filter(is_given) {
+        file.forget(key.name);
+    }
+    let added = file.words(keys(verb));
     // Behind `--` there are no flags.
     let end = words.iter().position(|word| word == "--");
     let end = end.unwrap_or(words.len());
@@ -84,7 +88,10 @@ fn fill(words: &mut Vec<OsString>) -> Result<Option<ConfigFile>, Failure> {
 }
 
 /// The verb that was asked for, and what is known of its flags.
-fn verb<'a>(mut command: &'a Command, mut matches: &'a ArgMatches) -> (&'a Command, &'a ArgMatches) {
+fn verb<'a>(
+    mut command: &'a Command,
+    mut matches: &'a ArgMatches,
+) -> (&'a Command, &'a ArgMatches) {
     while let Some((name, below)) = matches.subcommand() {
         let Some(verb) = command.find_subcommand(name) else {
             break;

@@ -37,7 +37,11 @@ mod unix {
         b"\x1b[?1006l\x1b[?1015l\x1b[?1003l\x1b[?1002l\x1b[?1000l\x1b[?1049l\x1b[?25h";
 
     fn terminal() -> Option<(File, Termios)> {
-        let file = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/tty")
+            .ok()?;
         let mode = tcgetattr(&file).ok()?;
         Some((file, mode))
     }
@@ -67,7 +71,9 @@ mod unix {
 
     /// For a process that ends while the dashboard is shown.
     pub(in super::super) fn restore_terminal() {
-        let Ok(mut before) = BEFORE.lock() else { return };
+        let Ok(mut before) = BEFORE.lock() else {
+            return;
+        };
         if let (Some(mode), Some((mut file, _))) = (before.take(), terminal()) {
             let _ = file.write_all(ORDINARY);
             let _ = tcsetattr(&file, SetArg::TCSANOW, &mode);

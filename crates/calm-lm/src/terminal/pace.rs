@@ -19,7 +19,8 @@ pub(super) struct Pace {
 impl Pace {
     /// Target tokens per second, this step included.
     pub(super) fn tokens_per_second(&mut self, metrics: &StepMetrics) -> f64 {
-        self.last.push_back((metrics.target_tokens, metrics.seconds));
+        self.last
+            .push_back((metrics.target_tokens, metrics.seconds));
         if self.last.len() > STEPS
             && let Some((_, seconds)) = self.last.pop_front()
         {

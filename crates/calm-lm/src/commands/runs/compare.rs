@@ -41,7 +41,12 @@ fn differences(runs: &[Run]) -> Vec<(String, Vec<Option<String>>)> {
     let all: Vec<Vec<(String, String)>> = runs.iter().map(Run::settings).collect();
     let maps: Vec<HashMap<&str, &str>> = all
         .iter()
-        .map(|settings| settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect())
+        .map(|settings| {
+            settings
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .collect()
+        })
         .collect();
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in all.iter().flatten() {
@@ -50,10 +55,14 @@ fn differences(runs: &[Run]) -> Vec<(String, Vec<Option<String>>)> {
         }
     }
     let values = |name: &str| {
-        let values = maps.iter().map(|map| map.get(name).map(|v| (*v).to_owned()));
+        let values = maps
+            .iter()
+            .map(|map| map.get(name).map(|v| (*v).to_owned()));
         values.collect::<Vec<_>>()
     };
-    let rows = names.into_iter().map(|name| (name.to_owned(), values(name)));
+    let rows = names
+        .into_iter()
+        .map(|name| (name.to_owned(), values(name)));
     rows.filter(|(_, values)| values.iter().any(|value| *value != values[0]))
         .collect()
 }

@@ -4,12 +4,14 @@ use calm_lm::chart::{Axis, Chart, Curve, Style};
 
 use super::run::Run;
 
-/// The running mean forgets over this share of a run.
+/// The running mean forgets over this share of a run, and at its beginning, where losses fall fast,
+/// over this share of the steps so far.
 const MEMORY_SHARE: f64 = 0.02;
+const EARLY_MEMORY_SHARE: f64 = 0.2;
 /// More points than this are not told apart, and only make the file large.
 const POINTS: usize = 1000;
 /// Losses that differ by more are drawn over a logarithmic axis.
-const WIDE: f64 = 10.0;
+const WIDE: f64 = 4.0;
 
 /// The losses of these runs over their steps.
 pub(super) fn losses(runs: &[Run]) -> Chart {
@@ -28,14 +30,28 @@ pub(super) fn losses(runs: &[Run]) -> Chart {
         let mut add = |name: String, style, points: Vec<(f64, f64)>| {
             if !points.is_empty() {
                 let points = thin(&points);
-                curves.push(Curve { name, color, style, points });
+                curves.push(Curve {
+                    name,
+                    color,
+                    style,
+                    points,
+                });
             }
         };
         add(String::new(), Style::Faint, raw);
         add(run.name.clone(), Style::Line, smooth);
-        add(format!("{}, validation", run.name), Style::Marks, validations);
+        add(
+            format!("{}, validation", run.name),
+            Style::Marks,
+            validations,
+        );
     }
-    let losses = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.1);
+    let losses = || {
+        curves
+            .iter()
+            .flat_map(|curve| &curve.points)
+            .map(|point| point.1)
+    };
     let (least, most) = losses().fold((f64::MAX, 0.0_f64), |(least, most), loss| {
         (least.min(loss), most.max(loss))
     });
@@ -49,9 +65,11 @@ pub(super) fn losses(runs: &[Run]) -> Chart {
 
 /// Every loss as the mean of those up to it, older ones counting less.
 fn running_mean(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let keep = 1.0 - 1.0 / (MEMORY_SHARE * points.len() as f64).max(1.0);
+    let whole = MEMORY_SHARE * points.len() as f64;
     let (mut sum, mut weight) = (0.0, 0.0);
-    let means = points.iter().map(|(step, loss)| {
+    let means = points.iter().enumerate().map(|(before, (step, loss))| {
+        let memory = whole.min(EARLY_MEMORY_SHARE * before as f64).max(1.0);
+        let keep = 1.0 - 1.0 / memory;
         sum = keep * sum + loss;
         weight = keep * weight + 1.0;
         (*step, sum / weight)

@@ -136,7 +136,15 @@ fn list(directories: &[PathBuf]) -> Result<Report, Failure> {
             runs.push(Run::read(&path)?);
         }
     }
-    let header = ["run", "state", "steps", "loss", "best validation", "tokens/s", "time"];
+    let header = [
+        "run",
+        "state",
+        "steps",
+        "loss",
+        "best validation",
+        "tokens/s",
+        "time",
+    ];
     let mut lines = vec![header.map(str::to_owned).to_vec()];
     lines.extend(runs.iter().map(|run| {
         vec![
@@ -159,10 +167,8 @@ fn list(directories: &[PathBuf]) -> Result<Report, Failure> {
 
 fn show(run: &Run, plot: &PlotArgs) -> Result<Report, Failure> {
     plot.draw(std::slice::from_ref(run))?;
-    let mut rows = run.figures();
-    rows.push((String::new(), String::new()));
-    rows.extend(run.settings());
+    let text = format!("{}\n{}", table(&run.figures()), table(&run.settings()));
     let mut json = run.json();
     json["description"] = run.description.clone();
-    Ok(Report::new(table(&rows), json))
+    Ok(Report::new(text, json))
 }

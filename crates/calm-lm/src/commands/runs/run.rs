@@ -55,7 +55,9 @@ impl Run {
     /// The run in this directory: it, or the one that it keeps.
     pub(super) fn at(directory: &Path) -> Result<Self, Failure> {
         let inside = directory.join("run");
-        let path = [directory, &inside].into_iter().find(|path| find::is_run(path));
+        let path = [directory, &inside]
+            .into_iter()
+            .find(|path| find::is_run(path));
         let path = path.ok_or_else(|| {
             let reason = "holds no run (no run.json, and no run/run.json); `calm runs list` finds \
                           those below a directory";
@@ -83,7 +85,9 @@ impl Run {
 
     /// What it depends on.
     fn settings_value(&self) -> &Value {
-        self.description.get("settings").unwrap_or(&self.description)
+        self.description
+            .get("settings")
+            .unwrap_or(&self.description)
     }
 
     /// The same as names and values, in the order of the file.
@@ -129,7 +133,11 @@ impl Run {
     /// The validation with the least loss.
     fn best(&self) -> Option<&Validation> {
         let with_loss = self.validations.iter().filter(|one| one.loss.is_some());
-        with_loss.min_by(|one, other| one.loss.unwrap_or(0.0).total_cmp(&other.loss.unwrap_or(0.0)))
+        with_loss.min_by(|one, other| {
+            one.loss
+                .unwrap_or(0.0)
+                .total_cmp(&other.loss.unwrap_or(0.0))
+        })
     }
 
     pub(super) fn best_validation(&self) -> String {
@@ -170,12 +178,20 @@ impl Run {
             ("steps", self.progress()),
             ("loss", self.loss()),
             ("best validation", self.best_validation()),
-            ("gradient norm", of_last(|last| format!("{:.4}", last.gradient_norm))),
-            ("learning rate", of_last(|last| format!("{:.3e}", last.learning_rate))),
+            (
+                "gradient norm",
+                of_last(|last| format!("{:.4}", last.gradient_norm)),
+            ),
+            (
+                "learning rate",
+                of_last(|last| format!("{:.3e}", last.learning_rate)),
+            ),
             ("target tokens/s", self.speed()),
             ("time", self.time()),
         ];
-        figures.map(|(name, value)| (name.to_owned(), value)).to_vec()
+        figures
+            .map(|(name, value)| (name.to_owned(), value))
+            .to_vec()
     }
 
     pub(super) fn json(&self) -> Value {
@@ -209,7 +225,11 @@ fn name(path: &Path) -> String {
     let is_inside = path.file_name().is_some_and(|name| name == "run");
     let outside = path.parent().filter(|_| is_inside);
     let name = outside.unwrap_or(path).components().collect::<PathBuf>();
-    let shown = name.strip_prefix(".").unwrap_or(&name).display().to_string();
+    let shown = name
+        .strip_prefix(".")
+        .unwrap_or(&name)
+        .display()
+        .to_string();
     match shown.is_empty() {
         true => ".".to_owned(),
         false => shown,
