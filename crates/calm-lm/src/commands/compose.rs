@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{
-    BridgeConfig, BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection,
-    ConnectionPlan, FrozenParts, Mode, ModelReference,
+    BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan,
+    FrozenParts, Mode, ModelReference,
 };
-use calm_lm::models::{Decoder, FrozenModel, ModelFiles, ModelSource};
+use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
 use calm_lm::train::{Noisy, calibrate, read_examples};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::baseline::{Baseline, Plan};
 use super::bridges::BridgeArgs;
-use super::footprint::Footprint;
 use super::model::{
     Located, LocatedComposition, ModelArgs, end_of_text, fetch, load_checkpoint, reference,
 };
@@ -184,25 +183,25 @@ impl ComposeArgs {
 }
 
 /// The models to compose, loaded and joined.
-struct Models {
-    anchor: FrozenModel,
+pub(super) struct Models {
+    pub(super) anchor: FrozenModel,
     /// Those that are read already, then those that will be.
-    augmenting: Vec<FrozenModel>,
+    pub(super) augmenting: Vec<FrozenModel>,
     /// Where the anchor is, and the augmenting models.
     anchor_files: ModelFiles,
     augmenting_files: Vec<ModelFiles>,
-    connections: Vec<Vec<Connection>>,
+    pub(super) connections: Vec<Vec<Connection>>,
     parts: FrozenParts,
-    heads: usize,
+    pub(super) heads: usize,
     options: BridgeOptions,
     mode: Mode,
     /// Of augmenting models whose weights are drawn.
     untrained_seeds: Vec<Option<u64>>,
-    extended: Option<Extended>,
+    pub(super) extended: Option<Extended>,
 }
 
 /// The composition that another one starts from.
-struct Extended {
+pub(super) struct Extended {
     file: CompositionFile,
     /// Of its augmenting models, the first of all.
     bridges: Bridges,
@@ -302,27 +301,6 @@ impl Models {
         readers
             .map(|(model, _)| model.config().context_length)
             .fold(self.anchor.config().context_length, usize::min)
-    }
-
-    /// What training these bridges takes of memory.
-    fn footprint(&self, sets: &[(BridgeConfig, Vec<Connection>)], trained: usize) -> Footprint {
-        let augmenting: Vec<&Decoder> = self.augmenting.iter().map(|m| &m.decoder).collect();
-        Footprint::of_bridges(&self.anchor.decoder, &augmenting, sets, trained)
-    }
-
-    /// The values of flags that were left open; those of a composition come with it.
-    fn chosen(&self) -> Vec<(&'static str, Value)> {
-        if self.extended.is_some() {
-            return Vec::new();
-        }
-        let plans = self
-            .connections
-            .iter()
-            .map(|plan| json!(json!(plan).to_string()));
-        vec![
-            ("connections", plans.collect()),
-            ("heads", json!(self.heads)),
-        ]
     }
 
     /// The description of their composition, without what training will add to it.

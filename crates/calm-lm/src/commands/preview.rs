@@ -1,12 +1,17 @@
 //! `--dry-run`: what a training run will be, without it.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
+use calm_lm::compose::{BridgeConfig, Connection};
 use calm_lm::data::Batch;
+use calm_lm::models::Decoder;
 use calm_lm::train::{Objective, StepMetrics, Trainer};
+use indicatif::HumanDuration;
 use serde_json::{Value, json};
 
-use super::footprint::Footprint;
+use super::compose::Models;
+use super::footprint::{Footprint, MemoryEstimate};
 use super::training::{Training, TrainingData};
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -69,6 +74,94 @@ struct Measured {
     peak_bytes: Option<u64>,
 }
 
+/// All that is told.
+struct Preview<'a> {
+    footprint: &'a Footprint,
+    examples: usize,
+    epoch: Epoch,
+    epochs: f64,
+    memory: MemoryEstimate,
+    /// Bytes that this process held before there was a model.
+    memory_before: u64,
+    measured: Measured,
+    seconds: f64,
+}
+
+impl Preview<'_> {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let (epoch, memory) = (&self.epoch, &self.memory);
+        let [rows, length] = epoch.shape;
+        let mib = |bytes: usize| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
+        let parameters = format!(
+            "{} frozen, {} trained",
+            self.footprint.frozen_parameters(),
+            self.footprint.trained_parameters()
+        );
+        let examples = format!(
+            "{}: {} tokens, {} of them targets",
+            self.examples, epoch.tokens, epoch.target_tokens
+        );
+        let epochs = format!("{:.2}, of {} batches each", self.epochs, epoch.batches);
+        let estimate = format!(
+            "{} MiB estimated: weights {}, gradients {}, optimiser {}, activations {} ({rows} rows \
+             of {length})",
+            mib(memory.bytes()),
+            mib(memory.weights),
+            mib(memory.gradients),
+            mib(memory.optimizer),
+            mib(memory.activations)
+        );
+        let peak = self.measured.peak_bytes.map(|peak| {
+            let (peak, before) = (mib(peak as usize), mib(self.memory_before as usize));
+            format!("{peak} MiB at most so far, {before} of them before models")
+        });
+        let time = format!(
+            "{} estimated, by the speed of {} steps",
+            HumanDuration(Duration::from_secs_f64(self.seconds)),
+            self.measured.steps
+        );
+        let rows = [
+            Some(("parameters", parameters)),
+            Some(("examples", examples)),
+            Some(("padding", format!("{:.1} %", 100.0 * epoch.padding_share()))),
+            Some(("epochs", epochs)),
+            Some(("memory", estimate)),
+            peak.map(|peak| ("", peak)),
+            Some(("time", time)),
+        ];
+        rows.into_iter().flatten().collect()
+    }
+
+    fn json(&self) -> Value {
+        let epoch = &self.epoch;
+        json!({
+            "parameters": {
+                "frozen": self.footprint.frozen_parameters(),
+                "trained": self.footprint.trained_parameters(),
+            },
+            "data": {
+                "examples": self.examples,
+                "tokens": epoch.tokens,
+                "target_tokens": epoch.target_tokens,
+                "padding_share": epoch.padding_share(),
+                "batches_per_epoch": epoch.batches,
+                "epochs": self.epochs,
+            },
+            "memory_bytes": {
+                "estimate": self.memory.json(),
+                "rows": epoch.shape[0],
+                "length": epoch.shape[1],
+                "measured_peak": self.measured.peak_bytes,
+                "measured_before_models": self.memory_before,
+            },
+            "time": {
+                "seconds": self.seconds,
+                "measured_steps": self.measured.steps,
+            },
+        })
+    }
+}
+
 impl Training<'_> {
     /// What the run with these parameters will be: settings, sizes, memory and time. Some steps are
     /// done to measure them; nothing is written. `chosen` are the values of flags that were left to
@@ -84,97 +177,27 @@ impl Training<'_> {
         let epoch = Epoch::of(data);
         let measured = self.measure(objective, parameters, data, &epoch)?;
         let config = self.config();
-        let batches = config.steps * config.accumulation;
-        let positions = batches as f64 * epoch.positions as f64 / epoch.batches as f64;
-        let seconds = positions * measured.seconds_per_position;
+        let epochs = (config.steps * config.accumulation) as f64 / epoch.batches as f64;
         let [rows, length] = epoch.shape;
-        let memory = footprint.estimate(rows, length, epoch.largest_targets);
-        let chosen = [("warmup-steps", json!(config.warmup_steps))]
-            .into_iter()
-            .chain(chosen);
-        let settings = self.common.settings.with(chosen);
-
-        let mib = |bytes: usize| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
-        let mut figures = vec![
-            (
-                "parameters",
-                format!(
-                    "{} frozen, {} trained",
-                    footprint.frozen_parameters(),
-                    footprint.trained_parameters()
-                ),
-            ),
-            (
-                "examples",
-                format!(
-                    "{}: {} tokens, {} of them targets",
-                    data.examples().len(),
-                    epoch.tokens,
-                    epoch.target_tokens
-                ),
-            ),
-            ("padding", format!("{:.1} %", 100.0 * epoch.padding_share())),
-            (
-                "epochs",
-                format!(
-                    "{:.2}, of {} batches each",
-                    batches as f64 / epoch.batches as f64,
-                    epoch.batches
-                ),
-            ),
-            (
-                "memory",
-                format!(
-                    "{} MiB estimated: weights {}, gradients {}, optimiser {}, activations {} \
-                     ({rows} rows of {length})",
-                    mib(memory.bytes()),
-                    mib(memory.weights),
-                    mib(memory.gradients),
-                    mib(memory.optimizer),
-                    mib(memory.activations)
-                ),
-            ),
-        ];
-        if let Some(peak) = measured.peak_bytes {
-            let (peak, before) = (mib(peak as usize), mib(self.memory_before as usize));
-            let text = format!("{peak} MiB at most so far, {before} of them before models");
-            figures.push(("", text));
-        }
-        let time = format!(
-            "{} estimated, by the speed of {} steps",
-            indicatif::HumanDuration(std::time::Duration::from_secs_f64(seconds)),
-            measured.steps
-        );
-        figures.push(("time", time));
-        let figures = table(&figures);
+        let preview = Preview {
+            footprint,
+            examples: data.examples().len(),
+            epochs,
+            memory: footprint.estimate(rows, length, epoch.largest_targets),
+            memory_before: self.memory_before,
+            seconds: epochs * epoch.positions as f64 * measured.seconds_per_position,
+            epoch,
+            measured,
+        };
+        let warmup = [("warmup-steps", json!(config.warmup_steps))];
+        let settings = self.common.settings.with(warmup.into_iter().chain(chosen));
+        let figures = table(&preview.rows());
         let comments = figures.lines().map(|line| format!("# {line}\n"));
         let text = format!("{}\n{}", settings.toml(), comments.collect::<String>());
-        let json = json!({
-            "config": settings.json(),
-            "parameters": {
-                "frozen": footprint.frozen_parameters(),
-                "trained": footprint.trained_parameters(),
-            },
-            "data": {
-                "examples": data.examples().len(),
-                "tokens": epoch.tokens,
-                "target_tokens": epoch.target_tokens,
-                "padding_share": epoch.padding_share(),
-                "batches_per_epoch": epoch.batches,
-                "epochs": batches as f64 / epoch.batches as f64,
-            },
-            "memory_bytes": {
-                "estimate": memory.json(),
-                "rows": rows,
-                "length": length,
-                "measured_peak": measured.peak_bytes,
-                "measured_before_models": self.memory_before,
-            },
-            "time": {
-                "seconds": seconds,
-                "measured_steps": measured.steps,
-            },
-        });
+        let mut json = json!({ "config": settings.json() });
+        if let (Value::Object(all), Value::Object(figures)) = (&mut json, preview.json()) {
+            all.extend(figures);
+        }
         Ok(Report::new(text, json))
     }
 
@@ -217,5 +240,32 @@ impl Training<'_> {
             steps: done.len() - first,
             peak_bytes: calm_lm::backend::peak_memory(),
         })
+    }
+}
+
+impl Models {
+    /// What training these bridges takes of memory.
+    pub(super) fn footprint(
+        &self,
+        sets: &[(BridgeConfig, Vec<Connection>)],
+        trained: usize,
+    ) -> Footprint {
+        let augmenting: Vec<&Decoder> = self.augmenting.iter().map(|m| &m.decoder).collect();
+        Footprint::of_bridges(&self.anchor.decoder, &augmenting, sets, trained)
+    }
+
+    /// The values of flags that were left open; those of a composition come with it.
+    pub(super) fn chosen(&self) -> Vec<(&'static str, Value)> {
+        if self.extended.is_some() {
+            return Vec::new();
+        }
+        let plans = self
+            .connections
+            .iter()
+            .map(|plan| json!(json!(plan).to_string()));
+        vec![
+            ("connections", plans.collect()),
+            ("heads", json!(self.heads)),
+        ]
     }
 }
