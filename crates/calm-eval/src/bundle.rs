@@ -71,7 +71,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
 }
 
 /// The name that is most like this one.
-pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
     let likeness = |known: &&&str| strsim::jaro_winkler(name, known);
     let nearest = known
         .iter()

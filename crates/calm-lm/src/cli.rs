@@ -8,6 +8,7 @@ use clap::{Args, Parser};
 
 use crate::commands::Verb;
 use crate::failure;
+use crate::settings::Settings;
 
 const EXAMPLES: &str = r"EXAMPLES
   A dataset, two small models that each know half of a task, and their composition:
@@ -57,6 +58,9 @@ pub(crate) struct Common {
     /// Show no progress
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
+    /// All flags of this call.
+    #[arg(skip)]
+    pub(crate) settings: Settings,
 }
 
 impl Common {
@@ -77,7 +81,7 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
 }
 
 /// What clap says in several paragraphs, without its usage, which `--help` shows with examples.
-fn one_line(message: &str) -> String {
+pub(crate) fn one_line(message: &str) -> String {
     let said: Vec<&str> = message
         .split("\n\n")
         .map(str::trim)
@@ -109,15 +113,25 @@ mod tests {
             let examples = examples(&help);
             assert!(!examples.is_empty(), "{} has no example", verb.get_name());
             for words in examples {
-                if let Err(error) = Cli::try_parse_from(&words) {
-                    panic!("{words:?}: {error}");
+                let has_file = words.iter().any(|word| word == "--config");
+                match Cli::try_parse_from(&words) {
+                    Err(error) if has_file => {
+                        assert_eq!(
+                            error.kind(),
+                            ErrorKind::MissingRequiredArgument,
+                            "{words:?}"
+                        );
+                    }
+                    Err(error) => panic!("{words:?}: {error}"),
+                    Ok(_) => assert!(!has_file, "a file for what is all there: {words:?}"),
                 }
             }
             verbs += 1;
         }
         assert_eq!(
-            verbs, 19,
-            "twelve verbs, two kinds of data, four of bench, and the program itself"
+            verbs, 22,
+            "twelve verbs, two kinds of data, four of bench, three views of runs, and the program \
+             itself"
         );
     }
 
@@ -141,7 +155,7 @@ mod tests {
         let lines = joined.lines().map(str::trim);
         lines
             .filter(|line| line.starts_with("calm "))
-            .map(|line| words(line.split(['<', '|']).next().unwrap_or(line)))
+            .map(|line| words(line.split(['<', '>', '|']).next().unwrap_or(line)))
             .collect()
     }
 

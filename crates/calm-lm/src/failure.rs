@@ -16,6 +16,8 @@ use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::terminal::{Unfinished, interrupt};
 use calm_lm::train::TrainError;
 
+use crate::cli;
+
 /// Bad usage and bad input, mostly found out by the libraries, whose messages name the file, what
 /// is wrong with it, and what would mend it.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,12 @@ pub(crate) enum Failure {
     Text { origin: String, source: DataError },
     #[error("the settings make no model: {0}")]
     Settings(#[from] ConfigError),
+    /// What the parser of the command line refused, or help that was asked for.
+    #[error(transparent)]
+    Usage(clap::Error),
+    /// A flag out of a file.
+    #[error("{place}: {reason}")]
+    Config { place: String, reason: String },
     #[error("{flag}: {reason}")]
     Flag { flag: &'static str, reason: String },
     #[error("{}: {reason}", path.display())]
@@ -79,10 +87,22 @@ impl Failure {
 
     /// Tells it on standard error.
     pub(crate) fn explain(&self) -> ExitCode {
+        if let Self::Usage(error) = self {
+            return cli::explain(error);
+        }
         let code = complain(&self.to_string());
         match self {
             Self::Interrupted { .. } | Self::Stopped { .. } => ExitCode::from(interrupt::EXIT_CODE),
             _ => code,
+        }
+    }
+
+    /// The name of the flag whose value is to blame, if that is known.
+    pub(crate) fn flag_name(&self) -> Option<String> {
+        match self {
+            Self::Flag { flag, .. } => Some(flag.trim_start_matches("--").to_owned()),
+            Self::Train(TrainError::Config { field, .. }) => Some(field.replace('_', "-")),
+            _ => None,
         }
     }
 }

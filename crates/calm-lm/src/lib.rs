@@ -9,6 +9,7 @@
 //! | [`data`] | dataset builders and batches |
 //! | [`train`] | the training loop |
 //! | [`eval`] | metrics and tasks |
+//! | [`chart`] | curves as pictures |
 //! | [`terminal`] | progress, Ctrl-C and warnings of programs with a terminal |
 
 pub use calm_backend as backend;
@@ -18,4 +19,5 @@ pub use calm_eval as eval;
 pub use calm_models as models;
 pub use calm_train as train;
 
+pub mod chart;
 pub mod terminal;

@@ -4,13 +4,11 @@ mod cli;
 mod commands;
 mod failure;
 mod report;
+mod settings;
 
 use std::process::ExitCode;
 
 use calm_lm::terminal::warnings;
-use clap::Parser;
-
-use crate::cli::Cli;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -19,13 +17,10 @@ fn main() -> ExitCode {
     // Before there is a second thread.
     calm_lm::eval::cage::launch_if_asked();
     warnings::show();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return cli::explain(&error),
-    };
-    let printed = cli
-        .verb
-        .run(&cli.common)
-        .and_then(|report| report.print(cli.common.json));
+    let printed = settings::parse(std::env::args_os()).and_then(|cli| {
+        let report = cli.verb.run(&cli.common);
+        let report = report.map_err(|failure| cli.common.settings.blame(failure))?;
+        report.print(cli.common.json)
+    });
     printed.unwrap_or_else(|failure| failure.explain())
 }

@@ -80,6 +80,22 @@ pub(crate) fn table<N: AsRef<str>>(rows: &[(N, String)]) -> String {
     lines.collect()
 }
 
+/// Lines of words, those at the same place below each other.
+pub(crate) fn columns(lines: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let widths = lines.iter().filter_map(|line| line.get(column));
+        widths.map(|word| word.chars().count()).max().unwrap_or(0) + 2
+    };
+    let count = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    let text = lines.iter().map(|line| {
+        let words = line.iter().zip(&widths);
+        let words = words.map(|(word, width)| format!("{word:width$}"));
+        format!("{}\n", words.collect::<String>().trim_end())
+    });
+    text.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -118,5 +118,5 @@ fn train(
     let trainer =
         Trainer::new(&objective, decoder, recipe.train.clone(), Some(run)).into_diagnostic()?;
     let batches = |number| recipe.batch(dataset, tokenizer, number);
-    terminal::train(recipe.name, trainer, &batches, false).into_diagnostic()
+    terminal::train(recipe.name, trainer, &batches, terminal::Display::Progress).into_diagnostic()
 }

@@ -191,7 +191,8 @@ impl Experiment<'_> {
             .into_diagnostic()?;
         let trainer = Trainer::new(objective, parameters, config, Some(dir)).into_diagnostic()?;
         let batches = |number| Ok(batches.batch(number)?);
-        terminal::train(&job.name(), trainer, &batches, false).into_diagnostic()
+        terminal::train(&job.name(), trainer, &batches, terminal::Display::Progress)
+            .into_diagnostic()
     }
 
     fn evaluate<M: CausalLm>(

@@ -27,6 +27,7 @@ use sha2::{Digest, Sha256};
 use crate::bundle::{Bundle, NotFound, parse};
 use crate::{Chrf, Share};
 
+pub use crate::bundle::nearest;
 pub use error::TaskError;
 pub use prompt::{Item, Subset};
 pub use source::{Format, Source};

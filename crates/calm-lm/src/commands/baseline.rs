@@ -11,6 +11,7 @@ use calm_lm::train::LanguageModelling;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::footprint::Footprint;
 use super::training::Training;
 use super::training_data::TrainingData;
 use crate::failure::Failure;
@@ -61,6 +62,10 @@ impl Plan<'_> {
             name: { "anchor_sha256": self.anchor.weights_sha256()?, "rank": rank },
         });
         let objective = LanguageModelling::default();
+        if training.is_dry() {
+            let footprint = Footprint::of_decoder(decoder, trainable);
+            return training.preview(&objective, parameters, data, &footprint, Vec::new());
+        }
         let trained = training.run(name, &objective, parameters, data, &what)?;
         let decoder = trained.parameters.valid().materialize();
         let model = self.anchor.with_decoder(decoder);

@@ -64,6 +64,11 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm compose --anchor anchor --augmenting specialist --baseline finetune \
         --train data.jsonl --out finetuned
 
+  See first what the run will be, and keep its flags in a file:
+    calm compose --anchor anchor --augmenting specialist \
+        --train data.jsonl --out composition --dry-run > composition.toml
+    calm compose --config composition.toml --tui
+
   Go on with a run that was interrupted, with the flags that it was started with:
     calm compose --anchor anchor --augmenting specialist \
         --train data.jsonl --out composition --resume
@@ -178,25 +183,25 @@ impl ComposeArgs {
 }
 
 /// The models to compose, loaded and joined.
-struct Models {
-    anchor: FrozenModel,
+pub(super) struct Models {
+    pub(super) anchor: FrozenModel,
     /// Those that are read already, then those that will be.
-    augmenting: Vec<FrozenModel>,
+    pub(super) augmenting: Vec<FrozenModel>,
     /// Where the anchor is, and the augmenting models.
     anchor_files: ModelFiles,
     augmenting_files: Vec<ModelFiles>,
-    connections: Vec<Vec<Connection>>,
+    pub(super) connections: Vec<Vec<Connection>>,
     parts: FrozenParts,
-    heads: usize,
+    pub(super) heads: usize,
     options: BridgeOptions,
     mode: Mode,
     /// Of augmenting models whose weights are drawn.
     untrained_seeds: Vec<Option<u64>>,
-    extended: Option<Extended>,
+    pub(super) extended: Option<Extended>,
 }
 
 /// The composition that another one starts from.
-struct Extended {
+pub(super) struct Extended {
     file: CompositionFile,
     /// Of its augmenting models, the first of all.
     bridges: Bridges,
@@ -363,6 +368,10 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     }
     if let Some(fixed) = fixed {
         objective = objective.beside(fixed);
+    }
+    if training.is_dry() {
+        let footprint = models.footprint(&sets, bridges.parameter_count());
+        return training.preview(&objective, bridges, &data, &footprint, models.chosen());
     }
     let what = identity(&file, args.noise, models.extended.as_ref());
     let trained = training.run("compose", &objective, bridges, &data, &what)?;

@@ -10,6 +10,7 @@ mod doctor;
 mod eval;
 mod eval_tasks;
 mod fetch;
+mod footprint;
 mod generate;
 mod import;
 mod inspect;
@@ -18,6 +19,8 @@ mod model;
 mod overhead;
 mod picture;
 mod pretrain;
+mod preview;
+mod runs;
 mod score;
 mod trace;
 mod training;
@@ -65,6 +68,8 @@ pub(crate) enum Verb {
     Verify(verify::VerifyArgs),
     /// Time the loading and decoding of a pair of models
     Bench(bench::BenchArgs),
+    /// Look at training runs
+    Runs(runs::RunsArgs),
     /// Make a composition of what another project has trained
     #[command(after_long_help = import::IMPORT_EXAMPLES)]
     Import(import::ImportArgs),
@@ -111,6 +116,7 @@ impl Verb {
             Self::Merge(args) => merge::run(args),
             Self::Verify(args) => verify::run(args, common),
             Self::Bench(args) => bench::run(args, common),
+            Self::Runs(args) => runs::run(args),
             Self::Import(args) => import::run_import(args, common),
             Self::Export(args) => import::run_export(args, common),
             Self::Doctor => Ok(doctor::run()),

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use burn::module::Module;
 use calm_lm::backend::FloatType;
 use calm_lm::models::{Decoder, DecoderConfig, FrozenModel, SpecialIds, Tokenizer};
 use calm_lm::train::LanguageModelling;
 use clap::Args;
 use serde_json::json;
 
+use super::footprint::Footprint;
 use super::training::TrainingArgs;
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -26,6 +28,11 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm pretrain --train kv/kv-substitution.all.jsonl \
         --tokenizer kv/tokenizer.json --blocks 2 --d-model 32 --heads 2 \
         --steps 20 --out tiny
+
+  See first what the run will be, and keep its flags in a file:
+    calm pretrain --train kv/kv-substitution.all.jsonl \
+        --tokenizer kv/tokenizer.json --out specialist --dry-run > specialist.toml
+    calm pretrain --config specialist.toml --tui
 
   Go on with a run that was interrupted, with the flags that it was started with:
     calm pretrain --train kv/kv-substitution.all.jsonl \
@@ -118,6 +125,10 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
         },
     });
     let objective = LanguageModelling::default();
+    if training.is_dry() {
+        let footprint = Footprint::of_decoder(&decoder, decoder.num_params());
+        return training.preview(&objective, decoder, &data, &footprint, Vec::new());
+    }
     let trained = training.run("pretrain", &objective, decoder, &data, &what)?;
     let model = FrozenModel::new(trained.parameters, tokenizer);
     model.save(&args.out, args.dtype)?;

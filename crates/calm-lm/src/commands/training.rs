@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use calm_lm::data::{Batches, DataFile, Tokenizing, TooLong};
 use calm_lm::models::{SpecialIds, Tokenizer};
-use calm_lm::terminal;
+use calm_lm::terminal::{self, Display};
 use calm_lm::train::{Objective, OptimizerKind, RunDir, StepMetrics, TrainConfig, Trainer};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use super::training_data::{DataArgs, TrainingData};
 use super::version;
 use crate::cli::Common;
 use crate::failure::Failure;
+use crate::settings::ConfigArgs;
 
 /// Where in the directory of what is trained its run is kept.
 const RUN: &str = "run";
@@ -24,6 +25,8 @@ const RUN: &str = "run";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub(super) struct TrainingArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Examples, one JSON object per line: with a `prompt` and a `target`, which is to be learnt, or
     /// with a `text`, of which all is to be learnt
     #[arg(long, value_name = "FILE")]
@@ -33,6 +36,13 @@ pub(super) struct TrainingArgs {
     /// Go on with the run in the output directory, if there is one
     #[arg(long)]
     resume: bool,
+    /// Print what the run will be (all flags as a file for --config, sizes, memory, time), do a few
+    /// steps to measure it, write nothing, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Show curves that fill the terminal
+    #[arg(long)]
+    tui: bool,
     /// Optimiser steps
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().steps)]
     steps: usize,
@@ -136,6 +146,7 @@ impl TrainingArgs {
             out,
             common,
             config,
+            memory_before: calm_lm::backend::peak_memory().unwrap_or(0),
         })
     }
 }
@@ -164,8 +175,10 @@ fn check_directory(out: &Path, resume: bool) -> Result<(), Failure> {
 pub(super) struct Training<'a> {
     args: &'a TrainingArgs,
     out: &'a Path,
-    common: &'a Common,
+    pub(super) common: &'a Common,
     config: TrainConfig,
+    /// Bytes that this process held before there was a model.
+    pub(super) memory_before: u64,
 }
 
 /// What a run came to.
@@ -176,6 +189,24 @@ pub(super) struct Trained<P> {
 }
 
 impl Training<'_> {
+    /// The settings, checked.
+    pub(super) fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// Whether the run is to be described, and not done.
+    pub(super) fn is_dry(&self) -> bool {
+        self.args.dry_run
+    }
+
+    fn display(&self) -> Display {
+        match (self.common.quiet, self.args.tui) {
+            (true, _) => Display::Nothing,
+            (false, true) => Display::Dashboard,
+            (false, false) => Display::Progress,
+        }
+    }
+
     /// Reads and tokenises the examples for models that can read `context` tokens.
     pub(super) fn read_data(
         &self,
@@ -195,7 +226,8 @@ impl Training<'_> {
             tokenizer_json: tokenizer.json(),
         };
         let with_run = self.out.join(RUN).join("tokens");
-        let read = self.args.data.read(&file, &with_run, self.common.quiet)?;
+        let with_run = (!self.is_dry()).then_some(with_run.as_path());
+        let read = self.args.data.read(&file, with_run, self.common.quiet)?;
         // What fills up a row is never seen, so any token will do.
         let (rows, padding) = (self.args.rows.get(), special.pad.unwrap_or(0));
         let data = TrainingData::new(&file, read, |examples| {
@@ -236,7 +268,7 @@ impl Training<'_> {
             data.announce();
         }
         let batches = |number| Ok(data.batches().batch(number)?);
-        let parameters = terminal::train(name, trainer, &batches, self.common.quiet)?;
+        let parameters = terminal::train(name, trainer, &batches, self.display())?;
         let metrics = RunDir::read_metrics(&directory)?;
         let provenance = json!({
             "program": version::program(),
@@ -254,7 +286,7 @@ impl Training<'_> {
 }
 
 /// Time that all processes of a run spent on the steps that counted. Each begins at zero.
-fn seconds(metrics: &[StepMetrics]) -> f64 {
+pub(super) fn seconds(metrics: &[StepMetrics]) -> f64 {
     let lasts = metrics
         .windows(2)
         .filter(|pair| pair[1].seconds < pair[0].seconds)

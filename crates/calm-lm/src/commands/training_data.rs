@@ -57,11 +57,12 @@ impl DataArgs {
     }
 
     /// Reads and tokenises a file, through a cache if it is large or one is asked for.
-    /// `with_run` is where that is unless the user says otherwise.
+    /// `with_run` is where that is unless the user says otherwise; none where nothing is to be
+    /// written.
     pub(super) fn read(
         &self,
         file: &DataFile<'_>,
-        with_run: &Path,
+        with_run: Option<&Path>,
         quiet: bool,
     ) -> Result<Tokenized, Failure> {
         // Whatever is wrong with the file, reading it will tell.
@@ -74,9 +75,9 @@ impl DataArgs {
                 progress.advance(done as usize, "");
             }
         };
-        let read = match &self.data_cache {
-            Some(directory) => file.read_through(directory, observe),
-            None if is_large => {
+        let read = match (&self.data_cache, with_run.filter(|_| is_large)) {
+            (Some(directory), _) => file.read_through(directory, observe),
+            (None, Some(with_run)) => {
                 // A directory that was not there goes again, if the data is no good.
                 let made = with_run.ancestors().take(3).filter(|path| !path.exists());
                 let made = made.last().map(Path::to_owned);
@@ -84,7 +85,7 @@ impl DataArgs {
                     let _ = made.map(fs::remove_dir_all);
                 })
             }
-            None => file.read(observe),
+            (None, None) => file.read(observe),
         };
         read.map_err(|error| match &error {
             DataError::Example { source, .. } if matches!(**source, DataError::TooLong { .. }) => {

@@ -11,6 +11,8 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 pub fn listen() {
     let installed = ctrlc::set_handler(|| {
         if REQUESTED.swap(true, Ordering::SeqCst) {
+            #[cfg(feature = "tui")]
+            super::keys::restore_terminal();
             std::process::exit(EXIT_CODE.into());
         }
     });

@@ -3,10 +3,15 @@
 //! For programs with a terminal: the binary `calm`, and `xtask`. Nothing else in the workspace
 //! prints.
 
+#[cfg(feature = "tui")]
+mod dashboard;
 pub mod interrupt;
+#[cfg(feature = "tui")]
+mod keys;
+mod pace;
 mod progress;
 mod train;
 pub mod warnings;
 
 pub use progress::Progress;
-pub use train::{Unfinished, train};
+pub use train::{Display, Unfinished, train};

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use calm_train::StepMetrics;
 use indicatif::{FormattedDuration, HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
+use super::pace::{Pace, peak_memory_mib};
+
 /// Where there is no bar, a line is written at most this often, and one at the end.
 const BETWEEN_LINES: Duration = Duration::from_secs(20);
 
@@ -23,6 +25,7 @@ pub struct Progress {
     begun: Instant,
     last_line: Instant,
     unit: Unit,
+    pace: Pace,
     bar: Option<ProgressBar>,
 }
 
@@ -31,6 +34,8 @@ pub struct Progress {
 enum Unit {
     Count,
     Bytes,
+    /// Steps of a training run, of which there is much to say.
+    Steps,
 }
 
 impl Progress {
@@ -44,6 +49,11 @@ impl Progress {
         Self::of(Unit::Bytes, name, total, completed)
     }
 
+    /// The same of a training run.
+    pub(super) fn of_steps(name: &str, total: usize, completed: usize) -> Self {
+        Self::of(Unit::Steps, name, total, completed)
+    }
+
     fn of(unit: Unit, name: &str, total: usize, completed: usize) -> Self {
         let now = Instant::now();
         let on_terminal = std::io::stderr().is_terminal();
@@ -54,16 +64,23 @@ impl Progress {
             begun: now,
             last_line: now,
             unit,
+            pace: Pace::default(),
             bar: on_terminal.then(|| bar(unit, name, total, completed)),
         }
     }
 
     /// Shows a training step.
-    pub fn step(&mut self, metrics: &StepMetrics) {
-        let message = format!(
-            "loss {:.3}, gradient norm {:.2}",
-            metrics.loss, metrics.gradient_norm
+    pub(super) fn step(&mut self, metrics: &StepMetrics) {
+        let mut message = format!(
+            "loss {:.3}, learning rate {:.1e}, gradient norm {:.2}, {:.0} tokens/s",
+            metrics.loss,
+            metrics.learning_rate,
+            metrics.gradient_norm,
+            self.pace.tokens_per_second(metrics),
         );
+        if let Some(mib) = peak_memory_mib() {
+            message.push_str(&format!(", {mib} MiB"));
+        }
         self.advance(metrics.step, &message);
     }
 
@@ -96,7 +113,7 @@ impl Progress {
 impl Unit {
     fn text(self, parts: usize) -> String {
         match self {
-            Self::Count => parts.to_string(),
+            Self::Count | Self::Steps => parts.to_string(),
             Self::Bytes => HumanBytes(parts as u64).to_string(),
         }
     }
@@ -105,6 +122,7 @@ impl Unit {
 fn bar(unit: Unit, name: &str, total: usize, completed: usize) -> ProgressBar {
     let style = match unit {
         Unit::Count => "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left",
+        Unit::Steps => "{prefix} {wide_bar} {pos}/{len} {eta} left\n{msg}",
         Unit::Bytes => "{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg} {eta} left",
     };
     let style = ProgressStyle::with_template(style).expect("the template is a constant");

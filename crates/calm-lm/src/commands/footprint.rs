@@ -1,0 +1,206 @@
+//! What a training run will take of memory, by arithmetic; docs/training.md explains it.
+
+use burn::module::Module;
+use calm_lm::compose::{BridgeConfig, Connection};
+use calm_lm::models::{Decoder, DecoderConfig};
+use serde_json::{Value, json};
+
+/// Bytes of a number that is trained, and of every value kept for the way back.
+const F32: usize = 4;
+/// Numbers that AdamW keeps of every parameter; Muon keeps one of some.
+const MOMENTS: usize = 2;
+
+/// What of a run takes memory.
+pub(super) struct Footprint {
+    frozen_parameters: usize,
+    frozen_bytes: usize,
+    trained_parameters: usize,
+    /// What the way back needs of every position.
+    recorded: Vec<Recorded>,
+    /// The largest of the blocks of which nothing is kept: one at a time is computed.
+    passing: Option<Recorded>,
+    vocab_size: usize,
+}
+
+/// Values per position: a fixed number, and for each position of the row so many.
+#[derive(Debug, Clone, Copy)]
+struct Recorded {
+    values: usize,
+    heads: usize,
+}
+
+/// Bytes, by what they are for.
+pub(super) struct MemoryEstimate {
+    pub(super) weights: usize,
+    pub(super) gradients: usize,
+    pub(super) optimizer: usize,
+    pub(super) activations: usize,
+}
+
+impl Footprint {
+    /// A model that is trained, with so many parameters of its own or of adapters.
+    pub(super) fn of_decoder(decoder: &Decoder, trained_parameters: usize) -> Self {
+        let config = decoder.config();
+        let all = decoder.num_params();
+        // Adapters, and the weights below them.
+        let frozen_parameters = if trained_parameters < all { all } else { 0 };
+        Self {
+            frozen_parameters,
+            frozen_bytes: frozen_parameters * decoder.dtype().size(),
+            trained_parameters,
+            recorded: vec![Recorded::block(config); config.block_count()],
+            passing: None,
+            vocab_size: config.vocab_size,
+        }
+    }
+
+    /// Bridges between frozen models. Nothing is kept of the anchor below the first of them, and
+    /// nothing of the augmenting models.
+    pub(super) fn of_bridges(
+        anchor: &Decoder,
+        augmenting: &[&Decoder],
+        bridges: &[(BridgeConfig, Vec<Connection>)],
+        trained_parameters: usize,
+    ) -> Self {
+        let config = anchor.config();
+        let connections = || bridges.iter().flat_map(|(_, connections)| connections);
+        let first = connections()
+            .map(|connection| connection.anchor_block)
+            .min();
+        let above = config.block_count() - first.unwrap_or(config.block_count());
+        let mut recorded = vec![Recorded::block(config); above];
+        for (bridge, connections) in bridges {
+            recorded.extend(connections.iter().map(|_| Recorded::bridge(bridge)));
+        }
+        let frozen = || augmenting.iter().copied().chain([anchor]);
+        let passing = frozen().map(|decoder| Recorded::block(decoder.config()));
+        Self {
+            frozen_parameters: frozen().map(Module::num_params).sum(),
+            frozen_bytes: frozen()
+                .map(|decoder| decoder.num_params() * decoder.dtype().size())
+                .sum(),
+            trained_parameters,
+            recorded,
+            passing: passing.max_by_key(|block| block.values),
+            vocab_size: config.vocab_size,
+        }
+    }
+
+    /// For a batch of this shape, of which so many positions carry loss.
+    pub(super) fn estimate(&self, rows: usize, length: usize, targets: usize) -> MemoryEstimate {
+        let kept: usize = self.recorded.iter().map(|one| one.at(length)).sum();
+        let passing = self.passing.map_or(0, |one| one.at(length));
+        // On the way back the largest block has gradients of its values beside them.
+        let largest = self.recorded.iter().map(|one| one.at(length)).max();
+        let per_position = kept + passing.max(largest.unwrap_or(0));
+        // Logits and their gradient.
+        let logits = 2 * targets * self.vocab_size;
+        let trained = F32 * self.trained_parameters;
+        MemoryEstimate {
+            weights: self.frozen_bytes + trained,
+            gradients: trained,
+            optimizer: MOMENTS * trained,
+            activations: F32 * (rows * length * per_position + logits),
+        }
+    }
+
+    /// Parameters that stay as they are.
+    pub(super) fn frozen_parameters(&self) -> usize {
+        self.frozen_parameters
+    }
+
+    /// Parameters that move.
+    pub(super) fn trained_parameters(&self) -> usize {
+        self.trained_parameters
+    }
+}
+
+impl Recorded {
+    /// Of a block: what comes in and what is added to it in the middle, and both after their
+    /// norms; queries, keys, values, and what was read; the feed-forward layer's.
+    fn block(config: &DecoderConfig) -> Self {
+        let queries = config.heads * config.d_head;
+        let keys = config.kv_heads * config.d_head;
+        let hidden = if config.gated { 3 } else { 2 };
+        Self {
+            values: 4 * config.d_model + 2 * queries + 2 * keys + hidden * config.d_ff,
+            heads: config.heads,
+        }
+    }
+
+    /// Of a bridge: the states that it reads, these after their projection, what comes in and what
+    /// goes out; queries, keys, values, and what was read.
+    fn bridge(config: &BridgeConfig) -> Self {
+        Self {
+            values: config.d_augmenting + 3 * config.d_anchor + 4 * config.d_inner(),
+            heads: config.heads,
+        }
+    }
+
+    fn at(self, length: usize) -> usize {
+        self.values + self.heads * length
+    }
+}
+
+impl MemoryEstimate {
+    /// All together.
+    pub(super) fn bytes(&self) -> usize {
+        self.weights + self.gradients + self.optimizer + self.activations
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "weights": self.weights,
+            "gradients": self.gradients,
+            "optimizer": self.optimizer,
+            "activations": self.activations,
+            "total": self.bytes(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_above_the_first_bridge_is_kept() {
+        let device = Device::default();
+        let decoder = |blocks| {
+            let config = DecoderConfig::llama(10, 8, blocks, 2);
+            Decoder::untrained(&config, 0, &device)
+        };
+        let (anchor, augmenting) = (decoder(4), decoder(2));
+        let bytes = |at: usize| {
+            let bridges = [(BridgeConfig::new(8, 8, 2), vec![[1, at].into()])];
+            let footprint = Footprint::of_bridges(&anchor, &[&augmenting], &bridges, 100);
+            footprint.estimate(3, 5, 6).activations
+        };
+        let block = Recorded::block(anchor.config()).at(5) * F32 * 15;
+        assert_eq!(bytes(2) - bytes(3), block);
+        assert_eq!(bytes(1) - bytes(4), 3 * block);
+    }
+
+    #[test]
+    fn adapters_leave_the_weights_frozen() {
+        let device = Device::default();
+        let decoder = Decoder::untrained(&DecoderConfig::llama(10, 8, 2, 2), 0, &device);
+        let all = decoder.num_params();
+        let adapters = Footprint::of_decoder(&decoder, 7);
+        assert_eq!(
+            (adapters.frozen_parameters(), adapters.trained_parameters()),
+            (all, 7)
+        );
+        let whole = Footprint::of_decoder(&decoder, all);
+        assert_eq!(
+            (whole.frozen_parameters(), whole.trained_parameters()),
+            (0, all)
+        );
+        // Weight, gradient, and two moments.
+        let estimate = whole.estimate(0, 0, 0);
+        assert_eq!(estimate.bytes(), 16 * all);
+    }
+}

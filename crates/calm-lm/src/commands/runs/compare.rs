@@ -1,0 +1,79 @@
+//! Runs side by side.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::run::Run;
+use crate::report::{Report, columns};
+
+/// A longer value is cut: the beginnings of two hashes tell them apart.
+const LETTERS: usize = 28;
+
+/// Settings in which these runs differ, then what came of them.
+pub(super) fn report(runs: &[Run]) -> Report {
+    let differences = differences(runs);
+    let mut lines = vec![line("", runs.iter().map(|run| run.name.clone()))];
+    lines.extend(differences.iter().map(|(name, values)| {
+        let values = values.iter().map(|value| short(value.as_deref()));
+        line(name, values)
+    }));
+    let figures: Vec<Vec<(String, String)>> = runs.iter().map(Run::figures).collect();
+    for (number, (name, _)) in figures[0].iter().enumerate() {
+        lines.push(line(name, figures.iter().map(|run| run[number].1.clone())));
+    }
+    let settings = differences
+        .into_iter()
+        .map(|(name, values)| (name, json!(values)));
+    let json = json!({
+        "differences": Value::Object(settings.collect()),
+        "runs": runs.iter().map(Run::json).collect::<Vec<_>>(),
+    });
+    Report::new(columns(&lines), json)
+}
+
+fn line(name: &str, values: impl Iterator<Item = String>) -> Vec<String> {
+    [name.to_owned()].into_iter().chain(values).collect()
+}
+
+/// Names of settings that are not the same in all, each with its values.
+fn differences(runs: &[Run]) -> Vec<(String, Vec<Option<String>>)> {
+    let all: Vec<Vec<(String, String)>> = runs.iter().map(Run::settings).collect();
+    let maps: Vec<HashMap<&str, &str>> = all
+        .iter()
+        .map(|settings| {
+            settings
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .collect()
+        })
+        .collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in all.iter().flatten() {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let values = |name: &str| {
+        let values = maps
+            .iter()
+            .map(|map| map.get(name).map(|v| (*v).to_owned()));
+        values.collect::<Vec<_>>()
+    };
+    let rows = names
+        .into_iter()
+        .map(|name| (name.to_owned(), values(name)));
+    rows.filter(|(_, values)| values.iter().any(|value| *value != values[0]))
+        .collect()
+}
+
+fn short(value: Option<&str>) -> String {
+    let Some(value) = value else {
+        return "-".to_owned();
+    };
+    if value.chars().count() <= LETTERS {
+        return value.to_owned();
+    }
+    let beginning: String = value.chars().take(LETTERS - 1).collect();
+    format!("{beginning}…")
+}

@@ -1,0 +1,174 @@
+//! `calm runs`: looks at training runs, also at those that are not done yet.
+
+mod compare;
+mod curves;
+mod find;
+mod run;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use self::run::Run;
+use crate::failure::Failure;
+use crate::report::{Report, columns, table};
+
+const LIST_EXAMPLES: &str = r"EXAMPLES
+  All runs below the current directory:
+    calm runs list
+
+  Those of two places, for a program:
+    calm runs list experiments old/experiments --json
+
+A run is running as long as a process trains in it. Steps, loss and speed are those of
+its metrics.jsonl, the best validation has the least loss.";
+
+const SHOW_EXAMPLES: &str = r"EXAMPLES
+  What a run is, and how far:
+    calm runs show composition
+
+  Its loss as a picture, every step faint and their running mean bold:
+    calm runs show composition --plot loss.svg";
+
+const COMPARE_EXAMPLES: &str = r"EXAMPLES
+  In what two runs differ, and what came of it:
+    calm runs compare composition lora
+
+  The losses of three in one picture:
+    calm runs compare composition lora finetuned --plot losses.svg";
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    #[command(subcommand)]
+    view: View,
+}
+
+#[derive(Debug, Subcommand)]
+enum View {
+    /// One line for every run below some directories
+    #[command(after_long_help = LIST_EXAMPLES)]
+    List(ListArgs),
+    /// One run with all its settings
+    #[command(after_long_help = SHOW_EXAMPLES)]
+    Show(ShowArgs),
+    /// Several runs side by side
+    #[command(after_long_help = COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Where to look
+    #[arg(value_name = "DIR", default_value = ".")]
+    directories: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// What was trained, or the run in it
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    #[command(flatten)]
+    plot: PlotArgs,
+}
+
+#[derive(Debug, Args)]
+struct CompareArgs {
+    /// What was trained, or the runs in them
+    #[arg(value_name = "DIR", required = true, num_args = 2..)]
+    directories: Vec<PathBuf>,
+    #[command(flatten)]
+    plot: PlotArgs,
+}
+
+#[derive(Debug, Args)]
+struct PlotArgs {
+    /// Draw the loss of every step, its running mean, and validations, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &RunsArgs) -> Result<Report, Failure> {
+    match &args.view {
+        View::List(args) => list(&args.directories),
+        View::Show(args) => {
+            args.plot.check()?;
+            show(&Run::at(&args.directory)?, &args.plot)
+        }
+        View::Compare(args) => {
+            args.plot.check()?;
+            let runs = args.directories.iter().map(|directory| Run::at(directory));
+            let runs = runs.collect::<Result<Vec<Run>, _>>()?;
+            args.plot.draw(&runs)?;
+            Ok(compare::report(&runs))
+        }
+    }
+}
+
+impl PlotArgs {
+    /// Before anything is read.
+    fn check(&self) -> Result<(), Failure> {
+        let is_svg = |path: &Path| path.extension().is_some_and(|ending| ending == "svg");
+        match &self.plot {
+            Some(path) if !is_svg(path) => {
+                let reason = "the picture is an SVG file; choose a name that ends in .svg";
+                Err(Failure::path(path, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn draw(&self, runs: &[Run]) -> Result<(), Failure> {
+        let Some(path) = &self.plot else {
+            return Ok(());
+        };
+        let svg = curves::losses(runs).svg();
+        fs::write(path, svg).map_err(|error| Failure::path(path, error.to_string()))
+    }
+}
+
+fn list(directories: &[PathBuf]) -> Result<Report, Failure> {
+    let mut runs = Vec::new();
+    for directory in directories {
+        for path in find::runs_below(directory)? {
+            runs.push(Run::read(&path)?);
+        }
+    }
+    let header = [
+        "run",
+        "state",
+        "steps",
+        "loss",
+        "best validation",
+        "tokens/s",
+        "time",
+    ];
+    let mut lines = vec![header.map(str::to_owned).to_vec()];
+    lines.extend(runs.iter().map(|run| {
+        vec![
+            run.name.clone(),
+            run.state().to_owned(),
+            run.progress(),
+            run.loss(),
+            run.best_validation(),
+            run.speed(),
+            run.time(),
+        ]
+    }));
+    let text = match runs.is_empty() {
+        true => "there is no run\n".to_owned(),
+        false => columns(&lines),
+    };
+    let runs: Vec<_> = runs.iter().map(Run::json).collect();
+    Ok(Report::new(text, json!({ "runs": runs })))
+}
+
+fn show(run: &Run, plot: &PlotArgs) -> Result<Report, Failure> {
+    plot.draw(std::slice::from_ref(run))?;
+    let text = format!("{}\n{}", table(&run.figures()), table(&run.settings()));
+    let mut json = run.json();
+    json["description"] = run.description.clone();
+    Ok(Report::new(text, json))
+}
