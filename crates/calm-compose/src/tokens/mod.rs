@@ -38,6 +38,13 @@ pub struct RowTokens {
 }
 
 impl RowTokens {
+    /// Of so many augmenting models, all of which read the anchor's ids.
+    pub fn of_anchor_ids(models: usize) -> Self {
+        Self {
+            of: vec![None; models],
+        }
+    }
+
     /// Tokens that each augmenting model has to compute; none for those that read the anchor's.
     pub fn node_counts(&self) -> Vec<Option<usize>> {
         let counts = self

@@ -9,10 +9,11 @@ use calm_lm::compose::{
     FrozenParts, Mode, ModelReference,
 };
 use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
-use calm_lm::train::{BridgeTraining, calibrate};
+use calm_lm::train::{ActivationCache, BridgeTraining, calibrate};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::activations::ActivationArgs;
 use super::baseline::{Baseline, Plan};
 use super::bridges::BridgeArgs;
 use super::model::{
@@ -128,6 +129,12 @@ pub(crate) struct ComposeArgs {
     random_augmenting: Option<u64>,
     #[command(flatten)]
     bridges: BridgeArgs,
+    #[command(flatten)]
+    activations: ActivationArgs,
+    /// Hold the graph of one anchor block at a time, and compute every block twice: takes less
+    /// memory and more time
+    #[arg(long, conflicts_with = "baseline")]
+    gradient_checkpointing: bool,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -362,18 +369,30 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
 
     let mut file = models.describe()?;
     let fixed = models.extended.as_ref().map(|extended| &extended.bridges);
-    let mut objective = BridgeTraining::new(&models.parts).noise(args.noise);
+    let mut objective = BridgeTraining::new(&models.parts)
+        .noise(args.noise)
+        .checkpointing(args.gradient_checkpointing);
     if let Some(rows) = &rows {
         objective = objective.reading(rows);
     }
     if let Some(fixed) = fixed {
         objective = objective.beside(fixed);
     }
+    let (epochs, rows) = (training.epochs(&data), rows.as_deref());
+    let kept =
+        args.activations
+            .open(&models.parts, &file, &data, rows, epochs, training.is_dry())?;
+    if let Some(kept) = &kept {
+        objective = objective.keeping(kept);
+    }
     if training.is_dry() {
         let footprint = models.footprint(&sets, bridges.parameter_count());
         return training.preview(&objective, bridges, &data, &footprint, models.chosen());
     }
-    let what = identity(&file, args.noise, models.extended.as_ref());
+    let mut what = identity(&file, args.noise, models.extended.as_ref());
+    if let Some(rounded) = args.activations.identity() {
+        what["activations"] = rounded;
+    }
     let trained = training.run("compose", &objective, bridges, &data, &what)?;
     let bridges = trained.parameters.valid();
     let bridges = match fixed {
@@ -387,6 +406,7 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
         "paper": bridges.paper_parameter_count(),
     });
     file.training["noise"] = json!(args.noise);
+    file.training["activations"] = json!(kept.as_ref().map(ActivationCache::statistics));
     if let Some(extended) = &models.extended {
         file.training["extended"] = extended.file.training.clone();
     }

@@ -178,7 +178,7 @@ impl Training<'_> {
         let epoch = Epoch::of(data)?;
         let measured = self.measure(objective, parameters, data, &epoch)?;
         let config = self.config();
-        let epochs = (config.steps * config.accumulation) as f64 / epoch.batches as f64;
+        let epochs = self.epochs(data);
         let [rows, length] = epoch.shape;
         let preview = Preview {
             footprint,

@@ -194,6 +194,11 @@ impl Training<'_> {
         &self.config
     }
 
+    /// How often the run sees every example.
+    pub(super) fn epochs(&self, data: &TrainingData) -> f64 {
+        (self.config.steps * self.config.accumulation) as f64 / data.batches().per_epoch() as f64
+    }
+
     /// Whether the run is to be described, and not done.
     pub(super) fn is_dry(&self) -> bool {
         self.args.dry_run

@@ -15,7 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{DType, Tensor, TensorData};
 use calm_backend::FloatType;
-use calm_compose::{FrozenParts, FrozenStates, StateSize, Text};
+use calm_compose::{FrozenParts, FrozenStates, RowTokens, StateSize, Text};
+use calm_data::TokenizedExample;
 use half::{bf16, f16};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -119,6 +120,17 @@ impl<'a> ActivationPlan<'a> {
         let start = self.places[self.places.len() - 1];
         self.places
             .push(start + (elements * self.dtype.bytes()) as u64);
+    }
+
+    /// Adds the next example; `tokens` is what the augmenting models read of it, none where all read
+    /// the anchor's ids.
+    pub fn add_example(&mut self, example: &TokenizedExample, tokens: Option<&RowTokens>) {
+        let of_ids = RowTokens::of_anchor_ids(self.parts.augmenting.len());
+        self.add(&Text {
+            ids: example.inputs(),
+            prompt: example.target_start.max(1),
+            tokens: tokens.unwrap_or(&of_ids),
+        });
     }
 
     /// The cache, of whose states at most `budget` bytes are kept.
