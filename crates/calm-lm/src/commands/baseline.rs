@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::backend::FloatType;
 use calm_lm::compose::LoraPlan;
-use calm_lm::models::FrozenModel;
+use calm_lm::models::{Decoder, FrozenModel};
 use calm_lm::train::LanguageModelling;
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -60,7 +60,10 @@ impl Plan<'_> {
             name: { "anchor_sha256": self.anchor.weights_sha256()?, "rank": rank },
         });
         let objective = LanguageModelling::default();
-        let trained = training.run(name, &objective, parameters, data, &what)?;
+        let validation = data.validation.as_ref();
+        let merged = |decoder: &Decoder| decoder.clone().materialize();
+        let validator = validation.map(|data| data.validator(&objective, merged));
+        let trained = training.run(name, &objective, parameters, data, validator, &what)?;
         let decoder = trained.parameters.valid().materialize();
         let model = self.anchor.with_decoder(decoder);
         model.save(out, FloatType::F32)?;

@@ -9,7 +9,7 @@ use calm_lm::compose::{
     FrozenParts, Mode, ModelReference,
 };
 use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
-use calm_lm::train::{Noisy, calibrate, read_examples};
+use calm_lm::train::calibrate;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
@@ -178,7 +178,7 @@ impl ComposeArgs {
 }
 
 /// The models to compose, loaded and joined.
-struct Models {
+pub(super) struct Models {
     anchor: FrozenModel,
     /// Those that are read already, then those that will be.
     augmenting: Vec<FrozenModel>,
@@ -186,20 +186,20 @@ struct Models {
     anchor_files: ModelFiles,
     augmenting_files: Vec<ModelFiles>,
     connections: Vec<Vec<Connection>>,
-    parts: FrozenParts,
+    pub(super) parts: FrozenParts,
     heads: usize,
     options: BridgeOptions,
     mode: Mode,
     /// Of augmenting models whose weights are drawn.
     untrained_seeds: Vec<Option<u64>>,
-    extended: Option<Extended>,
+    pub(super) extended: Option<Extended>,
 }
 
 /// The composition that another one starts from.
-struct Extended {
+pub(super) struct Extended {
     file: CompositionFile,
     /// Of its augmenting models, the first of all.
-    bridges: Bridges,
+    pub(super) bridges: Bridges,
 }
 
 impl Models {
@@ -353,22 +353,21 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
         return plan.run(&training, &data, &device, &args.out);
     }
     let bridges = calibrate(&new_parts, bridges, &data.first_batch());
-    let rows = read_examples(&models.parts, data.examples())
-        .map_err(|error| Failure::path(args.training.data(), error.to_string()))?;
+    let rows = models.read(args.training.data(), data.examples())?;
+    let validation = data.validation.as_ref();
+    let held_out = match (validation, training.validation_path()) {
+        (Some(validation), Some(path)) => models.read(path, validation.examples())?,
+        _ => Vec::new(),
+    };
 
     let mut file = models.describe()?;
-    let fixed = models.extended.as_ref().map(|extended| &extended.bridges);
-    let mut objective = Noisy::new(&models.parts, args.noise).reading(&rows);
-    if let Some(fixed) = fixed {
-        objective = objective.beside(fixed);
-    }
+    let objective = models.objective(args.noise, &rows);
+    let validated = models.objective(0.0, &held_out);
+    let composed = |bridges: &Bridges| models.compose(bridges.clone());
+    let validator = validation.map(|data| data.validator(&validated, composed));
     let what = identity(&file, args.noise, models.extended.as_ref());
-    let trained = training.run("compose", &objective, bridges, &data, &what)?;
-    let bridges = trained.parameters.valid();
-    let bridges = match fixed {
-        Some(fixed) => fixed.clone().followed_by(bridges),
-        None => bridges,
-    };
+    let trained = training.run("compose", &objective, bridges, &data, validator, &what)?;
+    let bridges = models.compose(trained.parameters.valid()).bridges;
     file.training = trained.provenance;
     file.training["device"] = json!(format!("{device:?}"));
     file.training["added_parameters"] = json!({
@@ -401,6 +400,7 @@ fn identity(file: &CompositionFile, noise: f64, extended: Option<&Extended>) -> 
     let mut what = json!({
         "composed": {
             "anchor_sha256": file.anchor.weights_sha256,
+            "tokenizer_sha256": file.anchor.tokenizer_sha256,
             "augmenting_sha256": augmenting.collect::<Vec<_>>(),
             "connections": file.connections,
             "heads": file.heads,

@@ -115,10 +115,13 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
             "heads": config.heads,
             "context": config.context_length,
             "eos": args.eos,
+            "tokenizer_sha256": tokenizer.sha256(),
         },
     });
     let objective = LanguageModelling::default();
-    let trained = training.run("pretrain", &objective, decoder, &data, &what)?;
+    let validation = data.validation.as_ref();
+    let validator = validation.map(|data| data.validator(&objective, Decoder::clone));
+    let trained = training.run("pretrain", &objective, decoder, &data, validator, &what)?;
     let model = FrozenModel::new(trained.parameters, tokenizer);
     model.save(&args.out, args.dtype)?;
 

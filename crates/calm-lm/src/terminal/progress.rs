@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use calm_train::StepMetrics;
+use calm_train::{StepMetrics, ValidationMetrics};
 use indicatif::{FormattedDuration, HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 /// Where there is no bar, a line is written at most this often, and one at the end.
@@ -60,10 +60,13 @@ impl Progress {
 
     /// Shows a training step.
     pub fn step(&mut self, metrics: &StepMetrics) {
-        let message = format!(
+        let mut message = format!(
             "loss {:.3}, gradient norm {:.2}",
             metrics.loss, metrics.gradient_norm
         );
+        if metrics.skipped > 0 {
+            message += &format!(", {} skipped", metrics.skipped);
+        }
         self.advance(metrics.step, &message);
     }
 
@@ -81,8 +84,7 @@ impl Progress {
                 "" => format!("{name}: {done} of {total}, {left} left"),
                 _ => format!("{name}: {done} of {total}, {message}, {left} left"),
             };
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(std::io::stderr(), "{line}");
+            say(&line);
         }
     }
 
@@ -100,6 +102,27 @@ impl Unit {
             Self::Bytes => HumanBytes(parts as u64).to_string(),
         }
     }
+}
+
+/// Shows what a validation found, above the bars.
+pub fn show_validation(name: &str, metrics: &ValidationMetrics, is_best: bool) {
+    let mut line = format!(
+        "{name}: validation at step {}: loss {:.4}",
+        metrics.step, metrics.loss
+    );
+    if let Some(metric) = &metrics.metric {
+        line += &format!(", {} {:.4}", metric.name, metric.value);
+    }
+    if is_best {
+        line += ", the best so far";
+    }
+    say(&line);
+}
+
+/// Writes a line to standard error, above the bars that are there.
+pub(super) fn say(line: &str) {
+    // Whoever closed standard error does not want to know.
+    let _ = BARS.suspend(|| writeln!(std::io::stderr(), "{line}"));
 }
 
 fn bar(unit: Unit, name: &str, total: usize, completed: usize) -> ProgressBar {
