@@ -65,8 +65,8 @@ fn settings_out_of_range() {
         ("--decay-share -0.5", &["`decay_share`"]),
         ("--decay-share nan", &["`decay_share`"]),
         ("--learning-rate 0", &["`learning_rate`", "(0, 1]"]),
-        ("--beta1 1", &["`betas`", "[0, 1)"]),
-        ("--beta2 -0.1", &["`betas`"]),
+        ("--beta1 1", &["`beta1`", "[0, 1)"]),
+        ("--beta2 -0.1", &["`beta2`"]),
         ("--accumulation 0", &["`accumulation`", "from 1 to"]),
         ("--accumulation 99999999999", &["`accumulation`"]),
         (

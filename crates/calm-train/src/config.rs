@@ -173,11 +173,8 @@ impl TrainConfig {
                 in_range(self.weight_decay, 0.0, 1.0),
                 "in [0, 1]",
             ),
-            (
-                "betas",
-                self.betas.iter().all(|b| (0.0..1.0).contains(b)),
-                "in [0, 1)",
-            ),
+            ("beta1", (0.0..1.0).contains(&self.betas[0]), "in [0, 1)"),
+            ("beta2", (0.0..1.0).contains(&self.betas[1]), "in [0, 1)"),
             (
                 "clip_norm",
                 self.clip_norm > 0.0 && self.clip_norm.is_finite(),

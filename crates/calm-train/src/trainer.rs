@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use calm_backend::peak_memory;
 use calm_data::Batch;
