@@ -10,7 +10,10 @@ use std::path::Path;
 use common::{Workshop, example};
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
-                       --connections every:2 --steps 8 --checkpoint-steps 2";
+                       --connections every:2";
+
+/// So small that it is done at once.
+const SMALL: &str = "--steps 8 --checkpoint-steps 2";
 
 /// Every file below a directory with what is in it, but for locks.
 fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -57,10 +60,13 @@ fn settings_out_of_range() {
             &["'wavy' for '--schedule <NAME>'", "cosine"],
         ),
         (
-            "--warmup-steps 9",
+            "--steps 8 --warmup-steps 9",
             &["`warmup_steps`", "fit into the steps"],
         ),
-        ("--warmup-steps 9 --schedule constant", &["`warmup_steps`"]),
+        (
+            "--steps 8 --warmup-steps 9 --schedule constant",
+            &["`warmup_steps`"],
+        ),
         ("--decay-share 1.5", &["`decay_share`", "[0, 1]"]),
         ("--decay-share -0.5", &["`decay_share`"]),
         ("--decay-share nan", &["`decay_share`"]),
@@ -159,10 +165,12 @@ fn data_that_cannot_be_validated_on() {
 fn runs_that_cannot_be_gone_on_with() {
     let workshop = Workshop::new();
     workshop.write("held-out.jsonl", &example("ABC", "DE"));
-    workshop.calm(&format!("{COMPOSE} --out done")).done();
+    workshop
+        .calm(&format!("{COMPOSE} {SMALL} --out done"))
+        .done();
     assert_refused(
         &workshop,
-        COMPOSE,
+        &format!("{COMPOSE} {SMALL}"),
         &[
             ("--out done", &["done: holds a run", "--resume"]),
             (
@@ -193,9 +201,11 @@ fn runs_that_cannot_be_gone_on_with() {
 #[test]
 fn runs_of_other_programs() {
     let workshop = Workshop::new();
-    workshop.calm(&format!("{COMPOSE} --out done")).done();
+    workshop
+        .calm(&format!("{COMPOSE} {SMALL} --out done"))
+        .done();
     let description = fs::read_to_string(workshop.path("done/run/run.json")).unwrap();
-    let resume = "--out done --resume";
+    let (line, resume) = (format!("{COMPOSE} {SMALL}"), "--out done --resume");
     for (old, new, words) in [
         (
             "\"format_version\": 1",
@@ -209,21 +219,23 @@ fn runs_of_other_programs() {
         assert!(description.contains(old));
         workshop.write("done/run/run.json", &description.replacen(old, new, 1));
         let words = words.trim_start_matches("settings.");
-        assert_refused(&workshop, COMPOSE, &[(resume, &["done/run", words])]);
+        assert_refused(&workshop, &line, &[(resume, &["done/run", words])]);
     }
 }
 
 #[test]
 fn a_run_whose_checkpoints_are_all_cut_begins_anew_and_says_so() {
     let workshop = Workshop::new();
-    workshop.calm(&format!("{COMPOSE} --out done")).done();
+    workshop
+        .calm(&format!("{COMPOSE} {SMALL} --out done"))
+        .done();
     let bridges = || fs::read(workshop.path("done/bridge.safetensors")).unwrap();
     let before = bridges();
     for step in [6, 8] {
         let path = format!("done/run/checkpoints/{step:08}/checkpoint.json");
         workshop.write(&path, "{");
     }
-    let run = workshop.calm(&format!("{COMPOSE} --out done --resume --quiet"));
+    let run = workshop.calm(&format!("{COMPOSE} {SMALL} --out done --resume --quiet"));
     for step in [6, 8] {
         let warning = format!(
             "warning: the checkpoint of step {step} is damaged, so the run goes on from the beginning: "
