@@ -63,8 +63,11 @@ pub struct Trainer<'a, O: Objective> {
 
 struct Validation<'a, P> {
     validator: Box<dyn Validator<P> + 'a>,
-    observe: Box<dyn FnMut(&ValidationMetrics, bool) + 'a>,
+    observe: ObserveValidation<'a>,
 }
+
+/// Told what a validation found, and whether it is the best so far.
+type ObserveValidation<'a> = Box<dyn FnMut(&ValidationMetrics, bool) + 'a>;
 
 impl<'a, O: Objective> Trainer<'a, O> {
     /// A run that starts from `parameters`, or goes on from the newest checkpoint in `dir`.
