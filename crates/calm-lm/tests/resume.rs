@@ -4,12 +4,15 @@
 
 mod common;
 
-use std::fs;
-use std::process::{Child, Command};
-use std::thread;
+use std::path::Path;
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use common::{Run, Workshop, kill};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
                        --connections [[2,1],[4,3]] --rows 4 --accumulation 2 --steps 120 \
@@ -18,6 +21,11 @@ const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train d
 fn bridges(workshop: &Workshop, out: &str) -> Vec<u8> {
     fs::read(workshop.path(out).join("bridge.safetensors")).unwrap()
 }
+
+/// Everything that a process must not lose: the best checkpoint, patience, skipped steps.
+const VALIDATED: &str = "--validation held-out.jsonl --validation-steps 7 --patience 9 \
+                         --validation-metric exact --validation-examples 3 --skip-not-finite \
+                         --schedule cosine --keep-checkpoints 3";
 
 /// A workshop with the composition `straight`, whose training nothing disturbed.
 fn workshop() -> Workshop {
@@ -81,20 +89,82 @@ fn a_killed_run_ends_with_the_same_bytes() {
     assert!(bridges(&workshop, "killed") == bridges(&workshop, "straight"));
 }
 
+/// `CALM_KILLS` asks for another number.
+const KILLS: usize = 4;
+
+#[test]
+fn runs_killed_at_random_moments_end_with_the_same_bytes() {
+    assert_survives(kill, &[None]);
+}
+
+#[test]
+fn runs_interrupted_at_random_moments_end_with_the_same_bytes() {
+    // Before it listens for it, the signal ends a process as it ends any other.
+    assert_survives(interrupt, &[Some(130), None]);
+}
+
+/// Ends runs at random moments, from before the first step to behind the last, each time with one
+/// of these codes, and goes on with them.
+fn assert_survives(end: impl Fn(Child) -> Output, codes: &[Option<i32>]) {
+    let wanted = env::var("CALM_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let workshop = Workshop::new();
+    workshop.write("held-out.jsonl", &common::example("DEFG", "HI").repeat(4));
+    let line = format!("{COMPOSE} {VALIDATED}");
+    let begun = Instant::now();
+    workshop.calm(&format!("{line} --out straight")).done();
+    let longest = begun.elapsed().mul_f64(0.6);
+
+    let mut random = ChaCha8Rng::seed_from_u64(wanted as u64);
+    let (mut ended, mut run) = (0, 0);
+    while ended < wanted {
+        let out = format!("ended{run}");
+        let resume = format!("{line} --out {out} --resume --quiet");
+        let child = workshop.command(&resume).spawn().unwrap();
+        thread::sleep(longest.mul_f64(random.random()));
+        let code = end(child).status.code();
+        let is_done = code == Some(0);
+        assert!(is_done || codes.contains(&code), "{code:?}");
+        ended += usize::from(!is_done);
+        if is_done || ended == wanted {
+            workshop.calm(&resume).done();
+            for file in ["bridge.safetensors", "run/validation.jsonl"] {
+                let read = |out: &str| comparable(&workshop.path(out).join(file));
+                assert!(read(&out) == read("straight"), "{file} of {out}");
+            }
+            run += 1;
+        }
+    }
+}
+
+/// Ctrl-C.
+fn interrupt(child: Child) -> Output {
+    let signal = format!("kill -INT {}", child.id());
+    let sent = Command::new("sh").args(["-c", &signal]).status();
+    assert!(sent.unwrap().success());
+    child.wait_with_output().unwrap()
+}
+
+/// A file without the times in it.
+fn comparable(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).unwrap();
+    if path.extension() != Some("jsonl".as_ref()) {
+        return bytes;
+    }
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let timeless = lines.map(|line| {
+        let mut line: Value = serde_json::from_slice(line).unwrap();
+        line["seconds"] = Value::Null;
+        line.to_string()
+    });
+    timeless.collect::<String>().into_bytes()
+}
+
 #[test]
 fn an_interrupted_run_is_saved_and_says_how_to_go_on() {
     let workshop = workshop();
     let child = begin(&workshop, "interrupted");
     wait_for(&workshop, "interrupted", 4);
-    let signal = format!("kill -INT {}", child.id());
-    assert!(
-        Command::new("sh")
-            .args(["-c", &signal])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let run = Run::new("compose", child.wait_with_output().unwrap());
+    let run = Run::new("compose", interrupt(child));
     assert_eq!(
         (run.code, run.stderr.lines().count()),
         (Some(130), 1),
@@ -127,12 +197,15 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
     let path = format!("damaged/run/checkpoints/{newest:08}/parameters.bpk");
     workshop.write(&path, "not what it was");
     let run = workshop.calm(&format!("{COMPOSE} --out damaged --resume --quiet"));
-    assert!(
-        run.stderr
-            .starts_with("warning: skipping a damaged checkpoint"),
-        "{run:#?}"
-    );
+    let warning =
+        format!("warning: the checkpoint of step {newest} is damaged, so the run goes on");
+    assert!(run.stderr.starts_with(&warning), "{run:#?}");
     run.done();
+    let events = fs::read_to_string(workshop.path("damaged/run/events.jsonl")).unwrap();
+    assert!(
+        events.contains(&format!(r#""event":"fell-back","from":{newest}"#)),
+        "{events}"
+    );
     assert!(bridges(&workshop, "damaged") == bridges(&workshop, "straight"));
 }
 

@@ -25,8 +25,9 @@ pub enum TrainError {
     Data(#[from] calm_data::DataError),
     /// The loss, or the norm of its gradients, is no longer a number.
     #[error(
-        "the {quantity} became {value} at step {step}; the last good checkpoint is that of step \
-         {checkpoint}. Lower the learning rate, or look at that step's examples: {examples:?}"
+        "the {quantity} became {value} at step {step}; {}. Lower the learning rate, or look at \
+         that step's examples: {examples:?}",
+        last_good(*checkpoint)
     )]
     NotFinite {
         /// `loss` or `gradient norm`.
@@ -39,6 +40,24 @@ pub enum TrainError {
         checkpoint: usize,
         /// Indices of the examples in the batch.
         examples: Vec<usize>,
+    },
+    /// So many steps in a row had to be skipped that it is no accident.
+    #[error("{skipped} steps in a row were skipped, and again {last}")]
+    TooManySkipped {
+        /// Steps skipped before this one.
+        skipped: usize,
+        /// What is wrong with this one.
+        last: Box<TrainError>,
+    },
+    /// The disk is full, say. What was written before is whole.
+    #[error("{source}; step {step} is not saved, and {}. Make room, then go on from there", last_good(*checkpoint))]
+    NotSaved {
+        /// The last step that was done.
+        step: usize,
+        /// Step of the last checkpoint, 0 if there is none.
+        checkpoint: usize,
+        /// What could not be written.
+        source: Box<TrainError>,
     },
     /// Another process writes to this run directory.
     #[error(
@@ -62,6 +81,20 @@ pub enum TrainError {
         /// The first difference.
         difference: String,
     },
+    /// The directory was written by a program with another layout of run directories.
+    #[error(
+        "{}: format_version is {found}, this program goes on with runs of version {expected}; use \
+         the program that began the run, or another directory",
+        path.display()
+    )]
+    Format {
+        /// `run.json`.
+        path: PathBuf,
+        /// Its version, 0 if it has none.
+        found: u64,
+        /// The version that can be read.
+        expected: u64,
+    },
     /// A file of the run says something it may not say.
     #[error("{}: {reason}", path.display())]
     Malformed {
@@ -70,6 +103,9 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A model could not be used for validation.
+    #[error(transparent)]
+    Model(#[from] calm_models::ModelError),
     /// Reading or writing failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -78,4 +114,11 @@ pub enum TrainError {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+fn last_good(checkpoint: usize) -> String {
+    match checkpoint {
+        0 => "there is no checkpoint yet".to_owned(),
+        step => format!("the last good checkpoint is that of step {step}"),
+    }
 }

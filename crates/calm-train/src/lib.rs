@@ -36,11 +36,14 @@ mod error;
 mod gradient;
 mod objective;
 mod run_dir;
+mod state;
 mod trainer;
+mod validation;
 
 pub use activations::{ActivationCache, ActivationPlace, ActivationPlan, ActivationStatistics};
-pub use config::{OptimizerKind, TrainConfig};
+pub use config::{OptimizerKind, Schedule, TrainConfig};
 pub use error::TrainError;
 pub use objective::{BridgeTraining, LanguageModelling, Objective, calibrate, read_examples};
-pub use run_dir::{RunDir, StepMetrics};
+pub use run_dir::{Event, EventKind, Metric, RunDir, StepMetrics, ValidationMetrics};
 pub use trainer::{BatchSource, Outcome, Trainer};
+pub use validation::{HeldOut, Score, Validator};

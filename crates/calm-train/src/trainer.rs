@@ -1,17 +1,21 @@
 //! The one training loop: bridges, LoRA, fine-tuning and pre-training all go through it.
 
+mod saving;
+
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::store::ModuleRecord;
+use calm_backend::peak_memory;
 use calm_data::Batch;
 
 use crate::gradient::mean_and_clip;
-use crate::run_dir::{Checkpoint, RunDir, StepMetrics};
-use crate::{Objective, TrainConfig, TrainError};
+use crate::run_dir::RunDir;
+use crate::state::RunState;
+use crate::{
+    EventKind, Objective, StepMetrics, TrainConfig, TrainError, ValidationMetrics, Validator,
+};
 
 /// Where batches come from: a pure function of their number, so that a resumed run sees the
 /// batches that the interrupted one would have seen.
@@ -35,6 +39,8 @@ impl<F: Fn(usize) -> Result<Batch, TrainError>> BatchSource for F {
 pub enum Outcome {
     /// All steps are done.
     Finished,
+    /// Validation had not improved for as long as it may.
+    StoppedEarly,
     /// The observer asked to stop; the last step is saved.
     Interrupted,
 }
@@ -46,10 +52,22 @@ pub struct Trainer<'a, O: Objective> {
     parameters: O::Parameters,
     optimizer: ModuleOptimizer,
     schedule: ModuleLrScheduler,
-    completed: usize,
+    state: RunState,
+    /// Step of the last checkpoint, 0 if there is none.
     saved: usize,
+    /// Those of the best validation.
+    best: Option<O::Parameters>,
+    validation: Option<Validation<'a, O::Parameters>>,
     dir: Option<RunDir>,
 }
+
+struct Validation<'a, P> {
+    validator: Box<dyn Validator<P> + 'a>,
+    observe: ObserveValidation<'a>,
+}
+
+/// Told what a validation found, and whether it is the best so far.
+type ObserveValidation<'a> = Box<dyn FnMut(&ValidationMetrics, bool) + 'a>;
 
 impl<'a, O: Objective> Trainer<'a, O> {
     /// A run that starts from `parameters`, or goes on from the newest checkpoint in `dir`.
@@ -73,12 +91,29 @@ impl<'a, O: Objective> Trainer<'a, O> {
             optimizer: config.optimizer(&parameters),
             config,
             parameters,
-            completed: 0,
+            state: RunState::default(),
             saved: 0,
+            best: None,
+            validation: None,
             dir,
         };
         trainer.resume()?;
         Ok(trainer)
+    }
+
+    /// Validates as often as the settings say, and tells `observe` what came of it and whether it
+    /// is the best so far. The result of the run is then its best checkpoint, not its last.
+    #[must_use]
+    pub fn validated_by(
+        self,
+        validator: Box<dyn Validator<O::Parameters> + 'a>,
+        observe: impl FnMut(&ValidationMetrics, bool) + 'a,
+    ) -> Self {
+        let observe = Box::new(observe);
+        Self {
+            validation: Some(Validation { validator, observe }),
+            ..self
+        }
     }
 
     /// The settings of the run.
@@ -88,41 +123,87 @@ impl<'a, O: Objective> Trainer<'a, O> {
 
     /// Steps done so far, those of earlier processes included.
     pub fn completed(&self) -> usize {
-        self.completed
+        self.state.step
     }
 
-    /// Trains until all steps are done or `observe`, called after every step, breaks off.
+    /// Steps of these that moved nothing, since their loss or their gradients were not finite.
+    pub fn skipped(&self) -> usize {
+        self.state.skipped
+    }
+
+    /// The best validation, if there was any.
+    pub fn best(&self) -> Option<&ValidationMetrics> {
+        self.state.best.as_ref()
+    }
+
+    /// Trains until all steps are done, validation stops it, or `observe`, called after every step,
+    /// breaks off.
     ///
     /// # Errors
     ///
-    /// [`TrainError::NotFinite`] if the loss or a gradient is not a number, and whatever the data or the run
-    /// directory report. The last checkpoint stays whole in any case.
+    /// [`TrainError::NotFinite`] or [`TrainError::TooManySkipped`] if the loss or a gradient is not
+    /// a number, [`TrainError::NotSaved`] if the run directory cannot be written, and whatever the
+    /// data or the validation report. The last checkpoint stays whole in any case.
     pub fn run(
+        &mut self,
+        batches: &impl BatchSource,
+        observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
+    ) -> Result<Outcome, TrainError> {
+        let outcome = self.train(batches, observe);
+        match &outcome {
+            Ok(Outcome::Finished) => self.tell(EventKind::Finished)?,
+            Ok(Outcome::StoppedEarly) => self.tell(EventKind::StoppedEarly)?,
+            Ok(Outcome::Interrupted) => self.tell(EventKind::Interrupted)?,
+            Err(error) => {
+                let reason = error.to_string();
+                // The error itself matters more than that it cannot be written down.
+                let _ = self.tell(EventKind::Failed { reason });
+            }
+        }
+        outcome
+    }
+
+    /// The result: parameters of the best validation if there was any, else those of the last step.
+    pub fn into_parameters(self) -> O::Parameters {
+        self.best.unwrap_or(self.parameters)
+    }
+
+    fn train(
         &mut self,
         batches: &impl BatchSource,
         mut observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
     ) -> Result<Outcome, TrainError> {
         let started = Instant::now();
-        while self.completed < self.config.steps {
+        loop {
+            if let Some(outcome) = self.outcome() {
+                return Ok(outcome);
+            }
             let metrics = self.step(batches, started)?;
-            if let Some(dir) = &mut self.dir {
-                dir.record(&metrics)?;
-            }
+            self.write(|dir| dir.record(&metrics))?;
             let stop = observe(&metrics).is_break();
-            let last = self.completed == self.config.steps;
-            if stop || last || self.completed.is_multiple_of(self.config.checkpoint_steps) {
-                self.save()?;
+            let is_validated =
+                self.validation.is_some() && self.config.is_validated_after(metrics.step);
+            let is_best = is_validated && self.validate()?;
+            let is_due = metrics.step.is_multiple_of(self.config.checkpoint_steps);
+            if stop || is_validated || is_due || self.outcome().is_some() {
+                self.save(is_best)?;
             }
-            if stop && !last {
+            if stop && self.outcome().is_none() {
                 return Ok(Outcome::Interrupted);
             }
         }
-        Ok(Outcome::Finished)
     }
 
-    /// The parameters as they are now.
-    pub fn into_parameters(self) -> O::Parameters {
-        self.parameters
+    /// How the run ended, if it has.
+    fn outcome(&self) -> Option<Outcome> {
+        let patience = self.config.patience.unwrap_or(usize::MAX);
+        if self.state.step == self.config.steps {
+            Some(Outcome::Finished)
+        } else if self.state.validations_since_best >= patience {
+            Some(Outcome::StoppedEarly)
+        } else {
+            None
+        }
     }
 
     fn step(
@@ -130,56 +211,83 @@ impl<'a, O: Objective> Trainer<'a, O> {
         batches: &impl BatchSource,
         started: Instant,
     ) -> Result<StepMetrics, TrainError> {
-        let first = self.completed * self.config.accumulation;
+        let first = self.state.step * self.config.accumulation;
         let batches = (first..first + self.config.accumulation)
             .map(|number| batches.batch(number))
             .collect::<Result<Vec<_>, _>>()?;
-        let target_tokens = batches.iter().map(Batch::target_tokens).sum::<usize>();
+        let count = |of: fn(&Batch) -> usize| batches.iter().map(of).sum::<usize>();
+        let target_tokens = count(Batch::target_tokens);
 
         let (loss, mut gradients) = self.gradients(&batches);
         let loss = (loss / target_tokens as f64) as f32;
-        self.check_finite("loss", f64::from(loss), &batches)?;
         let gradient_norm = mean_and_clip(
             &self.parameters,
             &mut gradients,
             target_tokens,
             self.config.clip_norm,
         );
-        // A finite loss may have gradients that are not, and one step along them ruins everything.
-        self.check_finite("gradient norm", gradient_norm, &batches)?;
+        let is_skipped = self.is_skipped(loss, gradient_norm, &batches)?;
+        // A step that is skipped counts in the schedule, so that its position is that of the step.
         let rate = self.schedule.step();
         let learning_rate = rate.base();
-        self.parameters = self
-            .optimizer
-            .step(rate, self.parameters.clone(), gradients);
-        self.completed += 1;
+        if !is_skipped {
+            let parameters = self.parameters.clone();
+            self.parameters = self.optimizer.step(rate, parameters, gradients);
+        }
+        self.state.step += 1;
         Ok(StepMetrics {
-            step: self.completed,
+            step: self.state.step,
             loss,
             gradient_norm,
             learning_rate,
             target_tokens,
+            tokens: count(|batch| batch.real.iter().filter(|real| **real).count()),
+            positions: count(|batch| batch.real.len()),
+            skipped: self.state.skipped,
+            peak_memory_mib: peak_memory().map(|bytes| bytes as f64 / f64::from(1 << 20)),
             seconds: started.elapsed().as_secs_f64(),
         })
     }
 
-    fn check_finite(
-        &self,
-        quantity: &'static str,
-        value: f64,
+    /// Whether the step that is being made is to move nothing. A finite loss may have gradients
+    /// that are not, and one step along them ruins everything.
+    fn is_skipped(
+        &mut self,
+        loss: f32,
+        gradient_norm: f64,
         batches: &[Batch],
-    ) -> Result<(), TrainError> {
-        if value.is_finite() {
-            return Ok(());
-        }
+    ) -> Result<bool, TrainError> {
+        let quantities = [("loss", f64::from(loss)), ("gradient norm", gradient_norm)];
+        let not_finite = quantities.into_iter().find(|(_, value)| !value.is_finite());
+        let Some((quantity, value)) = not_finite else {
+            self.state.skipped_in_a_row = 0;
+            return Ok(false);
+        };
+        let step = self.state.step + 1;
         let examples = batches.iter().flat_map(|batch| batch.examples.clone());
-        Err(TrainError::NotFinite {
+        let error = TrainError::NotFinite {
             quantity,
             value,
-            step: self.completed + 1,
+            step,
             checkpoint: self.saved,
             examples: examples.collect(),
-        })
+        };
+        let skipped = self.state.skipped_in_a_row;
+        if skipped == self.config.skip_not_finite {
+            return Err(match skipped {
+                0 => error,
+                _ => TrainError::TooManySkipped {
+                    skipped,
+                    last: Box::new(error),
+                },
+            });
+        }
+        self.state.skipped += 1;
+        self.state.skipped_in_a_row += 1;
+        let reason = error.to_string();
+        tracing::warn!("step {step} is skipped: {reason}");
+        self.write(|dir| dir.tell(step, EventKind::Skipped { reason }))?;
+        Ok(true)
     }
 
     /// Loss summed over the target tokens of all micro-batches, and its gradients. They are divided
@@ -196,59 +304,32 @@ impl<'a, O: Objective> Trainer<'a, O> {
         (loss, accumulated.grads())
     }
 
-    fn save(&mut self) -> Result<(), TrainError> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let unwritable = |error: burn::store::RecordError| TrainError::Malformed {
-            path: dir.path().to_owned(),
-            reason: error.to_string(),
+    /// Holds the parameters against the held-out data, and tells whether they are the best so far.
+    fn validate(&mut self) -> Result<bool, TrainError> {
+        let Some(Validation { validator, observe }) = &mut self.validation else {
+            return Ok(false);
         };
-        dir.save(&Checkpoint {
-            step: self.completed,
-            parameters: self
-                .parameters
-                .clone()
-                .into_record()
-                .into_bytes()
-                .map_err(unwritable)?,
-            optimizer: self.optimizer.into_bytes().map_err(unwritable)?,
-        })?;
-        self.saved = self.completed;
-        Ok(())
-    }
-
-    fn resume(&mut self) -> Result<(), TrainError> {
-        let Some(dir) = &mut self.dir else {
-            return Ok(());
+        let started = Instant::now();
+        let score = validator.validate(&self.parameters)?;
+        let metrics = ValidationMetrics {
+            step: self.state.step,
+            loss: score.loss,
+            metric: score.metric,
+            seconds: started.elapsed().as_secs_f64(),
         };
-        let Some(checkpoint) = dir.latest()? else {
-            return dir.rewind_metrics(0);
-        };
-        let foreign = |error: burn::store::RecordError| TrainError::Malformed {
-            path: dir.path().to_owned(),
-            reason: format!("the checkpoint does not fit what is trained: {error}"),
-        };
-        let record = ModuleRecord::from_bytes(checkpoint.parameters).map_err(foreign)?;
-        self.parameters = self
-            .parameters
-            .clone()
-            .try_load_record(record)
-            .map_err(foreign)?;
-        // Loaded parameters may have other ids than those that the optimiser was made for.
-        self.optimizer = self
-            .config
-            .optimizer(&self.parameters)
-            .from_bytes(checkpoint.optimizer)
-            .map_err(foreign)?;
-        self.schedule = self.config.schedule(checkpoint.step)?;
-        self.completed = checkpoint.step;
-        self.saved = checkpoint.step;
-        dir.rewind_metrics(checkpoint.step)
+        let is_best = self.state.validated(&metrics);
+        if is_best {
+            self.best = Some(self.parameters.clone());
+        }
+        observe(&metrics, is_best);
+        self.write(|dir| dir.record_validation(&metrics))?;
+        Ok(is_best)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::module::{ModuleVisitor, Param};
+    use burn::module::{Module, ModuleVisitor, Param};
     use burn::tensor::{Device, Tensor};
     use calm_data::TokenizedExample;
     use calm_models::{Decoder, DecoderConfig};

@@ -2,33 +2,34 @@
 
 mod common;
 
-use std::cell::Cell;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::Device;
 use calm_backend::FloatType;
 use calm_compose::{BridgeOptions, Gate, LoraPlan, OutputInit};
+use calm_data::{Batch, TokenizedExample};
 use calm_models::Decoder;
 use calm_train::{
-    BridgeTraining, LanguageModelling, Objective, OptimizerKind, Outcome, StepMetrics, TrainConfig,
-    TrainError, Trainer,
+    BridgeTraining, Event, EventKind, LanguageModelling, Objective, OptimizerKind, Outcome, RunDir,
+    Schedule, StepMetrics, TrainConfig, Trainer,
 };
-use common::{bits, bridges, bridges_with, config, data, decoder, open, parts, train};
+use common::{bits, bridges, bridges_with, config, data, decoder, dying_at, open, parts, train};
 
 /// What a metrics file says, without the time.
 fn recorded(path: &Path) -> Vec<(usize, u32, u64, u64)> {
-    let text = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
-    let lines = text.lines().map(|line| {
-        let metrics: StepMetrics = serde_json::from_str(line).unwrap();
-        (
-            metrics.step,
-            metrics.loss.to_bits(),
-            metrics.gradient_norm.to_bits(),
-            metrics.learning_rate.to_bits(),
-        )
-    });
+    let lines = RunDir::read_metrics(path)
+        .unwrap()
+        .into_iter()
+        .map(|metrics| {
+            (
+                metrics.step,
+                metrics.loss.to_bits(),
+                metrics.gradient_norm.to_bits(),
+                metrics.learning_rate.to_bits(),
+            )
+        });
     lines.collect()
 }
 
@@ -70,21 +71,11 @@ fn stop<O: Objective>(objective: &O, parameters: O::Parameters, path: &Path) {
 
 /// The process dies in step 9: what it did after the checkpoint of step 5 is lost.
 fn kill<O: Objective>(objective: &O, parameters: O::Parameters, path: &Path) {
-    let (batches, asked) = (data(), Cell::new(0));
-    let dying = |number| {
-        asked.set(number);
-        if number == 17 {
-            let source = std::io::Error::other("killed");
-            let path = PathBuf::from("data");
-            return Err(TrainError::Io { path, source });
-        }
-        batches(number)
-    };
     let mut trainer = Trainer::new(objective, parameters, config(), open(path)).unwrap();
     trainer
-        .run(&dying, |_| ControlFlow::Continue(()))
+        .run(&dying_at(17), |_| ControlFlow::Continue(()))
         .unwrap_err();
-    assert_eq!((trainer.completed(), asked.get()), (8, 17));
+    assert_eq!(trainer.completed(), 8);
     assert_eq!(recorded(path).len(), 8);
 }
 
@@ -150,11 +141,17 @@ fn a_whole_model_through_noise_after_a_stop() {
 }
 
 #[test]
-fn muon_after_a_stop() {
-    let config = TrainConfig {
-        optimizer: OptimizerKind::Muon,
-        ..config()
-    };
+fn muon_and_every_schedule_after_a_stop() {
+    for schedule in [Schedule::Linear, Schedule::Cosine, Schedule::Constant] {
+        assert_muon_resumes(&TrainConfig {
+            optimizer: OptimizerKind::Muon,
+            schedule,
+            ..config()
+        });
+    }
+}
+
+fn assert_muon_resumes(config: &TrainConfig) {
     let objective = LanguageModelling::default();
     let run = |seed, dir, until| {
         let mut trainer = Trainer::new(&objective, decoder(seed), config.clone(), dir).unwrap();
@@ -193,6 +190,67 @@ fn a_checkpoint_that_is_cut_short_is_passed_over() {
         fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
     };
     assert_resumes(&parts(), bridges, kill_in_checkpoint, 5);
+}
+
+/// What happened to a run, with the steps.
+fn events(path: &Path) -> Vec<(usize, EventKind)> {
+    let events = RunDir::read_events(path).unwrap().into_iter();
+    events
+        .map(|Event { step, kind, .. }| (step, kind))
+        .collect()
+}
+
+#[test]
+fn what_happens_is_written_down() {
+    let dir = tempfile::tempdir().unwrap();
+    kill(&parts(), bridges(1), dir.path());
+    let failed = EventKind::Failed {
+        reason: "data: killed".to_owned(),
+    };
+    assert_eq!(
+        events(dir.path()),
+        [
+            (0, EventKind::Started),
+            (5, EventKind::Checkpoint),
+            (8, failed)
+        ]
+    );
+    stop(&parts(), bridges(1), dir.path());
+    let newest = dir.path().join("checkpoints/00000007/checkpoint.json");
+    fs::remove_file(&newest).unwrap();
+    let (_, steps) = train(&parts(), bridges(1), open(dir.path()), &data()).unwrap();
+    assert_eq!(steps[0].step, 6);
+    let events = events(dir.path());
+    let EventKind::FellBack { from: 7, reason } = &events[3].1 else {
+        panic!("{events:?}");
+    };
+    assert!(reason.contains("checkpoint.json"), "{reason}");
+    let resumed = |lost_steps| (5, EventKind::Resumed { lost_steps });
+    assert_eq!(events[2], resumed(3), "what was told of lost steps is gone");
+    assert_eq!(events[4], resumed(2));
+    let rest = [10, 15, 20].map(|step| (step, EventKind::Checkpoint));
+    assert_eq!(events[5..8], rest);
+    assert_eq!(events[8..], [(20, EventKind::Finished)]);
+}
+
+#[test]
+fn metrics_count_tokens_and_padding() {
+    let example = |length: u32| TokenizedExample {
+        ids: (1..=length).collect(),
+        target_start: 2,
+    };
+    let rows = [example(4), example(9), example(6)];
+    let batches = |_| Ok(Batch::collate(rows.iter().enumerate(), 0));
+    let (_, steps) = train(&parts(), bridges(1), None, &batches).unwrap();
+    for metrics in steps {
+        // Two batches of three rows; the last token of each is only ever a target.
+        assert_eq!(metrics.tokens, 2 * (3 + 8 + 5));
+        assert_eq!(metrics.positions, 2 * 3 * 8);
+        assert_eq!(metrics.target_tokens, 2 * (2 + 7 + 4));
+        if cfg!(target_os = "linux") {
+            assert!(metrics.peak_memory_mib.unwrap() > 1.0);
+        }
+    }
 }
 
 #[test]

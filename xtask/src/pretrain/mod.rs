@@ -78,7 +78,8 @@ fn make(
     let scale = args.scale.to_possible_value().expect("none is hidden");
     let name = format!("{}-{}-{}", scale.get_name(), recipe.name, args.seed);
     let runs = args.runs.join(name);
-    let run = RunDir::open(&runs, &settings).into_diagnostic()?;
+    let environment = json!({ "device": args.device });
+    let run = RunDir::open(&runs, &settings, &environment).into_diagnostic()?;
     let decoder = train(recipe, dataset, tokenizer, args, run)?;
     let out = args.out.clone();
     let path = out
@@ -118,5 +119,6 @@ fn train(
     let trainer =
         Trainer::new(&objective, decoder, recipe.train.clone(), Some(run)).into_diagnostic()?;
     let batches = |number| recipe.batch(dataset, tokenizer, number);
-    terminal::train(recipe.name, trainer, &batches, terminal::Display::Progress).into_diagnostic()
+    let trained = terminal::train(recipe.name, trainer, &batches, terminal::Display::Progress);
+    trained.map(Trainer::into_parameters).into_diagnostic()
 }

@@ -202,12 +202,15 @@ impl Experiment<'_> {
     ) -> Result<O::Parameters> {
         let mut config = self.settings.train.clone();
         config.seed = job.seed;
-        let dir = RunDir::open(&self.directory.join(job.name()), &json!({ "job": job }))
-            .into_diagnostic()?;
+        let environment = json!({ "device": format!("{:?}", self.device) });
+        let directory = self.directory.join(job.name());
+        let dir =
+            RunDir::open(&directory, &json!({ "job": job }), &environment).into_diagnostic()?;
         let trainer = Trainer::new(objective, parameters, config, Some(dir)).into_diagnostic()?;
         let batches = |number| Ok(batches.batch(number)?);
-        terminal::train(&job.name(), trainer, &batches, terminal::Display::Progress)
-            .into_diagnostic()
+        let display = terminal::Display::Progress;
+        let trained = terminal::train(&job.name(), trainer, &batches, display);
+        trained.map(Trainer::into_parameters).into_diagnostic()
     }
 
     fn evaluate<M: CausalLm>(

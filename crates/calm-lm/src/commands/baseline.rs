@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::backend::FloatType;
 use calm_lm::compose::LoraPlan;
-use calm_lm::models::FrozenModel;
+use calm_lm::models::{Decoder, FrozenModel};
 use calm_lm::train::LanguageModelling;
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -66,7 +66,11 @@ impl Plan<'_> {
             let footprint = Footprint::of_decoder(decoder, trainable);
             return training.preview(&objective, parameters, data, &footprint, Vec::new());
         }
-        let trained = training.run(name, &objective, parameters, data, &what)?;
+        let validation = data.validation.as_ref();
+        let merged = |decoder: &Decoder| decoder.clone().materialize();
+        let validator = validation.map(|data| data.validator(&objective, merged));
+        let validator = validator.transpose()?;
+        let trained = training.run(name, &objective, parameters, data, validator, &what)?;
         let decoder = trained.parameters.valid().materialize();
         let model = self.anchor.with_decoder(decoder);
         model.save(out, FloatType::F32)?;

@@ -198,7 +198,7 @@ pub(super) struct Models {
     anchor_files: ModelFiles,
     augmenting_files: Vec<ModelFiles>,
     pub(super) connections: Vec<Vec<Connection>>,
-    parts: FrozenParts,
+    pub(super) parts: FrozenParts,
     pub(super) heads: usize,
     options: BridgeOptions,
     mode: Mode,
@@ -211,7 +211,7 @@ pub(super) struct Models {
 pub(super) struct Extended {
     file: CompositionFile,
     /// Of its augmenting models, the first of all.
-    bridges: Bridges,
+    pub(super) bridges: Bridges,
 }
 
 impl Models {
@@ -368,16 +368,10 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let bridges = calibrate(&new_parts, bridges, &data.batch(0)?)?;
 
     let mut file = models.describe()?;
-    let fixed = models.extended.as_ref().map(|extended| &extended.bridges);
-    let mut objective = BridgeTraining::new(&models.parts)
+    let mut objective = models
+        .objective(rows.as_deref())
         .noise(args.noise)
         .checkpointing(args.gradient_checkpointing);
-    if let Some(rows) = &rows {
-        objective = objective.reading(rows);
-    }
-    if let Some(fixed) = fixed {
-        objective = objective.beside(fixed);
-    }
     let (epochs, rows) = (training.epochs(&data), rows.as_deref());
     let kept =
         args.activations
@@ -393,12 +387,15 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     if let Some(rounded) = args.activations.identity() {
         what["activations"] = rounded;
     }
-    let trained = training.run("compose", &objective, bridges, &data, &what)?;
-    let bridges = trained.parameters.valid();
-    let bridges = match fixed {
-        Some(fixed) => fixed.clone().followed_by(bridges),
-        None => bridges,
-    };
+    let validation = data.validation.as_ref();
+    let held_out = validation.map(|held_out| held_out.data.read_by(&models.parts));
+    let held_out = held_out.transpose()?.flatten();
+    let validated: BridgeTraining<'_> = models.objective(held_out.as_deref());
+    let composed = |bridges: &Bridges| models.compose(bridges.clone());
+    let validator = validation.map(|data| data.validator(&validated, composed));
+    let validator = validator.transpose()?;
+    let trained = training.run("compose", &objective, bridges, &data, validator, &what)?;
+    let bridges = models.compose(trained.parameters.valid()).bridges;
     file.training = trained.provenance;
     file.training["device"] = json!(format!("{device:?}"));
     file.training["added_parameters"] = json!({
@@ -432,6 +429,7 @@ fn identity(file: &CompositionFile, noise: f64, extended: Option<&Extended>) -> 
     let mut what = json!({
         "composed": {
             "anchor_sha256": file.anchor.weights_sha256,
+            "tokenizer_sha256": file.anchor.tokenizer_sha256,
             "augmenting_sha256": augmenting.collect::<Vec<_>>(),
             "connections": file.connections,
             "heads": file.heads,

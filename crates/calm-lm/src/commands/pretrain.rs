@@ -122,6 +122,7 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
             "heads": config.heads,
             "context": config.context_length,
             "eos": args.eos,
+            "tokenizer_sha256": tokenizer.sha256(),
         },
     });
     let objective = LanguageModelling::default();
@@ -129,7 +130,10 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
         let footprint = Footprint::of_decoder(&decoder, decoder.num_params());
         return training.preview(&objective, decoder, &data, &footprint, Vec::new());
     }
-    let trained = training.run("pretrain", &objective, decoder, &data, &what)?;
+    let validation = data.validation.as_ref();
+    let validator = validation.map(|data| data.validator(&objective, Decoder::clone));
+    let validator = validator.transpose()?;
+    let trained = training.run("pretrain", &objective, decoder, &data, validator, &what)?;
     let model = FrozenModel::new(trained.parameters, tokenizer);
     model.save(&args.out, args.dtype)?;
 

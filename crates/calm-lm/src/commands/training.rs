@@ -4,16 +4,18 @@ use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::{env, thread};
 
-use burn::module::Module;
 use calm_lm::data::{Batches, DataFile, Tokenizing, TooLong};
 use calm_lm::models::{SpecialIds, Tokenizer};
 use calm_lm::terminal::{self, Display};
-use calm_lm::train::{Objective, OptimizerKind, RunDir, StepMetrics, TrainConfig, Trainer};
-use clap::{Args, ValueEnum};
+use calm_lm::train::{Objective, RunDir, StepMetrics, TrainConfig, Trainer, Validator};
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::optimizer::OptimizerArgs;
 use super::training_data::{DataArgs, TrainingData};
+use super::validation::{ValidationArgs, ValidationData};
 use super::version;
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -46,88 +48,47 @@ pub(super) struct TrainingArgs {
     /// Optimiser steps
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().steps)]
     steps: usize,
-    /// What makes a step out of gradients
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = Optimizer::Adamw)]
-    optimizer: Optimizer,
     /// Examples in a batch
     #[arg(long, value_name = "N", default_value = "32")]
     rows: NonZeroUsize,
     /// Batches whose gradients are added up for a step
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().accumulation)]
     accumulation: usize,
-    /// Highest learning rate
-    #[arg(
-        long,
-        value_name = "RATE",
-        allow_negative_numbers = true,
-        default_value_t = TrainConfig::default().learning_rate
-    )]
-    learning_rate: f64,
-    /// Steps over which the learning rate rises to it [default: 50, at most a quarter of all]
-    #[arg(long, value_name = "N")]
-    warmup_steps: Option<usize>,
-    /// Share of the steps, at the end, over which it falls to zero
-    #[arg(
-        long,
-        value_name = "SHARE",
-        allow_negative_numbers = true,
-        default_value_t = TrainConfig::default().decay_share
-    )]
-    decay_share: f64,
-    /// Decoupled weight decay
-    #[arg(
-        long,
-        value_name = "DECAY",
-        allow_negative_numbers = true,
-        default_value_t = TrainConfig::default().weight_decay
-    )]
-    weight_decay: f64,
-    /// Largest norm of all gradients together
-    #[arg(
-        long,
-        value_name = "NORM",
-        allow_negative_numbers = true,
-        default_value_t = TrainConfig::default().clip_norm
-    )]
-    clip_norm: f64,
     /// Steps between checkpoints
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().checkpoint_steps)]
     checkpoint_steps: usize,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Optimizer {
-    /// AdamW for every parameter
-    Adamw,
-    /// Muon for weight matrices, AdamW for the rest: often fewer steps where little data is
-    /// learnt exactly
-    Muon,
-}
-
-impl From<Optimizer> for OptimizerKind {
-    fn from(optimizer: Optimizer) -> Self {
-        match optimizer {
-            Optimizer::Adamw => Self::AdamW,
-            Optimizer::Muon => Self::Muon,
-        }
-    }
+    /// The last so many checkpoints are kept, besides the best
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().keep_checkpoints)]
+    keep_checkpoints: usize,
+    /// Skip a step whose loss or gradients are not finite, up to so many in a row, instead of
+    /// stopping at the first
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = TrainConfig::default().skip_not_finite,
+        default_missing_value = "10"
+    )]
+    skip_not_finite: usize,
+    #[command(flatten)]
+    optimizer: OptimizerArgs,
+    #[command(flatten)]
+    validation: ValidationArgs,
 }
 
 impl TrainingArgs {
     /// The settings, checked.
     fn config(&self, seed: u64) -> Result<TrainConfig, Failure> {
-        let default = TrainConfig::default().with_steps(self.steps);
         let config = TrainConfig {
-            optimizer: self.optimizer.into(),
             accumulation: self.accumulation,
-            learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps.unwrap_or(default.warmup_steps),
-            decay_share: self.decay_share,
-            weight_decay: self.weight_decay,
-            clip_norm: self.clip_norm,
+            skip_not_finite: self.skip_not_finite,
             checkpoint_steps: self.checkpoint_steps,
+            keep_checkpoints: self.keep_checkpoints,
+            validation_steps: self.validation.validation_steps,
+            patience: self.validation.patience,
             seed,
-            ..default
+            ..self.optimizer.config(self.steps)
         };
         config.validate()?;
         Ok(config)
@@ -220,73 +181,105 @@ impl Training<'_> {
         end_of_text: u32,
         context: usize,
     ) -> Result<TrainingData, Failure> {
-        let file = DataFile {
-            path: self.args.train.clone(),
-            tokenizing: Tokenizing {
-                tokenizer: tokenizer.inner(),
-                end_of_text,
-                context,
-                too_long: self.args.data.too_long(),
-            },
-            tokenizer_json: tokenizer.json(),
+        let read = |path: &Path, with_run: &str| {
+            let file = DataFile {
+                path: path.to_owned(),
+                tokenizing: Tokenizing {
+                    tokenizer: tokenizer.inner(),
+                    end_of_text,
+                    context,
+                    too_long: self.args.data.too_long(),
+                },
+                tokenizer_json: tokenizer.json(),
+            };
+            let with_run = self.out.join(RUN).join(with_run);
+            let with_run = (!self.is_dry()).then_some(with_run.as_path());
+            let read = self.args.data.read(&file, with_run, self.common.quiet)?;
+            // What fills up a row is never seen, so any token will do.
+            let (rows, padding) = (self.args.rows.get(), special.pad.unwrap_or(0));
+            Ok::<_, Failure>(TrainingData::new(&file, read, |examples| {
+                Batches::new(examples, rows, padding, self.config.seed)
+            }))
         };
-        let with_run = self.out.join(RUN).join("tokens");
-        let with_run = (!self.is_dry()).then_some(with_run.as_path());
-        let read = self.args.data.read(&file, with_run, self.common.quiet)?;
-        // What fills up a row is never seen, so any token will do.
-        let (rows, padding) = (self.args.rows.get(), special.pad.unwrap_or(0));
-        let data = TrainingData::new(&file, read, |examples| {
-            Batches::new(examples, rows, padding, self.config.seed)
-        });
+        let mut data = read(&self.args.train, "tokens")?;
+        let validation = &self.args.validation;
+        if let Some(path) = &validation.validation {
+            let held_out = read(path, "held-out-tokens")?;
+            let texts = (tokenizer, end_of_text);
+            data.validation = Some(Box::new(ValidationData::new(validation, held_out, texts)?));
+        }
         Ok(data)
     }
 
     /// Trains `parameters` to the end, or goes on where an earlier process was.
     ///
     /// `what` is everything besides data and settings that the outcome depends on: a run that
-    /// differs in it is another run.
-    pub(super) fn run<O: Objective>(
+    /// differs in it is another run. With a validator, the result is the best checkpoint.
+    pub(super) fn run<'a, O: Objective>(
         &self,
-        name: &str,
-        objective: &O,
+        name: &'a str,
+        objective: &'a O,
         parameters: O::Parameters,
         data: &TrainingData,
+        validator: Option<Box<dyn Validator<O::Parameters> + 'a>>,
         what: &Value,
-    ) -> Result<Trained<O::Parameters>, Failure>
-    where
-        O::Parameters: Module,
-    {
+    ) -> Result<Trained<O::Parameters>, Failure> {
         let directory = self.out.join(RUN);
         let too_long = self.args.data.too_long();
+        let validation = data.validation.as_ref();
+        let validation = validation.map(|held_out| held_out.identity());
         let settings = json!({
             "program": version::program(),
             "what": what,
             "data_sha256": data.provenance["sha256"],
             // A run of before there was a choice is one of this policy.
             "too_long": (too_long != TooLong::Error).then_some(too_long),
+            "validation": validation,
             "rows": self.args.rows,
             "train": self.config,
         });
-        let run = RunDir::open(&directory, &settings)?;
-        let trainer = Trainer::new(objective, parameters, self.config.clone(), Some(run))?;
-        if !self.common.quiet {
+        let run = RunDir::open(&directory, &settings, &self.environment()?)?;
+        let mut trainer = Trainer::new(objective, parameters, self.config.clone(), Some(run))?;
+        let quiet = self.common.quiet;
+        if let Some(validator) = validator {
+            trainer = trainer.validated_by(validator, move |metrics, is_best| {
+                if !quiet {
+                    terminal::show_validation(name, metrics, is_best);
+                }
+            });
+        }
+        if !quiet {
             data.announce();
         }
         let batches = |number| Ok(data.batches().batch(number)?);
-        let parameters = terminal::train(name, trainer, &batches, self.display())?;
+        let trainer = terminal::train(name, trainer, &batches, self.display())?;
         let metrics = RunDir::read_metrics(&directory)?;
         let provenance = json!({
             "program": version::program(),
             "data": data.provenance,
             "rows": self.args.rows,
             "settings": self.config,
+            "step": trainer.best().map_or(trainer.completed(), |best| best.step),
+            "steps_done": trainer.completed(),
+            "skipped_steps": trainer.skipped(),
+            "validation": validation,
+            "best": trainer.best(),
             "final_loss": metrics.last().map(|last| last.loss),
             "seconds": (seconds(&metrics) * 1e3).round() / 1e3,
         });
         Ok(Trained {
-            parameters,
+            parameters: trainer.into_parameters(),
             provenance,
         })
+    }
+
+    /// What else is worth knowing of a run, and may change when it goes on.
+    fn environment(&self) -> Result<Value, Failure> {
+        Ok(json!({
+            "device": format!("{:?}", self.common.device()?),
+            "threads": thread::available_parallelism().map_or(1, usize::from),
+            "system": format!("{} {}", env::consts::OS, env::consts::ARCH),
+        }))
     }
 }
 
@@ -306,12 +299,8 @@ mod tests {
     #[test]
     fn the_time_of_a_resumed_run_is_that_of_all_its_processes() {
         let at = |seconds| StepMetrics {
-            step: 1,
-            loss: 1.0,
-            gradient_norm: 1.0,
-            learning_rate: 0.1,
-            target_tokens: 1,
             seconds,
+            ..StepMetrics::default()
         };
         assert_eq!(seconds(&[at(1.0), at(4.0), at(0.5), at(1.5)]), 5.5);
         assert_eq!(seconds(&[]), 0.0);

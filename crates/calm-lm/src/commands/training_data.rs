@@ -11,6 +11,7 @@ use calm_lm::train::read_examples;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::validation::ValidationData;
 use crate::failure::Failure;
 
 /// Up to this size a file is tokenised anew each time, which takes a second or a few, and leaves
@@ -103,6 +104,8 @@ pub(super) struct TrainingData {
     batches: Batches,
     /// Where it was read from, how much it is, and its hash.
     pub(super) provenance: Value,
+    /// What is trained on it is validated on this.
+    pub(super) validation: Option<Box<ValidationData>>,
 }
 
 impl TrainingData {
@@ -134,6 +137,7 @@ impl TrainingData {
             path,
             batches,
             provenance,
+            validation: None,
         }
     }
 

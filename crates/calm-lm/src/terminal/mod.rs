@@ -13,5 +13,5 @@ mod progress;
 mod train;
 pub mod warnings;
 
-pub use progress::Progress;
+pub use progress::{Progress, show_validation};
 pub use train::{Display, Unfinished, train};

@@ -46,11 +46,9 @@ mod tests {
         let mut step = |step: usize, seconds| {
             pace.tokens_per_second(&StepMetrics {
                 step,
-                loss: 1.0,
-                gradient_norm: 1.0,
-                learning_rate: 0.1,
                 target_tokens: 30,
                 seconds,
+                ..StepMetrics::default()
             })
         };
         assert_eq!(step(1, 3.0), 10.0);

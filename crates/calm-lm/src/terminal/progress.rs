@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use calm_train::StepMetrics;
+use calm_train::{StepMetrics, ValidationMetrics};
 use indicatif::{FormattedDuration, HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::pace::{Pace, peak_memory_mib};
@@ -78,6 +78,9 @@ impl Progress {
             metrics.gradient_norm,
             self.pace.tokens_per_second(metrics),
         );
+        if metrics.skipped > 0 {
+            message += &format!(", {} skipped", metrics.skipped);
+        }
         if let Some(mib) = peak_memory_mib() {
             message.push_str(&format!(", {mib} MiB"));
         }
@@ -98,8 +101,7 @@ impl Progress {
                 "" => format!("{name}: {done} of {total}, {left} left"),
                 _ => format!("{name}: {done} of {total}, {message}, {left} left"),
             };
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(std::io::stderr(), "{line}");
+            say(&line);
         }
     }
 
@@ -117,6 +119,27 @@ impl Unit {
             Self::Bytes => HumanBytes(parts as u64).to_string(),
         }
     }
+}
+
+/// Shows what a validation found, above the bars.
+pub fn show_validation(name: &str, metrics: &ValidationMetrics, is_best: bool) {
+    let mut line = format!(
+        "{name}: validation at step {}: loss {:.4}",
+        metrics.step, metrics.loss
+    );
+    if let Some(metric) = &metrics.metric {
+        line += &format!(", {} {:.4}", metric.name, metric.value);
+    }
+    if is_best {
+        line += ", the best so far";
+    }
+    say(&line);
+}
+
+/// Writes a line to standard error, above the bars that are there.
+pub(super) fn say(line: &str) {
+    // Whoever closed standard error does not want to know.
+    let _ = BARS.suspend(|| writeln!(std::io::stderr(), "{line}"));
 }
 
 fn bar(unit: Unit, name: &str, total: usize, completed: usize) -> ProgressBar {

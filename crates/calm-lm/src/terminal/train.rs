@@ -37,18 +37,18 @@ pub enum Unfinished {
     Failed(#[from] TrainError),
 }
 
-/// Trains to the end, unless Ctrl-C comes first, and returns what was trained. It is shown under
-/// this name.
+/// Trains to the end, unless Ctrl-C comes first, and returns the trainer with the result. It is
+/// shown under this name.
 ///
 /// # Errors
 ///
 /// [`Unfinished`] if the run was interrupted, or failed.
-pub fn train<O: Objective>(
+pub fn train<'a, O: Objective>(
     name: &str,
-    mut trainer: Trainer<'_, O>,
+    mut trainer: Trainer<'a, O>,
     batches: &impl BatchSource,
     display: Display,
-) -> Result<O::Parameters, Unfinished> {
+) -> Result<Trainer<'a, O>, Unfinished> {
     interrupt::listen();
     let steps = trainer.config().steps;
     let mut screen = Screen::open(display, name, steps, trainer.completed());
@@ -60,7 +60,7 @@ pub fn train<O: Objective>(
         }
     })?;
     match outcome {
-        Outcome::Finished => Ok(trainer.into_parameters()),
+        Outcome::Finished | Outcome::StoppedEarly => Ok(trainer),
         Outcome::Interrupted => Err(Unfinished::Interrupted {
             step: trainer.completed(),
             steps,

@@ -1,11 +1,12 @@
 //! Warnings of the libraries, as lines on standard error.
 
 use std::fmt;
-use std::io::Write;
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
+
+use super::progress::say;
 
 /// From now on, what the crates of this workspace warn of is shown.
 ///
@@ -32,7 +33,7 @@ impl Subscriber for Warnings {
     fn event(&self, event: &Event<'_>) {
         let mut message = Message(String::new());
         event.record(&mut message);
-        let _ = writeln!(std::io::stderr(), "warning: {}", message.0);
+        say(&format!("warning: {}", message.0));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -69,7 +69,21 @@ pub(crate) fn config() -> TrainConfig {
 }
 
 pub(crate) fn open(path: &Path) -> Option<RunDir> {
-    Some(RunDir::open(path, &json!({"train": config()})).unwrap())
+    let settings = json!({"train": config()});
+    Some(RunDir::open(path, &settings, &json!(null)).unwrap())
+}
+
+/// The process dies when it asks for this batch.
+pub(crate) fn dying_at(number: usize) -> impl Fn(usize) -> Result<Batch, TrainError> {
+    let batches = data();
+    move |asked| {
+        if asked == number {
+            let source = std::io::Error::other("killed");
+            let path = "data".into();
+            return Err(TrainError::Io { path, source });
+        }
+        batches(asked)
+    }
 }
 
 /// Trains to the end, or to the first error.

@@ -1,0 +1,247 @@
+//! Bad settings, data and run directories of training get one line and exit code 2, and nothing is
+//! overwritten.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use common::{Workshop, example};
+
+const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
+                       --connections every:2";
+
+/// So small that it is done at once.
+const SMALL: &str = "--steps 8 --checkpoint-steps 2";
+
+/// Every file below a directory with what is in it, but for locks.
+fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut directories = vec![path.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap().path();
+            if entry.is_dir() {
+                directories.push(entry);
+            } else if !entry.ends_with("lock") {
+                let bytes = fs::read(&entry).unwrap();
+                files.insert(entry.display().to_string(), bytes);
+            }
+        }
+    }
+    files
+}
+
+/// The lines, each after `beginning`, are refused with these words, and change no file.
+fn assert_refused(workshop: &Workshop, beginning: &str, cases: &[(&str, &[&str])]) {
+    let before = contents(&workshop.path("."));
+    for (rest, words) in cases {
+        let line = format!("{beginning} {rest}");
+        workshop.calm(&line).refused(words);
+        let after = contents(&workshop.path("."));
+        assert!(after == before, "{line} changed {:?}", after.keys());
+    }
+}
+
+#[test]
+fn settings_out_of_range() {
+    let line = format!("{COMPOSE} --out new");
+    let cases: &[(&str, &[&str])] = &[
+        ("--seed -1", &["'-1' for '--seed <N>'"]),
+        (
+            "--seed 99999999999999999999",
+            &["'--seed <N>'", "too large"],
+        ),
+        ("--steps 0", &["`steps`", "at least 1"]),
+        ("--steps many", &["'many' for '--steps <N>'"]),
+        (
+            "--schedule wavy",
+            &["'wavy' for '--schedule <NAME>'", "cosine"],
+        ),
+        (
+            "--steps 8 --warmup-steps 9",
+            &["`warmup_steps`", "fit into the steps"],
+        ),
+        (
+            "--steps 8 --warmup-steps 9 --schedule constant",
+            &["`warmup_steps`"],
+        ),
+        ("--decay-share 1.5", &["`decay_share`", "[0, 1]"]),
+        ("--decay-share -0.5", &["`decay_share`"]),
+        ("--decay-share nan", &["`decay_share`"]),
+        ("--learning-rate 0", &["`learning_rate`", "(0, 1]"]),
+        ("--beta1 1", &["`beta1`", "[0, 1)"]),
+        ("--beta2 -0.1", &["`beta2`"]),
+        ("--accumulation 0", &["`accumulation`", "from 1 to"]),
+        ("--accumulation 99999999999", &["`accumulation`"]),
+        (
+            "--checkpoint-steps 0",
+            &["`checkpoint_steps`", "at least 1"],
+        ),
+        (
+            "--keep-checkpoints 0",
+            &["`keep_checkpoints`", "at least 1"],
+        ),
+        ("--skip-not-finite=some", &["'some' for '--skip-not-finite"]),
+        ("--patience 3", &["--validation <FILE>"]),
+        ("--validation-steps 3", &["--validation <FILE>"]),
+        ("--validation-metric exact", &["--validation <FILE>"]),
+        (
+            "--validation data.jsonl --validation-steps 0",
+            &["`validation_steps`"],
+        ),
+        (
+            "--validation data.jsonl --patience 0",
+            &["`patience`", "at least 1"],
+        ),
+        (
+            "--validation data.jsonl --validation-metric luck",
+            &["'luck'", "exact"],
+        ),
+        (
+            "--validation data.jsonl --validation-metric exact --validation-examples 0",
+            &["--validation-examples"],
+        ),
+        (
+            "--validation data.jsonl --validation-examples 3",
+            &["--validation-metric <NAME>"],
+        ),
+    ];
+    assert_refused(&Workshop::new(), &line, cases);
+}
+
+/// A workshop with files that nothing can be learnt from.
+fn with_bad_data() -> Workshop {
+    let workshop = Workshop::new();
+    let good = example("ABC", "DE");
+    workshop.write("empty.jsonl", "");
+    workshop.write("blank.jsonl", "\n \n");
+    workshop.write("no-target.jsonl", &format!("{good}{}", example("ABC", "")));
+    workshop.write(
+        "long.jsonl",
+        &format!("{good}{}", example(&"A".repeat(200), "B")),
+    );
+    workshop.write("cut.jsonl", &good[..good.len() - 5]);
+    workshop
+}
+
+const BAD_DATA: [(&str, &[&str]); 6] = [
+    ("absent.jsonl", &["absent.jsonl: No such file"]),
+    ("empty.jsonl", &["empty.jsonl: holds no example"]),
+    ("blank.jsonl", &["blank.jsonl: holds no example"]),
+    (
+        "no-target.jsonl",
+        &["no-target.jsonl: example 1: the target has no token"],
+    ),
+    ("long.jsonl", &["long.jsonl: example 1", "context of 128"]),
+    ("cut.jsonl", &["cut.jsonl, line 1: "]),
+];
+
+#[test]
+fn data_that_cannot_be_learnt() {
+    let line = COMPOSE.replace("data.jsonl", "");
+    let line = line.replace("--train", "--out new");
+    let flags = BAD_DATA.map(|(file, words)| (format!("--train {file}"), words));
+    let cases: Vec<_> = flags
+        .iter()
+        .map(|(flag, words)| (&**flag, *words))
+        .collect();
+    assert_refused(&with_bad_data(), &line, &cases);
+}
+
+#[test]
+fn data_that_cannot_be_validated_on() {
+    let line = format!("{COMPOSE} --out new");
+    let flags = BAD_DATA.map(|(file, words)| (format!("--validation {file}"), words));
+    let cases: Vec<_> = flags
+        .iter()
+        .map(|(flag, words)| (&**flag, *words))
+        .collect();
+    assert_refused(&with_bad_data(), &line, &cases);
+}
+
+#[test]
+fn runs_that_cannot_be_gone_on_with() {
+    let workshop = Workshop::new();
+    workshop.write("held-out.jsonl", &example("ABC", "DE"));
+    workshop
+        .calm(&format!("{COMPOSE} {SMALL} --out done"))
+        .done();
+    assert_refused(
+        &workshop,
+        &format!("{COMPOSE} {SMALL}"),
+        &[
+            ("--out done", &["done: holds a run", "--resume"]),
+            (
+                "--out done --resume --seed 3",
+                &["done/run: ", "train.seed: 0 there, 3 here"],
+            ),
+            (
+                "--out done --resume --schedule cosine",
+                &["train.schedule: \"linear\" there, \"cosine\" here"],
+            ),
+            (
+                "--out done --resume --keep-checkpoints 5",
+                &["train.keep_checkpoints: 2 there, 5 here"],
+            ),
+            (
+                "--out done --resume --validation held-out.jsonl",
+                &["validation: null there"],
+            ),
+            ("--out anchor --resume", &["anchor: is not empty"]),
+            (
+                "--out done --resume --baseline lora",
+                &["what.composed: ", "null here"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn runs_of_other_programs() {
+    let workshop = Workshop::new();
+    workshop
+        .calm(&format!("{COMPOSE} {SMALL} --out done"))
+        .done();
+    let description = fs::read_to_string(workshop.path("done/run/run.json")).unwrap();
+    let (line, resume) = (format!("{COMPOSE} {SMALL}"), "--out done --resume");
+    for (old, new, words) in [
+        (
+            "\"format_version\": 1",
+            "\"format_version\": 7",
+            "run.json: format_version is 7, this program goes on with runs of version 1",
+        ),
+        ("\"format_version\": 1,", "", "format_version is 0"),
+        ("calm ", "calm of somebody else ", "settings.program"),
+        ("{", "", "run.json: not JSON"),
+    ] {
+        assert!(description.contains(old));
+        workshop.write("done/run/run.json", &description.replacen(old, new, 1));
+        let words = words.trim_start_matches("settings.");
+        assert_refused(&workshop, &line, &[(resume, &["done/run", words])]);
+    }
+}
+
+#[test]
+fn a_run_whose_checkpoints_are_all_cut_begins_anew_and_says_so() {
+    let workshop = Workshop::new();
+    workshop
+        .calm(&format!("{COMPOSE} {SMALL} --out done"))
+        .done();
+    let bridges = || fs::read(workshop.path("done/bridge.safetensors")).unwrap();
+    let before = bridges();
+    for step in [6, 8] {
+        let path = format!("done/run/checkpoints/{step:08}/checkpoint.json");
+        workshop.write(&path, "{");
+    }
+    let run = workshop.calm(&format!("{COMPOSE} {SMALL} --out done --resume --quiet"));
+    for step in [6, 8] {
+        let warning = format!(
+            "warning: the checkpoint of step {step} is damaged, so the run goes on from the beginning: "
+        );
+        assert!(run.stderr.contains(&warning), "{run:#?}");
+    }
+    run.done();
+    assert!(bridges() == before);
+}

@@ -1,0 +1,294 @@
+//! The directory of a training run: settings, logs, checkpoints, and a lock.
+//!
+//! ```text
+//! run.json            settings as resolved, and what they were first run on
+//! metrics.jsonl       one line per step
+//! validation.jsonl    one line per validation
+//! events.jsonl        one line for whatever else happened
+//! checkpoints/STEP/   parameters.bpk, optimizer.bpk, checkpoint.json
+//! lock                held while a process trains here
+//! ```
+//!
+//! A checkpoint is written under a temporary name and renamed, and its `checkpoint.json`, which
+//! holds the sizes and hashes of the other two, is written last: a directory that is cut short is
+//! never mistaken for a checkpoint. The last few are kept, and the best.
+
+mod checkpoint;
+mod log;
+mod records;
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+pub(crate) use self::checkpoint::{Checkpoint, Damaged, Newest};
+pub use self::records::{Event, EventKind, Metric, StepMetrics, ValidationMetrics};
+
+use self::checkpoint::{Checkpoints, sync_directory, write_synced};
+use self::log::Log;
+use crate::TrainError;
+
+/// Version of the layout of a run directory.
+const FORMAT_VERSION: u64 = 1;
+
+/// A run directory that this process alone writes to.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    metrics: Log<StepMetrics>,
+    validations: Log<ValidationMetrics>,
+    events: Log<Event>,
+    checkpoints: Checkpoints,
+    _lock: File,
+}
+
+/// What is left of the logs of a run that goes on.
+pub(crate) struct Rewound {
+    /// Whether another process was here before.
+    pub(crate) is_resumed: bool,
+    /// Steps that are to be done again.
+    pub(crate) lost_steps: usize,
+}
+
+impl RunDir {
+    /// Opens `path` for a run with these settings, creating it if need be. `environment` is what
+    /// else is worth knowing of it, device and versions of programs: it is written down when a run
+    /// begins, and may be another when it goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Locked`] if another process trains here, [`TrainError::Format`] if the
+    /// directory was written by a program with another layout, [`TrainError::OtherRun`] if it
+    /// holds a run with other settings, [`TrainError::Io`] if it cannot be written.
+    pub fn open(path: &Path, settings: &Value, environment: &Value) -> Result<Self, TrainError> {
+        fs::create_dir_all(path).map_err(io(path))?;
+        let lock = lock(path)?;
+        describe(&path.join("run.json"), settings, environment)?;
+        Ok(Self {
+            path: path.to_owned(),
+            metrics: Log::open(path)?,
+            validations: Log::open(path)?,
+            events: Log::open(path)?,
+            checkpoints: Checkpoints::open(path.join("checkpoints"))?,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends the metrics of a step.
+    pub(crate) fn record(&mut self, metrics: &StepMetrics) -> Result<(), TrainError> {
+        self.metrics.append(metrics)
+    }
+
+    /// Appends a validation.
+    pub(crate) fn record_validation(
+        &mut self,
+        metrics: &ValidationMetrics,
+    ) -> Result<(), TrainError> {
+        self.validations.append(metrics)
+    }
+
+    /// Appends an event of this moment.
+    pub(crate) fn tell(&mut self, step: usize, kind: EventKind) -> Result<(), TrainError> {
+        self.events.append(&Event::now(step, kind))
+    }
+
+    /// The description of a run: `format_version`, `settings` and `environment`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if there is none, [`TrainError::Malformed`] if it is damaged,
+    /// [`TrainError::Format`] if its layout is another.
+    pub fn read_description(path: &Path) -> Result<Value, TrainError> {
+        let path = path.join("run.json");
+        let text = fs::read(&path).map_err(io(&path))?;
+        let found: Value =
+            serde_json::from_slice(&text).map_err(|error| TrainError::Malformed {
+                path: path.clone(),
+                reason: format!("not JSON: {error}"),
+            })?;
+        match found["format_version"].as_u64() {
+            Some(FORMAT_VERSION) => Ok(found),
+            // There was none in the first layout.
+            version => Err(TrainError::Format {
+                path,
+                found: version.unwrap_or(0),
+                expected: FORMAT_VERSION,
+            }),
+        }
+    }
+
+    /// Every step that a run directory has a record of, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if there is no such record, [`TrainError::Malformed`] if a line of it
+    /// is damaged.
+    pub fn read_metrics(path: &Path) -> Result<Vec<StepMetrics>, TrainError> {
+        Log::read(path)
+    }
+
+    /// Every validation, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_metrics`].
+    pub fn read_validations(path: &Path) -> Result<Vec<ValidationMetrics>, TrainError> {
+        Log::read(path)
+    }
+
+    /// Every event, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_metrics`].
+    pub fn read_events(path: &Path) -> Result<Vec<Event>, TrainError> {
+        Log::read(path)
+    }
+
+    /// Drops from all logs what came after `step`: what a process did that died before its next
+    /// checkpoint.
+    pub(crate) fn rewind(&mut self, step: usize) -> Result<Rewound, TrainError> {
+        let (_, lost_steps) = self.metrics.rewind(step)?;
+        self.validations.rewind(step)?;
+        let (events, _) = self.events.rewind(step)?;
+        Ok(Rewound {
+            is_resumed: events > 0,
+            lost_steps,
+        })
+    }
+
+    /// Writes a checkpoint and forgets the oldest ones but the best. The logs are on the disk
+    /// before it is.
+    pub(crate) fn save(&self, checkpoint: &Checkpoint, keep: usize) -> Result<(), TrainError> {
+        self.metrics.sync()?;
+        self.validations.sync()?;
+        self.events.sync()?;
+        self.checkpoints.save(checkpoint, keep)
+    }
+
+    /// What the run goes on from.
+    pub(crate) fn newest(&self) -> Result<Newest, TrainError> {
+        self.checkpoints.newest()
+    }
+}
+
+/// Keeps other processes out, as long as the file is open.
+fn lock(path: &Path) -> Result<File, TrainError> {
+    let lock_path = path.join("lock");
+    let lock = File::create(&lock_path).map_err(io(&lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(TrainError::Locked {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(io(&lock_path)(source)),
+    }
+}
+
+/// Writes the description of a run, or holds the one that is there against it.
+fn describe(path: &Path, settings: &Value, environment: &Value) -> Result<(), TrainError> {
+    let directory = path.parent().unwrap_or(path);
+    if !path.exists() {
+        let description = json!({
+            "format_version": FORMAT_VERSION,
+            "settings": settings,
+            "environment": environment,
+        });
+        let text = serde_json::to_vec_pretty(&description).expect("settings are plain data");
+        let temporary = path.with_extension("json.tmp");
+        write_synced(&temporary, &text)?;
+        fs::rename(&temporary, path).map_err(io(path))?;
+        return sync_directory(directory);
+    }
+    let found = RunDir::read_description(directory)?;
+    match first_difference("", &found["settings"], settings) {
+        Some(difference) => Err(TrainError::OtherRun {
+            path: directory.to_owned(),
+            difference,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Where two settings first differ, as `name: there, here`.
+fn first_difference(name: &str, found: &Value, wanted: &Value) -> Option<String> {
+    let (Value::Object(there), Value::Object(here)) = (found, wanted) else {
+        return (found != wanted).then(|| format!("{name}: {found} there, {wanted} here"));
+    };
+    let keys: std::collections::BTreeSet<_> = there.keys().chain(here.keys()).collect();
+    keys.into_iter().find_map(|key| {
+        let name = if name.is_empty() {
+            key.clone()
+        } else {
+            format!("{name}.{key}")
+        };
+        let side = |values: &serde_json::Map<String, Value>| {
+            values.get(key).cloned().unwrap_or(Value::Null)
+        };
+        first_difference(&name, &side(there), &side(here))
+    })
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> TrainError {
+    let path = path.to_owned();
+    move |source| TrainError::Io {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn open(path: &Path, settings: &Value) -> Result<RunDir, TrainError> {
+        RunDir::open(path, settings, &json!({"device": "here"}))
+    }
+
+    #[test]
+    fn other_settings_and_other_processes_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = json!({"train": {"seed": 1}});
+        let run = open(dir.path(), &settings).unwrap();
+        let second = open(dir.path(), &settings).unwrap_err();
+        assert!(matches!(second, TrainError::Locked { .. }), "{second}");
+        drop(run);
+        let elsewhere = json!({"device": "there"});
+        RunDir::open(dir.path(), &settings, &elsewhere).unwrap();
+        let other = open(dir.path(), &json!({"train": {"seed": 2}})).unwrap_err();
+        assert!(
+            other.to_string().contains("train.seed: 1 there, 2 here"),
+            "{other}"
+        );
+        let description = RunDir::read_description(dir.path()).unwrap();
+        assert_eq!(
+            description["environment"]["device"], "here",
+            "where it began"
+        );
+    }
+
+    #[test]
+    fn other_layouts_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), &json!({})).unwrap();
+        let file = dir.path().join("run.json");
+        for (text, words) in [
+            (r#"{"format_version": 2}"#, "format_version is 2"),
+            (r#"{"train": {"seed": 1}}"#, "format_version is 0"),
+            ("{", "not JSON"),
+        ] {
+            fs::write(&file, text).unwrap();
+            let refused = open(dir.path(), &json!({})).unwrap_err().to_string();
+            assert!(refused.contains(words), "{refused}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), text, "left alone");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! How good parameters are on data that is not trained on.
+
+use std::fmt;
+
+use burn::module::Module;
+use calm_data::Batch;
+
+use crate::{Metric, Objective, TrainError};
+
+/// What a validation finds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Score {
+    /// Mean cross-entropy per target token, in nats.
+    pub loss: f64,
+    /// A score of the task. If there is one, it decides which checkpoint is the best.
+    pub metric: Option<Metric>,
+}
+
+/// Something that parameters are held against between steps. It must be a function of them alone,
+/// or a resumed run would end otherwise than one that was never interrupted.
+pub trait Validator<P> {
+    /// How good they are.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps them from being used.
+    fn validate(&self, parameters: &P) -> Result<Score, TrainError>;
+}
+
+/// A score of the task, from parameters without autodiff.
+type Scorer<'a, P> = Box<dyn Fn(&P) -> Result<Metric, TrainError> + 'a>;
+
+/// Validation by the loss over held-out batches, and perhaps by a score.
+pub struct HeldOut<'a, O: Objective> {
+    objective: &'a O,
+    batches: Vec<Batch>,
+    scorer: Option<Scorer<'a, O::Parameters>>,
+}
+
+impl<'a, O: Objective> HeldOut<'a, O> {
+    /// Validation by the loss that `objective` has over these batches.
+    pub fn new(objective: &'a O, batches: Vec<Batch>) -> Self {
+        Self {
+            objective,
+            batches,
+            scorer: None,
+        }
+    }
+
+    /// Measures a score, too, with parameters that are without autodiff.
+    #[must_use]
+    pub fn scored_by(
+        self,
+        scorer: impl Fn(&O::Parameters) -> Result<Metric, TrainError> + 'a,
+    ) -> Self {
+        Self {
+            scorer: Some(Box::new(scorer)),
+            ..self
+        }
+    }
+}
+
+impl<O: Objective> Validator<O::Parameters> for HeldOut<'_, O> {
+    /// The loss is weighted by target tokens, as that of a step is.
+    fn validate(&self, parameters: &O::Parameters) -> Result<Score, TrainError> {
+        let parameters = parameters.valid();
+        let sum = |batch| {
+            let loss: f32 = self.objective.loss(&parameters, batch).into_scalar();
+            f64::from(loss)
+        };
+        let loss: f64 = self.batches.iter().map(sum).sum();
+        let target_tokens: usize = self.batches.iter().map(Batch::target_tokens).sum();
+        let metric = self.scorer.as_ref().map(|scorer| scorer(&parameters));
+        Ok(Score {
+            loss: loss / target_tokens as f64,
+            metric: metric.transpose()?,
+        })
+    }
+}
+
+impl<O: Objective> fmt::Debug for HeldOut<'_, O> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HeldOut")
+            .field("batches", &self.batches.len())
+            .field("is_scored", &self.scorer.is_some())
+            .finish_non_exhaustive()
+    }
+}
