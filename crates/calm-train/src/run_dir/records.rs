@@ -21,11 +21,14 @@ pub struct StepMetrics {
     /// Target tokens in the step.
     pub target_tokens: usize,
     /// Tokens in the step that were read.
+    #[serde(default)]
     pub tokens: usize,
     /// The same with the padding that was computed beside them.
+    #[serde(default)]
     pub positions: usize,
     /// Steps so far, this one included, that moved nothing because their loss or their gradients
     /// were not finite.
+    #[serde(default)]
     pub skipped: usize,
     /// The most memory that the process has held so far, where the system tells.
     pub peak_memory_mib: Option<f64>,
