@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Bool, DType, Device, FloatDType, Tensor, module};
+use burn::tensor::{Bool, DType, Device, FloatDType, Tensor};
 use calm_backend::{SeededInit, ops};
 
 use crate::{BridgeOptions, ComposeError, Gate, OutputInit};
@@ -386,7 +386,7 @@ impl Bridge {
     fn map(&self, linear: &Linear, x: Tensor<3>) -> Tensor<3> {
         let bias = linear.bias.as_ref();
         let bias = bias.map(|bias| self.in_own_type(bias.val()));
-        module::linear(x, self.in_own_type(linear.weight.val()), bias)
+        ops::linear(x, self.in_own_type(linear.weight.val()), bias)
     }
 
     /// The models may compute in another type, and so are parameters in training.

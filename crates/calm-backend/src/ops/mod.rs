@@ -7,6 +7,8 @@
 mod attention;
 #[cfg(test)]
 mod check;
+#[cfg(feature = "flex")]
+mod columns;
 mod cross_entropy;
 #[cfg(feature = "flex")]
 mod extension;
@@ -15,6 +17,8 @@ mod gelu;
 mod kernel;
 mod layer_norm;
 mod linear;
+#[cfg(feature = "flex")]
+mod matmul;
 mod norm;
 mod rotary;
 mod softcap;

@@ -1,13 +1,18 @@
 //! Attention with its own gradient on the processor.
 
 use std::iter::zip;
+use std::ops::Range;
+use std::sync::Arc;
 
 use burn::backend::Flex;
 use burn::backend::tensor::BoolTensor;
+use burn::tensor::TensorData;
 
 use super::super::extension::{FlexTensor, Saved};
 use super::super::kernel::{contiguous, max, sum};
-use super::{large, small};
+use super::super::matmul::Matrix;
+use super::tiled::RowSoftmax;
+use super::{small, tiled};
 
 /// What attention reads, checked: shapes agree, and the last axis of each tensor is adjacent in
 /// memory.
@@ -39,6 +44,25 @@ impl Sizes {
         self.group * self.seq_q
     }
 
+    /// Query heads.
+    pub(super) fn heads(self) -> usize {
+        self.kv_heads * self.group
+    }
+
+    /// Positions, heads and width of queries, keys and values.
+    pub(super) fn input_shapes(self) -> [[usize; 3]; 3] {
+        [
+            [self.seq_q, self.heads(), self.d_head],
+            [self.seq_k, self.kv_heads, self.d_head],
+            [self.seq_k, self.kv_heads, self.d_value],
+        ]
+    }
+
+    /// Elements that a pass over one matrix would touch, in units of which threads are worth it.
+    pub(super) fn work(self) -> usize {
+        self.batch * self.heads() * self.seq_q * (self.seq_k + self.d_head)
+    }
+
     fn new(queries: &FlexTensor, keys: &FlexTensor, values: &FlexTensor) -> Self {
         let [batch, heads, seq_q, d_head] = queries.layout().shape().dims();
         let [batch_k, kv_heads, seq_k, d_key] = keys.layout().shape().dims();
@@ -65,14 +89,25 @@ impl Sizes {
     }
 }
 
-/// The inputs and the softmax of the scores.
+/// The inputs, and what is known of the weights.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Weighted {
     inputs: Inputs,
-    weights: FlexTensor,
+    weights: Weights,
 }
 
-/// From how many rows or columns of scores on a matrix product of its own pays for one head.
+#[derive(Debug, Clone)]
+enum Weights {
+    /// The weights.
+    Kept(FlexTensor),
+    /// What they are computed from again.
+    Tiled {
+        masked: BoolTensor<Flex>,
+        softmaxes: Arc<[RowSoftmax]>,
+    },
+}
+
+/// From how many rows or columns of scores on a general matrix product pays for one head.
 const LARGE: usize = 64;
 
 impl Inputs {
@@ -96,7 +131,7 @@ impl Inputs {
     }
 
     pub(super) fn are_large(&self) -> bool {
-        self.sizes.rows().max(self.sizes.seq_k) > LARGE
+        self.sizes.seq_k > 0 && self.sizes.rows().max(self.sizes.seq_k) > LARGE
     }
 }
 
@@ -110,19 +145,25 @@ pub(in super::super) fn forward(
     let (inputs, masked) = Inputs::new([queries, keys, values], masked, scale);
     let mask = Mask::new(&masked, inputs.sizes);
     let (output, weights) = if inputs.are_large() {
-        large::forward(&inputs, &mask)
+        let (output, softmaxes) = tiled::forward(&inputs, &mask);
+        let softmaxes = softmaxes.into();
+        (output, Weights::Tiled { masked, softmaxes })
     } else {
-        small::forward(&inputs, &mask)
+        let (output, weights) = small::forward(&inputs, &mask);
+        (output, Weights::Kept(weights))
     };
     (output, Weighted { inputs, weights })
 }
 
 impl Saved<3> for Weighted {
     fn gradients(self, output: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
-        if self.inputs.are_large() {
-            large::gradients(self.inputs, &self.weights, output, wanted)
-        } else {
-            small::gradients(&self.inputs, &self.weights, &adjacent(output), wanted)
+        let (inputs, output) = (&self.inputs, adjacent(output));
+        match &self.weights {
+            Weights::Kept(weights) => small::gradients(inputs, weights, &output, wanted),
+            Weights::Tiled { masked, softmaxes } => {
+                let mask = Mask::new(masked, inputs.sizes);
+                tiled::gradients(inputs, &mask, softmaxes, &output, wanted)
+            }
         }
     }
 }
@@ -131,9 +172,21 @@ impl Saved<3> for Weighted {
 /// heads that were split off, nor for a mask that was expanded.
 fn adjacent(x: FlexTensor) -> FlexTensor {
     match x.layout().strides() {
-        [.., 1] => x,
+        [a, b, c, 1] if [a, b, c].iter().all(|stride| **stride >= 0) => x,
         _ => contiguous(x),
     }
+}
+
+/// A tensor `[batch, heads, seq, width]` that lies in memory as `[batch, seq, heads, width]`, so
+/// that nothing is copied when the caller joins the heads.
+pub(super) fn heads_inside(
+    values: Vec<f32>,
+    [seq, heads, width]: [usize; 3],
+    batch: usize,
+) -> FlexTensor {
+    let x = FlexTensor::from_data(TensorData::new(values, [batch, seq, heads, width]));
+    let layout = x.layout().transpose(1, 2);
+    x.with_layout(layout)
 }
 
 /// The rows of a tensor with four axes, wherever they lie.
@@ -161,6 +214,17 @@ impl<'a, T> Rows<'a, T> {
         let [a, b, c] = self.strides;
         let offset = place[0] as isize * a + place[1] as isize * b + place[2] as isize * c;
         &self.values[self.start.strict_add_signed(offset)..][..self.width]
+    }
+}
+
+impl<'a> Rows<'a, f32> {
+    /// Some rows of one head of a text.
+    pub(super) fn matrix(&self, [batch, head]: [usize; 2], rows: Range<usize>) -> Matrix<'a> {
+        let first = [batch, head, rows.start];
+        let offsets = zip(first, self.strides).map(|(at, stride)| at * stride.unsigned_abs());
+        let values = &self.values[self.start + offsets.sum::<usize>()..];
+        let stride = self.strides[2].unsigned_abs();
+        Matrix::new(values, [rows.len(), self.width], [stride, 1])
     }
 }
 
@@ -194,10 +258,10 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// Scales the scores, hides what is hidden, and takes off the largest. Scores beyond the mask are
-/// no scores at all and come out as -∞.
+/// Scales the scores, hides what is hidden, takes off the largest, and tells it. Scores beyond the
+/// mask are no scores at all and come out as -∞.
 #[inline(always)]
-pub(super) fn shift(scores: &mut [f32], hidden: &[u8], scale: f32) {
+pub(super) fn shift(scores: &mut [f32], hidden: &[u8], scale: f32) -> f32 {
     let (seen, beyond) = scores.split_at_mut(hidden.len());
     for (score, hidden) in zip(seen, hidden) {
         *score = if *hidden == 0 {
@@ -212,11 +276,12 @@ pub(super) fn shift(scores: &mut [f32], hidden: &[u8], scale: f32) {
     for score in scores {
         *score -= largest;
     }
+    largest
 }
 
-/// Makes the exponentials of a row sum to one.
+/// Makes the exponentials of a row sum to one, and tells what they were multiplied by.
 #[inline(always)]
-pub(super) fn normalise(weights: &mut [f32]) {
+pub(super) fn normalise(weights: &mut [f32]) -> f32 {
     // The bound only matters for rows that see nothing: 0 / 0.
     let factor = sum(weights, weights, |weight, _| weight)
         .max(f32::MIN_POSITIVE)
@@ -224,6 +289,7 @@ pub(super) fn normalise(weights: &mut [f32]) {
     for weight in weights {
         *weight *= factor;
     }
+    factor
 }
 
 /// The gradient of a row of weights becomes that of its scores before scaling:

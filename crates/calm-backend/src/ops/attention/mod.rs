@@ -12,13 +12,13 @@ pub(super) mod fused;
 #[cfg(feature = "flex")]
 pub(super) mod inference;
 #[cfg(feature = "flex")]
-mod large;
-#[cfg(feature = "flex")]
 mod matrix;
 #[cfg(feature = "flex")]
 mod single;
 #[cfg(feature = "flex")]
 mod small;
+#[cfg(feature = "flex")]
+mod tiled;
 
 /// `softmax(scale · Q Kᵀ + mask) V`, the softmax in `f32`.
 ///
@@ -308,6 +308,14 @@ mod tests {
             let inputs = inputs([[1, 4, 300, 8], [1, 2, 310, 8], [1, 2, 310, 8]]);
             check::assert_same(inputs, op(attention), op(plain));
         }
+    }
+
+    #[test]
+    fn of_no_keys() {
+        let [q, k, v] = inputs([[1, 2, 100, 8], [1, 2, 0, 8], [1, 2, 0, 8]]);
+        let output = attention(q, k, v, None, 0.4);
+        assert_eq!(output.dims(), [1, 2, 100, 8]);
+        assert_eq!(output.abs().sum().into_scalar::<f32>(), 0.0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use burn::tensor::TensorData;
 
 use super::super::extension::FlexTensor;
 use super::super::kernel::{LANES, exp, run};
-use super::fused::{Inputs, Mask, Rows, Sizes, normalise, shift, softmax_gradient};
+use super::fused::{Inputs, Mask, Rows, Sizes, heads_inside, normalise, shift, softmax_gradient};
 use super::matrix::{Matrix, ROWS, product, put};
 
 /// The output, and the weights with their rows filled up.
@@ -48,11 +48,7 @@ pub(super) fn gradients(
 ) -> [Option<FlexTensor>; 3] {
     let sizes = inputs.sizes;
     let texts = Texts::new(inputs);
-    let shapes = [
-        [sizes.seq_q, sizes.heads(), sizes.d_head],
-        [sizes.seq_k, sizes.kv_heads, sizes.d_head],
-        [sizes.seq_k, sizes.kv_heads, sizes.d_value],
-    ];
+    let shapes = sizes.input_shapes();
     let lengths = shapes.map(|shape| shape.iter().product::<usize>());
     let mut gradients: [Option<Vec<f32>>; 3] =
         std::array::from_fn(|input| wanted[input].then(|| vec![0.0; sizes.batch * lengths[input]]));
@@ -90,19 +86,7 @@ fn texts_of(
     std::iter::repeat_with(move || texts.next())
 }
 
-/// A tensor `[batch, heads, seq, width]` that lies in memory as `[batch, seq, heads, width]`, so
-/// that nothing is copied when the caller joins the heads.
-fn heads_inside(values: Vec<f32>, [seq, heads, width]: [usize; 3], batch: usize) -> FlexTensor {
-    let x = FlexTensor::from_data(TensorData::new(values, [batch, seq, heads, width]));
-    let layout = x.layout().transpose(1, 2);
-    x.with_layout(layout)
-}
-
 impl Sizes {
-    fn heads(self) -> usize {
-        self.kv_heads * self.group
-    }
-
     /// Elements of one text with one row of `width` for each query and head.
     fn query_elements(self, width: usize) -> usize {
         self.seq_q * self.heads() * width
@@ -111,11 +95,6 @@ impl Sizes {
     fn weight_elements(self) -> usize {
         let rows = self.rows().next_multiple_of(ROWS);
         self.kv_heads * rows * self.seq_k.next_multiple_of(LANES)
-    }
-
-    /// Elements that a pass over one matrix would touch, in units of which threads are worth it.
-    fn work(self) -> usize {
-        self.batch * (self.weight_elements() + self.query_elements(self.d_head))
     }
 }
 

@@ -3,8 +3,7 @@
 
 use macerator::{Simd, WithSimd, vload_unaligned};
 
-use super::columns::Band;
-use super::vector::zero;
+use super::super::columns::Columns;
 
 /// Terms that are summed before the next outputs are turned to: so many, of all rows of a tile, stay
 /// in the first-level cache.
@@ -15,6 +14,31 @@ const ROWS: usize = 4;
 
 /// Outputs of a tile where there are registers for so many sums.
 pub(super) const OUTPUTS: usize = 6;
+
+/// Part of a product with a stored matrix: some outputs of all rows.
+pub(super) struct Band<'a> {
+    /// `[rows, d_input]`.
+    pub(super) x: &'a [f32],
+    /// `[outputs, d_input]`.
+    pub(super) weight: &'a [f32],
+    pub(super) d_input: usize,
+    /// `[rows, outputs]`.
+    pub(super) output: Columns<'a>,
+}
+
+impl Band<'_> {
+    /// Some terms of a row.
+    #[inline(always)]
+    fn x(&self, row: usize, first: usize, depth: usize) -> &[f32] {
+        &self.x[row * self.d_input + first..][..depth]
+    }
+
+    /// The weights of these terms for an output.
+    #[inline(always)]
+    fn weights(&self, output: usize, first: usize, depth: usize) -> &[f32] {
+        &self.weight[output * self.d_input + first..][..depth]
+    }
+}
 
 /// The product, as dot products.
 pub(super) struct DotProducts<'a>(pub(super) Band<'a>);
@@ -100,7 +124,7 @@ fn dot_products<S: Simd, const ROWS: usize, const OUTPUTS: usize, const PARTS: u
     assert!(x.iter().chain(&weights).all(|row| row.len() == depth));
     let step = PARTS * S::lanes32();
     let whole = depth - depth % step;
-    let mut sums = [[[zero::<S>(); OUTPUTS]; ROWS]; PARTS];
+    let mut sums = [[[S::typed(S::splat_f32(0.0)); OUTPUTS]; ROWS]; PARTS];
     let (x_at, weights_at) = (x.map(<[f32]>::as_ptr), weights.map(<[f32]>::as_ptr));
     let mut first = 0;
     while first < whole {

@@ -6,6 +6,8 @@ use burn::tensor::{DType, FloatDType, Shape, TensorData, bf16, f16};
 
 use super::super::extension::{FlexTensor, Saved};
 use super::super::kernel::contiguous;
+use super::super::matmul::{Operand, product};
+use super::ROWS_ALIKE;
 use super::stored::{self, Weight};
 
 /// The inputs.
@@ -21,33 +23,39 @@ pub(in super::super) struct Inputs {
 
 /// `x · weight`; a gradient is computed for `x`, or for both.
 pub(in super::super) fn forward(x: &FlexTensor, weight: FlexTensor) -> (FlexTensor, Inputs) {
-    let shape = x.layout().shape().clone();
-    let x = rows_of(x);
-    let inputs = Inputs { x, weight, shape };
-    let output = match inputs.weight.dtype() {
-        DType::BF16 => inputs.stored_product::<bf16>(),
-        DType::F16 => inputs.stored_product::<f16>(),
-        _ => inputs.stored_product::<f32>(),
+    let inputs = Inputs {
+        x: rows_of(x),
+        weight,
+        shape: x.layout().shape().clone(),
     };
-    let output =
-        output.unwrap_or_else(|| Flex::float_matmul(inputs.x.clone(), wide(inputs.weight.clone())));
     let mut shape = inputs.shape.clone();
     if let Some(width) = shape.last_mut() {
         *width = inputs.widths()[1];
     }
-    (output.reshape(shape), inputs)
+    let output = TensorData::new(inputs.product(), shape);
+    (FlexTensor::from_data(output), inputs)
 }
 
 impl Inputs {
     /// `d_input` and `d_output`.
     fn widths(&self) -> [usize; 2] {
-        let shape = self.weight.layout().shape();
-        [shape[0], shape[1]]
+        self.weight.layout().shape().dims()
     }
 
-    /// The product, `[rows, d_output]`, if the weights lie as checkpoints store them: those of an
-    /// output side by side.
-    fn stored_product<W: Weight>(&self) -> Option<FlexTensor> {
+    /// In rows of `d_output`.
+    fn product(&self) -> Vec<f32> {
+        let is_few = self.x.layout().shape()[0] < ROWS_ALIKE;
+        let output = match self.weight.dtype() {
+            DType::BF16 => self.stored_product::<bf16>(),
+            DType::F16 => self.stored_product::<f16>(),
+            _ if is_few => self.stored_product::<f32>(),
+            _ => None,
+        };
+        output.unwrap_or_else(|| matmul(self.x.clone(), wide(self.weight.clone())))
+    }
+
+    /// If the weights lie as checkpoints store them: those of an output side by side.
+    fn stored_product<W: Weight>(&self) -> Option<Vec<f32>> {
         let [d_input, d_output] = self.widths();
         let rows = self.x.layout().shape()[0];
         let layout = self.weight.layout();
@@ -59,10 +67,7 @@ impl Inputs {
         let x = contiguous(self.x.clone());
         let mut output = vec![0.0; rows * d_output];
         stored::product(x.storage(), weight, d_input, &mut output);
-        Some(FlexTensor::from_data(TensorData::new(
-            output,
-            [rows, d_output],
-        )))
+        Some(output)
     }
 }
 
@@ -70,15 +75,22 @@ impl Saved<2> for Inputs {
     fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
         let output = rows_of(&output);
         let weight = wanted[1].then(|| {
-            let gradient = Flex::float_matmul(self.x.transpose(0, 1), output.clone());
-            cast(gradient, self.weight.dtype())
+            let gradient = matmul(self.x.transpose(0, 1), output.clone());
+            let gradient = TensorData::new(gradient, self.widths());
+            cast(FlexTensor::from_data(gradient), self.weight.dtype())
         });
         let x = wanted[0].then(|| {
-            let gradient = Flex::float_matmul(output, wide(self.weight.transpose(0, 1)));
-            gradient.reshape(self.shape)
+            let gradient = matmul(output, wide(self.weight.transpose(0, 1)));
+            FlexTensor::from_data(TensorData::new(gradient, self.shape))
         });
         [x, weight]
     }
+}
+
+/// `a · b` in row-major order.
+fn matmul(a: FlexTensor, b: FlexTensor) -> Vec<f32> {
+    let (a, b) = (Operand::new(a), Operand::new(b));
+    product(a.matrix(), b.matrix())
 }
 
 /// `[.., width]` as `[rows, width]`.

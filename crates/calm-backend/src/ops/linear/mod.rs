@@ -1,17 +1,11 @@
 //! A projection.
 
 #[cfg(feature = "flex")]
-mod columns;
-#[cfg(feature = "flex")]
 mod few;
 #[cfg(feature = "flex")]
 pub(super) mod fused;
 #[cfg(feature = "flex")]
-mod many;
-#[cfg(feature = "flex")]
 mod stored;
-#[cfg(feature = "flex")]
-mod vector;
 
 #[cfg(feature = "flex")]
 use burn::tensor::DType;

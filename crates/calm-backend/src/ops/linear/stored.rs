@@ -1,5 +1,6 @@
-//! Products with matrices as checkpoints store them, `[d_output, d_input]`. Burn's turn the whole
-//! matrix for every few rows.
+//! Products with matrices as checkpoints store them, `[d_output, d_input]`, band by band: of few
+//! rows, for which a general product turns the whole matrix first, and with matrices in half
+//! precision, which are never there in `f32` as a whole.
 
 use std::iter::zip;
 
@@ -8,13 +9,10 @@ use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
 use macerator::AutoArch;
 
+use super::super::columns::Columns;
 use super::super::kernel::each;
-use super::columns::{Band, Columns};
-use super::few::{self, DotProducts};
-use super::many::{self, Panels};
-
-/// From so many rows on, turning the matrix pays.
-const MANY: usize = super::ROWS_ALIKE;
+use super::super::matmul::{Matrix, Threads, multiply};
+use super::few::{self, Band, DotProducts};
 
 /// Weights that a task for few rows reads: they stay in the second-level cache for the next rows.
 const TASK_WEIGHTS: usize = 1 << 16;
@@ -22,8 +20,8 @@ const TASK_WEIGHTS: usize = 1 << 16;
 /// Terms that take as long as an element of other operations.
 const TERMS_OF_AN_ELEMENT: usize = 64;
 
-/// Outputs whose products are summed at the same time, on any processor.
-const PANEL: usize = 32;
+/// Outputs of a task for many rows. The same on any number of threads: so are the sums then.
+const OUTPUTS_OF_MANY: usize = 256;
 
 /// A type that weights are stored in.
 pub(super) trait Weight: Element + Pod {
@@ -67,47 +65,32 @@ pub(super) fn product<W: Weight>(x: &[f32], weight: &[W], d_input: usize, output
     assert_eq!(x.len(), rows * d_input, "whole rows");
     assert_eq!(weight.len(), d_output * d_input, "whole rows of weights");
     assert_eq!(output.len(), rows * d_output, "an output of each for each");
-    let is_few = rows < MANY;
-    let [rows, width] = if is_few {
-        let width = (TASK_WEIGHTS / d_input).max(1);
-        [rows, width.next_multiple_of(few::OUTPUTS)]
-    } else {
-        band_of_many(rows, d_output)
+    let is_few = rows < super::ROWS_ALIKE;
+    let width = match is_few {
+        true => (TASK_WEIGHTS / d_input)
+            .max(1)
+            .next_multiple_of(few::OUTPUTS),
+        false => OUTPUTS_OF_MANY,
     };
-    let parts = zip(x.chunks(rows * d_input), output.chunks_mut(rows * d_output));
-    let bands = parts.flat_map(|(x, output)| {
-        let columns = Columns::split(output, d_output, width);
-        zip(columns, weight.chunks(width * d_input))
-            .map(move |(output, weight)| (x, weight, output))
-    });
+    let columns = Columns::split(output, d_output, width);
     each(
-        x.len() / d_input * weight.len() / TERMS_OF_AN_ELEMENT,
-        bands,
-        |(x, weight, output)| {
+        rows * weight.len() / TERMS_OF_AN_ELEMENT,
+        zip(columns, weight.chunks(width * d_input)),
+        |(mut output, weight)| {
             let mut buffer = Vec::new();
             let weight = W::widen(weight, &mut buffer);
-            let band = Band {
-                x,
-                weight,
-                d_input,
-                output,
-            };
-            match is_few {
-                true => AutoArch::new().dispatch(DotProducts(band)),
-                false => AutoArch::new().dispatch(Panels(band)),
+            if is_few {
+                let band = Band {
+                    x,
+                    weight,
+                    d_input,
+                    output,
+                };
+                AutoArch::new().dispatch(DotProducts(band));
+            } else {
+                let [x, weight] = [x, weight].map(|matrix| Matrix::in_rows(matrix, d_input));
+                multiply(x, weight.transposed(), &mut output, false, Threads::One);
             }
         },
     );
-}
-
-/// Rows and outputs of a task: whole panels, and as much for one thread as for the next.
-fn band_of_many(rows: usize, d_output: usize) -> [usize; 2] {
-    let threads = rayon::current_num_threads();
-    let bands = d_output.div_ceil(many::OUTPUTS).next_multiple_of(threads);
-    let bands = bands.min(d_output.div_ceil(PANEL));
-    let parts = threads.div_ceil(bands);
-    [
-        rows.div_ceil(parts).max(MANY),
-        d_output.div_ceil(bands).next_multiple_of(PANEL),
-    ]
 }

@@ -1,31 +1,7 @@
-//! A product cut into bands of outputs, for one thread each.
+//! Columns of a matrix, for one thread each.
 
 use std::marker::PhantomData;
-
-/// Part of a product with a stored matrix: some outputs of some rows.
-pub(super) struct Band<'a> {
-    /// `[rows, d_input]`.
-    pub(super) x: &'a [f32],
-    /// `[outputs, d_input]`.
-    pub(super) weight: &'a [f32],
-    pub(super) d_input: usize,
-    /// `[rows, outputs]`.
-    pub(super) output: Columns<'a>,
-}
-
-impl Band<'_> {
-    /// Some terms of a row.
-    #[inline(always)]
-    pub(super) fn x(&self, row: usize, first: usize, depth: usize) -> &[f32] {
-        &self.x[row * self.d_input + first..][..depth]
-    }
-
-    /// The weights of these terms for an output.
-    #[inline(always)]
-    pub(super) fn weights(&self, output: usize, first: usize, depth: usize) -> &[f32] {
-        &self.weight[output * self.d_input + first..][..depth]
-    }
-}
+use std::ops::Range;
 
 /// Some columns of a matrix in row-major order.
 pub(super) struct Columns<'a> {
@@ -42,6 +18,12 @@ pub(super) struct Columns<'a> {
 unsafe impl Send for Columns<'_> {}
 
 impl<'a> Columns<'a> {
+    /// All columns of a matrix.
+    pub(super) fn all(matrix: &'a mut [f32], columns: usize) -> Self {
+        let mut bands = Self::split(matrix, columns, columns);
+        bands.next().expect("a matrix of at least one column")
+    }
+
     /// Cuts a matrix of so many columns into bands of `width`, the last one perhaps narrower.
     pub(super) fn split(
         matrix: &'a mut [f32],
@@ -66,6 +48,29 @@ impl<'a> Columns<'a> {
 
     pub(super) fn width(&self) -> usize {
         self.width
+    }
+
+    /// From a row to the next.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The first of the first row; the others lie behind it, [`Columns::stride`] from row to row.
+    pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.start
+    }
+
+    /// Some of the rows.
+    pub(super) fn part(&mut self, rows: Range<usize>) -> Columns<'_> {
+        assert!(
+            rows.start <= rows.end && rows.end <= self.rows,
+            "rows of the matrix"
+        );
+        Columns {
+            start: self.start.wrapping_add(rows.start * self.stride),
+            rows: rows.len(),
+            ..*self
+        }
     }
 
     #[inline(always)]
@@ -96,5 +101,15 @@ mod tests {
             }
         }
         assert_eq!(matrix, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0].repeat(3));
+    }
+
+    #[test]
+    fn a_part_is_of_the_same_columns() {
+        let mut matrix = vec![0.0; 3 * 4];
+        let mut band = Columns::split(&mut matrix, 4, 2).nth(1).unwrap();
+        let mut part = band.part(1..3);
+        assert_eq!(part.rows(), 2);
+        part.row(1).fill(1.0);
+        assert_eq!(matrix, [[0.0; 10].as_slice(), &[1.0; 2]].concat());
     }
 }
