@@ -14,12 +14,13 @@ mod scale;
 
 use std::process::ExitCode;
 
+use calm_lm::backend::{Allocator, keep_freed_memory};
 use calm_lm::terminal::interrupt;
 use clap::{Parser, Subcommand};
 use miette::Result;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -46,6 +47,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     interrupt::listen();
     match run(&Cli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,

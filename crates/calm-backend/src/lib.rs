@@ -17,6 +17,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "allocator")]
+mod allocator;
 mod device;
 mod dtype;
 mod init;
@@ -24,6 +26,8 @@ mod mapped;
 mod memory;
 pub mod ops;
 
+#[cfg(feature = "allocator")]
+pub use allocator::{Allocator, keep_freed_memory};
 pub use device::{Backend, DeviceError, compiled, device, probe};
 pub use dtype::{FloatType, UnknownFloatType};
 pub use init::SeededInit;

@@ -8,14 +8,16 @@ mod settings;
 
 use std::process::ExitCode;
 
+use calm_lm::backend::{Allocator, keep_freed_memory};
 use calm_lm::terminal::warnings;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     // Before there is a second thread.
     calm_lm::eval::cage::launch_if_asked();
+    keep_freed_memory();
     warnings::show();
     let printed = settings::parse(std::env::args_os()).and_then(|cli| {
         let report = cli.verb.run(&cli.common);
