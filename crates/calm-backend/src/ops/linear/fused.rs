@@ -7,7 +7,6 @@ use burn::tensor::{DType, FloatDType, Shape, TensorData, bf16, f16};
 use super::super::extension::{FlexTensor, Saved};
 use super::super::kernel::contiguous;
 use super::super::matmul::{Operand, product};
-use super::ROWS_ALIKE;
 use super::stored::{self, Weight};
 
 /// The inputs.
@@ -44,7 +43,7 @@ impl Inputs {
 
     /// In rows of `d_output`.
     fn product(&self) -> Vec<f32> {
-        let is_few = self.x.layout().shape()[0] < ROWS_ALIKE;
+        let is_few = stored::are_few(self.x.layout().shape()[0], self.widths()[1]);
         let output = match self.weight.dtype() {
             DType::BF16 => self.stored_product::<bf16>(),
             DType::F16 => self.stored_product::<f16>(),

@@ -14,8 +14,8 @@ use burn::tensor::{Tensor, module};
 #[cfg(feature = "flex")]
 use super::extension::{Dispatch, FusedOps, is_on_processor};
 
-/// From so many rows on, a row of a product on the processor has the same bits however many there
-/// are: fewer are summed in another order.
+/// From so many rows on, a row of a product on the processor, with a matrix as checkpoints store it,
+/// has the same bits however many there are: fewer are summed in another order.
 pub const ROWS_ALIKE: usize = 96;
 
 /// `x · weight + bias`.
@@ -182,15 +182,22 @@ mod tests {
     /// Whatever rows are beside it, as long as they are few or many, and on any number of threads.
     #[test]
     fn a_row_depends_on_itself_alone() {
-        for [first, second] in [[1, 1], [2, 7], [100, 230]] {
-            let (x, weight): (Tensor<2>, _) = (random([second, 900], 1.0), stored(900, 500));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
+        let pool = pool.unwrap();
+        let assert_alike = |[first, second]: [usize; 2], weight: Tensor<2>| {
+            let x: Tensor<2> = random([second, weight.dims()[0]], 1.0);
             let product = |rows: usize| {
                 let x = x.clone().narrow(0, 0, rows);
-                linear(x, weight.clone().transpose(), None).narrow(0, 0, first)
+                linear(x, weight.clone(), None).narrow(0, 0, first)
             };
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
-            let elsewhere = pool.unwrap().install(|| product(second));
+            let elsewhere = pool.install(|| product(second));
             assert_eq!(product(first).into_data(), elsewhere.into_data());
+        };
+        for [d_input, d_output] in [[900, 500], [1300, 1], [40, 2], [520, 3], [2, 70]] {
+            let weight = stored(d_input, d_output);
+            for rows in [[1, 1], [2, 7], [96, 97], [100, 230], [200, 1500]] {
+                assert_alike(rows, weight.clone().transpose());
+            }
         }
     }
 

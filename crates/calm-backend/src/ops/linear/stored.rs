@@ -23,6 +23,15 @@ const TERMS_OF_AN_ELEMENT: usize = 64;
 /// Outputs of a task for many rows. The same on any number of threads: so are the sums then.
 const OUTPUTS_OF_MANY: usize = 256;
 
+/// So few outputs are always summed as for few rows: a general product has yet another order of
+/// terms for up to 256 sums.
+const FEW_OUTPUTS: usize = 2;
+
+/// Whether dot products serve better than a general product.
+pub(super) fn are_few(rows: usize, d_output: usize) -> bool {
+    rows < super::ROWS_ALIKE || d_output <= FEW_OUTPUTS
+}
+
 /// A type that weights are stored in.
 pub(super) trait Weight: Element + Pod {
     /// As `f32`, in the buffer if they are anything else.
@@ -65,7 +74,7 @@ pub(super) fn product<W: Weight>(x: &[f32], weight: &[W], d_input: usize, output
     assert_eq!(x.len(), rows * d_input, "whole rows");
     assert_eq!(weight.len(), d_output * d_input, "whole rows of weights");
     assert_eq!(output.len(), rows * d_output, "an output of each for each");
-    let is_few = rows < super::ROWS_ALIKE;
+    let is_few = are_few(rows, d_output);
     let width = match is_few {
         true => (TASK_WEIGHTS / d_input)
             .max(1)
