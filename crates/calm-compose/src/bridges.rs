@@ -1,9 +1,12 @@
 //! Θ_C: all bridges of a composition, the only thing that is trained.
 
+use std::path::Path;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use calm_backend::SeededInit;
+use calm_backend::{FloatType, SeededInit};
 
+use crate::file::{serialize, write_atomically};
 use crate::{Bridge, BridgeConfig, ComposeError, Connection};
 
 /// The bridges of every augmenting model, in the order of its connections.
@@ -71,6 +74,15 @@ impl Bridges {
             |weight| gradient(weight, gradients),
             |vector| gradient(vector, gradients),
         )
+    }
+
+    /// Writes the parameters alone, in `f32`: the `bridge.safetensors` of a composition.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Io`] if the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ComposeError> {
+        write_atomically(path, &serialize(self, FloatType::F32))
     }
 
     fn named(

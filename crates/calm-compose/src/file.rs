@@ -354,7 +354,7 @@ fn from_data<const D: usize>(data: TensorData, dtype: FloatType, device: &Device
     Tensor::from_data(data, (device, DType::from(dtype)))
 }
 
-fn serialize(bridges: &Bridges, dtype: FloatType) -> Vec<u8> {
+pub(crate) fn serialize(bridges: &Bridges, dtype: FloatType) -> Vec<u8> {
     let stored_type = stored_type(dtype);
     let dtype = DType::from(FloatDType::from(dtype));
     let tensors = bridges.named_parameters().into_iter();

@@ -3,17 +3,24 @@
 use std::ops::Range;
 
 use burn::tensor::{Bool, Tensor};
-use calm_models::{Context, PaddingMask};
+use calm_models::{ChosenPositions, Context, PaddingMask};
 
 use crate::reading::{Reading, TreeBatch, up_to};
 use crate::{Augmenting, Bridges, Connection, FrozenParts, FrozenStates, Text};
 
 /// The anchor's blocks behind its first bridge, and all that the bridges read, for one batch of
 /// whole texts: what is left once the [`FrozenStates`] are known.
+///
+/// The last hidden states are wanted at chosen positions only. So the last block, or what bridges
+/// add to its output, is computed there; only its keys and values, and all below, are needed of
+/// every position.
 #[derive(Debug)]
 pub struct Upper<'a> {
     parts: &'a FrozenParts,
     context: Context,
+    /// Of the last block.
+    last: Context,
+    wanted: ChosenPositions,
     start: Tensor<3>,
     /// In the order in which the anchor comes by.
     sources: Vec<Source>,
@@ -33,7 +40,8 @@ struct Source {
 }
 
 impl FrozenParts {
-    /// What is left to compute of a batch whose states are known.
+    /// What is left to compute of a batch whose states are known, to have the last hidden states at
+    /// the positions that are `wanted`.
     ///
     /// `perturb` changes what the bridges get to see, from and to
     /// `[batch, seq_augmenting, d_augmenting]`: for regularisation.
@@ -45,12 +53,24 @@ impl FrozenParts {
         &self,
         texts: &[Text<'_>],
         states: FrozenStates,
+        wanted: ChosenPositions,
         mut perturb: impl FnMut(Tensor<3>) -> Tensor<3>,
     ) -> Upper<'_> {
         let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
         let padding = PaddingMask::right(&lengths);
         let context = Context::new(&self.anchor, &padding, None);
         let device = self.anchor.device();
+        let queries = |connection: &Connection, masked: &Option<Tensor<4, Bool>>| {
+            let is_last = connection.anchor_block == self.anchor.block_count();
+            let masked = masked.clone();
+            masked.map(|masked| {
+                if is_last {
+                    wanted.queries(masked)
+                } else {
+                    masked
+                }
+            })
+        };
         let mut sources = Vec::new();
         for ((index, model), states) in self.models_on().zip(states.augmenting) {
             let masked = model.masked_in(index, texts, &padding, &context);
@@ -61,14 +81,16 @@ impl FrozenParts {
                 place: [index, slot],
                 connection: *connection,
                 state: perturb(state).to_device(&device),
-                masked: masked.clone(),
+                masked: queries(connection, &masked),
                 scale: model.scale,
             }));
         }
         sources.sort_by_key(|source| source.connection.anchor_block);
         Upper {
             parts: self,
+            last: context.choosing(&wanted),
             context,
+            wanted,
             start: states.anchor,
             sources,
         }
@@ -116,9 +138,19 @@ impl Upper<'_> {
     }
 
     /// The anchor's last hidden states as the bridges have changed them, before final norm and
-    /// head, `[batch, seq, d_anchor]`.
-    pub fn hidden_states(&self, bridges: &Bridges) -> Tensor<3> {
-        self.run(bridges, self.blocks(), self.start())
+    /// head, at the positions that are wanted, `[n, d_anchor]`.
+    pub fn hidden_states(&self, bridges: &Bridges) -> Tensor<2> {
+        self.wanted(self.run(bridges, self.blocks(), self.start()))
+    }
+
+    /// What the last block's output is at the positions that are wanted.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[batch, computed, d_anchor]`
+    /// - output: `[n, d_anchor]`
+    pub fn wanted(&self, hidden: Tensor<3>) -> Tensor<2> {
+        self.wanted.wanted(hidden)
     }
 
     /// Runs some of the blocks over `hidden`, the output of the block before them, each with what
@@ -126,15 +158,22 @@ impl Upper<'_> {
     ///
     /// # Shapes
     ///
-    /// - `hidden` and output: `[batch, seq, d_anchor]`
+    /// - `hidden` and output: `[batch, seq, d_anchor]`, of the last block
+    ///   `[batch, computed, d_anchor]`
     pub fn run(&self, bridges: &Bridges, blocks: Range<usize>, mut hidden: Tensor<3>) -> Tensor<3> {
-        let (end, anchor) = (blocks.end, &self.parts.anchor);
-        for block in blocks {
-            hidden = self.read(bridges, block, hidden);
-            hidden = anchor.run(block..block + 1, hidden, &self.context, None);
+        let (anchor, count) = (&self.parts.anchor, self.parts.anchor.block_count());
+        if blocks == (count..count) {
+            // All blocks are below the first bridge.
+            return self.read(bridges, count, self.wanted.computed(hidden));
         }
-        if end == anchor.block_count() {
-            hidden = self.read(bridges, end, hidden);
+        for block in blocks {
+            let is_last = block + 1 == count;
+            let context = if is_last { &self.last } else { &self.context };
+            hidden = self.read(bridges, block, hidden);
+            hidden = anchor.run(block..block + 1, hidden, context, None);
+            if is_last {
+                hidden = self.read(bridges, count, hidden);
+            }
         }
         hidden
     }

@@ -304,6 +304,30 @@ fn rows_of_a_cache_leave_change_places_and_are_doubled() {
 }
 
 #[test]
+fn a_token_without_text_reads_what_a_long_row_left_behind() {
+    let model = composed("byte-level", "byte-fallback");
+    let tokens = model.parts.augmenting[0].tokens.clone().unwrap().anchor;
+    let encode = |text: &str| tokens.encode(text, true).unwrap().ids;
+    let (long, short) = (encode(&"日本語 ".repeat(12)), encode("one"));
+    let padding = PaddingMask::left(&[long.len(), short.len()]);
+    let filled = [vec![0; long.len() - short.len()], short.clone()].concat();
+    let mut cache = model.new_cache(2);
+    let first = model.hidden_states(ids(&[&long, &filled]), &padding, Some(&mut cache));
+    first.unwrap();
+    let (two, start) = (encode(" two")[1], encode("")[0]);
+    // What the short row reads now comes behind the long one. When that has left, there is a gap,
+    // which the next token gives back.
+    logits_after(&model, &[&[two], &[two]], &mut cache);
+    cache.select_rows(&[1]);
+    let mut text = [&*short, &[two]].concat();
+    for _ in 0..3 {
+        text.push(start);
+        let found = logits_after(&model, &[&[start]], &mut cache);
+        assert_close(found, whole(&model, &text).narrow(1, text.len() - 1, 1));
+    }
+}
+
+#[test]
 fn memory_is_bounded_by_the_texts() {
     let model = composed("byte-level", "byte-fallback");
     let anchor = model.parts.augmenting[0].tokens.clone().unwrap().anchor;

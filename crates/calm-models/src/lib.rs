@@ -64,7 +64,9 @@ pub use config::{
     Activation, BlockConfig, ConfigError, DecoderConfig, NormKind, RopeConfig, RopeScaling,
     SpecialIds,
 };
-pub use decoder::{Attention, Block, Cache, Context, Decoder, FeedForward, KvCache, Norm};
+pub use decoder::{
+    Attention, Block, Cache, ChosenPositions, Context, Decoder, FeedForward, KvCache, Norm,
+};
 pub use error::ModelError;
 pub use family::Family;
 pub use files::open as open_file;

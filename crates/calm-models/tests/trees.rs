@@ -146,6 +146,9 @@ fn holes_are_given_back() {
     cache.compact();
     assert_eq!(cache.len(), 20);
     assert_eq!(cache.positions(), &PaddingMask::right(&[20, 10]));
+    // A pass without new tokens reads what is stored.
+    let (keys, _) = cache.stored(0).unwrap();
+    assert_eq!(keys.dims()[2], cache.key_count());
     let next: [&[(u32, Option<usize>)]; 2] = [&[(9, Some(19))], &[(9, Some(9))]];
     let held = cache.positions().clone();
     run(&decoder, trees(&held, &next), Some(&mut cache));

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: this project beside `transformers` on PyTorch, in one run.
 
+mod cost;
+mod epochs;
 mod plot;
 
 use std::env;
@@ -38,7 +40,13 @@ pub(crate) struct BenchArgs {
     /// How often each side is run, in turn
     #[arg(long, value_name = "N", default_value_t = 3)]
     repeats: usize,
-    /// Directory for results.json, results.md and decode.svg
+    /// Examples of the work `epochs`
+    #[arg(long, value_name = "N", default_value_t = 192)]
+    examples: usize,
+    /// Epochs of the work `epochs`
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    epochs: usize,
+    /// Directory for results.json, results.md and charts
     #[arg(long, value_name = "DIR", default_value = "target/bench/results")]
     out: PathBuf,
 }
@@ -53,6 +61,10 @@ enum Verb {
     Decode,
     /// Steps of training the bridges, 16 rows of 128 tokens
     Train,
+    /// Training to the same loss over the same examples, each side in its own way
+    Epochs,
+    /// Training by batch, length, connections and epochs: ours alone, as charts
+    Cost,
 }
 
 /// One thing that is timed on both sides.
@@ -102,8 +114,17 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     for work in args.pair.iter().flat_map(|pair| works(pair, args)) {
         comparisons.extend(bench.compare(&work, args.repeats)?);
     }
+    if args.work.contains(&Verb::Epochs) {
+        for pair in &args.pair {
+            comparisons.extend(epochs::compare(&bench, pair)?);
+        }
+    }
     let growth = match args.work.contains(&Verb::Decode) {
         true => bench.growth(&args.pair[0])?,
+        false => Vec::new(),
+    };
+    let costs = match args.work.contains(&Verb::Cost) {
+        true => cost::measure(&bench)?,
         false => Vec::new(),
     };
     let results = json!({
@@ -112,8 +133,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         "repeats": args.repeats,
         "comparisons": comparisons,
         "ms_per_token_by_context": growth,
+        "training_costs": costs,
     });
-    let table = table(&comparisons);
+    let tables = [
+        (!comparisons.is_empty()).then(|| table(&comparisons)),
+        (!costs.is_empty()).then(|| cost::table(&costs)),
+    ];
+    let table: Vec<String> = tables.into_iter().flatten().collect();
+    let table = table.join("\n");
     bench.write("results.json", &format!("{results:#}\n"))?;
     bench.write("results.md", &table)?;
     if !growth.is_empty() {
@@ -212,28 +239,8 @@ impl<'a> Bench<'a> {
             ours.push(self.ours(&work.arguments, &work.pair)?);
             peers.push(self.peer(&work.arguments, &work.pair)?);
         }
-        let figures = work.figures.iter().filter_map(|(figure, more_is_better)| {
-            let spread = |runs: &[Value]| {
-                Spread::of(runs.iter().filter_map(|run| run[figure].as_f64()).collect())
-            };
-            let (ours, peer) = (spread(&ours)?, spread(&peers));
-            let ratio = peer.map(|peer| ours.median / peer.median);
-            Some(Comparison {
-                pair: work.pair.clone(),
-                work: work.arguments.join(" "),
-                figure,
-                ours,
-                peer,
-                ratio: ratio.map(|ratio| {
-                    if *more_is_better {
-                        ratio
-                    } else {
-                        ratio.recip()
-                    }
-                }),
-            })
-        });
-        Ok(figures.collect())
+        let name = work.arguments.join(" ");
+        Ok(compared(&work.pair, &name, &work.figures, &ours, &peers))
     }
 
     /// Milliseconds per decoded token behind contexts of growing length: ours, composed, and the peer's.
@@ -282,6 +289,35 @@ impl<'a> Bench<'a> {
     fn write(&self, name: &str, text: &str) -> Result<()> {
         crate::reproduce::write(&self.args.out.join(name), text.as_bytes())
     }
+}
+
+/// The figures that both sides printed, or ours alone.
+fn compared(
+    pair: &str,
+    work: &str,
+    figures: &[(&'static str, bool)],
+    ours: &[Value],
+    peers: &[Value],
+) -> Vec<Comparison> {
+    let figures = figures.iter().filter_map(|(figure, more_is_better)| {
+        let spread = |runs: &[Value]| {
+            Spread::of(runs.iter().filter_map(|run| run[figure].as_f64()).collect())
+        };
+        let (ours, peer) = (spread(ours)?, spread(peers));
+        let ratio = peer.map(|peer| ours.median / peer.median);
+        Some(Comparison {
+            pair: pair.to_owned(),
+            work: work.to_owned(),
+            figure,
+            ours,
+            peer,
+            ratio: ratio.map(|ratio| match more_is_better {
+                true => ratio,
+                false => ratio.recip(),
+            }),
+        })
+    });
+    figures.collect()
 }
 
 /// The JSON that a program prints; null if it prints nothing.

@@ -6,9 +6,11 @@
   peer.py prefill DIR PAIR --batch N --prompt N --repeats N
   peer.py decode DIR PAIR --batch N --prompt N --new N --repeats N
   peer.py train DIR PAIR --batch N --seq N --steps N
+  peer.py epochs DIR PAIR --data FILE --initial FILE --epochs N --batch N --learning-rate R --every N
 
 Prints one JSON object with the fields of `calm bench`. Composed models are not part of transformers:
 decoding is of the anchor alone, and for training the composition is built of hooks on frozen models.
+The bridges of `epochs` begin as those of `calm bench epochs --write-initial`, and so have no biases.
 Times are medians over the repeats, after one that is not counted.
 """
 import argparse
@@ -18,6 +20,7 @@ import resource
 import statistics
 import time
 
+import safetensors.torch
 import torch
 import transformers
 
@@ -48,12 +51,12 @@ def make(directory, pair):
 class Bridge(torch.nn.Module):
     """Cross-attention of the anchor's hidden states over projected ones of the augmenting model."""
 
-    def __init__(self, augmenting, anchor):
+    def __init__(self, augmenting, anchor, bias):
         super().__init__()
         width = anchor.config.hidden_size
         self.projection = torch.nn.Linear(augmenting.config.hidden_size, width)
         heads = anchor.config.num_attention_heads
-        self.attention = torch.nn.MultiheadAttention(width, heads, batch_first=True)
+        self.attention = torch.nn.MultiheadAttention(width, heads, bias=bias, batch_first=True)
         self.seen = None
 
     def see(self, _block, _inputs, output):
@@ -72,13 +75,13 @@ def first(output):
     return output[0] if isinstance(output, tuple) else output
 
 
-def compose(anchor, augmenting):
+def compose(anchor, augmenting, bias=True):
     """Bridges at the places of the paper's plan: every fourth block of the augmenting model."""
     blocks = [model.model.layers for model in (augmenting, anchor)]
     count = max(1, len(blocks[0]) // 4)
     bridges = torch.nn.ModuleList()
     for number in range(1, count + 1):
-        bridge = Bridge(augmenting, anchor)
+        bridge = Bridge(augmenting, anchor, bias)
         last = number == count
         blocks[0][len(blocks[0]) * number // count - 1].register_forward_hook(bridge.see)
         blocks[1][len(blocks[1]) * number // count - 1 - last].register_forward_hook(bridge.add)
@@ -106,6 +109,76 @@ def train(models, args, vocab):
     return statistics.median(seconds[2:])
 
 
+def begin_with(bridges, stored):
+    """Gives the bridges the parameters of a composition's file."""
+    for number, bridge in enumerate(bridges):
+        part = {name: stored[f"a0.c{number}.{name}"] for name in
+                ("proj.weight", "proj.bias", "q.weight", "k.weight", "v.weight", "o.weight")}
+        with torch.no_grad():
+            bridge.projection.weight.copy_(part["proj.weight"])
+            bridge.projection.bias.copy_(part["proj.bias"])
+            queries_keys_values = [part[f"{name}.weight"] for name in "qkv"]
+            bridge.attention.in_proj_weight.copy_(torch.cat(queries_keys_values))
+            bridge.attention.out_proj.weight.copy_(part["o.weight"])
+
+
+def collate(rows):
+    """Ids padded to the longest row, and what each position is to predict, -100 for nothing."""
+    length = max(len(row["ids"]) for row in rows) - 1
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    labels = torch.full((len(rows), length), -100)
+    for place, row in enumerate(rows):
+        tokens = torch.tensor(row["ids"])
+        ids[place, : len(tokens) - 1] = tokens[:-1]
+        start = max(row["target_start"], 1)
+        labels[place, start - 1 : len(tokens) - 1] = tokens[start:]
+    return ids, labels
+
+
+def epochs(models, args):
+    """The obvious loop: every batch is shuffled rows, padded, and run through both models."""
+    anchor, augmenting = (model.requires_grad_(False) for model in models)
+    bridges = compose(anchor, augmenting, bias=False)
+    begin_with(bridges, safetensors.torch.load_file(args.initial))
+    data = json.loads(args.data.read_text())
+
+    def loss_of(rows, reduction):
+        ids, labels = collate(rows)
+        # Padding is on the right, where a causal model does not look: a mask would change nothing
+        # but the time.
+        with torch.no_grad():
+            augmenting.model(ids, use_cache=False)
+        logits = anchor(ids, use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction=reduction)
+        return loss, (labels >= 0).sum().item()
+
+    def held_out():
+        rows = data["held_out"]
+        with torch.no_grad():
+            parts = [loss_of(rows[at : at + args.batch], "sum") for at in range(0, len(rows), args.batch)]
+        return sum(loss.item() for loss, _ in parts) / sum(count for _, count in parts)
+
+    out = dict(initial_loss=held_out(), step_seconds_loss=[])
+    begun, untimed, step = time.perf_counter(), 0.0, 0
+    rows = data["examples"]
+    steps = args.epochs * -(-len(rows) // args.batch)
+    optimizer = torch.optim.AdamW(bridges.parameters(), args.learning_rate)
+    torch.manual_seed(0)
+    for _ in range(args.epochs):
+        for chosen in torch.randperm(len(rows)).split(args.batch):
+            loss_of([rows[number] for number in chosen], "mean")[0].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+            if step % args.every == 0 or step == steps:
+                paused = time.perf_counter()
+                loss = held_out()
+                untimed += time.perf_counter() - paused
+                out["step_seconds_loss"].append([step, time.perf_counter() - begun - untimed, loss])
+    out.update(steps=steps, train_s=time.perf_counter() - begun - untimed)
+    return out
+
+
 class FirstToken(transformers.LogitsProcessor):
     """Remembers when the logits of the first token were there."""
 
@@ -129,11 +202,14 @@ def median(repeats, work):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("verb", choices=["make", "load", "prefill", "decode", "train"])
+    parser.add_argument("verb", choices=["make", "load", "prefill", "decode", "train", "epochs"])
     parser.add_argument("dir", type=pathlib.Path)
     parser.add_argument("pair", choices=PAIRS)
-    for flag, default in dict(batch=1, prompt=64, new=64, repeats=5, seq=128, steps=10, threads=0).items():
+    for flag, default in dict(batch=1, prompt=64, new=64, repeats=5, seq=128, steps=10, threads=0, epochs=3, every=4).items():
         parser.add_argument(f"--{flag}", type=int, default=default)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    for flag in ("data", "initial"):
+        parser.add_argument(f"--{flag}", type=pathlib.Path)
     args = parser.parse_args()
     if args.verb == "make":
         return make(args.dir, args.pair)
@@ -141,7 +217,7 @@ def main():
         torch.set_num_threads(args.threads)
     begun = time.perf_counter()
     load = transformers.AutoModelForCausalLM.from_pretrained
-    roles = ("anchor", "augment") if args.verb in ("load", "train") else ("anchor",)
+    roles = ("anchor", "augment") if args.verb in ("load", "train", "epochs") else ("anchor",)
     models = [load(args.dir / args.pair / role, dtype=torch.float32).eval() for role in roles]
     out = dict(verb=args.verb, pair=args.pair, program=f"transformers {transformers.__version__}",
                torch=torch.__version__, threads=torch.get_num_threads(),
@@ -149,6 +225,8 @@ def main():
     if args.verb == "train":
         step = train(models, args, models[0].config.vocab_size)
         out.update(step_s=step, tokens_per_s=args.batch * args.seq / step)
+    elif args.verb == "epochs":
+        out.update(epochs(models, args))
     else:
         with torch.no_grad():
             infer(models, args, begun, out)

@@ -10,7 +10,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_backend::SeededInit;
 use calm_compose::{Augmenting, BridgeOptions, Bridges, ComposedModel, FrozenParts, Gate, Text};
-use calm_models::{CausalLm, Decoder, FrozenModel, LoadOptions, PaddingMask};
+use calm_models::{CausalLm, ChosenPositions, Decoder, FrozenModel, LoadOptions, PaddingMask};
 
 /// Ids that both checkpoints know.
 pub(crate) const VOCAB: u32 = 48;
@@ -152,11 +152,16 @@ pub(crate) fn training_logits(
     });
     let texts: Vec<_> = texts.collect();
     let states = model.parts.frozen_states(&texts);
-    let upper = model.parts.upper(&texts, states, |state| state);
-    model
+    let shape = [rows.len(), states.anchor.dims()[1]];
+    let all: Vec<u32> = (0..(shape[0] * shape[1]) as u32).collect();
+    let all = ChosenPositions::new(&all, shape, &Device::default());
+    let upper = model.parts.upper(&texts, states, all, |state| state);
+    let [batch, seq] = shape;
+    let logits = model
         .parts
         .anchor
-        .finish(upper.hidden_states(&model.bridges))
+        .finish_positions(upper.hidden_states(&model.bridges));
+    logits.reshape([batch as i32, seq as i32, -1])
 }
 
 /// Logits of a pass that continues a cache, `[batch, seq, vocab]`.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
+use calm_lm::backend::FloatType;
 use calm_lm::compose::{
     BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan,
     FrozenParts, Mode, ModelReference,
@@ -17,7 +18,7 @@ use super::activations::ActivationArgs;
 use super::baseline::{Baseline, Plan};
 use super::bridges::BridgeArgs;
 use super::model::{
-    Located, LocatedComposition, ModelArgs, end_of_text, fetch, load_checkpoint, reference,
+    Located, LocatedComposition, ModelArgs, end_of_text, fetch, load_checkpoint_as, reference,
 };
 use super::training::TrainingArgs;
 use crate::cli::Common;
@@ -127,6 +128,9 @@ pub(crate) struct ComposeArgs {
     /// second and so on (a control of the paper)
     #[arg(long, value_name = "SEED")]
     random_augmenting: Option<u64>,
+    /// What the frozen models compute in, f32, f16 or bf16; bridges are trained in f32
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    dtype: FloatType,
     #[command(flatten)]
     bridges: BridgeArgs,
     #[command(flatten)]
@@ -229,7 +233,7 @@ impl Models {
         for source in &args.augmenting {
             augmenting_files.push(fetch(source, &[], quiet)?);
         }
-        let anchor = load_checkpoint(&anchor_files.directory, device)?;
+        let anchor = load_checkpoint_as(&anchor_files.directory, args.dtype, device)?;
         let anchor_blocks = anchor.decoder.block_count();
         let mut connections = located
             .as_ref()
@@ -243,7 +247,7 @@ impl Models {
             .iter()
             .zip(&untrained_seeds)
             .map(|(files, untrained_seed)| {
-                let model = load_checkpoint(&files.directory, device)?;
+                let model = load_checkpoint_as(&files.directory, args.dtype, device)?;
                 Ok(match untrained_seed {
                     Some(seed) => model.untrained_twin(*seed),
                     None => model,
@@ -346,6 +350,11 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
         let reason = "is put on what bridges read, and a baseline has none; leave it out";
         return Err(Failure::flag("--noise", reason));
     }
+    if args.baseline.is_some() && args.dtype != FloatType::F32 {
+        let reason =
+            "is for models that stay frozen, and a baseline trains its anchor; leave it out";
+        return Err(Failure::flag("--dtype", reason));
+    }
     let training = args.training.check(&args.out, common)?;
     let device = common.device()?;
     let models = Models::load(args, &device, common.quiet)?;
@@ -384,6 +393,9 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
         return training.preview(&objective, bridges, &data, &footprint, models.chosen());
     }
     let mut what = identity(&file, args.noise, models.extended.as_ref());
+    if args.dtype != FloatType::F32 {
+        what["composed"]["dtype"] = json!(args.dtype.name());
+    }
     if let Some(rounded) = args.activations.identity() {
         what["activations"] = rounded;
     }
@@ -403,6 +415,7 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
         "paper": bridges.paper_parameter_count(),
     });
     file.training["noise"] = json!(args.noise);
+    file.training["dtype"] = json!(args.dtype.name());
     file.training["activations"] = json!(kept.as_ref().map(ActivationCache::statistics));
     if let Some(extended) = &models.extended {
         file.training["extended"] = extended.file.training.clone();

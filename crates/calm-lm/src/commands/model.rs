@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use calm_lm::backend::FloatType;
 use calm_lm::compose::{
     ComposeError, ComposedModel, CompositionFile, ModelReference, OwnTokens, PromptText,
     PromptTexts, Rendering,
@@ -471,6 +472,15 @@ pub(super) fn reference(
 
 /// Loads a checkpoint to compute with it in `f32`.
 pub(super) fn load_checkpoint(directory: &Path, device: &Device) -> Result<FrozenModel, Failure> {
+    load_checkpoint_as(directory, FloatType::F32, device)
+}
+
+/// Loads a checkpoint to compute with it in this type.
+pub(super) fn load_checkpoint_as(
+    directory: &Path,
+    dtype: FloatType,
+    device: &Device,
+) -> Result<FrozenModel, Failure> {
     if !directory.join("config.json").exists() {
         let reason = "is no checkpoint (there is no config.json in it); give a directory in the \
                       Hugging Face layout, or hf:owner/name";
@@ -478,6 +488,7 @@ pub(super) fn load_checkpoint(directory: &Path, device: &Device) -> Result<Froze
     }
     let options = LoadOptions {
         device: device.clone(),
+        dtype,
         ..LoadOptions::default()
     };
     Ok(FrozenModel::load(directory, &options)?)

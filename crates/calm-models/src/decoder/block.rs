@@ -60,7 +60,8 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// `x` and output: `[batch, seq, d_model]`; `index` is the block's place in the decoder.
+    /// `x`: `[batch, seq, d_model]`, output: the same at the positions that the context computes;
+    /// `index` is the block's place in the decoder.
     fn forward(
         &self,
         x: Tensor<3>,
@@ -68,13 +69,15 @@ impl Attention {
         cache: Option<&mut KvCache>,
         index: usize,
     ) -> Tensor<3> {
-        let positions = context.positions_of(index);
-        let [batch, seq, _] = x.dims();
         let head = |x: Tensor<3>, projection: &Linear, norm: &Option<Norm>| {
-            positions.turn(normed(norm, self.split_heads(project(projection, x))))
+            normed(norm, self.split_heads(project(projection, x)))
         };
-        let queries = head(x.clone(), &self.query, &self.query_norm);
+        let asking = context.computed(x.clone());
+        let [batch, seq, _] = asking.dims();
+        let queries = head(asking, &self.query, &self.query_norm);
+        let queries = context.queries_of(index).turn(queries);
         let keys = head(x.clone(), &self.key, &self.key_norm);
+        let keys = context.positions_of(index).turn(keys);
         let values = self.split_heads(project(&self.value, x));
         let (keys, values) = match cache {
             None => (keys, values),
@@ -182,8 +185,8 @@ pub struct Block {
 }
 
 impl Block {
-    /// The block's output for its input, `[batch, seq, d_model]` both; `index` is the block's
-    /// place in the decoder.
+    /// The block's output for its input `[batch, seq, d_model]`, at the positions that the context
+    /// computes; `index` is the block's place in the decoder.
     pub(crate) fn forward(
         &self,
         hidden: Tensor<3>,
@@ -193,7 +196,7 @@ impl Block {
     ) -> Tensor<3> {
         let input = self.attention_norm.forward(hidden.clone());
         let output = self.attention.forward(input, context, cache, index);
-        let hidden = hidden + normed(&self.attention_post_norm, output);
+        let hidden = context.computed(hidden) + normed(&self.attention_post_norm, output);
         let output = self
             .feed_forward
             .forward(self.feed_forward_norm.forward(hidden.clone()));

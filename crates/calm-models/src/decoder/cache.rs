@@ -162,7 +162,8 @@ impl KvCache {
             let real = self.past.row(row).iter().enumerate();
             let real = real.filter(|(_, real)| **real);
             let mut places: Vec<i64> = real.map(|(place, _)| place as i64).collect();
-            places.resize(longest, 0);
+            // As long as all storage is; what is beyond the positions held is never seen.
+            places.resize(longest.next_multiple_of(GROWTH), 0);
             places
         };
         let rows: Vec<Vec<i64>> = (0..self.batch()).map(places).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::cache::{Cache as _, KvCache};
+use super::chosen::ChosenPositions;
 use super::positions::{Pass, PositionKinds, Positions};
 use crate::{CausalLm as _, Decoder, PaddingMask, TokenTrees};
 
@@ -26,7 +27,18 @@ pub struct Context {
     pub(crate) past: usize,
     /// Positions of this pass.
     seq: usize,
+    /// Where the output of a block is wanted, if not at all positions.
+    pub(crate) chosen: Option<Chosen>,
     device: Device,
+}
+
+/// What is known of the queries where only some positions have any.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    positions: ChosenPositions,
+    /// One for every kind of block.
+    of_queries: Vec<Positions>,
+    masked: Option<Tensor<4, Bool>>,
 }
 
 impl Context {
@@ -111,6 +123,7 @@ impl Context {
             masked: pass.causal_mask(keys(None).end),
             past,
             seq: all.seq() - past,
+            chosen: None,
             device: device.clone(),
         }
     }
@@ -147,6 +160,21 @@ impl Context {
         context
     }
 
+    /// The same pass for a last block, whose output is wanted at chosen positions only: keys and
+    /// values are of all positions, all else is computed where it is wanted.
+    pub fn choosing(&self, positions: &ChosenPositions) -> Self {
+        let of_queries = self.positions.iter().map(|kind| kind.choosing(positions));
+        let chosen = Chosen {
+            of_queries: of_queries.collect(),
+            masked: self.masked().map(|masked| positions.queries(masked)),
+            positions: positions.clone(),
+        };
+        Self {
+            chosen: Some(chosen),
+            ..self.clone()
+        }
+    }
+
     /// What queries may not see, whatever windows the blocks have: `[batch or 1, 1, seq, keys]`,
     /// `true` = masked; none where every query sees every key. A cache that is filled alongside the
     /// decoder's has the same keys.
@@ -164,15 +192,35 @@ impl Context {
         &self.device
     }
 
-    /// What the attention of a block knows of positions.
+    /// What the attention of a block knows of its keys' positions.
     pub(crate) fn positions_of(&self, block: usize) -> &Positions {
         &self.positions[self.kinds.of_block[block]]
     }
 
+    /// What the attention of a block knows of its queries' positions.
+    pub(crate) fn queries_of(&self, block: usize) -> &Positions {
+        match &self.chosen {
+            Some(chosen) => &chosen.of_queries[self.kinds.of_block[block]],
+            None => self.positions_of(block),
+        }
+    }
+
     /// What the queries of a block may not see.
     pub(crate) fn masked_in(&self, block: usize) -> Option<Tensor<4, Bool>> {
-        let window = &self.positions_of(block).window;
-        window.as_ref().or(self.masked.as_ref()).cloned()
+        let masked = match &self.chosen {
+            Some(chosen) => &chosen.masked,
+            None => &self.masked,
+        };
+        let window = &self.queries_of(block).window;
+        window.as_ref().or(masked.as_ref()).cloned()
+    }
+
+    /// Of `[batch, seq, d_model]` the positions at which a block's output is computed.
+    pub(crate) fn computed(&self, hidden: Tensor<3>) -> Tensor<3> {
+        match &self.chosen {
+            Some(chosen) => chosen.positions.computed(hidden),
+            None => hidden,
+        }
     }
 
     /// Ids for the embeddings of positions, `[batch or 1, seq]`.

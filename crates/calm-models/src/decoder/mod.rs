@@ -3,6 +3,7 @@
 mod block;
 mod build;
 mod cache;
+mod chosen;
 mod context;
 mod positions;
 mod rope;
@@ -19,6 +20,7 @@ use half::{bf16, f16};
 pub use self::block::{Attention, Block, FeedForward, Norm};
 pub(crate) use self::build::{BlockSlot, ParameterSource, Slot, build};
 pub use self::cache::{Cache, KvCache};
+pub use self::chosen::ChosenPositions;
 pub use self::context::Context;
 use self::positions::PositionKinds;
 use crate::DecoderConfig;
@@ -120,11 +122,12 @@ impl Decoder {
     ///
     /// # Shapes
     ///
-    /// - `hidden` and output: `[batch, seq, d_model]`
+    /// - `hidden` and output: `[batch, seq, d_model]`; of a context that chooses positions the
+    ///   output is `[batch, computed, d_model]`
     ///
     /// # Panics
     ///
-    /// If `blocks` is out of range.
+    /// If `blocks` is out of range, or more than one where the context chooses positions.
     pub fn run(
         &self,
         blocks: Range<usize>,
@@ -133,6 +136,10 @@ impl Decoder {
         mut cache: Option<&mut KvCache>,
     ) -> Tensor<3> {
         let first = blocks.start;
+        assert!(
+            context.chosen.is_none() || blocks.len() <= 1,
+            "a block needs all positions of the block before it"
+        );
         self.blocks[blocks]
             .iter()
             .enumerate()

@@ -5,6 +5,7 @@ use std::ops::Range;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use calm_backend::ops;
 
+use super::chosen::ChosenPositions;
 use super::rope;
 use crate::config::{BlockConfig, RopeConfig};
 use crate::{DecoderConfig, PaddingMask, TokenTrees};
@@ -62,7 +63,18 @@ impl Positions {
         }
     }
 
-    /// Queries or keys of the new positions, turned.
+    /// The same for queries at chosen positions only.
+    pub(crate) fn choosing(&self, chosen: &ChosenPositions) -> Self {
+        let of = |table: &Tensor<4>| chosen.queries(table.clone());
+        let angles = self.angles.as_ref().map(|Angles { cos, sin }| Angles {
+            cos: of(cos),
+            sin: of(sin),
+        });
+        let window = self.window.clone().map(|masked| chosen.queries(masked));
+        Self { angles, window }
+    }
+
+    /// Queries or keys of these positions, turned.
     pub(crate) fn turn(&self, x: Tensor<4>) -> Tensor<4> {
         match &self.angles {
             Some(angles) => angles.turn(x),

@@ -102,7 +102,9 @@ impl<'a> BridgeTraining<'a> {
             None => self.parts.frozen_states(&texts),
         };
         let mut noise = Noise::of(batch, self.noise);
-        self.parts.upper(&texts, states, |state| noise.add(state))
+        let wanted = head::positions(batch, &self.parts.anchor.device());
+        self.parts
+            .upper(&texts, states, wanted, |state| noise.add(state))
     }
 
     /// What the augmenting models read of every row of a batch.
@@ -165,6 +167,7 @@ impl Objective for BridgeTraining<'_> {
             let scalar = match above.take() {
                 Some(gradient) => (output * Tensor::from_inner(gradient)).sum(),
                 None => {
+                    let output = upper.wanted(output);
                     let (sum, scalar) =
                         head::differentiated(&self.parts.anchor, output, batch, |_| {});
                     loss = sum;

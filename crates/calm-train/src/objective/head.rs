@@ -3,20 +3,24 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use calm_backend::ops;
 use calm_data::Batch;
-use calm_models::Decoder;
+use calm_models::{ChosenPositions, Decoder};
 
 use super::indices;
 
 /// Logits that are held at a time: 64 MiB in `f32`.
 const LOGITS_HELD: usize = 1 << 24;
 
-/// Summed over the positions that carry loss, `[1]`. `hidden` is the last block's output,
-/// `[batch, seq, d_model]`.
-pub(super) fn loss(decoder: &Decoder, hidden: Tensor<3>, batch: &Batch) -> Tensor<1> {
-    let hidden = with_loss(hidden, batch);
+/// The positions that carry loss.
+pub(super) fn positions(batch: &Batch, device: &Device) -> ChosenPositions {
+    ChosenPositions::new(&batch.loss_positions, [batch.rows, batch.length], device)
+}
+
+/// Summed over the positions that carry loss, `[1]`. `hidden` is the last block's output there,
+/// `[n, d_model]`.
+pub(super) fn loss(decoder: &Decoder, hidden: Tensor<2>, batch: &Batch) -> Tensor<1> {
     let parts = chunks(decoder, batch).map(|part| {
         let hidden = hidden.clone().narrow(0, part.start, part.len());
         part_loss(decoder, hidden, &batch.targets[part])
@@ -31,11 +35,10 @@ pub(super) fn loss(decoder: &Decoder, hidden: Tensor<3>, batch: &Batch) -> Tenso
 /// Each part is differentiated by itself, so that no more logits are held than [`LOGITS_HELD`].
 pub(super) fn differentiated(
     decoder: &Decoder,
-    hidden: Tensor<3>,
+    hidden: Tensor<2>,
     batch: &Batch,
     mut of_head: impl FnMut(Gradients),
 ) -> (f64, Tensor<1>) {
-    let hidden = with_loss(hidden, batch);
     let constant = hidden.clone().inner();
     let mut sum = 0.0;
     let mut gradient = Vec::new();
@@ -54,13 +57,6 @@ pub(super) fn differentiated(
     }
     let gradient = Tensor::from_inner(Tensor::cat(gradient, 0));
     (sum, (hidden * gradient).sum())
-}
-
-/// The hidden states that carry loss, `[n, d_model]`.
-fn with_loss(hidden: Tensor<3>, batch: &Batch) -> Tensor<2> {
-    let [rows, length, d_model] = hidden.dims();
-    let places = indices(&batch.loss_positions, &hidden.device());
-    hidden.reshape([rows * length, d_model]).select(0, places)
 }
 
 /// Which of them are taken together.

@@ -51,18 +51,27 @@ impl Objective for LanguageModelling {
 }
 
 impl LanguageModelling {
-    /// The last block's output, `[batch, seq, d_model]`.
-    fn hidden_states(&self, decoder: &Decoder, batch: &Batch) -> Tensor<3> {
+    /// The last block's output at the positions that carry loss, `[n, d_model]`: all but its keys
+    /// and values is computed there only.
+    fn hidden_states(&self, decoder: &Decoder, batch: &Batch) -> Tensor<2> {
         let (ids, padding) = on_device(batch, &decoder.device());
         let context = Context::new(decoder, &padding, None);
+        let wanted = head::positions(batch, context.device());
         let mut hidden = decoder.embed(ids, &context);
         if self.local_blocks > 0 {
             let local = context.with_window(1, |row| row % WIDE_ROWS != 0, batch.rows);
             hidden = decoder.run(0..self.local_blocks, hidden, &local, None);
         }
         hidden = Noise::of(batch, self.noise).add(hidden);
-        let blocks = self.local_blocks..decoder.block_count();
-        decoder.run(blocks, hidden, &context, None)
+        let last = decoder.block_count() - 1;
+        if self.local_blocks <= last {
+            hidden = decoder.run(self.local_blocks..last, hidden, &context, None);
+            let context = context.choosing(&wanted);
+            hidden = decoder.run(last..last + 1, hidden, &context, None);
+        } else {
+            hidden = wanted.computed(hidden);
+        }
+        wanted.wanted(hidden)
     }
 }
 

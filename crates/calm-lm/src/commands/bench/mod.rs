@@ -1,6 +1,9 @@
 //! `calm bench`: how fast a pair of models is loaded, decoded and composed, and what memory that
 //! takes.
 
+mod epochs;
+mod train;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -9,11 +12,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{Augmenting, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
-use calm_lm::data::{Batch, TokenizedExample};
 use calm_lm::models::{
     CausalLm, Decoder, GenerateOptions, LoadOptions, ModelError, PaddingMask, generate_watched,
 };
-use calm_lm::train::{TrainConfig, Trainer};
 use clap::{Args, Subcommand};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -37,12 +38,12 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Steps of training the bridges on 16 rows of 128 tokens:
     calm bench train pairs small --batch 16 --seq 128
 
+  Three epochs over examples, and how the loss falls meanwhile:
+    calm bench epochs pairs small --data examples.json --json
+
 Texts are random tokens, bridges untrained; neither changes what is computed. Times are
 medians over --repeats, after one run that is not counted. Decoding without caches is
 timed once.";
-
-/// The first steps reserve memory.
-const UNTIMED_STEPS: usize = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
@@ -63,7 +64,10 @@ enum Work {
     Decode(DecodeArgs),
     /// Train bridges: forward, backward and AdamW, with a loss on every token
     #[command(after_long_help = EXAMPLES)]
-    Train(TrainArgs),
+    Train(train::TrainArgs),
+    /// Train bridges for some epochs over the same examples, by the fastest way there is
+    #[command(after_long_help = EXAMPLES)]
+    Epochs(epochs::EpochsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -106,28 +110,14 @@ struct DecodeArgs {
     cached_only: bool,
 }
 
-#[derive(Debug, Args)]
-struct TrainArgs {
-    #[command(flatten)]
-    pair: PairArgs,
-    /// Rows at once
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    batch: usize,
-    /// Tokens of each row
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    seq: usize,
-    /// Steps that are timed, after two that are not
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    steps: usize,
-}
-
 pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
     match &args.work {
         Work::Load(pair) => load(pair, &device),
         Work::Prefill(args) => prefill(args, &device, common.seed),
         Work::Decode(args) => decode(args, &device, common.seed),
-        Work::Train(args) => train(args, &device, common.seed),
+        Work::Train(args) => train::run(args, &device, common.seed),
+        Work::Epochs(args) => epochs::run(args, &device, common.seed),
     }
 }
 
@@ -188,52 +178,6 @@ fn decode(args: &DecodeArgs, device: &Device, seed: u64) -> Result<Report, Failu
     Ok(report("decode", &run.pair, device, &figures))
 }
 
-fn train(args: &TrainArgs, device: &Device, seed: u64) -> Result<Report, Failure> {
-    at_least_one(&[
-        ("--batch", args.batch),
-        ("--seq", args.seq),
-        ("--steps", args.steps),
-    ])?;
-    let parts = frozen_parts(&args.pair, device)?;
-    let bridges = bridges(&parts, &device.clone().autodiff())?;
-    let config = TrainConfig {
-        steps: args.steps + UNTIMED_STEPS,
-        learning_rate: 1e-4,
-        warmup_steps: 0,
-        decay_share: 0.0,
-        seed,
-        ..TrainConfig::default()
-    };
-    let mut trainer = Trainer::new(&parts, bridges, config, None)?;
-    let vocab = parts.anchor.config().vocab_size as u32;
-    let batches = |number| Ok(random_batch(args, vocab, seed + number as u64));
-    let (mut seconds, mut begun) = (Vec::new(), Instant::now());
-    trainer.run(&batches, |_| {
-        seconds.push(begun.elapsed().as_secs_f64());
-        begun = Instant::now();
-        ControlFlow::Continue(())
-    })?;
-    let step = middle(seconds.split_off(UNTIMED_STEPS));
-    let figures = json!({
-        "batch": args.batch,
-        "seq": args.seq,
-        "step_s": rounded(step),
-        "tokens_per_s": rounded((args.batch * args.seq) as f64 / step),
-    });
-    Ok(report("train", &args.pair, device, &figures))
-}
-
-/// Rows of which every token but the first is a target: one token more than is read.
-fn random_batch(args: &TrainArgs, vocab: u32, seed: u64) -> Batch {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let row = |_| TokenizedExample {
-        ids: random_ids(&mut random, vocab, args.seq + 1),
-        target_start: 1,
-    };
-    let rows: Vec<_> = (0..args.batch).map(row).collect();
-    Batch::collate(rows.iter().enumerate(), 0)
-}
-
 /// The anchor and the augmenting model.
 fn load_decoders(args: &PairArgs, device: &Device) -> Result<[Decoder; 2], ModelError> {
     let options = LoadOptions {
@@ -247,14 +191,17 @@ fn load_decoders(args: &PairArgs, device: &Device) -> Result<[Decoder; 2], Model
 
 /// The two models, composed by the paper's plan.
 fn compose(args: &PairArgs, device: &Device) -> Result<ComposedModel, Failure> {
-    let parts = frozen_parts(args, device)?;
+    let parts = frozen_parts(args, &ConnectionPlan::default(), device)?;
     let bridges = bridges(&parts, device)?;
     Ok(ComposedModel { parts, bridges })
 }
 
-fn frozen_parts(args: &PairArgs, device: &Device) -> Result<FrozenParts, Failure> {
+fn frozen_parts(
+    args: &PairArgs,
+    plan: &ConnectionPlan,
+    device: &Device,
+) -> Result<FrozenParts, Failure> {
     let [anchor, augmenting] = load_decoders(args, device)?;
-    let plan = ConnectionPlan::default();
     let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
     Ok(FrozenParts {
         anchor,
