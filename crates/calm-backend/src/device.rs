@@ -147,6 +147,12 @@ pub enum DeviceError {
         /// How many devices the backend sees.
         found: usize,
     },
+    /// The number of threads was asked for too late.
+    #[error("{count} threads are at work already; ask for another number before all else")]
+    ThreadsStarted {
+        /// How many there are.
+        count: usize,
+    },
     /// The library was built without any backend.
     #[error("this build has no backend at all; build it with --features flex")]
     NoBackend,

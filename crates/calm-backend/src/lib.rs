@@ -25,6 +25,7 @@ mod init;
 mod mapped;
 mod memory;
 pub mod ops;
+mod threads;
 
 #[cfg(feature = "allocator")]
 pub use allocator::{Allocator, keep_freed_memory};
@@ -33,3 +34,4 @@ pub use dtype::{FloatType, UnknownFloatType};
 pub use init::SeededInit;
 pub use mapped::{MappedFile, takes_mapped};
 pub use memory::peak_memory;
+pub use threads::{threads, use_threads};

@@ -1,5 +1,6 @@
 //! What is common to all verbs: flags, and what a wrong command line gets.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use calm_lm::backend::DeviceError;
@@ -61,6 +62,9 @@ pub(crate) struct Common {
         default_value_t = 0
     )]
     pub(crate) seed: u64,
+    /// Threads of the processor to compute on, which changes no result [default: all]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Show no progress
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
@@ -70,6 +74,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Has everything run on as many threads as were asked for.
+    pub(crate) fn use_threads(&self) -> Result<(), DeviceError> {
+        self.threads.map_or(Ok(()), calm_lm::backend::use_threads)
+    }
+
     /// The device that was asked for.
     pub(crate) fn device(&self) -> Result<burn::tensor::Device, DeviceError> {
         calm_lm::backend::device(&self.device)

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::panic;
-use std::thread;
 
 use burn::tensor::{Device, FloatDType};
 use calm_lm::backend::{Backend, FloatType};
@@ -21,7 +20,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 pub(super) fn run() -> Report {
     let backends = Backend::ALL.map(Finding::of);
     let memory = Memory::read();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = calm_lm::backend::threads();
     let mut rows = vec![
         ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         (

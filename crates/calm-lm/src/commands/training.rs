@@ -1,10 +1,10 @@
 //! What `pretrain` and `compose` share: the flags of a training run, its data and its directory.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::{env, thread};
 
 use calm_lm::data::{Batches, DataFile, Tokenizing, TooLong};
 use calm_lm::models::{SpecialIds, Tokenizer};
@@ -277,7 +277,7 @@ impl Training<'_> {
     fn environment(&self) -> Result<Value, Failure> {
         Ok(json!({
             "device": format!("{:?}", self.common.device()?),
-            "threads": thread::available_parallelism().map_or(1, usize::from),
+            "threads": calm_lm::backend::threads(),
             "system": format!("{} {}", env::consts::OS, env::consts::ARCH),
         }))
     }

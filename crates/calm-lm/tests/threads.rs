@@ -1,0 +1,41 @@
+//! The number of threads, which a user may choose.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::Workshop;
+
+/// Models that are large enough for their products to be shared among threads.
+#[test]
+fn any_number_of_threads_trains_the_same_bridges() {
+    let workshop = Workshop::new();
+    workshop.calm("data kv --laptop --out kv").done();
+    let checkpoints = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/checkpoints");
+    let train = |threads: usize| {
+        let (out, models) = (format!("threads-{threads}"), checkpoints.display());
+        let run = workshop.calm(&format!(
+            "compose --anchor {models}/kv-anchor --augmenting {models}/kv-augmenting --out {out} \
+             --connections every:1 --train kv/kv-arithmetic.held-in.jsonl --rows 64 --steps 3 \
+             --threads {threads}"
+        ));
+        run.done();
+        let settings = fs::read_to_string(workshop.path(&out).join("run/run.json")).unwrap();
+        assert!(
+            settings.contains(&format!("\"threads\": {threads}")),
+            "{settings}"
+        );
+        fs::read(workshop.path(&out).join("bridge.safetensors")).unwrap()
+    };
+    let one = train(1);
+    assert_eq!(one, train(2));
+    assert_eq!(one, train(5));
+}
+
+#[test]
+fn no_thread_is_refused() {
+    Workshop::new()
+        .calm("doctor --threads 0")
+        .refused(&["--threads", "0"]);
+}
