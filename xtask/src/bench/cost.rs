@@ -71,6 +71,9 @@ pub(super) struct Cost {
     peak_rss_mib: Spread,
 }
 
+/// One of the figures of a measurement.
+type Figure = fn(&Cost) -> f64;
+
 /// Measures everything, and draws a chart of seconds and one of memory for each sweep.
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Cost>> {
     let mut costs = Vec::new();
@@ -120,7 +123,7 @@ fn cost(
 }
 
 fn draw(bench: &Bench<'_>, sweep: &Sweep, costs: &[Cost]) -> Result<()> {
-    let figures: [(&str, &str, fn(&Cost) -> f64); 2] = [
+    let figures: [(&str, &str, Figure); 2] = [
         ("seconds", sweep.seconds[1], |cost| cost.seconds.median),
         ("memory", "peak memory, MiB", |cost| {
             cost.peak_rss_mib.median

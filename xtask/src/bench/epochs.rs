@@ -241,18 +241,18 @@ fn draw(bench: &Bench<'_>, name: &str, ours: &Value, peer: &Value) -> Result<()>
 mod tests {
     use super::*;
 
-    fn run(initial_loss: f64, curve: Value) -> Value {
+    fn run(initial_loss: f64, curve: &Value) -> Value {
         json!({"initial_loss": initial_loss, "step_seconds_loss": curve})
     }
 
     #[test]
     fn both_sides_are_timed_to_the_loss_that_both_reach() {
-        let mut ours = run(7.0, json!([[4, 1.0, 5.0], [8, 2.0, 3.0]]));
-        let mut peer = run(7.0, json!([[4, 3.0, 6.0], [8, 6.0, 4.0]]));
+        let mut ours = run(7.0, &json!([[4, 1.0, 5.0], [8, 2.0, 3.0]]));
+        let mut peer = run(7.0, &json!([[4, 3.0, 6.0], [8, 6.0, 4.0]]));
         meet(&mut ours, &mut peer).unwrap();
         assert_eq!(ours["s_to_the_same_loss"], 1.5);
         assert_eq!(peer["s_to_the_same_loss"], 6.0);
-        let mut other = run(6.9, json!([[4, 3.0, 6.0]]));
+        let mut other = run(6.9, &json!([[4, 3.0, 6.0]]));
         assert!(meet(&mut ours, &mut other).is_err(), "another model");
     }
 

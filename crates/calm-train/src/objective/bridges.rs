@@ -147,7 +147,7 @@ impl Objective for BridgeTraining<'_> {
 
     fn loss(&self, bridges: &Bridges, batch: &Batch) -> Tensor<1> {
         let hidden = self.upper(batch).hidden_states(&self.all(bridges));
-        head::loss(&self.parts.anchor, hidden, batch)
+        head::loss(&self.parts.anchor, &hidden, batch)
     }
 
     fn gradients(&self, bridges: &Bridges, batch: &Batch) -> (f64, GradientsParams) {

@@ -20,7 +20,7 @@ pub(super) fn positions(batch: &Batch, device: &Device) -> ChosenPositions {
 
 /// Summed over the positions that carry loss, `[1]`. `hidden` is the last block's output there,
 /// `[n, d_model]`.
-pub(super) fn loss(decoder: &Decoder, hidden: Tensor<2>, batch: &Batch) -> Tensor<1> {
+pub(super) fn loss(decoder: &Decoder, hidden: &Tensor<2>, batch: &Batch) -> Tensor<1> {
     let parts = chunks(decoder, batch).map(|part| {
         let hidden = hidden.clone().narrow(0, part.start, part.len());
         part_loss(decoder, hidden, &batch.targets[part])
