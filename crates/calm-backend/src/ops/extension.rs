@@ -91,7 +91,7 @@ impl FusedOps for Flex {
     }
 
     fn product(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
-        linear::fused::forward(&x, weight).0
+        linear::fused::forward(x, weight).0
     }
 }
 
@@ -147,9 +147,16 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     }
 
     fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let is_trained = weight.is_tracked();
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        record::<C, _, 2>([x_node, weight_node], linear::fused::forward(&x, weight))
+        let (output, inputs) = linear::fused::forward(x, weight);
+        let saved = if is_trained {
+            inputs
+        } else {
+            inputs.with_frozen_weight()
+        };
+        record::<C, _, 2>([x_node, weight_node], (output, saved))
     }
 }
 
@@ -238,7 +245,7 @@ mod tests {
         assert_only_wanted(norm::fused::forward(x(), random([6]), 0.1));
         let angle = || random([1, 1, 4, 3]);
         assert_only_wanted(rotary::fused::forward(x(), angle(), angle()));
-        assert_only_wanted(linear::fused::forward(&x(), random([6, 5])));
+        assert_only_wanted(linear::fused::forward(x(), random([6, 5])));
         assert_only_wanted(attention_of(5));
         assert_only_wanted(attention_of(80));
         assert_only_wanted(cross_entropy_of([3, 5]));

@@ -6,14 +6,14 @@ use burn::tensor::{DType, FloatDType, Shape, TensorData, bf16, f16};
 
 use super::super::extension::{FlexTensor, Saved};
 use super::super::kernel::contiguous;
-use super::super::matmul::{Operand, product};
+use super::super::matmul::{self, Operand};
 use super::stored::{self, Weight};
 
-/// The inputs.
+/// What gradients are computed from.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Inputs {
-    /// `[rows, d_input]`.
-    x: FlexTensor,
+    /// `[rows, d_input]`; none if no gradient of the weight is wanted.
+    x: Option<FlexTensor>,
     /// `[d_input, d_output]`, perhaps in half precision.
     weight: FlexTensor,
     /// That `x` came in.
@@ -21,61 +21,37 @@ pub(in super::super) struct Inputs {
 }
 
 /// `x · weight`; a gradient is computed for `x`, or for both.
-pub(in super::super) fn forward(x: &FlexTensor, weight: FlexTensor) -> (FlexTensor, Inputs) {
-    let inputs = Inputs {
-        x: rows_of(x),
-        weight,
-        shape: x.layout().shape().clone(),
-    };
-    let mut shape = inputs.shape.clone();
-    if let Some(width) = shape.last_mut() {
-        *width = inputs.widths()[1];
+pub(in super::super) fn forward(x: FlexTensor, weight: FlexTensor) -> (FlexTensor, Inputs) {
+    let shape = x.layout().shape().clone();
+    let x = rows_of(x);
+    let mut output_shape = shape.clone();
+    if let Some(width) = output_shape.last_mut() {
+        *width = widths(&weight)[1];
     }
-    let output = TensorData::new(inputs.product(), shape);
+    let output = TensorData::new(product(&x, &weight), output_shape);
+    let inputs = Inputs {
+        x: Some(x),
+        weight,
+        shape,
+    };
     (FlexTensor::from_data(output), inputs)
 }
 
 impl Inputs {
-    /// `d_input` and `d_output`.
-    fn widths(&self) -> [usize; 2] {
-        self.weight.layout().shape().dims()
-    }
-
-    /// In rows of `d_output`.
-    fn product(&self) -> Vec<f32> {
-        let is_few = stored::are_few(self.x.layout().shape()[0], self.widths()[1]);
-        let output = match self.weight.dtype() {
-            DType::BF16 => self.stored_product::<bf16>(),
-            DType::F16 => self.stored_product::<f16>(),
-            _ if is_few => self.stored_product::<f32>(),
-            _ => None,
-        };
-        output.unwrap_or_else(|| matmul(self.x.clone(), wide(self.weight.clone())))
-    }
-
-    /// If the weights lie as checkpoints store them: those of an output side by side.
-    fn stored_product<W: Weight>(&self) -> Option<Vec<f32>> {
-        let [d_input, d_output] = self.widths();
-        let rows = self.x.layout().shape()[0];
-        let layout = self.weight.layout();
-        if layout.strides() != [1, d_input as isize] || rows * d_input * d_output == 0 {
-            return None;
-        }
-        let weight: &[W] = self.weight.storage();
-        let weight = &weight[layout.start_offset()..][..d_input * d_output];
-        let x = contiguous(self.x.clone());
-        let mut output = vec![0.0; rows * d_output];
-        stored::product(x.storage(), weight, d_input, &mut output);
-        Some(output)
+    /// All that the gradient of `x` needs. A frozen block then keeps nothing of what its
+    /// projections read, which is a third of all that training would keep of it.
+    pub(in super::super) fn with_frozen_weight(self) -> Self {
+        Self { x: None, ..self }
     }
 }
 
 impl Saved<2> for Inputs {
     fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        let output = rows_of(&output);
+        let output = rows_of(output);
         let weight = wanted[1].then(|| {
-            let gradient = matmul(self.x.transpose(0, 1), output.clone());
-            let gradient = TensorData::new(gradient, self.widths());
+            let x = self.x.expect("kept, unless the weight is frozen");
+            let gradient = matmul(x.transpose(0, 1), output.clone());
+            let gradient = TensorData::new(gradient, widths(&self.weight));
             cast(FlexTensor::from_data(gradient), self.weight.dtype())
         });
         let x = wanted[0].then(|| {
@@ -86,15 +62,48 @@ impl Saved<2> for Inputs {
     }
 }
 
+/// `d_input` and `d_output`.
+fn widths(weight: &FlexTensor) -> [usize; 2] {
+    weight.layout().shape().dims()
+}
+
+/// In rows of `d_output`.
+fn product(x: &FlexTensor, weight: &FlexTensor) -> Vec<f32> {
+    let is_few = stored::are_few(x.layout().shape()[0], widths(weight)[1]);
+    let output = match weight.dtype() {
+        DType::BF16 => stored_product::<bf16>(x, weight),
+        DType::F16 => stored_product::<f16>(x, weight),
+        _ if is_few => stored_product::<f32>(x, weight),
+        _ => None,
+    };
+    output.unwrap_or_else(|| matmul(x.clone(), wide(weight.clone())))
+}
+
+/// If the weights lie as checkpoints store them: those of an output side by side.
+fn stored_product<W: Weight>(x: &FlexTensor, weight: &FlexTensor) -> Option<Vec<f32>> {
+    let [d_input, d_output] = widths(weight);
+    let rows = x.layout().shape()[0];
+    let layout = weight.layout();
+    if layout.strides() != [1, d_input as isize] || rows * d_input * d_output == 0 {
+        return None;
+    }
+    let weight: &[W] = weight.storage();
+    let weight = &weight[layout.start_offset()..][..d_input * d_output];
+    let x = contiguous(x.clone());
+    let mut output = vec![0.0; rows * d_output];
+    stored::product(x.storage(), weight, d_input, &mut output);
+    Some(output)
+}
+
 /// `a · b` in row-major order.
 fn matmul(a: FlexTensor, b: FlexTensor) -> Vec<f32> {
     let (a, b) = (Operand::new(a), Operand::new(b));
-    product(a.matrix(), b.matrix())
+    matmul::product(a.matrix(), b.matrix())
 }
 
 /// `[.., width]` as `[rows, width]`.
-fn rows_of(x: &FlexTensor) -> FlexTensor {
-    let shape = x.layout().shape();
+fn rows_of(x: FlexTensor) -> FlexTensor {
+    let shape = x.layout().shape().clone();
     let (width, rows) = match shape.split_last() {
         Some((width, rows)) => (*width, rows.iter().product()),
         None => (1, 1),

@@ -110,6 +110,24 @@ mod tests {
     }
 
     #[test]
+    fn either_may_be_frozen() {
+        for rows in [3, 130] {
+            let (x, weight): (Tensor<2>, _) = (random([rows, 40], 1.0), stored(40, 33));
+            let frozen = weight.clone().transpose();
+            assert_same(
+                [x.clone()],
+                |[x]| linear(x, frozen.clone(), None),
+                |[x]| x.matmul(frozen.clone()),
+            );
+            assert_same(
+                [weight],
+                |[weight]| linear(x.clone(), weight.transpose(), None),
+                |[weight]| x.clone().matmul(weight.transpose()),
+            );
+        }
+    }
+
+    #[test]
     fn gradients_are_finite_differences() {
         for [rows, d_input, d_output] in [[3, 17, 13], [97, 40, 33]] {
             let inputs = [random([rows, d_input], 1.0), stored(d_input, d_output)];
