@@ -24,7 +24,7 @@ mod mapped;
 mod memory;
 pub mod ops;
 
-pub use device::{Backend, DeviceError, compiled, device, probe};
+pub use device::{Backend, DeviceError, compiled, device, is_processor, probe};
 pub use dtype::{FloatType, UnknownFloatType};
 pub use init::SeededInit;
 pub use mapped::{MappedFile, takes_mapped};

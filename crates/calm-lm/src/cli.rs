@@ -70,6 +70,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// What the device is called that was asked for.
+    pub(crate) fn device_name(&self) -> &str {
+        &self.device
+    }
+
     /// The device that was asked for.
     pub(crate) fn device(&self) -> Result<burn::tensor::Device, DeviceError> {
         calm_lm::backend::device(&self.device)

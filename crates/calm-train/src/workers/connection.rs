@@ -44,6 +44,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: WebSocket<TcpStream>,
+    /// Batches that the other end works on at a time.
+    pub(super) capacity: usize,
 }
 
 impl Connection {
@@ -68,7 +70,11 @@ impl Connection {
         }
         let (socket, _) = client_with_config(request, stream, Some(greeting_config()))
             .map_err(|error| handshake_error(error, terms.patience))?;
-        Self { socket }.greeted(settings, terms.patience, terms.patience)
+        let connection = Self {
+            socket,
+            capacity: 0,
+        };
+        connection.greeted(settings, 0, [terms.patience; 2])
     }
 
     /// Answers whoever has reached this worker, and makes sure that it is of the same run.
@@ -76,6 +82,7 @@ impl Connection {
         stream: TcpStream,
         terms: &Terms,
         settings: &Value,
+        capacity: usize,
     ) -> Result<Self, WorkerError> {
         configure(&stream, GREETING, terms.patience)?;
         // Whoever has no token is told nothing at all.
@@ -91,19 +98,24 @@ impl Connection {
         };
         let socket = accept_hdr_with_config(stream, authorize, Some(greeting_config()))
             .map_err(|error| handshake_error(error, GREETING))?;
-        Self { socket }.greeted(settings, GREETING, terms.patience)
+        let connection = Self {
+            socket,
+            capacity: 0,
+        };
+        connection.greeted(settings, capacity, [GREETING, terms.patience])
     }
 
     /// The connection, if both sides are of the same run.
     fn greeted(
         mut self,
         settings: &Value,
-        greeting: Duration,
-        patience: Duration,
+        capacity: usize,
+        [greeting, patience]: [Duration; 2],
     ) -> Result<Self, WorkerError> {
         let hello = Hello {
             protocol: PROTOCOL,
             settings: settings.to_string(),
+            capacity,
         };
         self.send(&hello)?;
         let theirs: Hello = self.receive(Some(greeting), || false)?;
@@ -115,6 +127,7 @@ impl Connection {
         if let Some(difference) = first_difference("", &found, settings) {
             return Err(WorkerError::OtherRun { difference });
         }
+        self.capacity = theirs.capacity;
         // Parameters are as large as they are.
         self.socket.set_config(|config| {
             config.max_message_size = None;

@@ -12,8 +12,8 @@ pub enum WorkerError {
         /// The system's answer.
         source: io::Error,
     },
-    /// Whoever listens there wants another token.
-    #[error("refused the token; both sides need the same")]
+    /// It does not know what only those know that may work together.
+    #[error("has another token; both sides need the same")]
     Unauthorized,
     /// What it would train on, or how, is something else.
     #[error(

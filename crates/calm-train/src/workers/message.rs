@@ -16,6 +16,8 @@ pub(super) struct Hello {
     pub(super) protocol: u32,
     /// All that the outcome of the run depends on, as JSON.
     pub(super) settings: String,
+    /// Batches that it works on at a time.
+    pub(super) capacity: usize,
 }
 
 /// What the process of a run wants.

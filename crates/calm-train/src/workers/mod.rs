@@ -47,6 +47,11 @@ pub trait Worker<P>: Send {
     /// What its user calls it.
     fn name(&self) -> &str;
 
+    /// Batches that it works on at a time.
+    fn capacity(&self) -> usize {
+        1
+    }
+
     /// Gradients of a share, in the order of its batches.
     ///
     /// # Errors
@@ -81,31 +86,34 @@ impl<'a, P: Module> Crew<'a, P> {
         Self { workers }
     }
 
-    /// How many they are.
-    pub fn len(&self) -> usize {
-        self.workers.len()
+    /// Batches that they work on at a time.
+    pub fn capacity(&self) -> usize {
+        self.workers.iter().map(|worker| worker.capacity()).sum()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.workers.is_empty()
+    /// What their user calls them.
+    pub fn names(&self) -> Vec<&str> {
+        self.workers.iter().map(|worker| worker.name()).collect()
     }
 
-    /// Gradients of a share, of which every worker takes as many batches as any other, or one more.
+    /// Gradients of a share, which is divided among the workers by what they work on at a time.
     /// The first error is returned at once, but for what local workers are in the middle of.
     pub(crate) fn gradients(
         &mut self,
         parameters: &P,
         share: Share<'_>,
     ) -> Result<Vec<GradientSum>, Lost> {
-        let (workers, count) = (self.workers.len(), share.batches.len());
+        let (capacity, count) = (self.capacity(), share.batches.len());
         let (sender, results) = mpsc::channel();
         let mut sums: Vec<Vec<GradientSum>> = Vec::new();
-        sums.resize_with(workers, Vec::new);
+        sums.resize_with(self.workers.len(), Vec::new);
         let mut lost = None;
         thread::scope(|scope| {
+            let mut before = 0;
             for (index, worker) in self.workers.iter_mut().enumerate() {
-                let (start, end) = (index * count / workers, (index + 1) * count / workers);
+                let start = before * count / capacity;
+                before += worker.capacity();
+                let end = before * count / capacity;
                 let part = Share {
                     first: share.first + start,
                     number: share.number + start,

@@ -37,13 +37,18 @@ impl RemoteWorker {
     ///
     /// [`TrainError::Worker`] if it cannot be reached, or is not of the same run.
     pub fn connect(address: &str, terms: &Terms, settings: &Value) -> Result<Self, TrainError> {
-        let connection = Connection::open(address, terms, settings);
+        let unusable = |source| TrainError::Worker {
+            worker: address.to_owned(),
+            source,
+        };
+        let connection = Connection::open(address, terms, settings).map_err(unusable)?;
+        if connection.capacity == 0 {
+            let reason = "it works on nothing".to_owned();
+            return Err(unusable(WorkerError::Protocol { reason }));
+        }
         Ok(Self {
             address: address.to_owned(),
-            connection: connection.map_err(|source| TrainError::Worker {
-                worker: address.to_owned(),
-                source,
-            })?,
+            connection,
             patience: terms.patience,
         })
     }
@@ -70,6 +75,10 @@ impl RemoteWorker {
 impl<P: Module> Worker<P> for RemoteWorker {
     fn name(&self) -> &str {
         &self.address
+    }
+
+    fn capacity(&self) -> usize {
+        self.connection.capacity
     }
 
     fn gradients(

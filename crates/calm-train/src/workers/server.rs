@@ -21,7 +21,6 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// What happens to a worker.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum WorkerEvent {
     /// The process of a run was let in.
     Joined {
@@ -100,7 +99,8 @@ impl WorkerServer {
     ) -> Result<(), TrainError> {
         loop {
             let (stream, peer) = self.accept()?;
-            let mut connection = match Connection::accept(stream, &self.terms, settings) {
+            let accepted = Connection::accept(stream, &self.terms, settings, crew.capacity());
+            let mut connection = match accepted {
                 Ok(connection) => connection,
                 Err(error) => {
                     observe(WorkerEvent::Refused { peer, error });
