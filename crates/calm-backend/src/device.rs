@@ -172,6 +172,12 @@ pub fn probe() -> Vec<(Backend, usize)> {
         .collect()
 }
 
+/// Whether a device is the processor, with autodiff or without.
+pub fn is_processor(device: &Device) -> bool {
+    let device = device.clone().without_autodiff();
+    Backend::Cpu.devices().contains(&device)
+}
+
 /// A device by name: `auto`, `cpu`, or a GPU backend with an optional number, as `cuda:1`.
 ///
 /// `auto` is the first GPU that was compiled in and found, else the processor.
@@ -252,6 +258,8 @@ mod tests {
     fn the_processor_is_always_there_and_is_one_device() {
         assert!(device("cpu").is_ok());
         assert!(device("auto").is_ok());
+        let cpu = device("cpu").unwrap();
+        assert!(is_processor(&cpu) && is_processor(&cpu.autodiff()));
         let error = DeviceError::NotFound {
             backend: Backend::Cpu,
             index: 1,

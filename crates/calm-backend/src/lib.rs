@@ -29,7 +29,7 @@ mod threads;
 
 #[cfg(feature = "allocator")]
 pub use allocator::{Allocator, keep_freed_memory};
-pub use device::{Backend, DeviceError, compiled, device, probe};
+pub use device::{Backend, DeviceError, compiled, device, is_processor, probe};
 pub use dtype::{FloatType, UnknownFloatType};
 pub use init::SeededInit;
 pub use mapped::{MappedFile, takes_mapped};

@@ -79,6 +79,11 @@ impl Common {
         self.threads.map_or(Ok(()), calm_lm::backend::use_threads)
     }
 
+    /// What the device is called that was asked for.
+    pub(crate) fn device_name(&self) -> &str {
+        &self.device
+    }
+
     /// The device that was asked for.
     pub(crate) fn device(&self) -> Result<burn::tensor::Device, DeviceError> {
         calm_lm::backend::device(&self.device)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::WorkerError;
+
 /// Errors of this crate. Every message says what was wrong, where, and what would mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -102,6 +104,44 @@ pub enum TrainError {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// A worker is of no use from the start.
+    #[error("worker {worker} {source}")]
+    Worker {
+        /// Its address.
+        worker: String,
+        /// What is wrong with it.
+        source: WorkerError,
+    },
+    /// A worker gave no gradients.
+    #[error(
+        "worker {worker} {source}, in step {step}; {}. Resume the run from there, with the same \
+         workers or others",
+        last_good(*checkpoint)
+    )]
+    WorkerLost {
+        /// Its address, or the name of its device.
+        worker: String,
+        /// 1-based step.
+        step: usize,
+        /// Step of the last checkpoint, 0 if there is none.
+        checkpoint: usize,
+        /// What happened to it.
+        source: WorkerError,
+    },
+    /// Nobody could reach a worker here.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The system has no more threads.
+    #[error("cannot start threads: {source}")]
+    Threads {
+        /// Its answer.
+        source: rayon::ThreadPoolBuildError,
     },
     /// A model could not be used for validation.
     #[error(transparent)]

@@ -37,13 +37,19 @@ mod gradient;
 mod objective;
 mod run_dir;
 mod state;
+mod sum;
 mod trainer;
 mod validation;
+mod workers;
 
 pub use activations::{ActivationCache, ActivationPlace, ActivationPlan, ActivationStatistics};
 pub use config::{OptimizerKind, Schedule, TrainConfig};
 pub use error::TrainError;
 pub use objective::{BridgeTraining, LanguageModelling, Objective, calibrate, read_examples};
 pub use run_dir::{Event, EventKind, Metric, RunDir, StepMetrics, ValidationMetrics};
+pub use sum::GradientSum;
 pub use trainer::{BatchSource, Outcome, Trainer};
 pub use validation::{HeldOut, Score, Validator};
+pub use workers::{
+    Crew, LocalWorker, RemoteWorker, Share, Terms, Worker, WorkerError, WorkerEvent, WorkerServer,
+};

@@ -3,18 +3,21 @@
 mod saving;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use calm_backend::peak_memory;
 use calm_data::Batch;
 
 use crate::gradient::mean_and_clip;
 use crate::run_dir::RunDir;
 use crate::state::RunState;
+use crate::sum::{GradientSum, PairwiseSum};
 use crate::{
-    EventKind, Objective, StepMetrics, TrainConfig, TrainError, ValidationMetrics, Validator,
+    Crew, EventKind, Objective, Share, StepMetrics, TrainConfig, TrainError, ValidationMetrics,
+    Validator,
 };
 
 /// Where batches come from: a pure function of their number, so that a resumed run sees the
@@ -58,6 +61,7 @@ pub struct Trainer<'a, O: Objective> {
     /// Those of the best validation.
     best: Option<O::Parameters>,
     validation: Option<Validation<'a, O::Parameters>>,
+    crew: Option<Crew<'a, O::Parameters>>,
     dir: Option<RunDir>,
 }
 
@@ -95,6 +99,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             saved: 0,
             best: None,
             validation: None,
+            crew: None,
             dir,
         };
         trainer.resume()?;
@@ -112,6 +117,16 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let observe = Box::new(observe);
         Self {
             validation: Some(Validation { validator, observe }),
+            ..self
+        }
+    }
+
+    /// Has the batches of every step computed by these workers, instead of here. The outcome is the
+    /// same: on devices of one kind to the last bit.
+    #[must_use]
+    pub fn shared_among(self, crew: Crew<'a, O::Parameters>) -> Self {
+        Self {
+            crew: Some(crew),
             ..self
         }
     }
@@ -150,6 +165,11 @@ impl<'a, O: Objective> Trainer<'a, O> {
         observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
     ) -> Result<Outcome, TrainError> {
         let outcome = self.train(batches, observe);
+        if let (Some(crew), Ok(Outcome::Finished | Outcome::StoppedEarly)) =
+            (&mut self.crew, &outcome)
+        {
+            crew.finish();
+        }
         match &outcome {
             Ok(Outcome::Finished) => self.tell(EventKind::Finished)?,
             Ok(Outcome::StoppedEarly) => self.tell(EventKind::StoppedEarly)?,
@@ -218,7 +238,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let count = |of: fn(&Batch) -> usize| batches.iter().map(of).sum::<usize>();
         let target_tokens = count(Batch::target_tokens);
 
-        let (loss, mut gradients) = self.gradients(&batches);
+        let (loss, mut gradients) = self.gradients(&batches)?;
         let loss = (loss / target_tokens as f64) as f32;
         let gradient_norm = mean_and_clip(
             &self.parameters,
@@ -293,15 +313,35 @@ impl<'a, O: Objective> Trainer<'a, O> {
     /// Loss summed over the target tokens of all micro-batches, and its gradients. They are divided
     /// by the number of these tokens once it is known of the whole step: the mean of micro-batch
     /// means would give a token in a short batch more weight than one in a long batch.
-    fn gradients(&self, batches: &[Batch]) -> (f64, GradientsParams) {
-        let mut accumulated = GradientsAccumulator::new();
-        let mut loss = 0.0;
-        for batch in batches {
-            let (sum, gradients) = self.objective.gradients(&self.parameters, batch);
-            loss += sum;
-            accumulated.accumulate(&self.parameters, gradients);
+    fn gradients(&mut self, batches: &[Batch]) -> Result<(f64, GradientsParams), TrainError> {
+        let (step, checkpoint) = (self.state.step + 1, self.saved);
+        let parameters = &self.parameters;
+        let mut sum = PairwiseSum::default();
+        if let Some(crew) = &mut self.crew {
+            let share = Share {
+                step,
+                first: 0,
+                number: self.state.step * self.config.accumulation,
+                batches,
+                cancelled: &AtomicBool::new(false),
+            };
+            let parts = crew.gradients(parameters, share);
+            let parts = parts.map_err(|lost| TrainError::WorkerLost {
+                worker: lost.worker,
+                step,
+                checkpoint,
+                source: lost.error,
+            })?;
+            for part in parts {
+                sum.push(part, parameters);
+            }
+        } else {
+            for (number, batch) in batches.iter().enumerate() {
+                let next = GradientSum::of(self.objective, parameters, number, batch);
+                sum.push(next, parameters);
+            }
         }
-        (loss, accumulated.grads())
+        Ok(sum.total(parameters))
     }
 
     /// Holds the parameters against the held-out data, and tells whether they are the best so far.
@@ -365,8 +405,8 @@ mod tests {
     fn gradients(decoder: &Decoder, batches: &[Batch]) -> (f64, Vec<f64>) {
         let objective = LanguageModelling::default();
         let config = TrainConfig::default();
-        let trainer = Trainer::new(&objective, decoder.clone(), config, None).unwrap();
-        let (loss, mut gradients) = trainer.gradients(batches);
+        let mut trainer = Trainer::new(&objective, decoder.clone(), config, None).unwrap();
+        let (loss, mut gradients) = trainer.gradients(batches).unwrap();
         let target_tokens = batches.iter().map(Batch::target_tokens).sum();
         mean_and_clip(decoder, &mut gradients, target_tokens, f64::INFINITY);
         let mut flattened = Flattened {

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::footprint::Footprint;
-use super::training::Training;
+use super::training::{Helpers, Training};
 use super::training_data::TrainingData;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -70,7 +70,12 @@ impl Plan<'_> {
         let merged = |decoder: &Decoder| decoder.clone().materialize();
         let validator = validation.map(|data| data.validator(&objective, merged));
         let validator = validator.transpose()?;
-        let trained = training.run(name, &objective, parameters, data, validator, &what)?;
+        let helpers = Helpers {
+            validator,
+            crew: None,
+        };
+        let settings = training.settings(data, &what);
+        let trained = training.run(name, &objective, parameters, data, helpers, &settings)?;
         let decoder = trained.parameters.valid().materialize();
         let model = self.anchor.with_decoder(decoder);
         model.save(out, FloatType::F32)?;

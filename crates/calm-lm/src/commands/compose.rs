@@ -1,5 +1,6 @@
 //! `calm compose`: trains the bridges of a composition.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -20,7 +21,8 @@ use super::bridges::BridgeArgs;
 use super::model::{
     Located, LocatedComposition, ModelArgs, end_of_text, fetch, load_checkpoint_as, reference,
 };
-use super::training::TrainingArgs;
+use super::training::{Helpers, TrainingArgs};
+use super::workers::{self, WorkerArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -74,6 +76,12 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Go on with a run that was interrupted, with the flags that it was started with:
     calm compose --anchor anchor --augmenting specialist \
         --train data.jsonl --out composition --resume
+
+  Two GPUs of this machine, and those of another one, on the same models and data:
+    calm compose --config composition.toml --worker-token token \
+        --listen 0.0.0.0:4100 --devices cuda:0,cuda:1           # there
+    calm compose --config composition.toml --worker-token token \
+        --workers gpu2:4100 --devices cuda:0,cuda:1 --accumulation 4
 
 DIR gets composition.json and bridge.safetensors; the models stay where and what they
 are. The run itself (settings, metrics of every step, checkpoints) is kept in DIR/run,
@@ -139,6 +147,8 @@ pub(crate) struct ComposeArgs {
     /// memory and more time
     #[arg(long, conflicts_with = "baseline")]
     gradient_checkpointing: bool,
+    #[command(flatten)]
+    workers: WorkerArgs,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -355,8 +365,14 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
             "is for models that stay frozen, and a baseline trains its anchor; leave it out";
         return Err(Failure::flag("--dtype", reason));
     }
-    let training = args.training.check(&args.out, common)?;
-    let device = common.device()?;
+    let training = match args.workers.is_listening() {
+        true => args.training.of_other_process(&args.out, common)?,
+        false => args.training.check(&args.out, common)?,
+    };
+    args.workers.check(training.config().accumulation)?;
+    let server = args.workers.bind()?;
+    let local = args.workers.local(common)?;
+    let device = local.main().clone();
     let models = Models::load(args, &device, common.quiet)?;
     let (tokenizer, special) = (&models.anchor.tokenizer, &models.anchor.special);
     let end_of_text = end_of_text(special, &models.anchor_files.directory)?;
@@ -377,20 +393,34 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let bridges = calibrate(&new_parts, bridges, &data.batch(0)?)?;
 
     let mut file = models.describe()?;
-    let mut objective = models
-        .objective(rows.as_deref())
-        .noise(args.noise)
-        .checkpointing(args.gradient_checkpointing);
     let (epochs, rows) = (training.epochs(&data), rows.as_deref());
-    let kept =
+    let elsewhere = local.distinct[1..].iter();
+    let elsewhere = elsewhere.map(|device| Models::load(args, device, common.quiet));
+    let elsewhere = elsewhere.collect::<Result<Vec<_>, _>>()?;
+    let everywhere: Vec<&Models> = iter::once(&models).chain(&elsewhere).collect();
+    let kept = everywhere.iter().map(|models| {
+        let is_dry = training.is_dry();
         args.activations
-            .open(&models.parts, &file, &data, rows, epochs, training.is_dry())?;
-    if let Some(kept) = &kept {
-        objective = objective.keeping(kept);
-    }
+            .open(&models.parts, &file, &data, rows, epochs, is_dry)
+    });
+    let kept = kept.collect::<Result<Vec<_>, _>>()?;
+    let objectives: Vec<BridgeTraining<'_>> = everywhere
+        .iter()
+        .zip(&kept)
+        .map(|(models, kept)| {
+            let objective = models
+                .objective(rows)
+                .noise(args.noise)
+                .checkpointing(args.gradient_checkpointing);
+            match kept {
+                Some(kept) => objective.keeping(kept),
+                None => objective,
+            }
+        })
+        .collect();
     if training.is_dry() {
         let footprint = models.footprint(&sets, bridges.parameter_count());
-        return training.preview(&objective, bridges, &data, &footprint, models.chosen());
+        return training.preview(&objectives[0], bridges, &data, &footprint, models.chosen());
     }
     let mut what = identity(&file, args.noise, models.extended.as_ref());
     if args.dtype != FloatType::F32 {
@@ -399,6 +429,12 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     if let Some(rounded) = args.activations.identity() {
         what["activations"] = rounded;
     }
+    let settings = training.settings(&data, &what);
+    if let Some(server) = &server {
+        let batches = |number| Ok(data.batches().batch(number)?);
+        let (own, quiet) = ((&local, objectives.as_slice()), common.quiet);
+        return workers::serve(server, bridges, &settings, &batches, own, quiet);
+    }
     let validation = data.validation.as_ref();
     let held_out = validation.map(|held_out| held_out.data.read_by(&models.parts));
     let held_out = held_out.transpose()?.flatten();
@@ -406,7 +442,14 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let composed = |bridges: &Bridges| models.compose(bridges.clone());
     let validator = validation.map(|data| data.validator(&validated, composed));
     let validator = validator.transpose()?;
-    let trained = training.run("compose", &objective, bridges, &data, validator, &what)?;
+    let accumulation = training.config().accumulation;
+    let crew = args
+        .workers
+        .crew(&local, &objectives, &settings, accumulation)?;
+    let shared_among = crew.as_ref().map(|crew| json!(crew.names()));
+    let helpers = Helpers { validator, crew };
+    let objective = &objectives[0];
+    let trained = training.run("compose", objective, bridges, &data, helpers, &settings)?;
     let bridges = models.compose(trained.parameters.valid()).bridges;
     file.training = trained.provenance;
     file.training["device"] = json!(format!("{device:?}"));
@@ -416,7 +459,10 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     });
     file.training["noise"] = json!(args.noise);
     file.training["dtype"] = json!(args.dtype.name());
-    file.training["activations"] = json!(kept.as_ref().map(ActivationCache::statistics));
+    file.training["activations"] = json!(kept[0].as_ref().map(ActivationCache::statistics));
+    if let Some(workers) = shared_among {
+        file.training["workers"] = workers;
+    }
     if let Some(extended) = &models.extended {
         file.training["extended"] = extended.file.training.clone();
     }

@@ -31,6 +31,7 @@ mod training_data;
 mod validation;
 mod verify;
 mod version;
+mod workers;
 
 use clap::{Args, Subcommand};
 

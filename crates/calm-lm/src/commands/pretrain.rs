@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::footprint::Footprint;
-use super::training::TrainingArgs;
+use super::training::{Helpers, TrainingArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -133,7 +133,12 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
     let validation = data.validation.as_ref();
     let validator = validation.map(|data| data.validator(&objective, Decoder::clone));
     let validator = validator.transpose()?;
-    let trained = training.run("pretrain", &objective, decoder, &data, validator, &what)?;
+    let helpers = Helpers {
+        validator,
+        crew: None,
+    };
+    let settings = training.settings(&data, &what);
+    let trained = training.run("pretrain", &objective, decoder, &data, helpers, &settings)?;
     let model = FrozenModel::new(trained.parameters, tokenizer);
     model.save(&args.out, args.dtype)?;
 

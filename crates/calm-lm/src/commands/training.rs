@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use calm_lm::data::{Batches, DataFile, Tokenizing, TooLong};
 use calm_lm::models::{SpecialIds, Tokenizer};
 use calm_lm::terminal::{self, Display};
-use calm_lm::train::{Objective, RunDir, StepMetrics, TrainConfig, Trainer, Validator};
+use calm_lm::train::{Crew, Objective, RunDir, StepMetrics, TrainConfig, Trainer, Validator};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -101,12 +101,26 @@ impl TrainingArgs {
         common: &'a Common,
     ) -> Result<Training<'a>, Failure> {
         check_directory(out, self.resume)?;
+        let training = self.of_other_process(out, common)?;
+        Ok(Training {
+            has_run: true,
+            ..training
+        })
+    }
+
+    /// The same for the run of another process, whose directory is no concern of this one.
+    pub(super) fn of_other_process<'a>(
+        &'a self,
+        out: &'a Path,
+        common: &'a Common,
+    ) -> Result<Training<'a>, Failure> {
         let config = self.config(common.seed)?;
         Ok(Training {
             args: self,
             out,
             common,
             config,
+            has_run: false,
             memory_before: calm_lm::backend::peak_memory().unwrap_or(0),
         })
     }
@@ -138,8 +152,18 @@ pub(super) struct Training<'a> {
     out: &'a Path,
     pub(super) common: &'a Common,
     config: TrainConfig,
+    /// Whether the run is that of this process.
+    has_run: bool,
     /// Bytes that this process held before there was a model.
     pub(super) memory_before: u64,
+}
+
+/// What only some runs have.
+pub(super) struct Helpers<'a, P> {
+    /// Holds what is trained against other data.
+    pub(super) validator: Option<Box<dyn Validator<P> + 'a>>,
+    /// Computes the batches of a step.
+    pub(super) crew: Option<Crew<'a, P>>,
 }
 
 /// What a run came to.
@@ -193,7 +217,7 @@ impl Training<'_> {
                 tokenizer_json: tokenizer.json(),
             };
             let with_run = self.out.join(RUN).join(with_run);
-            let with_run = (!self.is_dry()).then_some(with_run.as_path());
+            let with_run = (self.has_run && !self.is_dry()).then_some(with_run.as_path());
             let read = self.args.data.read(&file, with_run, self.common.quiet)?;
             // What fills up a row is never seen, so any token will do.
             let (rows, padding) = (self.args.rows.get(), special.pad.unwrap_or(0));
@@ -211,37 +235,44 @@ impl Training<'_> {
         Ok(data)
     }
 
-    /// Trains `parameters` to the end, or goes on where an earlier process was.
-    ///
-    /// `what` is everything besides data and settings that the outcome depends on: a run that
-    /// differs in it is another run. With a validator, the result is the best checkpoint.
+    /// All that the outcome of a run depends on: one that differs in it is another run. `what` is
+    /// everything besides data and flags of training.
+    pub(super) fn settings(&self, data: &TrainingData, what: &Value) -> Value {
+        let too_long = self.args.data.too_long();
+        let validation = data.validation.as_ref();
+        json!({
+            "program": version::program(),
+            "what": what,
+            "data_sha256": data.provenance["sha256"],
+            // A run of before there was a choice is one of this policy.
+            "too_long": (too_long != TooLong::Error).then_some(too_long),
+            "validation": validation.map(|held_out| held_out.identity()),
+            "rows": self.args.rows,
+            "train": self.config,
+        })
+    }
+
+    /// Trains `parameters` to the end, or goes on where an earlier process was with the same
+    /// settings, of which [`Self::settings`] tells. With a validator, the result is the best
+    /// checkpoint.
     pub(super) fn run<'a, O: Objective>(
         &self,
         name: &'a str,
         objective: &'a O,
         parameters: O::Parameters,
         data: &TrainingData,
-        validator: Option<Box<dyn Validator<O::Parameters> + 'a>>,
-        what: &Value,
+        helpers: Helpers<'a, O::Parameters>,
+        settings: &Value,
     ) -> Result<Trained<O::Parameters>, Failure> {
         let directory = self.out.join(RUN);
-        let too_long = self.args.data.too_long();
-        let validation = data.validation.as_ref();
-        let validation = validation.map(|held_out| held_out.identity());
-        let settings = json!({
-            "program": version::program(),
-            "what": what,
-            "data_sha256": data.provenance["sha256"],
-            // A run of before there was a choice is one of this policy.
-            "too_long": (too_long != TooLong::Error).then_some(too_long),
-            "validation": validation,
-            "rows": self.args.rows,
-            "train": self.config,
-        });
-        let run = RunDir::open(&directory, &settings, &self.environment()?)?;
+        let workers = helpers.crew.as_ref().map(Crew::names);
+        let run = RunDir::open(&directory, settings, &self.environment(workers.as_deref())?)?;
         let mut trainer = Trainer::new(objective, parameters, self.config.clone(), Some(run))?;
         let quiet = self.common.quiet;
-        if let Some(validator) = validator {
+        if let Some(crew) = helpers.crew {
+            trainer = trainer.shared_among(crew);
+        }
+        if let Some(validator) = helpers.validator {
             trainer = trainer.validated_by(validator, move |metrics, is_best| {
                 if !quiet {
                     terminal::show_validation(name, metrics, is_best);
@@ -262,7 +293,7 @@ impl Training<'_> {
             "step": trainer.best().map_or(trainer.completed(), |best| best.step),
             "steps_done": trainer.completed(),
             "skipped_steps": trainer.skipped(),
-            "validation": validation,
+            "validation": settings["validation"],
             "best": trainer.best(),
             "final_loss": metrics.last().map(|last| last.loss),
             "seconds": (seconds(&metrics) * 1e3).round() / 1e3,
@@ -274,8 +305,9 @@ impl Training<'_> {
     }
 
     /// What else is worth knowing of a run, and may change when it goes on.
-    fn environment(&self) -> Result<Value, Failure> {
+    fn environment(&self, workers: Option<&[&str]>) -> Result<Value, Failure> {
         Ok(json!({
+            "workers": workers,
             "device": format!("{:?}", self.common.device()?),
             "threads": calm_lm::backend::threads(),
             "system": format!("{} {}", env::consts::OS, env::consts::ARCH),

@@ -30,8 +30,8 @@ pub(crate) struct ConfigArgs {
 }
 
 /// Flags that say what is to be done this once, rather than what the outcome depends on.
-const OF_ONE_CALL: [&str; 7] = [
-    "config", "dry-run", "help", "json", "quiet", "tui", "version",
+const OF_ONE_CALL: [&str; 8] = [
+    "config", "dry-run", "help", "json", "listen", "quiet", "tui", "version",
 ];
 
 /// The flags of this call as they were understood, and which of them are from a file.

@@ -217,7 +217,7 @@ fn describe(path: &Path, settings: &Value, environment: &Value) -> Result<(), Tr
 }
 
 /// Where two settings first differ, as `name: there, here`.
-fn first_difference(name: &str, found: &Value, wanted: &Value) -> Option<String> {
+pub(crate) fn first_difference(name: &str, found: &Value, wanted: &Value) -> Option<String> {
     let (Value::Object(there), Value::Object(here)) = (found, wanted) else {
         return (found != wanted).then(|| format!("{name}: {found} there, {wanted} here"));
     };
