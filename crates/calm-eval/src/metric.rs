@@ -18,11 +18,6 @@ pub trait Metric: Sync {
 
     /// The score of a sum of such numbers, from 0 to 100.
     fn score(&self, sums: &[u64]) -> f64;
-
-    /// The score of one sentence, which some metrics compute in another way.
-    fn sentence_score(&self, statistics: &[u64]) -> f64 {
-        self.score(statistics)
-    }
 }
 
 /// Why texts cannot be scored.
@@ -125,7 +120,7 @@ impl<'a> Statistics<'a> {
     ///
     /// If there is no such sentence.
     pub fn sentence(&self, index: usize) -> f64 {
-        self.metric.sentence_score(self.row(index))
+        self.metric.score(self.row(index))
     }
 
     /// The score of some sentences as a corpus; a sentence may come several times.

@@ -94,6 +94,55 @@ fn another_run_is_refused() {
         .refused(&["whose model differs"]);
     workshop.write("data/letters_bb.tsv", "ab\tcd\nk\tm\n");
     with("").refused(&["data of the task 'letters' differs"]);
+    // What was ended before its first sample is nothing that could be spoilt.
+    workshop.write("run/samples.jsonl", "{\"task");
+    with("--limit 1").done();
+    assert_eq!(lines(&workshop, "run").len(), 2);
+}
+
+#[test]
+fn a_run_is_of_one_process() {
+    let workshop = workshop();
+    workshop.calm(&format!("{EVAL} --out run")).done();
+    let samples = fs::File::open(workshop.path("run/samples.jsonl")).unwrap();
+    samples.lock().unwrap();
+    let again = workshop.calm(&format!("{EVAL} --out run"));
+    again.refused(&["run: another process goes on with this run"]);
+}
+
+/// The model reads 128 tokens, one for each letter up to `s`, and an answer may have four.
+#[test]
+fn prompts_that_are_too_long_are_refused_or_cut() {
+    let workshop = workshop();
+    let letters: String = ('A'..='Z').cycle().take(300).collect();
+    workshop.write("data/letters_aa.tsv", &format!("{letters}\tN\nKLM\tN\n"));
+    let of_aa = format!("{EVAL} --language aa --shots 0");
+    workshop.calm(&format!("{of_aa} --out run")).refused(&[
+        "example 0",
+        "300 tokens",
+        "reads 128",
+        "--too-long truncate",
+    ]);
+    let truncated = format!("{of_aa} --too-long truncate");
+    let found = workshop
+        .calm(&format!("{truncated} --out run --json"))
+        .json();
+    assert_eq!(found["tasks"][0]["languages"][0]["truncated"], 1);
+    let told = workshop.calm(&format!("{truncated} --out run")).done();
+    assert!(told.contains("prompts cut: 1"), "{told}");
+    let sample = |run: &str| -> Value { serde_json::from_str(&lines(&workshop, run)[0]).unwrap() };
+    let cut = sample("run");
+    assert_eq!(cut["cut_tokens"], 300 - 124);
+
+    // The model reads what it reads of a text without that beginning.
+    let short = &letters[300 - 124..];
+    workshop.write("data/letters_aa.tsv", &format!("{short}\tN\nKLM\tN\n"));
+    workshop.calm(&format!("{of_aa} --out short")).done();
+    assert_eq!(sample("short")["output"], cut["output"]);
+    assert_eq!(sample("short")["cut_tokens"], 0);
+    workshop
+        .calm(&format!("{truncated} --out short"))
+        .refused(&["whose --too-long differs"]);
 }
 
 #[test]
@@ -119,7 +168,14 @@ fn runs_are_compared_language_by_language() {
     assert!(same.contains("better           0 of 2"), "{same}");
     workshop
         .calm("eval --compare first nowhere")
-        .refused(&["nowhere/results.json"]);
+        .refused(&["nowhere/run.json: is not there"]);
+    fs::remove_file(workshop.path("second/results.json")).unwrap();
+    workshop
+        .calm("eval --compare first second")
+        .refused(&["second: this run was ended before its end"]);
+    workshop
+        .calm("score --samples data.jsonl")
+        .refused(&["run.json: is not there"]);
 }
 
 #[test]
@@ -140,6 +196,10 @@ fn tasks_are_listed_and_shown() {
     assert_eq!(shown, "UVxWzABx\n");
     let listed = workshop.calm("eval --list --json").json();
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 9);
+    // What is shown of a task is a task.
+    let shown = workshop.calm("eval --show mgsm").done();
+    workshop.write("shown.toml", &shown);
+    assert_eq!(workshop.calm("eval --show shown.toml").done(), shown);
     let shown = workshop.calm("eval --show humaneval --json").json();
     assert_eq!(shown["sha256"].as_str().unwrap().len(), 64);
 }
@@ -154,10 +214,13 @@ fn what_is_wrong_is_told_in_one_line() {
     calm("eval anchor --task gsm9k --data data").refused(&["did you mean 'gsm8k'?"]);
     calm("eval anchor --task gsm8k --data data").refused(&["test.jsonl", "not there"]);
     calm(&format!("{EVAL} --language cc")).refused(&["no language 'cc'", "aa, bb"]);
+    calm(&format!("{EVAL} --limit 0")).refused(&["--limit"]);
+    workshop.write("data/test.jsonl", "{}\n");
+    calm("eval anchor --task gsm8k --data data --language cc").refused(&["knows no languages"]);
     workshop.write("letters.toml", &TASK.replace("stop_texts", "stop_text"));
     calm(EVAL).refused(&["letters.toml, line 20", "did you mean 'stop_texts'?"]);
     workshop.write("letters.toml", &TASK.replace("shots.tsv", "no.tsv"));
-    calm(EVAL).refused(&["data/no.tsv: holds the 1 worked examples"]);
+    calm(EVAL).refused(&["data/no.tsv: the task 'letters' takes 1 worked examples"]);
     workshop.write(
         "letters.toml",
         &TASK.replace("{{ given }}x\"", "{{ givn }}x\""),
@@ -188,6 +251,8 @@ names = "f"
     }
     let results = run.json();
     assert_eq!(results["tasks"][0]["score"], 25.0);
+    let signature = results["tasks"][0]["signature"].as_str().unwrap();
+    assert!(signature.starts_with("pass@1|n:1|estimator:unbiased|version:"));
     assert_eq!(results["cage"]["seccomp"], true);
     let passed = lines(&workshop, "run");
     let passed = passed

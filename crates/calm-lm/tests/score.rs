@@ -61,6 +61,54 @@ fn answers_are_scored_as_shares() {
 }
 
 #[test]
+fn every_sentence_has_its_score() {
+    let workshop = workshop();
+    let line =
+        "score --metric chrf1 bleu --effective-order --sentence-level --hyp hyp good --ref ref";
+    let scores = workshop.calm(&format!("{line} --json")).json();
+    let of = |system: usize| {
+        scores["scores"][system]["sentence_scores"]
+            .as_array()
+            .unwrap()
+    };
+    assert!((0..4).all(|system| of(system).len() == 2));
+    assert_eq!(
+        (of(0)[1].as_f64(), of(1)[0].as_f64()),
+        (Some(0.0), Some(100.0))
+    );
+    // Three words have no n-gram of four.
+    assert!(of(2)[0].as_f64().is_some_and(|score| score > 50.0));
+    let plain = workshop.calm(&format!(
+        "{} --json",
+        line.replace(" --effective-order", "")
+    ));
+    assert_eq!(plain.json()["scores"][2]["sentence_scores"][0], 0.0);
+    let text = workshop.calm(line).done();
+    assert_eq!(text.lines().count(), 4 + 2, "{text}");
+    let last: Vec<&str> = text.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!((last.len(), last[0], last[1]), (5, "2", "0.00"));
+}
+
+#[test]
+fn texts_are_joined_by_their_indices() {
+    let workshop = Workshop::new();
+    workshop.write("out", "1\tone\n0\tnothing at all\n2\n");
+    workshop.write("gold", "0\tnothing\n1\tone\n2\ttwo\n");
+    let line = "score --metric exact --indexed --hyp out --ref gold";
+    let found = workshop.calm(&format!("{line} --json")).json();
+    assert_eq!(found["n"], 3);
+    assert!((found["score"].as_f64().unwrap() - 100.0 / 3.0).abs() < 1e-9);
+    workshop.write("gold", "0\tnothing\n1\tone\n");
+    workshop
+        .calm(line)
+        .refused(&["out: has index 2, which gold lacks"]);
+    workshop.write("gold", "0 nothing\n");
+    workshop
+        .calm(line)
+        .refused(&["gold, line 1: begins with \"0 nothing\""]);
+}
+
+#[test]
 fn several_systems_and_metrics_give_one_table() {
     let workshop = workshop();
     for test in [
@@ -108,6 +156,10 @@ fn bad_input_is_told_in_one_line() {
         (
             "--metric chrf1 --beta 2 --hyp hyp --ref ref",
             &["--beta: is of --metric chrf"],
+        ),
+        (
+            "--metric chrf1 --effective-order --hyp hyp --ref ref",
+            &["--effective-order: is of --metric bleu"],
         ),
         (
             "--metric bleu --tokenize zh --hyp hyp --ref ref",

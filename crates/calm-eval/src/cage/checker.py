@@ -7,12 +7,26 @@ import io
 import types
 
 
-class Gone(BaseException):
+class Over(BaseException):
+    """The tests cannot go on. That stays so if they catch this, as a bare `except` does."""
+
+    first = None
+
+    def __init__(self, reason):
+        super().__init__(reason)
+        Over.first = Over.first or self
+
+
+class Gone(Over):
     """The program ended, or does not answer as its interpreter would."""
 
+    outcome = "gone"
 
-class Inexpressible(BaseException):
+
+class Inexpressible(Over):
     """The tests hand over what cannot be handed over."""
+
+    outcome = "unusable"
 
 
 class Raised(Exception):
@@ -27,11 +41,7 @@ def main():
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    try:
-        said = judge(job, line)
-    except BaseException as error:
-        said = {"outcome": "failed", "reason": describe(error)}
-    json.dump(said, verdict)
+    json.dump(judge(job, line), verdict)
     verdict.write("\n")
     verdict.flush()
     os._exit(0)
@@ -42,7 +52,7 @@ def judge(job, line):
     try:
         names = job["names"] + prepare(job, space)
         tests = compile(job["tests"], "tests.py", "exec")
-    except Exception as error:
+    except BaseException as error:
         return {"outcome": "unusable", "reason": describe(error)}
     ask = connect(line)
     if ask is None:
@@ -53,11 +63,12 @@ def judge(job, line):
             if ask("has", name):
                 space[name] = ask("name", name)
         exec(tests, space)
-    except Inexpressible as error:
-        return {"outcome": "unusable", "reason": describe(error)}
-    except Gone as error:
-        return {"outcome": "gone", "reason": str(error)}
-    return {"outcome": "passed", "reason": ""}
+        said = {"outcome": "passed", "reason": ""}
+    except BaseException as error:
+        said = {"outcome": "failed", "reason": describe(error)}
+    if Over.first is not None:
+        said = {"outcome": Over.first.outcome, "reason": str(Over.first)}
+    return said
 
 
 def prepare(job, space):
@@ -201,7 +212,11 @@ class Remote:
 
 def describe(error):
     kind = type(error).__name__
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:
+        # What a test says of a failure may be the program's own object.
+        text = ""
     return (f"{kind}: {text}" if text else kind)[:300]
 
 

@@ -1,8 +1,8 @@
 //! Two interpreters, watched until one of them knows or a limit is reached.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -46,18 +46,19 @@ pub(super) fn judge(cage: &Cage, program: &Program) -> Result<Verdict, CageError
     fs::create_dir(&work).map_err(CageError::io("a directory for the program"))?;
     let mut pair = Pair::start(cage, &job, &work)?;
     let deadline = started + Duration::from_secs(cage.limits.wall_s);
-    let told = pair.watch(deadline, &work, cage);
+    let mut told = pair.watch(deadline, &work, cage);
     let elapsed = started.elapsed();
     let judged = pair.judge(&told, elapsed, cage);
-    let printed = pair.finish(told);
+    pair.finish(&mut told, cage);
     directory
         .close()
         .map_err(CageError::io("removing the program's files"))?;
-    let (outcome, reason) = judged?;
+    // What it printed may have been too much before the tests were done, and be read after that.
+    let (outcome, reason) = told.over.map_or(judged, Ok)?;
     Ok(Verdict {
         outcome,
         reason,
-        printed,
+        printed: String::from_utf8_lossy(&told.printed).into_owned(),
         elapsed,
     })
 }
@@ -153,7 +154,7 @@ impl Pair {
                     let reason = format!("it was not done after {} s", limits.wall_s);
                     told.over = Some((Outcome::OutOfTime, reason));
                 }
-                Err(RecvTimeoutError::Timeout) if used_bytes(work) > limits.disk_bytes => {
+                Err(RecvTimeoutError::Timeout) if self.used_bytes(work) > limits.disk_bytes => {
                     let reason = format!("it wrote more than {} bytes", limits.disk_bytes);
                     told.over = Some((Outcome::OutOfDisk, reason));
                 }
@@ -196,15 +197,24 @@ impl Pair {
         })
     }
 
-    /// Ends both. Returns what the program printed.
-    fn finish(mut self, mut told: Told) -> String {
+    /// Ends both, and hears what they said before that.
+    fn finish(mut self, told: &mut Told, cage: &Cage) {
         self.program.kill();
         self.checker.kill();
         // Both pipes are closed now, unless somebody outside of any cage has one.
         while let Ok(event) = self.events.recv_timeout(END) {
-            told.add(event, 0);
+            told.add(event, cage.limits.output_bytes);
         }
-        String::from_utf8_lossy(&told.printed).into_owned()
+    }
+
+    /// What the program's files take: those in its directory, and those that it has open and whose
+    /// names are gone.
+    fn used_bytes(&self, directory: &Path) -> u64 {
+        let mut files = entries(directory, DirEntry::metadata);
+        let open = entries(&self.program.open_files(), |file| fs::metadata(file.path()));
+        files.extend(open.into_iter().filter(is_nameless));
+        // A file without content takes room, too.
+        files.iter().map(|file| file.len().max(4096)).sum()
     }
 }
 
@@ -241,6 +251,11 @@ impl Process {
         started
             .map(Self)
             .map_err(CageError::io("starting an interpreter"))
+    }
+
+    /// Where the system lists what it has open.
+    fn open_files(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/fd", self.0.id()))
     }
 
     /// Waits for a process that is about to end, and ends it if it isn't. How it ended by itself.
@@ -295,6 +310,7 @@ fn launch(cage: &Cage, stub: &str, job: Option<&Path>, work: Option<&Path>) -> L
             write: work.map(Path::to_owned),
             limits: cage.limits.clone(),
         },
+        harness: std::process::id(),
         is_unsafe: cage.is_unsafe,
     }
 }
@@ -313,12 +329,17 @@ fn read_printed(mut printed: impl Read, output_bytes: u64) -> Event {
     Event::Printed(kept)
 }
 
-/// The files of a directory that holds nothing but files.
-fn used_bytes(directory: &Path) -> u64 {
-    let files = fs::read_dir(directory).into_iter().flatten().flatten();
-    let sizes = files.filter_map(|file| file.metadata().ok());
-    // A file without content takes room, too.
-    sizes.map(|metadata| metadata.len().max(4096)).sum()
+fn entries(directory: &Path, of: impl Fn(&DirEntry) -> io::Result<Metadata>) -> Vec<Metadata> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| of(&entry).ok()).collect()
+}
+
+/// Whether it is a file that goes with whoever has it open.
+fn is_nameless(file: &Metadata) -> bool {
+    #[cfg(unix)]
+    return file.is_file() && std::os::unix::fs::MetadataExt::nlink(file) == 0;
+    #[cfg(not(unix))]
+    false
 }
 
 /// How an interpreter ended that did not say so.

@@ -29,6 +29,8 @@ pub(super) struct Launch {
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) rules: Rules,
+    /// The process that waits for it.
+    pub(super) harness: u32,
     /// Start it even if it can't be kept from anything.
     pub(super) is_unsafe: bool,
 }
@@ -98,7 +100,15 @@ impl Launch {
     fn start(&self) -> Result<(), String> {
         use std::os::unix::process::CommandExt;
 
+        let closed = close_inherited().map_err(|error| format!("can't close files: {error}"));
+        if !self.is_unsafe {
+            closed?;
+        }
         let layers = Layers::apply(&self.rules);
+        // Whoever dies from now on takes this process along; who died before does not.
+        if std::os::unix::process::parent_id() != self.harness {
+            return Err("nobody waits for this program any more".to_owned());
+        }
         match layers.missing() {
             Some(missing) if !self.is_unsafe => Err(missing),
             _ => Err(format!("can't start Python: {}", self.command().exec())),
@@ -109,4 +119,19 @@ impl Launch {
     fn start(&self) -> Result<(), String> {
         Err("there is no launcher for this system".to_owned())
     }
+}
+
+/// Closes all files but the three that a cage's pipes are: whoever started the harness may have left
+/// others open, which no layer would keep from a program.
+#[cfg(target_os = "linux")]
+fn close_inherited() -> io::Result<()> {
+    let listed = std::fs::read_dir("/proc/self/fd")?;
+    let names = listed.map(|entry| Ok(entry?.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    let numbers = names.iter().filter_map(|name| name.to_str()?.parse().ok());
+    for number in numbers.filter(|number: &i32| *number > 2) {
+        // The listing itself was one of them, which is closed by now.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
 }

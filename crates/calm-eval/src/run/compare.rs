@@ -168,6 +168,7 @@ mod tests {
                 language: "ne".to_owned(),
                 index,
                 prompt: String::new(),
+                cut_tokens: 0,
                 output: answer.clone(),
                 stopped: true,
                 answer,

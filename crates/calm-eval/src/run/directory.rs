@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,23 @@ pub struct Description {
     pub limit: Option<usize>,
     /// These languages only; none given: all.
     pub languages: Vec<String>,
+    /// What is done with prompts that leave no room for an answer.
+    #[serde(default)]
+    pub too_long: TooLong,
+}
+
+/// What is done with a prompt that leaves no room for an answer. None is left out: scores would be
+/// those of other examples than the task's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TooLong {
+    /// It is an error.
+    #[default]
+    Error,
+    /// Its beginning is cut off, behind the tokens that stand before every text, until an answer has
+    /// the room that its task gives it, or half of the context if that is less. So other harnesses do
+    /// without being asked. Every sample says how much it has lost.
+    Truncate,
 }
 
 /// A task of a run.
@@ -73,6 +90,7 @@ impl Description {
             model,
             limit,
             languages,
+            too_long: TooLong::default(),
         }
     }
 
@@ -89,6 +107,9 @@ impl Description {
         }
         if self.languages != other.languages {
             return Some("--language".to_owned());
+        }
+        if self.too_long != other.too_long {
+            return Some("--too-long".to_owned());
         }
         if self.tasks.len() != other.tasks.len() {
             return Some("list of tasks".to_owned());
@@ -114,32 +135,38 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Begins a run, or goes on with the same one.
+    /// Begins a run, or goes on with the same one, which no other process does as long as this lives.
     ///
     /// # Errors
     ///
-    /// [`RunError::OtherRun`] if the directory holds another, [`RunError::Io`].
+    /// [`RunError::OtherRun`] if the directory holds another, [`RunError::InUse`], [`RunError::Io`].
     pub fn open(path: &Path, description: &Description) -> Result<Self, RunError> {
         let io = |source| RunError::io(path, source);
         fs::create_dir_all(path).map_err(io)?;
-        let file = path.join("run.json");
-        if file.exists() {
-            if let Some(differs) = Self::description(path)?.differs(description) {
-                return Err(RunError::OtherRun {
-                    path: file,
-                    differs,
-                });
-            }
-        } else {
-            write_json(&file, description)?;
-        }
         let samples = path.join("samples.jsonl");
         let io = |source| RunError::io(&samples, source);
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut log = options.open(&samples).map_err(io)?;
-        let whole = cut_to_whole_lines(&mut log).map_err(io)?;
+        match log.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(RunError::in_use(path)),
+            // Some network file systems know no locks.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        let whole = whole_lines(&mut log).map_err(io)?;
         let done = parse(&samples, &whole)?;
+        let file = path.join("run.json");
+        // A run without any sample is not one yet.
+        if done.is_empty() {
+            write_json(&file, description)?;
+        } else if let Some(differs) = Self::description(path)?.differs(description) {
+            return Err(RunError::OtherRun {
+                path: file,
+                differs,
+            });
+        }
+        log.set_len(whole.len() as u64).map_err(io)?;
+        log.seek(SeekFrom::End(0)).map_err(io)?;
         let done = done.into_iter().map(|sample| sample.place()).collect();
         Ok(Self {
             path: path.to_owned(),
@@ -155,7 +182,7 @@ impl RunDir {
     /// [`RunError`] if there is none.
     pub fn description(path: &Path) -> Result<Description, RunError> {
         let path = path.join("run.json");
-        let text = fs::read_to_string(&path).map_err(|source| RunError::io(&path, source))?;
+        let text = fs::read_to_string(&path).map_err(|source| RunError::no_run(&path, source))?;
         serde_json::from_str(&text).map_err(|error| RunError::file(&path, error.to_string()))
     }
 
@@ -222,9 +249,14 @@ impl RunDir {
     ///
     /// [`RunError`] if the run is not at its end.
     pub fn results(path: &Path) -> Result<Results, RunError> {
-        let path = path.join("results.json");
-        let text = fs::read_to_string(&path).map_err(|source| RunError::io(&path, source))?;
-        serde_json::from_str(&text).map_err(|error| RunError::file(&path, error.to_string()))
+        Self::description(path)?;
+        let file = path.join("results.json");
+        if !file.exists() {
+            let path = path.to_owned();
+            return Err(RunError::Unfinished { path });
+        }
+        let text = fs::read_to_string(&file).map_err(|source| RunError::io(&file, source))?;
+        serde_json::from_str(&text).map_err(|error| RunError::file(&file, error.to_string()))
     }
 }
 
@@ -234,14 +266,12 @@ impl Sample {
     }
 }
 
-/// A process that is killed may leave half a line behind. Returns what is before it.
-fn cut_to_whole_lines(log: &mut File) -> std::io::Result<String> {
+/// What stands before the half of a line that a process that was killed may have left behind.
+fn whole_lines(log: &mut File) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     log.read_to_end(&mut bytes)?;
     let whole = bytes.iter().rposition(|byte| *byte == b'\n');
     bytes.truncate(whole.map_or(0, |at| at + 1));
-    log.set_len(bytes.len() as u64)?;
-    log.seek(SeekFrom::End(0))?;
     String::from_utf8(bytes).map_err(std::io::Error::other)
 }
 

@@ -55,13 +55,38 @@ pub enum RunError {
         /// What of it.
         differs: String,
     },
+    /// There is no run.
+    #[error("{}: is not there, so that this is no run of calm eval --task", path.display())]
+    NoRun {
+        /// The run.json that a run has.
+        path: PathBuf,
+    },
+    /// A run has no scores yet.
+    #[error(
+        "{}: this run was ended before its end; the command that it was begun with goes on with it",
+        path.display()
+    )]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another process is at it.
+    #[error(
+        "{}: another process goes on with this run; wait for it, or give another directory with --out",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Two runs have nothing in common.
     #[error("the two runs have no task and language in common; compare runs of the same tasks")]
     NothingInCommon,
     /// A prompt leaves no room for an answer.
     #[error(
         "task '{task}', example {index}: its prompt has {tokens} tokens, and the model reads \
-         {context}; ask for fewer worked examples with --shots"
+         {context}; cut off the beginnings of prompts with --too-long truncate, or ask for fewer \
+         worked examples with --shots"
     )]
     TooLong {
         /// The task.
@@ -79,6 +104,21 @@ impl RunError {
     pub(super) fn score(task: &str, source: ScoreError) -> Self {
         let task = task.to_owned();
         Self::Score { task, source }
+    }
+
+    pub(super) fn in_use(path: &Path) -> Self {
+        let path = path.to_owned();
+        Self::InUse { path }
+    }
+
+    /// Why a file that every run has can't be read.
+    pub(super) fn no_run(path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NoRun {
+                path: path.to_owned(),
+            },
+            _ => Self::io(path, source),
+        }
     }
 
     pub(super) fn io(path: &Path, source: io::Error) -> Self {

@@ -5,14 +5,23 @@ use calm_models::{
     generate_text_after,
 };
 
-use super::{RunDir, RunError, Sample, Scorer};
+use super::{RunDir, RunError, Sample, Scorer, TooLong, Written};
 use crate::tasks::{Item, Subset, Task};
 
-/// How prompts are decoded together.
+/// How prompts are read and decoded.
 #[derive(Debug, Clone, Copy)]
-pub struct Batching {
+pub struct Decoding {
     /// So many at a time, the longest first.
     pub rows: usize,
+    /// What is done with a prompt that leaves no room for an answer.
+    pub too_long: TooLong,
+}
+
+/// A prompt as a model reads it.
+struct Prompt {
+    ids: Vec<u32>,
+    /// Tokens that it has lost.
+    cut_tokens: usize,
 }
 
 /// Lets a model answer the examples of a task.
@@ -24,8 +33,8 @@ pub struct Answering<'a, M: CausalLm> {
     pub tokenizer: &'a Tokenizer,
     /// Any of these ends an answer.
     pub end_of_text: &'a [u32],
-    /// How prompts are decoded together.
-    pub batching: Batching,
+    /// How prompts are read and decoded.
+    pub decoding: Decoding,
 }
 
 impl<M: CausalLm> Answering<'_, M> {
@@ -45,19 +54,24 @@ impl<M: CausalLm> Answering<'_, M> {
     ) -> Result<ControlFlow<()>, RunError> {
         let open = |item: &&Item| !run.has(&task.name, &subset.language, item.index);
         let items: Vec<&Item> = subset.items.iter().filter(open).collect();
-        let prompts = self.encode(task, &items)?;
+        let prompts = items.iter().map(|item| self.encode(task, item));
+        let prompts = prompts.collect::<Result<Vec<Prompt>, RunError>>()?;
         let Some(prefix) = self.prefix(&prompts)? else {
             return Ok(ControlFlow::Continue(()));
         };
         let mut order: Vec<usize> = (0..items.len()).collect();
         // The longest first: if memory does not suffice, that shows at once.
-        order.sort_by_key(|index| std::cmp::Reverse(prompts[*index].len()));
-        for batch in order.chunks(self.batching.rows.max(1)) {
-            let ids: Vec<Vec<u32>> = batch.iter().map(|index| prompts[*index].clone()).collect();
-            let outputs = self.generate(task, prefix.as_ref(), &ids)?;
-            let items = batch.iter().map(|index| items[*index].clone());
-            let written = items.zip(outputs);
-            let written = written.map(|(item, (output, stopped))| (item, output, stopped));
+        order.sort_by_key(|index| std::cmp::Reverse(prompts[*index].ids.len()));
+        for batch in order.chunks(self.decoding.rows.max(1)) {
+            let ids = batch.iter().map(|index| prompts[*index].ids.clone());
+            let outputs = self.generate(task, prefix.as_ref(), &ids.collect::<Vec<_>>())?;
+            let outputs = batch.iter().zip(outputs);
+            let written = outputs.map(|(index, (output, stopped))| Written {
+                item: items[*index].clone(),
+                cut_tokens: prompts[*index].cut_tokens,
+                output,
+                stopped,
+            });
             let samples = scorer.score(&subset.language, written.collect())?;
             run.add(&samples)?;
             if watch(&samples).is_break() {
@@ -67,11 +81,22 @@ impl<M: CausalLm> Answering<'_, M> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn encode(&self, task: &Task, items: &[&Item]) -> Result<Vec<Vec<u32>>, RunError> {
+    /// Whether the model can read all prompts: what can't be is not to be found out hours later.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::TooLong`], or [`RunError::Model`] if a prompt can't be tokenised.
+    pub fn check(&self, task: &Task, subset: &Subset) -> Result<(), RunError> {
+        let mut items = subset.items.iter();
+        items.try_for_each(|item| self.encode(task, item).map(drop))
+    }
+
+    fn encode(&self, task: &Task, item: &Item) -> Result<Prompt, RunError> {
         let context = self.model.context_length();
-        let encode = |item: &&Item| {
-            let ids = self.tokenizer.encode(&item.prompt, true)?.ids;
-            if ids.len() >= context {
+        let mut ids = self.tokenizer.encode_unfinished(&item.prompt)?;
+        let room = match self.decoding.too_long {
+            TooLong::Error if ids.len() < context => ids.len(),
+            TooLong::Error => {
                 return Err(RunError::TooLong {
                     task: task.name.clone(),
                     index: item.index,
@@ -79,9 +104,13 @@ impl<M: CausalLm> Answering<'_, M> {
                     context,
                 });
             }
-            Ok(ids)
+            TooLong::Truncate => context - task.generation.max_new_tokens.min(context / 2),
         };
-        items.iter().map(encode).collect()
+        // What stands before every text stays.
+        let special = self.tokenizer.encode_unfinished("")?.len();
+        let cut_tokens = ids.len().saturating_sub(room.max(special));
+        ids.drain(special..special + cut_tokens);
+        Ok(Prompt { ids, cut_tokens })
     }
 
     /// The beginning that all prompts share, if they do; nothing at all if there is no prompt.
@@ -89,12 +118,15 @@ impl<M: CausalLm> Answering<'_, M> {
         clippy::option_option,
         reason = "no prompts, and prompts that share nothing"
     )]
-    fn prefix(&self, prompts: &[Vec<u32>]) -> Result<Option<Option<SharedPrefix<M>>>, ModelError> {
+    fn prefix(&self, prompts: &[Prompt]) -> Result<Option<Option<SharedPrefix<M>>>, ModelError> {
         match prompts.len() {
             0 => Ok(None),
             // Nothing is gained for a single prompt.
             1 => Ok(Some(None)),
-            _ => SharedPrefix::of(self.model, prompts).map(Some),
+            _ => {
+                let ids: Vec<_> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
+                SharedPrefix::of(self.model, &ids).map(Some)
+            }
         }
     }
 

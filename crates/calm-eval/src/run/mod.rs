@@ -17,9 +17,9 @@ mod schema;
 mod score;
 
 pub use compare::{Comparison, LanguageDifference, compare};
-pub use directory::{Description, RunDir, RunTask};
+pub use directory::{Description, RunDir, RunTask, TooLong};
 pub use error::RunError;
 #[cfg(feature = "models")]
-pub use generate::{Answering, Batching};
+pub use generate::{Answering, Decoding};
 pub use results::{GroupScore, LanguageScore, Results, TaskResults};
-pub use score::{Sample, Scorer};
+pub use score::{Sample, Scorer, Written};

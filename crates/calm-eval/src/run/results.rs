@@ -49,8 +49,8 @@ pub struct TaskResults {
     pub shots: usize,
     /// What the scores are.
     pub metric: Metric,
-    /// All settings of it, in sacreBLEU's form; nothing if answers are right or wrong.
-    pub signature: Option<String>,
+    /// All settings of it, in sacreBLEU's form.
+    pub signature: String,
     /// Examples that were scored.
     pub n: usize,
     /// Mean over languages.
@@ -73,6 +73,9 @@ pub struct LanguageScore {
     pub score: f64,
     /// Standard error of the mean of the samples' own scores.
     pub standard_error: f64,
+    /// Examples whose prompt lost its beginning.
+    #[serde(default)]
+    pub truncated: usize,
 }
 
 /// The mean score of a group of languages.
@@ -119,7 +122,6 @@ impl TaskResults {
         let languages = by_language(task, own)?;
         let scores: Vec<f64> = languages.iter().map(|language| language.score).collect();
         let metric = task.score.metric;
-        let signature = metric.is_of_texts();
         Ok(Self {
             task: task.name.clone(),
             task_version: task.version,
@@ -127,7 +129,7 @@ impl TaskResults {
             prompts_sha256: run.prompts_sha256.clone(),
             shots: task.shots.as_ref().map_or(0, |shots| shots.count),
             metric,
-            signature: signature.then(|| metric.counter(false).signature(1)),
+            signature: metric.signature(),
             n: languages.iter().map(|language| language.n).sum(),
             score: mean(&scores),
             groups: groups(task, &languages),
@@ -157,6 +159,10 @@ fn by_language<'a>(
             n: samples.len(),
             score: counted.corpus(),
             standard_error: standard_error(&scores),
+            truncated: samples
+                .iter()
+                .filter(|sample| sample.cut_tokens > 0)
+                .count(),
         })
     };
     languages.into_iter().map(score).collect()
@@ -222,6 +228,7 @@ mod tests {
             n: 1,
             score,
             standard_error: 0.0,
+            truncated: 0,
         };
         let task = Task::named("gsm8k-translated").unwrap();
         let found = [

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{Description, Results, RunTask, Sample, Scorer};
+use super::{Description, Results, RunTask, Sample, Scorer, Written};
 use crate::cage::{CageOptions, Layers, Outcome, Verdict};
 use crate::tasks::{Item, Task};
 
@@ -48,8 +48,13 @@ fn run() -> (Results, Vec<Sample>) {
     let translation = Task::named("flores-v1").unwrap();
     let scorer = Scorer::new(&translation, &CageOptions::default()).unwrap();
     let record = json!({ "source": "क", "target": "a reference", "language": "ne" });
-    let written = vec![(item(record), " a text".to_owned(), true)];
-    let mut samples = scorer.score("ne", written).unwrap();
+    let written = Written {
+        item: item(record),
+        cut_tokens: 3,
+        output: " a text".to_owned(),
+        stopped: true,
+    };
+    let mut samples = scorer.score("ne", vec![written]).unwrap();
     let program = Task::named("humaneval").unwrap();
     samples.push(Sample {
         task: "humaneval".to_owned(),

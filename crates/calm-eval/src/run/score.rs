@@ -17,8 +17,11 @@ pub struct Sample {
     pub language: String,
     /// The example's place among those of the language.
     pub index: usize,
-    /// What the model read.
+    /// What the model read, but for its first `cut_tokens`.
     pub prompt: String,
+    /// Tokens of the prompt's beginning that the model had no room for.
+    #[serde(default)]
+    pub cut_tokens: usize,
     /// What it wrote, before its stop text.
     pub output: String,
     /// Whether it ended by itself or at a stop text.
@@ -34,6 +37,19 @@ pub struct Sample {
     pub verdict: Option<Verdict>,
     /// The example.
     pub record: Map<String, Value>,
+}
+
+/// What a model wrote after the prompt of an example.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The example.
+    pub item: Item,
+    /// As [`Sample::cut_tokens`].
+    pub cut_tokens: usize,
+    /// As [`Sample::output`].
+    pub output: String,
+    /// As [`Sample::stopped`].
+    pub stopped: bool,
 }
 
 /// Scores answers of a task.
@@ -60,18 +76,19 @@ impl<'a> Scorer<'a> {
         self.cage.as_ref()
     }
 
-    /// Scores what a model wrote, on all cores: examples with the output, and whether it ended.
+    /// Scores what a model wrote, on all cores.
     ///
     /// # Errors
     ///
     /// [`RunError`] if a template or the cage fails.
-    pub fn score(
-        &self,
-        language: &str,
-        written: Vec<(Item, String, bool)>,
-    ) -> Result<Vec<Sample>, RunError> {
-        let written = written.into_par_iter();
-        let scored = written.map(|(item, output, stopped)| {
+    pub fn score(&self, language: &str, written: Vec<Written>) -> Result<Vec<Sample>, RunError> {
+        let scored = written.into_par_iter().map(|written| {
+            let Written {
+                item,
+                cut_tokens,
+                output,
+                stopped,
+            } = written;
             let answer = self.task.answer(&item, &output)?;
             let verdict = match (&self.cage, self.task.program(&item, &answer)?) {
                 (Some(cage), Some(program)) => Some(cage.judge(&program)?),
@@ -89,11 +106,12 @@ impl<'a> Scorer<'a> {
                 task: self.task.name.clone(),
                 language: language.to_owned(),
                 index: item.index,
-                prompt: item.prompt.clone(),
+                prompt: item.prompt,
+                cut_tokens,
                 output,
                 stopped,
                 answer,
-                reference: item.reference.clone(),
+                reference: item.reference,
                 score,
                 verdict,
                 record: item.record,
@@ -115,10 +133,13 @@ impl<'a> Scorer<'a> {
                 reference: sample.reference,
                 record: sample.record,
             };
-            self.score(
-                &sample.language,
-                vec![(item, sample.output, sample.stopped)],
-            )
+            let written = Written {
+                item,
+                cut_tokens: sample.cut_tokens,
+                output: sample.output,
+                stopped: sample.stopped,
+            };
+            self.score(&sample.language, vec![written])
         });
         let again: Vec<Vec<Sample>> = again.collect::<Result<_, RunError>>()?;
         Ok(again.into_iter().flatten().collect())

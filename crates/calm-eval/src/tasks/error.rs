@@ -49,8 +49,8 @@ pub enum TaskError {
     },
     /// The worked examples are missing.
     #[error(
-        "{}: holds the {wanted} worked examples of the task '{task}', of which there are {found}; put \
-         the file there, or ask for fewer with --shots {found}",
+        "{}: the task '{task}' takes {wanted} worked examples from this file, and there are {found}; \
+         put the file there, or ask for fewer with --shots {found}",
         path.display()
     )]
     Shots {
@@ -64,7 +64,7 @@ pub enum TaskError {
         found: usize,
     },
     /// None of the files that a task reads is there.
-    #[error("{}: the task '{task}' reads this file, which is not there; see docs/evaluation.md for where it comes from", path.display())]
+    #[error("{}: the task '{task}' reads this file, which is not there; calm data fetch --list tells where it comes from", path.display())]
     NoData {
         /// The task.
         task: String,
@@ -72,13 +72,13 @@ pub enum TaskError {
         path: PathBuf,
     },
     /// A language was asked for that there is no data of.
-    #[error("the task '{task}' has no language '{language}'; there are: {known}")]
+    #[error("the task '{task}' has no language '{language}'; {known}")]
     Language {
         /// The task.
         task: String,
         /// What was asked for.
         language: String,
-        /// What there is.
+        /// What there is, in words.
         known: String,
     },
     /// A template can't be rendered.

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::{Bundle, NotFound, parse};
-use crate::{Chrf, Share};
+use crate::{Chrf, Share, VERSION, passk};
 
 pub use crate::bundle::nearest;
 pub use error::TaskError;
@@ -159,6 +159,15 @@ impl Metric {
     /// Whether texts are compared; otherwise an answer is right or wrong.
     pub fn is_of_texts(self) -> bool {
         !matches!(self, Self::ExactMatch | Self::PassAt1)
+    }
+
+    /// All settings, in sacreBLEU's form.
+    pub(crate) fn signature(self) -> String {
+        match self {
+            Self::ExactMatch => format!("nrefs:1|case:mixed|match:exact|version:{VERSION}"),
+            Self::PassAt1 => passk::signature(1, 1),
+            _ => self.counter(false).signature(1),
+        }
     }
 
     /// What counts in texts, or right answers. `of_one` text, BLEU leaves out the orders of which it

@@ -50,7 +50,10 @@ impl Task {
             return Err(TaskError::Language {
                 task: self.name.clone(),
                 language: language.clone(),
-                known: found.join(", "),
+                known: match &*found.concat() {
+                    "" => "it knows no languages, leave --language out".to_owned(),
+                    _ => format!("there are: {}", found.join(", ")),
+                },
             });
         }
         let wanted = |language: &&String| languages.is_empty() || languages.contains(*language);

@@ -190,7 +190,9 @@ fn data_that_is_not_there_is_named() {
     );
     let found = message(&[test], &[]);
     assert!(
-        found.starts_with("DATA/en/train.tsv: holds the 2 worked examples"),
+        found.starts_with(
+            "DATA/en/train.tsv: the task 'capitals' takes 2 worked examples from this file"
+        ),
         "{found}"
     );
     assert!(found.contains("there are 0"), "{found}");
@@ -285,7 +287,10 @@ fn worked_examples_are_read_as_published_or_converted() {
         found
     );
     let missing = read(&[problems]).unwrap_err().to_string();
-    assert!(missing.contains("exemplars.py: holds the 8"), "{missing}");
+    assert!(
+        missing.contains("exemplars.py: the task 'mgsm' takes 8"),
+        "{missing}"
+    );
 }
 
 /// The published files, unless nobody says where they are.

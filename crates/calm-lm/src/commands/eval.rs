@@ -60,7 +60,8 @@ pub(crate) struct EvalArgs {
     /// List the benchmarks
     #[arg(long, conflicts_with_all = ["tasks", "show", "compare"])]
     list: bool,
-    /// Show a benchmark; with --data the first prompt, exactly as a model reads it
+    /// Show a benchmark as a task file says it; with --data the first prompt, exactly as a model
+    /// reads it
     #[arg(long, value_name = "TASK", conflicts_with_all = ["tasks", "compare"])]
     show: Option<String>,
     /// Tell how the second run differs from the first

@@ -1,15 +1,17 @@
 //! `calm eval --task`: models over benchmarks, and what their runs say of them.
 
+use std::io;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calm_lm::eval::cage::CageOptions;
 use calm_lm::eval::run::{
-    Batching, Comparison, Description, Results, RunDir, RunTask, Sample, Scorer, compare,
+    Comparison, Decoding, Description, Results, RunDir, RunTask, Sample, Scorer, TooLong, compare,
 };
 use calm_lm::eval::tasks::{Subset, Task};
 use calm_lm::terminal::{Progress, interrupt};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::model::{Model, ModelArgs, ScaleArgs};
@@ -30,18 +32,45 @@ pub(super) struct TaskArgs {
     out: Option<PathBuf>,
     /// At most so many examples of each language
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     /// This language only; may be given several times
     #[arg(long = "language", value_name = "NAME")]
     languages: Vec<String>,
     /// So many worked examples before each, instead of what the task says
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
+    /// What is done with a prompt that has more tokens than the model can read
+    #[arg(
+        long,
+        value_name = "POLICY",
+        value_enum,
+        default_value_t,
+        requires = "tasks"
+    )]
+    too_long: Policy,
     /// Prompts that are decoded together
-    #[arg(long, value_name = "N", default_value_t = 16, requires = "tasks")]
-    batch: usize,
+    #[arg(long, value_name = "N", default_value = "16", requires = "tasks")]
+    batch: NonZeroUsize,
     #[command(flatten)]
     pub(super) cage: CageArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Policy {
+    /// Nothing is evaluated
+    #[default]
+    Error,
+    /// Its beginning is cut off, so that an answer has room; how many were cut is told
+    Truncate,
+}
+
+impl From<Policy> for TooLong {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Error => Self::Error,
+            Policy::Truncate => Self::Truncate,
+        }
+    }
 }
 
 /// Where generated programs are run.
@@ -98,16 +127,15 @@ pub(super) fn show(name: &str, data: Option<&Path>, args: &TaskArgs) -> Result<R
                 .and_then(|subset| subset.items.into_iter().next())
         }
     };
-    let definition = serde_json::to_value(&task).map_err(|error| Failure::Io {
-        origin: task.name.clone(),
-        source: error.into(),
-    })?;
     let text = match &item {
         Some(item) => item.prompt.clone() + "\n",
-        None => format!("{definition:#}\n"),
+        None => toml::to_string(&task).map_err(|error| Failure::Io {
+            origin: task.name.clone(),
+            source: io::Error::other(error),
+        })?,
     };
     let json = json!({
-        "task": definition,
+        "task": task,
         "sha256": task.sha256(),
         "prompt": item.as_ref().map(|item| &item.prompt),
         "reference": item.as_ref().map(|item| &item.reference),
@@ -134,6 +162,7 @@ struct Work {
 
 impl Work {
     fn read(data: &Path, args: &TaskArgs) -> Result<Self, Failure> {
+        let limit = args.limit.map(NonZeroUsize::get);
         let (mut tasks, mut subsets): (Vec<RunTask>, Vec<_>) = (Vec::new(), Vec::new());
         for name in &args.tasks {
             let task = args.resolve(name)?;
@@ -141,12 +170,13 @@ impl Work {
                 let reason = format!("the task '{}' is given twice", task.name);
                 return Err(Failure::flag("--task", reason));
             }
-            let read = task.read(data, &args.languages, args.limit)?;
+            let read = task.read(data, &args.languages, limit)?;
             tasks.push(RunTask::new(task, &read));
             subsets.push(read);
         }
         let model = json!(null);
-        let description = Description::new(tasks, model, args.limit, args.languages.clone());
+        let mut description = Description::new(tasks, model, limit, args.languages.clone());
+        description.too_long = args.too_long.into();
         Ok(Self {
             description,
             subsets,
@@ -175,6 +205,14 @@ pub(super) fn run(
     let scorers: Vec<Scorer<'_>> = scorers.collect::<Result<_, _>>()?;
     let model = Model::load(model, scales, &device, common.quiet)?;
     work.description.model = model.identity()?;
+    let decoding = Decoding {
+        rows: args.batch.get(),
+        too_long: work.description.too_long,
+    };
+    for (task, subsets) in tasks.iter().zip(&work.subsets) {
+        let mut subsets = subsets.iter();
+        subsets.try_for_each(|subset| model.check(decoding, &task.task, subset))?;
+    }
     let out = args.out.clone().unwrap_or_else(|| "runs/eval".into());
     let mut run = RunDir::open(&out, &work.description)?;
     interrupt::listen();
@@ -191,10 +229,9 @@ pub(super) fn run(
             false => ControlFlow::Continue(()),
         }
     };
-    let batching = Batching { rows: args.batch };
     for ((task, subsets), scorer) in tasks.iter().zip(&work.subsets).zip(&scorers) {
         for subset in subsets {
-            let flow = model.answer(batching, &task.task, subset, scorer, &mut run, &mut watch)?;
+            let flow = model.answer(decoding, &task.task, subset, scorer, &mut run, &mut watch)?;
             if flow.is_break() {
                 let done = run.done();
                 return Err(Failure::Stopped { done, total });
@@ -232,7 +269,11 @@ fn report(results: &Results) -> Result<Report, Failure> {
         for language in &task.languages {
             let name = format!("{} {}", task.task, language.language);
             let (score, error, n) = (language.score, language.standard_error, language.n);
-            let text = format!("{metric} {score:.1} ± {error:.1} (n = {n})");
+            let cut = match language.truncated {
+                0 => String::new(),
+                cut => format!(", prompts cut: {cut}"),
+            };
+            let text = format!("{metric} {score:.1} ± {error:.1} (n = {n}{cut})");
             rows.push((name.trim_end().to_owned(), text));
         }
         for group in &task.groups {

@@ -12,12 +12,13 @@ use calm_lm::compose::{
 };
 use calm_lm::data::file_sha256;
 use calm_lm::data::jsonl::PromptTarget;
-use calm_lm::eval::run::{Answering, Batching, RunDir, RunError, Sample as Answered, Scorer};
+use calm_lm::eval::run::{Answering, Decoding, RunDir, RunError, Sample as Answered, Scorer};
 use calm_lm::eval::tasks::{Subset, Task};
 use calm_lm::eval::{Sample, exact_match};
 use calm_lm::models::{
-    Chat, ChatTemplate, CheckpointInfo, Encoded, Fetching, FrozenModel, LoadOptions, ModelError,
-    ModelFiles, ModelSource, SpecialIds, TextContinuation, TextOptions, Tokenizer, generate_text,
+    CausalLm, Chat, ChatTemplate, CheckpointInfo, Encoded, Fetching, FrozenModel, LoadOptions,
+    ModelError, ModelFiles, ModelSource, SpecialIds, TextContinuation, TextOptions, Tokenizer,
+    generate_text,
 };
 use calm_lm::terminal::Progress;
 use clap::Args;
@@ -221,32 +222,49 @@ impl Model {
         Ok(identity)
     }
 
+    /// Whether it can read all prompts of a task.
+    pub(super) fn check(
+        &self,
+        decoding: Decoding,
+        task: &Task,
+        subset: &Subset,
+    ) -> Result<(), RunError> {
+        match &self.composed {
+            None => self
+                .answering(&self.anchor.decoder, decoding)
+                .check(task, subset),
+            Some(composed) => self
+                .answering(&composed.model, decoding)
+                .check(task, subset),
+        }
+    }
+
     /// Answers the examples of a task, as [`Answering::answer`] does.
     pub(super) fn answer(
         &self,
-        batching: Batching,
+        decoding: Decoding,
         task: &Task,
         subset: &Subset,
         scorer: &Scorer<'_>,
         run: &mut RunDir,
         watch: impl FnMut(&[Answered]) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, RunError> {
-        let (tokenizer, end_of_text) = (self.tokenizer(), &*self.special().eos);
         match &self.composed {
-            None => Answering {
-                model: &self.anchor.decoder,
-                tokenizer,
-                end_of_text,
-                batching,
-            }
-            .answer(task, subset, scorer, run, watch),
-            Some(composed) => Answering {
-                model: &composed.model,
-                tokenizer,
-                end_of_text,
-                batching,
-            }
-            .answer(task, subset, scorer, run, watch),
+            None => self
+                .answering(&self.anchor.decoder, decoding)
+                .answer(task, subset, scorer, run, watch),
+            Some(composed) => self
+                .answering(&composed.model, decoding)
+                .answer(task, subset, scorer, run, watch),
+        }
+    }
+
+    fn answering<'a, M: CausalLm>(&'a self, model: &'a M, decoding: Decoding) -> Answering<'a, M> {
+        Answering {
+            model,
+            tokenizer: self.tokenizer(),
+            end_of_text: &self.special().eos,
+            decoding,
         }
     }
 

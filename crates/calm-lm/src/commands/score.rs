@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use calm_lm::eval::datasets::{check_counts, text_lines};
+use calm_lm::eval::datasets::{DatasetError, check_counts, code_text, text_lines};
 use calm_lm::eval::significance::{bootstrap, paired_bootstrap, paired_randomisation};
 use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Share, Smoothing, Statistics, Tokenizer};
 use clap::{Args, ValueEnum};
@@ -22,6 +22,12 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 
   Any order and weight of recall, with how sure it is:
     calm score --metric chrf --char-order 4 --beta 3 --hyp out.txt --ref ref.txt --confidence
+
+  The files of CodeXGLUE's evaluator, whose lines begin with an index:
+    calm score --metric chrf1 --indexed --hyp predictions.txt --ref reference.txt
+
+  The score of every sentence besides that of the whole:
+    calm score --metric bleu --effective-order --sentence-level --hyp out.txt --ref ref.txt
 
   The answers of a run, without generating them again:
     calm score --samples runs/gsm8k/samples.jsonl
@@ -45,6 +51,12 @@ pub(crate) struct ScoreArgs {
     samples: Option<PathBuf>,
     #[command(flatten)]
     cage: CageArgs,
+    /// Every line is an index, a tab and a text; those of the same index belong together
+    #[arg(long)]
+    indexed: bool,
+    /// Tell the score of every sentence, too
+    #[arg(long)]
+    sentence_level: bool,
     /// Take texts in lower case
     #[arg(long)]
     lowercase: bool,
@@ -66,6 +78,10 @@ pub(crate) struct ScoreArgs {
     /// With --smooth floor or add-k: its value [default: 0.1 or 1]
     #[arg(long, value_name = "VALUE")]
     smooth_value: Option<f64>,
+    /// With the metric bleu: leave out orders that a text is too short for, as scores of single
+    /// sentences want it
+    #[arg(long)]
+    effective_order: bool,
     /// Tell the 95 % interval of a bootstrap
     #[arg(long)]
     confidence: bool,
@@ -115,12 +131,13 @@ impl ScoreArgs {
             ("--tokenize", self.tokenize.is_some()),
             ("--smooth", self.smooth.is_some()),
             ("--smooth-value", self.smooth_value.is_some()),
+            ("--effective-order", self.effective_order),
         ];
         for (metric, name, flags) in [
-            (MetricName::Chrf, "chrf", chrf),
-            (MetricName::Bleu, "bleu", bleu),
+            (MetricName::Chrf, "chrf", &chrf[..]),
+            (MetricName::Bleu, "bleu", &bleu),
         ] {
-            let given = flags.into_iter().find(|(_, is_given)| *is_given);
+            let given = flags.iter().find(|(_, is_given)| *is_given);
             if let Some((flag, _)) = given
                 && !self.metrics.contains(&metric)
             {
@@ -156,7 +173,7 @@ impl ScoreArgs {
                     tokenizer: self.tokenize.unwrap_or_default(),
                     smoothing: Smoothing::named(smooth, self.smooth_value)?,
                     lowercase: self.lowercase,
-                    effective_order: false,
+                    effective_order: self.effective_order,
                 }));
             }
         };
@@ -171,13 +188,10 @@ pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> 
     args.check_flags()?;
     let metrics = args.metrics.iter().map(|&name| args.metric(name));
     let metrics: Vec<Box<dyn Metric>> = metrics.collect::<Result<_, _>>()?;
-    let references = read_all(&args.references)?;
-    let systems = read_all(&args.hyp)?;
-    for (path, texts) in args.hyp.iter().zip(&systems) {
-        for (reference, expected) in args.references.iter().zip(&references) {
-            check_counts(path, texts.len(), reference, expected.len())?;
-        }
-    }
+    let (systems, references) = match args.indexed {
+        true => read_indexed(args)?,
+        false => read_lines(args)?,
+    };
     let mut scores = Vec::new();
     for metric in &metrics {
         let counted = systems.iter().map(|texts| {
@@ -191,7 +205,8 @@ pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> 
             scores.push(score(args, common.seed, path, system, baseline)?);
         }
     }
-    let text: String = scores.iter().map(line).collect();
+    let lines = scores.iter().map(line).chain(sentences(&scores));
+    let text: String = lines.collect();
     let mut fields = match &scores[..] {
         [Value::Object(only)] => only.clone(),
         _ => Map::new(),
@@ -217,6 +232,10 @@ fn score(
         "score": system.corpus(),
         "signature": metric.signature(args.references.len()),
     });
+    if args.sentence_level {
+        let sentences = (0..system.len()).map(|index| system.sentence(index));
+        found["sentence_scores"] = sentences.collect();
+    }
     let is_paired = args.paired_bootstrap || args.paired_randomisation;
     if !args.confidence && !is_paired {
         return Ok(found);
@@ -267,9 +286,48 @@ fn line(score: &Value) -> String {
     format!("{line}  {}\n", text("signature"))
 }
 
-fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<String>>, Failure> {
-    let texts = paths.iter().map(|path| text_lines(path));
-    Ok(texts.collect::<Result<_, _>>()?)
+/// A line for each sentence, with its score by every line of the table.
+fn sentences(scores: &[Value]) -> impl Iterator<Item = String> {
+    let of = |score: &Value| score["sentence_scores"].as_array().cloned();
+    let columns: Vec<Vec<Value>> = scores.iter().filter_map(of).collect();
+    let count = columns.first().map_or(0, Vec::len);
+    (0..count).map(move |index| {
+        let numbers = columns.iter().filter_map(|column| column[index].as_f64());
+        let numbers: String = numbers.map(|number| format!("  {number:6.2}")).collect();
+        format!("{:>6}{numbers}\n", index + 1)
+    })
+}
+
+/// Texts of systems, and of references.
+type Texts = (Vec<Vec<String>>, Vec<Vec<String>>);
+
+/// Lines, which belong to those of the same number.
+fn read_lines(args: &ScoreArgs) -> Result<Texts, DatasetError> {
+    let read = |paths: &[PathBuf]| {
+        let texts = paths.iter().map(|path| text_lines(path));
+        texts.collect::<Result<Vec<_>, _>>()
+    };
+    let (references, systems) = (read(&args.references)?, read(&args.hyp)?);
+    for (path, texts) in args.hyp.iter().zip(&systems) {
+        for (reference, expected) in args.references.iter().zip(&references) {
+            check_counts(path, texts.len(), reference, expected.len())?;
+        }
+    }
+    Ok((systems, references))
+}
+
+/// Texts behind indices, in the order of these.
+fn read_indexed(args: &ScoreArgs) -> Result<Texts, DatasetError> {
+    let joined = |hyp: &Path, reference: &Path| -> Result<(Vec<_>, Vec<_>), DatasetError> {
+        Ok(code_text::predictions(hyp, reference)?.into_iter().unzip())
+    };
+    let (hyp, reference) = (&args.hyp[0], &args.references[0]);
+    let systems = args.hyp.iter().map(|hyp| Ok(joined(hyp, reference)?.0));
+    let systems = systems.collect::<Result<_, DatasetError>>()?;
+    let others = args.references.iter();
+    let references = others.map(|other| Ok(joined(hyp, other)?.1));
+    let references = references.collect::<Result<_, DatasetError>>()?;
+    Ok((systems, references))
 }
 
 /// An empty reference is one of a file.

@@ -1,0 +1,94 @@
+//! Programs that do their task, and programs that try everything else.
+//!
+//! They are skipped where there is no Python or no cage. The published problems are read from the
+//! directory that the environment variable CALM_BENCHMARKS names.
+
+#![expect(clippy::print_stderr, reason = "tests that are skipped say so")]
+
+mod cheats;
+mod harness;
+mod honest;
+mod limits;
+mod published;
+mod walls;
+
+use calm_eval::cage::{Cage, CageError, CageOptions, Limits, Outcome, Program, Verdict};
+
+/// A cage, unless this machine has none.
+fn cage_with(limits: Limits) -> Option<Cage> {
+    let options = CageOptions {
+        limits,
+        launcher: Some(env!("CARGO_BIN_EXE_calm-cage").into()),
+        ..CageOptions::default()
+    };
+    match Cage::new(options) {
+        Ok(cage) => Some(cage),
+        Err(error @ (CageError::Unavailable { .. } | CageError::Interpreter { .. })) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn cage() -> Option<Cage> {
+    cage_with(Limits {
+        cpu_s: 2,
+        wall_s: 10,
+        ..Limits::default()
+    })
+}
+
+/// A program that is to define `double`.
+fn doubling(code: &str) -> Program {
+    Program {
+        code: code.to_owned(),
+        tests: "assert double(21) == 42\nassert double(-1) == -2\n".to_owned(),
+        names: vec!["double".to_owned()],
+        ..Program::default()
+    }
+}
+
+/// Judges an attempt at `double`, which nothing but the right function may pass.
+fn attempt(code: &str) -> Option<Verdict> {
+    let verdict = cage()?.judge(&doubling(code)).unwrap();
+    assert_ne!(verdict.outcome, Outcome::Unusable, "{verdict:?}");
+    Some(verdict)
+}
+
+#[track_caller]
+fn fails(code: &str, reason: &str) {
+    let Some(verdict) = attempt(code) else { return };
+    assert_eq!(verdict.outcome, Outcome::Failed, "{verdict:?}");
+    assert!(verdict.reason.contains(reason), "{verdict:?}");
+}
+
+#[track_caller]
+fn never_passes(code: &str) {
+    let Some(verdict) = attempt(code) else { return };
+    assert!(!verdict.is_pass(), "{verdict:?}");
+}
+
+/// Python that runs `action` within the function, keeps what it was refused, and then does its task:
+/// it passes if it was refused, so that the cage, not a mistake in this test, decides.
+fn refused(action: &str) -> Option<Verdict> {
+    let action = action.replace('\n', "\n        ");
+    attempt(&format!(
+        "import os, sys\n\
+         def double(x):\n\
+         \x20   try:\n\
+         \x20       {action}\n\
+         \x20   except (OSError, RuntimeError) as error:\n\
+         \x20       print(type(error).__name__, file=sys.stderr)\n\
+         \x20       return 2 * x\n\
+         \x20   return 'not refused'\n"
+    ))
+}
+
+#[track_caller]
+fn is_refused(action: &str) {
+    let Some(verdict) = refused(action) else {
+        return;
+    };
+    assert!(verdict.is_pass(), "{verdict:?}");
+}
