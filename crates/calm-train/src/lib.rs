@@ -4,7 +4,7 @@
 //! An [`Objective`] says what is trained and how a batch is scored, a [`BatchSource`] gives the
 //! batches, a [`TrainConfig`] fixes everything else, and a [`Trainer`] puts them together. With a
 //! [`RunDir`] the run writes checkpoints and goes on from them after any interruption, bit for bit
-//! on the processor.
+//! on the processor. A [`Crew`] shares the batches of every step among devices and processes.
 //!
 //! ```
 //! use std::ops::ControlFlow;

@@ -77,9 +77,10 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm compose --anchor anchor --augmenting specialist \
         --train data.jsonl --out composition --resume
 
-  Two GPUs of this machine, and those of another one, on the same models and data:
+  Two GPUs of this machine and those of another one, which has the same models and data, and
+  where the first of these commands is given:
     calm compose --config composition.toml --worker-token token \
-        --listen 0.0.0.0:4100 --devices cuda:0,cuda:1           # there
+        --listen 0.0.0.0:4100 --devices cuda:0,cuda:1
     calm compose --config composition.toml --worker-token token \
         --workers gpu2:4100 --devices cuda:0,cuda:1 --accumulation 4
 

@@ -48,7 +48,7 @@ pub(crate) enum Verb {
     Pretrain(pretrain::PretrainArgs),
     /// Train the bridges between an anchor and what it is to read
     #[command(after_long_help = compose::EXAMPLES)]
-    Compose(compose::ComposeArgs),
+    Compose(Box<compose::ComposeArgs>),
     /// Let a checkpoint or a composition continue prompts
     #[command(after_long_help = generate::EXAMPLES)]
     Generate(generate::GenerateArgs),

@@ -1,11 +1,12 @@
 //! Messages between two processes: MessagePack in binary WebSocket messages, as Burn's own remote
-//! execution has it, but blocking.
+//! execution has it, but blocking. The bytes of a tensor follow in messages of their own.
 
 use std::io::{self, ErrorKind};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use burn::tensor::TensorData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,10 +18,10 @@ use tungstenite::handshake::HandshakeError;
 use tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tungstenite::http::{StatusCode, Uri};
 use tungstenite::protocol::WebSocketConfig;
-use tungstenite::{ClientRequestBuilder, Error, Message, WebSocket, accept_hdr_with_config};
+use tungstenite::{Bytes, ClientRequestBuilder, Error, Message, WebSocket, accept_hdr_with_config};
 
 use super::WorkerError;
-use super::message::{Hello, PROTOCOL};
+use super::message::{Hello, PROTOCOL, TensorHead};
 use super::remote::Terms;
 use crate::run_dir::first_difference;
 
@@ -30,8 +31,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// Between attempts to reach somebody who does not listen yet.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// What a stranger may send.
-const GREETING_BYTES: usize = 1 << 20;
+/// The largest message. Larger ones would be moved about in the buffers of the library.
+const PART: usize = 1 << 20;
 
 /// How long a stranger may take for it.
 const GREETING: Duration = Duration::from_secs(10);
@@ -68,7 +69,7 @@ impl Connection {
         if let Some(token) = &terms.token {
             request = request.with_header("Authorization", bearer(token));
         }
-        let (socket, _) = client_with_config(request, stream, Some(greeting_config()))
+        let (socket, _) = client_with_config(request, stream, Some(config()))
             .map_err(|error| handshake_error(error, terms.patience))?;
         let connection = Self {
             socket,
@@ -96,7 +97,7 @@ impl Connection {
                 Err(refusal)
             }
         };
-        let socket = accept_hdr_with_config(stream, authorize, Some(greeting_config()))
+        let socket = accept_hdr_with_config(stream, authorize, Some(config()))
             .map_err(|error| handshake_error(error, GREETING))?;
         let connection = Self {
             socket,
@@ -123,25 +124,31 @@ impl Connection {
             let difference = format!("protocol: {} there, {PROTOCOL} here", theirs.protocol);
             return Err(WorkerError::OtherRun { difference });
         }
-        let found: Value = serde_json::from_str(&theirs.settings).map_err(not_understood)?;
+        let found: Value =
+            serde_json::from_str(&theirs.settings).map_err(|error| not_understood(&error))?;
         if let Some(difference) = first_difference("", &found, settings) {
             return Err(WorkerError::OtherRun { difference });
         }
         self.capacity = theirs.capacity;
-        // Parameters are as large as they are.
-        self.socket.set_config(|config| {
-            config.max_message_size = None;
-            config.max_frame_size = None;
-        });
         configure(self.socket.get_ref(), POLL, patience)?;
         Ok(self)
     }
 
     /// Sends a message.
     pub(super) fn send(&mut self, message: &impl Serialize) -> Result<(), WorkerError> {
-        let bytes = rmp_serde::to_vec(message).map_err(not_understood)?;
+        let bytes = rmp_serde::to_vec(message).map_err(|error| not_understood(&error))?;
         let sent = self.socket.send(Message::Binary(bytes.into()));
         sent.map_err(socket_error)
+    }
+
+    /// Sends a tensor, or that there is none.
+    pub(super) fn send_tensor(&mut self, tensor: Option<&TensorData>) -> Result<(), WorkerError> {
+        self.send(&tensor.map(TensorHead::of))?;
+        for part in tensor.map_or(&[][..], TensorData::as_bytes).chunks(PART) {
+            let part = Message::Binary(Bytes::copy_from_slice(part));
+            self.socket.write(part).map_err(socket_error)?;
+        }
+        self.socket.flush().map_err(socket_error)
     }
 
     /// The next message, waited for as long as `patience` says, or for ever, or until `is_cancelled`.
@@ -150,13 +157,48 @@ impl Connection {
         patience: Option<Duration>,
         is_cancelled: impl Fn() -> bool,
     ) -> Result<M, WorkerError> {
+        let bytes = self.receive_bytes(patience, is_cancelled)?;
+        rmp_serde::from_slice(&bytes).map_err(|error| not_understood(&error))
+    }
+
+    /// The next tensor, which must be like `expected`, or that there is none.
+    pub(super) fn receive_tensor(
+        &mut self,
+        expected: &TensorHead,
+        patience: Duration,
+        is_cancelled: impl Fn() -> bool,
+    ) -> Result<Option<TensorData>, WorkerError> {
+        let Some(head) = self.receive::<Option<TensorHead>>(Some(patience), &is_cancelled)? else {
+            return Ok(None);
+        };
+        if head != *expected {
+            let misfit = format!("{head:?} where {expected:?} is trained");
+            return Err(not_understood(&misfit));
+        }
+        let length = head.bytes();
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let part = self.receive_bytes(Some(patience), &is_cancelled)?;
+            if part.is_empty() || part.len() > length - bytes.len() {
+                return Err(not_understood(
+                    &"a part of a tensor that is too long, or empty",
+                ));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(Some(head.with_bytes(bytes)))
+    }
+
+    fn receive_bytes(
+        &mut self,
+        patience: Option<Duration>,
+        is_cancelled: impl Fn() -> bool,
+    ) -> Result<Bytes, WorkerError> {
         let began = Instant::now();
         loop {
             match self.socket.read() {
-                Ok(Message::Binary(bytes)) => {
-                    return rmp_serde::from_slice(&bytes).map_err(not_understood);
-                }
-                Ok(Message::Text(_)) => return Err(not_understood("text")),
+                Ok(Message::Binary(bytes)) => return Ok(bytes),
+                Ok(Message::Text(_)) => return Err(not_understood(&"text")),
                 // Answered by the library.
                 Ok(_) => {}
                 Err(Error::Io(error)) if is_timeout(&error) => {}
@@ -212,10 +254,10 @@ fn configure(stream: &TcpStream, read: Duration, write: Duration) -> Result<(), 
     configured.map_err(|error| socket_error(Error::Io(error)))
 }
 
-fn greeting_config() -> WebSocketConfig {
+fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .max_message_size(Some(GREETING_BYTES))
-        .max_frame_size(Some(GREETING_BYTES))
+        .max_message_size(Some(PART))
+        .max_frame_size(Some(PART))
 }
 
 fn bearer(token: &str) -> String {
@@ -257,7 +299,7 @@ fn socket_error(error: Error) -> WorkerError {
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             lost("the connection was closed".to_owned())
         }
-        other => not_understood(other),
+        other => not_understood(&other),
     }
 }
 
@@ -270,7 +312,7 @@ fn silent(patience: Duration) -> WorkerError {
     WorkerError::Silent { seconds }
 }
 
-fn not_understood(reason: impl ToString) -> WorkerError {
+fn not_understood(reason: &impl ToString) -> WorkerError {
     let reason = reason.to_string();
     WorkerError::Protocol { reason }
 }

@@ -2,10 +2,8 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-
-use super::WorkerError;
 
 /// Changed whenever processes of an earlier program would misunderstand.
 pub(super) const PROTOCOL: u32 = 1;
@@ -23,15 +21,13 @@ pub(super) struct Hello {
 /// What the process of a run wants.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Gradients of a share, by the parameters whose [`Request::Tensor`]s follow.
+    /// Gradients of a share, by the parameters, which follow.
     Gradients {
         step: usize,
         first: usize,
         number: usize,
         batches: usize,
     },
-    /// The next parameter.
-    Tensor(TensorData),
     /// Nothing more: the run is over.
     Finished,
 }
@@ -41,18 +37,62 @@ pub(super) enum Request {
 pub(super) enum Reply {
     /// It is still computing.
     Busy,
-    /// A sum, followed by a [`Reply::Tensor`] for each parameter.
+    /// A sum, whose gradients by every parameter follow.
     Sum {
         first: usize,
         batches: usize,
         loss: f64,
     },
-    /// The gradient of the next parameter; none if the loss does not depend on it.
-    Tensor(Option<TensorData>),
     /// All sums were sent.
     Done,
     /// It cannot compute this.
     Failed { reason: String },
+}
+
+/// What is said of a tensor before its bytes are sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TensorHead {
+    shape: Vec<usize>,
+    dtype: DType,
+}
+
+impl TensorHead {
+    pub(super) fn of(data: &TensorData) -> Self {
+        Self {
+            shape: data.shape().to_vec(),
+            dtype: data.dtype(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+
+    /// The tensor of these bytes.
+    ///
+    /// # Panics
+    ///
+    /// If they are not as many as [`Self::bytes`] says.
+    pub(super) fn with_bytes(self, bytes: Vec<u8>) -> TensorData {
+        TensorData::from_bytes_vec(bytes, self.shape, self.dtype)
+    }
+}
+
+/// What every parameter is like, in the order of the module.
+pub(super) fn heads<M: Module>(module: &M) -> Vec<TensorHead> {
+    struct Heads(Vec<TensorHead>);
+    impl ModuleVisitor for Heads {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let tensor = param.val();
+            self.0.push(TensorHead {
+                shape: tensor.dims().to_vec(),
+                dtype: tensor.dtype(),
+            });
+        }
+    }
+    let mut heads = Heads(Vec::new());
+    module.visit(&mut heads);
+    heads.0
 }
 
 /// The values of all parameters, in the order of the module.
@@ -68,47 +108,19 @@ pub(super) fn values<M: Module>(module: &M) -> Vec<TensorData> {
     values.0
 }
 
-/// Number of parameters that [`values`] would have.
-pub(super) fn count<M: Module>(module: &M) -> usize {
-    struct Count(usize);
-    impl ModuleVisitor for Count {
-        fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
-            self.0 += 1;
-        }
-    }
-    let mut count = Count(0);
-    module.visit(&mut count);
-    count.0
-}
-
-/// The module with other values.
-pub(super) fn with_values<M: Module>(module: M, values: Vec<TensorData>) -> Result<M, WorkerError> {
-    struct Load {
-        values: std::vec::IntoIter<TensorData>,
-        misfit: bool,
-    }
+/// The module with other values, each like its [`heads`] say.
+pub(super) fn with_values<M: Module>(module: M, values: Vec<TensorData>) -> M {
+    struct Load(std::vec::IntoIter<TensorData>);
     impl ModuleMapper for Load {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let next = self.values.next();
-            let Some(value) = next.filter(|value| fits(value, &param.val())) else {
-                self.misfit = true;
-                return param;
-            };
+            let value = self.0.next().expect("a value for every parameter");
             param.map(|old| {
                 let new = Tensor::from_data(value, (&old.device(), old.dtype()));
                 new.set_require_grad(old.is_require_grad())
             })
         }
     }
-    let mut load = Load {
-        values: values.into_iter(),
-        misfit: false,
-    };
-    let module = module.map(&mut load);
-    match load.misfit {
-        true => Err(misfit()),
-        false => Ok(module),
-    }
+    module.map(&mut Load(values.into_iter()))
 }
 
 /// The gradients by all parameters, in the order of the module.
@@ -138,44 +150,25 @@ pub(super) fn of_gradients<M: Module>(
 pub(super) fn to_gradients<M: Module>(
     module: &M,
     values: Vec<Option<TensorData>>,
-) -> Result<GradientsParams, WorkerError> {
+) -> GradientsParams {
     struct Register {
         values: std::vec::IntoIter<Option<TensorData>>,
         gradients: GradientsParams,
-        misfit: bool,
     }
     impl ModuleVisitor for Register {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let Some(Some(value)) = self.values.next() else {
-                return;
-            };
-            let parameter = param.val();
-            if !fits(&value, &parameter) {
-                self.misfit = true;
-                return;
+            if let Some(value) = self.values.next().flatten() {
+                let (device, dtype) = (param.val().device(), value.dtype());
+                let device = device.without_autodiff();
+                let gradient = Tensor::<D>::from_data(value, (&device, dtype));
+                self.gradients.register(param.id, gradient);
             }
-            let device = parameter.device().without_autodiff();
-            let gradient = Tensor::<D>::from_data(value, (&device, parameter.dtype()));
-            self.gradients.register(param.id, gradient);
         }
     }
     let mut register = Register {
         values: values.into_iter(),
         gradients: GradientsParams::new(),
-        misfit: false,
     };
     module.visit(&mut register);
-    match register.misfit {
-        true => Err(misfit()),
-        false => Ok(register.gradients),
-    }
-}
-
-fn fits<const D: usize>(value: &TensorData, parameter: &Tensor<D>) -> bool {
-    value.dtype() == parameter.dtype() && value.shape() == &parameter.shape()
-}
-
-fn misfit() -> WorkerError {
-    let reason = "tensors of other shapes or types than those that are trained".to_owned();
-    WorkerError::Protocol { reason }
+    register.gradients
 }

@@ -62,8 +62,8 @@ impl RemoteWorker {
         })?;
         let values = message::values(parameters).into_iter();
         values
-            .map(Request::Tensor)
-            .try_for_each(|value| self.connection.send(&value))
+            .map(Some)
+            .try_for_each(|value| self.connection.send_tensor(value.as_ref()))
     }
 
     fn next(&mut self, share: Share<'_>) -> Result<Reply, WorkerError> {
@@ -96,22 +96,22 @@ impl<P: Module> Worker<P> for RemoteWorker {
                     batches,
                     loss,
                 } => {
-                    let values = (0..message::count(&parameters))
-                        .map(|_| match self.next(share)? {
-                            Reply::Tensor(value) => Ok(value),
-                            other => Err(unexpected(&other)),
-                        })
-                        .collect::<Result<_, _>>()?;
+                    let heads = message::heads(&parameters).into_iter();
+                    let values = heads.map(|head| {
+                        let is_cancelled = || share.is_cancelled();
+                        self.connection
+                            .receive_tensor(&head, self.patience, is_cancelled)
+                    });
+                    let values = values.collect::<Result<_, _>>()?;
                     sums.push(GradientSum {
                         first,
                         batches,
                         loss,
-                        gradients: message::to_gradients(&parameters, values)?,
+                        gradients: message::to_gradients(&parameters, values),
                     });
                 }
                 Reply::Done => return Ok(sums),
                 Reply::Failed { reason } => return Err(WorkerError::Failed { reason }),
-                other @ Reply::Tensor(_) => return Err(unexpected(&other)),
             }
         }
     }
@@ -119,15 +119,5 @@ impl<P: Module> Worker<P> for RemoteWorker {
     fn finish(&mut self) {
         // A worker that does not hear of it only goes on listening.
         let _ = self.connection.send(&Request::Finished);
-    }
-}
-
-fn unexpected(reply: &Reply) -> WorkerError {
-    let reason = match reply {
-        Reply::Tensor(_) => "a tensor out of turn",
-        _ => "no tensor where there should be one",
-    };
-    WorkerError::Protocol {
-        reason: reason.to_owned(),
     }
 }

@@ -157,7 +157,6 @@ impl<P: Module, B: BatchSource> Work<'_, '_, P, B> {
                     number,
                     batches,
                 } => (step, first, number, batches),
-                Request::Tensor(_) => return Err(out_of_turn()),
             };
             *parameters = self.receive_parameters(parameters)?;
             let batches = (0..count).map(|nth| self.batches.batch(number + nth));
@@ -179,13 +178,16 @@ impl<P: Module, B: BatchSource> Work<'_, '_, P, B> {
     }
 
     fn receive_parameters(&mut self, parameters: &P) -> Result<P, WorkerError> {
-        let patience = Some(self.patience);
-        let mut receive = || match self.connection.receive(patience, || false)? {
-            Request::Tensor(value) => Ok(value),
-            _ => Err(out_of_turn()),
-        };
-        let values = (0..message::count(parameters)).map(|_| receive());
-        message::with_values(parameters.clone(), values.collect::<Result<_, _>>()?)
+        let values = message::heads(parameters).into_iter().map(|head| {
+            let value = self
+                .connection
+                .receive_tensor(&head, self.patience, || false)?;
+            value.ok_or_else(|| WorkerError::Protocol {
+                reason: "a parameter without a value".to_owned(),
+            })
+        });
+        let values = values.collect::<Result<_, WorkerError>>()?;
+        Ok(message::with_values(parameters.clone(), values))
     }
 
     /// The sums, or why there are none. While they are computed, the other end is told so; if it is
@@ -234,14 +236,9 @@ impl<P: Module, B: BatchSource> Work<'_, '_, P, B> {
                 loss: sum.loss,
             })?;
             for value in message::of_gradients(parameters, sum.gradients) {
-                self.connection.send(&Reply::Tensor(value))?;
+                self.connection.send_tensor(value.as_ref())?;
             }
         }
         self.connection.send(&Reply::Done)
     }
-}
-
-fn out_of_turn() -> WorkerError {
-    let reason = "a message out of turn".to_owned();
-    WorkerError::Protocol { reason }
 }
