@@ -327,8 +327,10 @@ fn take_linear(
     let [d_input, d_output] = linear.weight.shape().dims();
     let shape = [d_output, d_input];
     if let Some(data) = tensors.take_float(&format!("{name}.weight"), dtype, &shape) {
-        let weight = from_data::<2>(data, dtype, device).transpose();
-        linear.weight = Param::from_tensor(weight);
+        // Turned in memory, too: products with a matrix in another order differ in their last bits
+        // from those that it was trained with.
+        let weight = from_data::<2>(data, dtype, device).transpose().into_data();
+        linear.weight = Param::from_tensor(from_data(weight, dtype, device));
     }
     if let Some(bias) = &mut linear.bias {
         take_vector(tensors, &format!("{name}.bias"), bias, dtype, device);
