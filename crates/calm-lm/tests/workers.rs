@@ -62,7 +62,7 @@ impl Helper {
     }
 
     /// It has nothing more to do, and says so.
-    fn is_done(mut self) {
+    fn finishes(mut self) {
         let mut said = [String::new(), String::new()];
         self.stderr.read_to_string(&mut said[0]).unwrap();
         let mut stdout = self.child.stdout.take().unwrap();
@@ -133,7 +133,7 @@ fn processes_give_the_same_bytes_and_end_with_the_run() {
         .calm(&format!("{line} --worker-token token"))
         .done();
     assert!(bridges(&workshop, "shared") == bridges(&workshop, "straight"));
-    helpers.into_iter().for_each(Helper::is_done);
+    helpers.into_iter().for_each(Helper::finishes);
 
     let many = Helper::start(&workshop, "--devices cpu,cpu,cpu,cpu,cpu,cpu");
     let run = workshop.calm(&shared("refused", &[&many]));
@@ -167,7 +167,7 @@ fn a_worker_that_dies_is_told_at_once_and_the_run_can_be_resumed() {
     // The one that did not die is listening again.
     workshop.calm(&shared("shared", &[&other])).done();
     assert!(bridges(&workshop, "shared") == bridges(&workshop, "straight"));
-    other.is_done();
+    other.finishes();
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn workers_outlive_the_process_of_the_run() {
     }
     workshop.calm(&shared("shared", &[&helper])).done();
     assert!(bridges(&workshop, "shared") == bridges(&workshop, "straight"));
-    helper.is_done();
+    helper.finishes();
 }
 
 #[test]

@@ -103,7 +103,7 @@ mod tests {
     fn sum(number: usize, linear: &Linear) -> GradientSum {
         let mut gradients = GradientsParams::new();
         let device = linear.weight.device().without_autodiff();
-        let value = (0.1 + number as f64).sqrt() * if number % 3 == 0 { 1e5 } else { 1.0 };
+        let value = (0.1 + number as f64).sqrt() * if number.is_multiple_of(3) { 1e5 } else { 1.0 };
         gradients.register(linear.weight.id, Tensor::<2>::full([1, 1], value, &device));
         GradientSum {
             first: number,

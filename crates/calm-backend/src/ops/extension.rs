@@ -91,7 +91,7 @@ impl FusedOps for Flex {
     }
 
     fn product(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
-        linear::fused::forward(x, weight).0
+        linear::fused::forward(&x, weight).0
     }
 }
 
@@ -150,7 +150,7 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         let is_trained = weight.is_tracked();
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        let (output, inputs) = linear::fused::forward(x, weight);
+        let (output, inputs) = linear::fused::forward(&x, weight);
         let saved = if is_trained {
             inputs
         } else {
@@ -245,7 +245,7 @@ mod tests {
         assert_only_wanted(norm::fused::forward(x(), random([6]), 0.1));
         let angle = || random([1, 1, 4, 3]);
         assert_only_wanted(rotary::fused::forward(x(), angle(), angle()));
-        assert_only_wanted(linear::fused::forward(x(), random([6, 5])));
+        assert_only_wanted(linear::fused::forward(&x(), random([6, 5])));
         assert_only_wanted(attention_of(5));
         assert_only_wanted(attention_of(80));
         assert_only_wanted(cross_entropy_of([3, 5]));

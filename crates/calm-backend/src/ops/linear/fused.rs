@@ -21,7 +21,7 @@ pub(in super::super) struct Inputs {
 }
 
 /// `x · weight`; a gradient is computed for `x`, or for both.
-pub(in super::super) fn forward(x: FlexTensor, weight: FlexTensor) -> (FlexTensor, Inputs) {
+pub(in super::super) fn forward(x: &FlexTensor, weight: FlexTensor) -> (FlexTensor, Inputs) {
     let shape = x.layout().shape().clone();
     let x = rows_of(x);
     let mut output_shape = shape.clone();
@@ -47,7 +47,7 @@ impl Inputs {
 
 impl Saved<2> for Inputs {
     fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        let output = rows_of(output);
+        let output = rows_of(&output);
         let weight = wanted[1].then(|| {
             let x = self.x.expect("kept, unless the weight is frozen");
             let gradient = matmul(x.transpose(0, 1), output.clone());
@@ -102,8 +102,8 @@ fn matmul(a: FlexTensor, b: FlexTensor) -> Vec<f32> {
 }
 
 /// `[.., width]` as `[rows, width]`.
-fn rows_of(x: FlexTensor) -> FlexTensor {
-    let shape = x.layout().shape().clone();
+fn rows_of(x: &FlexTensor) -> FlexTensor {
+    let shape = x.layout().shape();
     let (width, rows) = match shape.split_last() {
         Some((width, rows)) => (*width, rows.iter().product()),
         None => (1, 1),
