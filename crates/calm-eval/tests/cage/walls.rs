@@ -106,6 +106,17 @@ fn others_get_no_signal_and_are_not_traced() {
     }
 }
 
+/// Where there is a cage, the program passes and has nothing to print: what it looks for.
+fn assert_finds_nothing(program: &str) {
+    let Some(verdict) = attempt(program) else {
+        return;
+    };
+    assert!(
+        verdict.is_pass() && verdict.printed.is_empty(),
+        "{verdict:?}"
+    );
+}
+
 /// Whoever started the harness may have left files open to all that it starts.
 #[test]
 #[cfg(target_os = "linux")]
@@ -113,7 +124,7 @@ fn nothing_is_inherited() {
     let file = tempfile::NamedTempFile::new().unwrap();
     // Unlike the file itself, its duplicate stays open in programs that this one becomes.
     let duplicate = nix::unistd::dup(file.as_file()).unwrap();
-    let Some(verdict) = attempt(
+    assert_finds_nothing(
         "import os, stat\n\
          def double(x):\n\
          \x20   for number in range(3, 1024):\n\
@@ -123,12 +134,6 @@ fn nothing_is_inherited() {
          \x20       except OSError:\n\
          \x20           pass\n\
          \x20   return 2 * x\n",
-    ) else {
-        return;
-    };
-    assert!(
-        verdict.is_pass() && verdict.printed.is_empty(),
-        "{verdict:?}"
     );
     assert_eq!(fs::read(file.path()).unwrap(), b"");
     drop(duplicate);
@@ -137,7 +142,7 @@ fn nothing_is_inherited() {
 /// The interpreter of the tests is the program's neighbour.
 #[test]
 fn other_processes_cannot_be_looked_into() {
-    let Some(verdict) = attempt(
+    assert_finds_nothing(
         "import os\n\
          def double(x):\n\
          \x20   own = os.getpid()\n\
@@ -150,12 +155,6 @@ fn other_processes_cannot_be_looked_into() {
          \x20               except OSError:\n\
          \x20                   pass\n\
          \x20   return 2 * x\n",
-    ) else {
-        return;
-    };
-    assert!(
-        verdict.is_pass() && verdict.printed.is_empty(),
-        "{verdict:?}"
     );
 }
 
