@@ -7,11 +7,12 @@ use burn::lr_scheduler::module_lr_scheduler::{ModuleLrScheduler, ModuleLrSchedul
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamWConfig, AdjustLrFn, ModuleOptimizer, MuonConfig};
+use burn::optim::{AdjustLrFn, ModuleOptimizer, MuonConfig};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::adamw::AdamW;
 
 /// The rule by which gradients move parameters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,14 +204,12 @@ impl TrainConfig {
     /// A fresh optimiser for these parameters. Clipping is not left to it: Burn clips each tensor
     /// by itself, here the norm is that of all gradients together.
     pub(crate) fn optimizer(&self, parameters: &impl Module) -> ModuleOptimizer {
-        let [beta_1, beta_2] = self.betas;
         let weight_decay = self.weight_decay as f32;
-        let adam = AdamWConfig::new()
-            .with_beta_1(beta_1 as f32)
-            .with_beta_2(beta_2 as f32)
-            .with_epsilon(1e-8)
-            .with_weight_decay(weight_decay)
-            .init();
+        let adam = ModuleOptimizer::from(AdamW {
+            betas: self.betas.map(|beta| beta as f32),
+            epsilon: 1e-8,
+            weight_decay,
+        });
         match self.optimizer {
             OptimizerKind::AdamW => adam,
             OptimizerKind::Muon => {

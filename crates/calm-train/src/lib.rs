@@ -31,6 +31,7 @@
 //! ```
 
 mod activations;
+mod adamw;
 mod config;
 mod error;
 mod gradient;

@@ -16,7 +16,7 @@ use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
-use super::{attention, cross_entropy, linear, norm, rotary, swiglu};
+use super::{AdamWStep, adamw, attention, cross_entropy, linear, norm, rotary, swiglu};
 
 /// A tensor of the processor backend.
 pub(super) type FlexTensor = FloatTensor<Flex>;
@@ -61,6 +61,31 @@ pub(super) trait FusedOps: Backend {
 
     /// `x · weight` in `f32`; the weight may be in half precision.
     fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Operations that no gradient flows through.
+#[backend_extension(Flex)]
+pub(super) trait UntrackedOps: Backend {
+    /// The parameter and its two moments.
+    fn adamw(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+impl UntrackedOps for Flex {
+    fn adamw(
+        parameter: FlexTensor,
+        gradient: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        step: AdamWStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        adamw::fused::step(parameter, gradient, [first, second], step)
+    }
 }
 
 impl FusedOps for Flex {

@@ -4,6 +4,7 @@
 //! Burn is. On the processor a fused kernel takes its place, one pass forward and one back, and the
 //! plain composition is what it is held against.
 
+mod adamw;
 mod attention;
 #[cfg(test)]
 mod check;
@@ -24,6 +25,7 @@ mod rotary;
 mod softcap;
 mod swiglu;
 
+pub use adamw::{AdamWStep, adamw};
 pub use attention::attention;
 pub use cross_entropy::cross_entropy_sum;
 pub use gelu::{gelu, gelu_tanh};
@@ -37,6 +39,7 @@ pub use swiglu::swiglu;
 /// The same operations without fused kernels: what runs on backends that have none, and the
 /// reference for those that do.
 pub mod plain {
+    pub use super::adamw::plain as adamw;
     pub use super::attention::plain as attention;
     pub use super::cross_entropy::plain as cross_entropy_sum;
     pub use super::norm::plain as rms_norm;

@@ -1,0 +1,225 @@
+//! A step of the AdamW optimiser.
+
+use burn::tensor::Tensor;
+
+#[cfg(feature = "flex")]
+use super::extension::{Dispatch, UntrackedOps, fits};
+
+/// What a step of [`adamw`] depends on besides its tensors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWStep {
+    /// η.
+    pub learning_rate: f64,
+    /// β₁ and β₂, by which the moments decay.
+    pub betas: [f32; 2],
+    /// ε, added to the root of the second moment.
+    pub epsilon: f32,
+    /// λ, as a multiple of the learning rate.
+    pub weight_decay: f32,
+    /// t, the number of this step, counted from 1.
+    pub time: usize,
+}
+
+impl AdamWStep {
+    /// 1 - βᵗ of both moments, which begin as zeros.
+    fn corrections(self) -> [f32; 2] {
+        self.betas.map(|beta| 1.0 - beta.powi(self.time as i32))
+    }
+
+    /// 1 - ηλ.
+    fn kept(self) -> f32 {
+        (1.0 - self.learning_rate * f64::from(self.weight_decay)) as f32
+    }
+}
+
+/// A parameter and its moments after a step of AdamW (arXiv 1711.05101, algorithm 2):
+///
+/// ```text
+/// m ← β₁ m + (1 - β₁) g
+/// v ← β₂ v + (1 - β₂) g²
+/// θ ← (1 - ηλ) θ - η (m / (1 - β₁ᵗ)) / (√(v / (1 - β₂ᵗ)) + ε)
+/// ```
+///
+/// No gradient flows through it. Burn's optimiser rounds at the same places, so that on one device
+/// the bits are the same; it needs fifteen passes over memory.
+///
+/// # Shapes
+///
+/// - `parameter`, `gradient`, each of the `moments` (m and v), and all that is returned: the same
+///
+/// # Panics
+///
+/// If the shapes differ.
+pub fn adamw<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    moments: [Tensor<D>; 2],
+    step: AdamWStep,
+) -> (Tensor<D>, [Tensor<D>; 2]) {
+    #[cfg(feature = "flex")]
+    if [&parameter, &gradient, &moments[0], &moments[1]]
+        .into_iter()
+        .all(fits)
+    {
+        let [first, second] = moments.map(Tensor::into_dispatch);
+        let (parameter, gradient) = (parameter.into_dispatch(), gradient.into_dispatch());
+        let (parameter, first, second) = Dispatch::adamw(parameter, gradient, first, second, step);
+        let moments = [first, second].map(Tensor::from_dispatch);
+        return (Tensor::from_dispatch(parameter), moments);
+    }
+    plain(parameter, gradient, moments, step)
+}
+
+/// [`adamw`] out of Burn's own operations.
+pub fn plain<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    [first, second]: [Tensor<D>; 2],
+    step: AdamWStep,
+) -> (Tensor<D>, [Tensor<D>; 2]) {
+    let [beta_1, beta_2] = step.betas;
+    let first = first * beta_1 + gradient.clone() * (1.0 - beta_1);
+    let second = second * beta_2 + gradient.square() * (1.0 - beta_2);
+    let [correction_1, correction_2] = step.corrections();
+    let root = (second.clone() / correction_2).sqrt() + step.epsilon;
+    let delta = first.clone() / correction_1 / root;
+    let parameter = parameter * step.kept() - delta * step.learning_rate;
+    (parameter, [first, second])
+}
+
+#[cfg(feature = "flex")]
+pub(super) mod fused {
+    use std::iter::zip;
+
+    use super::super::extension::FlexTensor;
+    use super::super::kernel::{TASK_ELEMENTS, contiguous, run};
+    use super::AdamWStep;
+
+    /// Each tensor is overwritten in place where nobody else holds it.
+    pub(in super::super) fn step(
+        parameter: FlexTensor,
+        gradient: FlexTensor,
+        moments: [FlexTensor; 2],
+        step: AdamWStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [mut parameter, gradient] = [parameter, gradient].map(contiguous);
+        let [mut first, mut second] = moments.map(contiguous);
+        for tensor in [&gradient, &first, &second] {
+            let (found, expected) = (tensor.layout().shape(), parameter.layout().shape());
+            assert_eq!(found, expected, "all tensors have the parameter's shape");
+        }
+        let gradient: &[f32] = gradient.storage();
+        let values: &mut [f32] = parameter.storage_mut();
+        let (first_moments, second_moments): (&mut [f32], &mut [f32]) =
+            (first.storage_mut(), second.storage_mut());
+        let tasks = zip(
+            zip(
+                values.chunks_mut(TASK_ELEMENTS),
+                gradient.chunks(TASK_ELEMENTS),
+            ),
+            zip(
+                first_moments.chunks_mut(TASK_ELEMENTS),
+                second_moments.chunks_mut(TASK_ELEMENTS),
+            ),
+        );
+        let ([beta_1, beta_2], kept) = (step.betas, step.kept());
+        let [correction_1, correction_2] = step.corrections();
+        let rate = step.learning_rate as f32;
+        run(
+            gradient.len(),
+            tasks,
+            #[inline(always)]
+            |((parameter, gradient), (first, second))| {
+                let moments = zip(first, second);
+                for ((parameter, gradient), (first, second)) in
+                    zip(zip(parameter, gradient), moments)
+                {
+                    *first = *first * beta_1 + gradient * (1.0 - beta_1);
+                    *second = *second * beta_2 + gradient * gradient * (1.0 - beta_2);
+                    let root = (*second / correction_2).sqrt() + step.epsilon;
+                    *parameter = *parameter * kept - *first / correction_1 / root * rate;
+                }
+            },
+        );
+        (parameter, first, second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::ops::check::random;
+
+    const STEP: AdamWStep = AdamWStep {
+        learning_rate: 0.1,
+        betas: [0.5, 0.75],
+        epsilon: 1.0,
+        weight_decay: 2.0,
+        time: 2,
+    };
+
+    #[test]
+    fn by_hand() {
+        let of = |value: f32| Tensor::<1>::from_floats([value], &Device::default());
+        let (parameter, moments) = adamw(of(10.0), of(4.0), [of(2.0), of(5.0)], STEP);
+        let [first, second] = moments.map(|moment| moment.into_scalar::<f32>());
+        assert_eq!([first, second], [3.0, 7.75]);
+        // m / (1 - 1/4) = 4, v / (1 - 9/16) = 17.71…, whose root is 4.208….
+        let expected = 8.0 - 0.1 * 4.0 / (1.0 + (7.75f32 * 16.0 / 7.0).sqrt());
+        assert!((parameter.into_scalar::<f32>() - expected).abs() < 1e-6);
+    }
+
+    /// The numbers of a parameter and its moments as bits.
+    fn bits<const D: usize>((parameter, [first, second]): (Tensor<D>, [Tensor<D>; 2])) -> Vec<u32> {
+        let all = [parameter, first, second].map(|x| x.into_data().try_to_vec::<f32>().unwrap());
+        all.concat().into_iter().map(f32::to_bits).collect()
+    }
+
+    #[test]
+    fn as_the_plain_composition_to_the_last_bit() {
+        for shape in [[1, 1], [3, 5], [7, 0], [130, 700]] {
+            let [parameter, gradient, first] = [(); 3].map(|()| random(shape, 1.0));
+            let moments = [first, random(shape, 1.0).abs()];
+            for time in [1, 2, 1000] {
+                let step = AdamWStep {
+                    betas: [0.9, 0.999],
+                    epsilon: 1e-8,
+                    weight_decay: 0.01,
+                    time,
+                    ..STEP
+                };
+                let op = |f: fn(_, _, _, _) -> _| {
+                    bits(f(
+                        parameter.clone(),
+                        gradient.clone(),
+                        moments.clone(),
+                        step,
+                    ))
+                };
+                assert_eq!(op(adamw), op(plain));
+            }
+        }
+    }
+
+    #[test]
+    fn of_views_and_of_what_others_hold() {
+        let held = [(); 4].map(|()| random([6, 4], 1.0).abs());
+        let before = held.clone().map(Tensor::into_data);
+        let op = |f: fn(_, _, _, _) -> _| {
+            let [parameter, gradient, first, second] = held.clone().map(Tensor::<2>::transpose);
+            bits(f(parameter, gradient, [first, second], STEP))
+        };
+        assert_eq!(op(adamw), op(plain));
+        assert_eq!(held.map(Tensor::into_data), before);
+    }
+
+    #[test]
+    #[should_panic(expected = "all tensors have the parameter's shape")]
+    fn another_shape_is_refused() {
+        let [parameter, other] = [[2, 3], [3, 2]].map(|shape| random::<2>(shape, 1.0));
+        let moments = [parameter.clone(), parameter.clone()];
+        adamw(parameter, other, moments, STEP);
+    }
+}
