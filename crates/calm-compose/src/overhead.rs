@@ -1,7 +1,7 @@
 //! What composing costs (appendix C), worked out from the sizes.
 
 use calm_backend::FloatType;
-use calm_models::DecoderConfig;
+use calm_models::{BlockConfig, DecoderConfig};
 
 use crate::{BridgeConfig, Connection};
 
@@ -34,6 +34,9 @@ pub struct Overhead {
     pub augmenting: Vec<TokenCost>,
     /// Their bridges.
     pub bridges: Vec<BridgesCost>,
+    /// The way back through m_B, per token of training: gradients of activations, none of weights,
+    /// from the head down to the first block behind a bridge.
+    pub anchor_backward_flops: u64,
 }
 
 impl Overhead {
@@ -46,19 +49,38 @@ impl Overhead {
         dtype: FloatType,
     ) -> Self {
         let head = 2 * (anchor.vocab_size * anchor.d_model) as u64;
-        let mut cost = of_blocks(anchor, anchor.block_count(), context, dtype);
+        let mut cost = of_blocks(&anchor.blocks, anchor, context, dtype);
         cost.flops += head;
+        let mut first = anchor.block_count();
         let read = models.into_iter().map(|(config, connections, bridge)| {
             let last = connections.iter().map(|c| c.augmenting_block).max();
-            let model = of_blocks(config, last.unwrap_or(0), context, dtype);
+            let blocks = &config.blocks[..last.unwrap_or(0).min(config.block_count())];
+            let model = of_blocks(blocks, config, context, dtype);
+            let lowest = connections.iter().map(|c| c.anchor_block).min();
+            first = lowest.unwrap_or(first).min(first);
             (model, of_bridges(&bridge, connections.len(), context))
         });
         let (augmenting, bridges) = read.unzip();
+        let above = |context| of_blocks(&anchor.blocks[first..], anchor, context, dtype).flops;
         Self {
             anchor: cost,
             augmenting,
             bridges,
+            // Each product of attention has two inputs, both of which have a gradient.
+            anchor_backward_flops: head + 2 * above(context) - above(0),
         }
+    }
+
+    /// What training the bridges computes for each token that all models read alike, nothing being
+    /// kept from before: forward, and back through bridges and anchor.
+    pub fn training_flops(&self) -> u64 {
+        let augmenting: u64 = self.augmenting.iter().map(|cost| cost.flops).sum();
+        let bridges = self.bridges.iter();
+        let bridges: u64 = bridges
+            .map(|cost| cost.of_anchor.flops + cost.of_augmenting.flops)
+            .sum();
+        // The gradient of a product takes two: one for each of its factors.
+        self.anchor.flops + self.anchor_backward_flops + augmenting + 3 * bridges
     }
 
     /// Keys and values of one token that all models read alike.
@@ -69,9 +91,13 @@ impl Overhead {
     }
 }
 
-/// The first blocks of a decoder.
-fn of_blocks(config: &DecoderConfig, count: usize, context: usize, dtype: FloatType) -> TokenCost {
-    let blocks = &config.blocks[..count.min(config.block_count())];
+/// Some blocks of a decoder.
+fn of_blocks(
+    blocks: &[BlockConfig],
+    config: &DecoderConfig,
+    context: usize,
+    dtype: FloatType,
+) -> TokenCost {
     let [queries, keys] = [config.heads, config.kv_heads].map(|heads| heads * config.d_head);
     let into_hidden = if config.gated { 2 } else { 1 };
     let weights = config.d_model * (2 * queries + 2 * keys + (into_hidden + 1) * config.d_ff);
@@ -152,6 +178,9 @@ mod tests {
         let attended = 4 * 8 * (100 + 10);
         assert_eq!(found.anchor.flops, 2 * (2 * matrices + 8 * 50) + attended);
         assert_eq!(found.anchor.cache_bytes, 2 * 2 * 8 * 2);
+        // The first bridge is at block 1, so that block 2 is gone back through, and the head.
+        let expected = 2 * (matrices + 8 * 50) + 2 * 4 * 8 * 10;
+        assert_eq!(found.anchor_backward_flops, expected);
         // Three of its four blocks, keys and values of width 2, no head.
         let matrices = 6 * (6 + 2 + 2 + 6) + 3 * 6 * 16;
         let expected = TokenCost {
@@ -167,5 +196,8 @@ mod tests {
         // Bridges keep their own type.
         assert_eq!(bridges.of_augmenting.cache_bytes, 2 * 2 * 8 * 4);
         assert_eq!(found.cache_bytes(), 64 + 24 + 128);
+        let bridges = bridges.of_anchor.flops + bridges.of_augmenting.flops;
+        let frozen = found.anchor.flops + found.anchor_backward_flops + found.augmenting[0].flops;
+        assert_eq!(found.training_flops(), frozen + 3 * bridges);
     }
 }

@@ -16,17 +16,20 @@ struct Sweep {
     /// In the names of files.
     file: &'static str,
     values: &'static [usize],
+    /// The pair for one of the values, where it is not one that was asked for.
+    pair: Option<fn(usize) -> String>,
     /// Arguments of `calm bench` for one of the values.
     arguments: fn(usize) -> String,
     /// What is timed: its field, and what the chart calls it.
     seconds: [&'static str; 2],
 }
 
-const SWEEPS: [Sweep; 4] = [
+const SWEEPS: [Sweep; 6] = [
     Sweep {
         name: "rows of a batch, 128 tokens each",
         file: "batch",
         values: &[1, 2, 4, 8, 16, 32],
+        pair: None,
         arguments: |rows| format!("train --batch {rows} --seq 128 --steps 5"),
         seconds: ["step_s", "seconds per step"],
     },
@@ -34,6 +37,7 @@ const SWEEPS: [Sweep; 4] = [
         name: "tokens of a row, 4 rows",
         file: "length",
         values: &[32, 64, 128, 256, 512, 1024],
+        pair: None,
         arguments: |tokens| format!("train --batch 4 --seq {tokens} --steps 5"),
         seconds: ["step_s", "seconds per step"],
     },
@@ -41,6 +45,7 @@ const SWEEPS: [Sweep; 4] = [
         name: "connections behind the same first one",
         file: "connections",
         values: &[1, 2, 3, 4],
+        pair: None,
         arguments: |count| {
             // The same blocks of the anchor have a graph, however many of them read.
             let pairs: Vec<String> = (1..=count).map(|n| format!("[{n},{n}]")).collect();
@@ -53,9 +58,26 @@ const SWEEPS: [Sweep; 4] = [
         name: "epochs over 96 examples",
         file: "epochs",
         values: &[1, 2, 4, 8, 16],
+        pair: None,
         // Held-out losses are not timed; few of them keep the wait short.
         arguments: |epochs| format!("epochs --batch 16 --epochs {epochs} --every 1000"),
         seconds: ["train_s", "seconds in all"],
+    },
+    Sweep {
+        name: "width of an anchor of 6 blocks, m_A half as wide, 8 × 128 tokens",
+        file: "width",
+        values: &[128, 256, 512, 1024],
+        pair: Some(|width| format!("width-{width}")),
+        arguments: |_| "train --batch 8 --seq 128 --steps 5".to_owned(),
+        seconds: ["step_s", "seconds per step"],
+    },
+    Sweep {
+        name: "threads, 16 × 128 tokens",
+        file: "threads",
+        values: &[1, 2, 4],
+        pair: None,
+        arguments: |threads| format!("train --batch 16 --seq 128 --steps 5 --threads {threads}"),
+        seconds: ["step_s", "seconds per step"],
     },
 ];
 
@@ -79,17 +101,20 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Cost>> {
     let mut costs = Vec::new();
     for sweep in &SWEEPS {
         let mut of_sweep = Vec::new();
-        for pair in &bench.args.pair {
-            let data = epochs::write_data(bench, pair, Texts::Prompts, EXAMPLES)?;
+        for curve in sweep.curves(&bench.args.pair) {
             for value in sweep.values {
+                let pair = sweep.pair.map_or(curve.clone(), |pair| pair(*value));
+                bench.make(&pair)?;
                 let mut arguments: Vec<String> = (sweep.arguments)(*value)
                     .split(' ')
                     .map(str::to_owned)
                     .collect();
                 if sweep.file == "epochs" {
-                    arguments.extend(["--data".to_owned(), data.clone()]);
+                    let data = epochs::write_data(bench, &pair, Texts::Prompts, EXAMPLES)?;
+                    arguments.extend(["--data".to_owned(), data]);
                 }
-                of_sweep.push(cost(bench, pair, sweep, *value, &arguments)?);
+                let runs = bench.repeated(&pair, &arguments)?;
+                of_sweep.push(cost(&curve, sweep, *value, &runs));
             }
         }
         draw(bench, sweep, &of_sweep)?;
@@ -98,28 +123,28 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Cost>> {
     Ok(costs)
 }
 
-fn cost(
-    bench: &Bench<'_>,
-    pair: &str,
-    sweep: &Sweep,
-    value: usize,
-    arguments: &[String],
-) -> Result<Cost> {
-    eprintln!("{pair} {}", arguments.join(" "));
-    let runs: Vec<Value> = (0..bench.args.repeats)
-        .map(|_| bench.ours(arguments, pair))
-        .collect::<Result<_>>()?;
+impl Sweep {
+    /// What each curve is of: a pair that was asked for, or one pair after the other.
+    fn curves(&self, pairs: &[String]) -> Vec<String> {
+        match self.pair {
+            Some(_) => vec!["bridges between random models".to_owned()],
+            None => pairs.to_vec(),
+        }
+    }
+}
+
+fn cost(curve: &str, sweep: &Sweep, value: usize, runs: &[Value]) -> Cost {
     let spread = |figure: &str| {
         let figures = runs.iter().filter_map(|run| run[figure].as_f64()).collect();
         Spread::of(figures).expect("a run tells its figures")
     };
-    Ok(Cost {
-        pair: pair.to_owned(),
+    Cost {
+        pair: curve.to_owned(),
         against: sweep.file,
         value,
         seconds: spread(sweep.seconds[0]),
         peak_rss_mib: spread("peak_rss_mib"),
-    })
+    }
 }
 
 fn draw(bench: &Bench<'_>, sweep: &Sweep, costs: &[Cost]) -> Result<()> {
@@ -129,6 +154,7 @@ fn draw(bench: &Bench<'_>, sweep: &Sweep, costs: &[Cost]) -> Result<()> {
             cost.peak_rss_mib.median
         }),
     ];
+    let names = sweep.curves(&bench.args.pair);
     for (file, name, figure) in figures {
         let curve = |(color, pair): (usize, &String)| Curve {
             name: pair.clone(),
@@ -144,7 +170,7 @@ fn draw(bench: &Bench<'_>, sweep: &Sweep, costs: &[Cost]) -> Result<()> {
         let chart = Chart {
             x: Axis::new(sweep.name, false),
             y: Axis::new(name, false),
-            curves: bench.args.pair.iter().enumerate().map(curve).collect(),
+            curves: names.iter().enumerate().map(curve).collect(),
         };
         bench.write(&format!("cost-{}-{file}.svg", sweep.file), &chart.svg())?;
     }

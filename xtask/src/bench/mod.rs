@@ -17,6 +17,17 @@ use serde_json::{Value, json};
 /// The other side, which Python runs.
 const PEER: &str = include_str!("peer.py");
 
+/// Rows and tokens of a step, for pairs that are there to be trained whole; of others 16 × 128.
+const SHAPES: [(&str, [usize; 2]); 4] = [
+    ("4x128", [64, 48]),
+    ("6x256", [64, 48]),
+    ("8x512", [8, 256]),
+    ("8x1024", [1, 256]),
+];
+
+/// What our steps of training compute in a second.
+const GFLOP: &str = "gflop_per_s";
+
 /// Decoding is timed behind prompts of these lengths.
 const CONTEXTS: [usize; 7] = [64, 128, 256, 512, 1024, 2048, 4032];
 
@@ -61,6 +72,8 @@ enum Verb {
     Decode,
     /// Steps of training the bridges, 16 rows of 128 tokens
     Train,
+    /// Steps of training the whole anchor
+    Finetune,
     /// Training to the same loss over the same examples, each side in its own way
     Epochs,
     /// Training by batch, length, connections and epochs: ours alone, as charts
@@ -106,10 +119,19 @@ impl Spread {
             most: *figures.last()?,
         })
     }
+
+    fn over(self, whole: f64) -> Self {
+        Self {
+            least: self.least / whole,
+            median: self.median / whole,
+            most: self.most / whole,
+        }
+    }
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let bench = Bench::new(args)?;
+    let machine = output(Command::new(&bench.calm).args(["bench", "machine", "--json"]))?;
     let mut comparisons = Vec::new();
     for work in args.pair.iter().flat_map(|pair| works(pair, args)) {
         comparisons.extend(bench.compare(&work, args.repeats)?);
@@ -127,7 +149,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         true => cost::measure(&bench)?,
         false => Vec::new(),
     };
+    comparisons.extend(shares(&comparisons, &machine));
     let results = json!({
+        "machine": machine,
         "commit": crate::reproduce::commit(),
         "cores": std::thread::available_parallelism().into_diagnostic()?,
         "repeats": args.repeats,
@@ -136,6 +160,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         "training_costs": costs,
     });
     let tables = [
+        Some(peaks(&machine)),
         (!comparisons.is_empty()).then(|| table(&comparisons)),
         (!costs.is_empty()).then(|| cost::table(&costs)),
     ];
@@ -165,10 +190,14 @@ fn works(pair: &str, args: &BenchArgs) -> Vec<Work> {
         ];
         works.push(work("load".to_owned(), &figures));
     }
-    if args.work.contains(&Verb::Train) {
-        let figures = [("step_s", false), ("peak_rss_mib", false)];
-        let arguments = "train --batch 16 --seq 128 --steps 10".to_owned();
-        works.push(work(arguments, &figures));
+    let shape = SHAPES.iter().find(|(name, _)| *name == pair);
+    let [rows, tokens] = shape.map_or([16, 128], |(_, shape)| *shape);
+    for (verb, name) in [(Verb::Train, "train"), (Verb::Finetune, "finetune")] {
+        if args.work.contains(&verb) {
+            let figures = [("step_s", false), ("peak_rss_mib", false), (GFLOP, true)];
+            let arguments = format!("{name} --batch {rows} --seq {tokens} --steps 10");
+            works.push(work(arguments, &figures));
+        }
     }
     for batch in &args.batch {
         if args.work.contains(&Verb::Prefill) {
@@ -221,11 +250,26 @@ impl<'a> Bench<'a> {
         };
         bench.write("peer.py", PEER)?;
         for pair in &args.pair {
-            if !args.pairs.join(pair).join("anchor/config.json").exists() {
-                bench.peer(&["make".to_owned()], pair)?;
-            }
+            bench.make(pair)?;
         }
         Ok(bench)
+    }
+
+    /// Random checkpoints, where there are none yet.
+    fn make(&self, pair: &str) -> Result<()> {
+        let anchor = self.args.pairs.join(pair).join("anchor/config.json");
+        if !anchor.exists() {
+            self.peer(&["make".to_owned()], pair)?;
+        }
+        Ok(())
+    }
+
+    /// Our side of a work as often as was asked for.
+    fn repeated(&self, pair: &str, arguments: &[String]) -> Result<Vec<Value>> {
+        eprintln!("{pair} {}", arguments.join(" "));
+        (0..self.args.repeats)
+            .map(|_| self.ours(arguments, pair))
+            .collect()
     }
 
     fn compare(&self, work: &Work, repeats: usize) -> Result<Vec<Comparison>> {
@@ -320,6 +364,34 @@ fn compared(
     figures.collect()
 }
 
+/// What of the machine's best product of matrices our steps of training come to.
+fn shares(comparisons: &[Comparison], machine: &Value) -> Vec<Comparison> {
+    let Some(peak) = machine["gemm_gflop_per_s"].as_f64() else {
+        return Vec::new();
+    };
+    let steps = comparisons.iter().filter(|row| row.figure == GFLOP);
+    let share = |row: &Comparison| Comparison {
+        pair: row.pair.clone(),
+        work: row.work.clone(),
+        figure: "share_of_gemm_peak",
+        ours: row.ours.over(peak),
+        peer: None,
+        ratio: None,
+    };
+    steps.map(share).collect()
+}
+
+/// What the machine gives at best, in a line.
+fn peaks(machine: &Value) -> String {
+    format!(
+        "{}, {} threads: products of matrices {} GFLOP/s, reading memory {} GB/s\n",
+        machine["processor"].as_str().unwrap_or("unknown processor"),
+        machine["threads"],
+        machine["gemm_gflop_per_s"],
+        machine["read_gb_per_s"],
+    )
+}
+
 /// The JSON that a program prints; null if it prints nothing.
 fn output(command: &mut Command) -> Result<Value> {
     let name = command.get_program().to_owned();
@@ -372,5 +444,6 @@ mod tests {
         let spread = Spread::of(vec![3.0, 1.0, 9.0]).unwrap();
         assert_eq!([spread.least, spread.median, spread.most], [1.0, 3.0, 9.0]);
         assert!(Spread::of(vec![]).is_none());
+        assert_eq!(spread.over(2.0).most, 4.5);
     }
 }

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The other side of `cargo xtask bench`: transformers on PyTorch, on the same checkpoints.
 
-  peer.py make DIR PAIR                           random Llama checkpoints DIR/PAIR/{anchor,augment}
+  peer.py make DIR PAIR       random Llama checkpoints DIR/PAIR/{anchor,augment}, or the first alone
   peer.py load DIR PAIR
   peer.py prefill DIR PAIR --batch N --prompt N --repeats N
   peer.py decode DIR PAIR --batch N --prompt N --new N --repeats N
   peer.py train DIR PAIR --batch N --seq N --steps N
+  peer.py finetune DIR PAIR --batch N --seq N --steps N
   peer.py epochs DIR PAIR --data FILE --initial FILE --epochs N --batch N --learning-rate R --every N
 
 Prints one JSON object with the fields of `calm bench`. Composed models are not part of transformers:
@@ -29,12 +30,22 @@ PAIRS = {
     "tiny": ((4, 128, 4), (6, 256, 8), 1024),
     "small": ((8, 256, 4), (12, 512, 8), 8192),
     "base": ((12, 768, 12), (16, 1536, 12), 32000),
+    # Models to be trained whole.
+    "4x128": (None, (4, 128, 4), 256),
+    "6x256": (None, (6, 256, 4), 256),
+    "8x512": (None, (8, 512, 8), 4096),
+    "8x1024": (None, (8, 1024, 16), 32768),
 }
+# What costs depend on the width of an anchor is measured on.
+PAIRS |= {f"width-{w}": ((4, w // 2, 4), (6, w, 8), 1024) for w in (128, 256, 512, 1024)}
 
 
 def make(directory, pair):
     augmenting, anchor, vocab = PAIRS[pair]
-    for role, (blocks, width, heads) in (("augment", augmenting), ("anchor", anchor)):
+    for role, sizes in (("augment", augmenting), ("anchor", anchor)):
+        if sizes is None:
+            continue
+        blocks, width, heads = sizes
         torch.manual_seed(0)
         config = transformers.LlamaConfig(
             vocab_size=vocab,
@@ -89,18 +100,33 @@ def compose(anchor, augmenting, bias=True):
     return bridges
 
 
-def train(models, args, vocab):
+def train(models, args):
+    """Seconds of a step of training bridges between two frozen models."""
     anchor, augmenting = (model.requires_grad_(False) for model in models)
     bridges = compose(anchor, augmenting)
-    optimizer = torch.optim.AdamW(bridges.parameters(), 1e-4)
+
+    def logits(ids):
+        with torch.no_grad():
+            augmenting.model(ids, use_cache=False)
+        return anchor(ids, use_cache=False).logits
+
+    return step_seconds(args, anchor.config.vocab_size, bridges, logits)
+
+
+def finetune(models, args):
+    """Seconds of a step of training a whole model."""
+    (model,) = models
+    return step_seconds(args, model.config.vocab_size, model, lambda ids: model(ids, use_cache=False).logits)
+
+
+def step_seconds(args, vocab, trained, logits):
+    optimizer = torch.optim.AdamW(trained.parameters(), 1e-4)
     seconds = []
     for _ in range(args.steps + 2):
         ids = torch.randint(0, vocab, (args.batch, args.seq + 1))
         begun = time.perf_counter()
-        with torch.no_grad():
-            augmenting.model(ids[:, :-1], use_cache=False)
-        logits = anchor(ids[:, :-1], use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        found = logits(ids[:, :-1])
+        loss = torch.nn.functional.cross_entropy(found.flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -202,7 +228,7 @@ def median(repeats, work):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("verb", choices=["make", "load", "prefill", "decode", "train", "epochs"])
+    parser.add_argument("verb", choices=["make", "load", "prefill", "decode", "train", "finetune", "epochs"])
     parser.add_argument("dir", type=pathlib.Path)
     parser.add_argument("pair", choices=PAIRS)
     for flag, default in dict(batch=1, prompt=64, new=64, repeats=5, seq=128, steps=10, threads=0, epochs=3, every=4).items():
@@ -222,8 +248,8 @@ def main():
     out = dict(verb=args.verb, pair=args.pair, program=f"transformers {transformers.__version__}",
                torch=torch.__version__, threads=torch.get_num_threads(),
                load_s=time.perf_counter() - begun)
-    if args.verb == "train":
-        step = train(models, args, models[0].config.vocab_size)
+    if args.verb in ("train", "finetune"):
+        step = {"train": train, "finetune": finetune}[args.verb](models, args)
         out.update(step_s=step, tokens_per_s=args.batch * args.seq / step)
     elif args.verb == "epochs":
         out.update(epochs(models, args))

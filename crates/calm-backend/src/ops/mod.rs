@@ -26,7 +26,7 @@ mod softcap;
 mod swiglu;
 
 pub use adamw::{AdamWStep, adamw};
-pub use attention::attention;
+pub use attention::{attention, keeps_attention_weights};
 pub use cross_entropy::cross_entropy_sum;
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;

@@ -1,6 +1,7 @@
 //! What a training run will take of memory, by arithmetic; docs/training.md explains it.
 
 use burn::module::Module;
+use calm_lm::backend::ops;
 use calm_lm::compose::{BridgeConfig, Connection};
 use calm_lm::models::{Decoder, DecoderConfig};
 use serde_json::{Value, json};
@@ -22,10 +23,11 @@ pub(super) struct Footprint {
     vocab_size: usize,
 }
 
-/// Values per position: a fixed number, and for each position of the row so many.
+/// Values per position, besides those of the weights of attention.
 #[derive(Debug, Clone, Copy)]
 struct Recorded {
     values: usize,
+    /// Heads of attention.
     heads: usize,
 }
 
@@ -48,7 +50,7 @@ impl Footprint {
             frozen_parameters,
             frozen_bytes: frozen_parameters * decoder.dtype().size(),
             trained_parameters,
-            recorded: vec![Recorded::block(config); config.block_count()],
+            recorded: vec![Recorded::trained_block(config); config.block_count()],
             passing: None,
             vocab_size: config.vocab_size,
         }
@@ -68,12 +70,12 @@ impl Footprint {
             .map(|connection| connection.anchor_block)
             .min();
         let above = config.block_count() - first.unwrap_or(config.block_count());
-        let mut recorded = vec![Recorded::block(config); above];
+        let mut recorded = vec![Recorded::frozen_block(config); above];
         for (bridge, connections) in bridges {
             recorded.extend(connections.iter().map(|_| Recorded::bridge(bridge)));
         }
         let frozen = || augmenting.iter().copied().chain([anchor]);
-        let passing = frozen().map(|decoder| Recorded::block(decoder.config()));
+        let passing = frozen().map(|decoder| Recorded::trained_block(decoder.config()));
         Self {
             frozen_parameters: frozen().map(Module::num_params).sum(),
             frozen_bytes: frozen()
@@ -116,29 +118,45 @@ impl Footprint {
 }
 
 impl Recorded {
-    /// Of a block: what comes in and what is added to it in the middle, and both after their
-    /// norms; queries, keys, values, and what was read; the feed-forward layer's.
-    fn block(config: &DecoderConfig) -> Self {
+    /// Of a block whose weights are frozen: what its two norms, attention and activation read. A
+    /// frozen projection needs nothing of what it read.
+    fn frozen_block(config: &DecoderConfig) -> Self {
         let queries = config.heads * config.d_head;
         let keys = config.kv_heads * config.d_head;
-        let hidden = if config.gated { 3 } else { 2 };
+        let activation = if config.gated { 2 } else { 1 };
         Self {
-            values: 4 * config.d_model + 2 * queries + 2 * keys + hidden * config.d_ff,
+            values: 2 * config.d_model + queries + 2 * keys + activation * config.d_ff,
             heads: config.heads,
         }
     }
 
-    /// Of a bridge: the states that it reads, these after their projection, what comes in and what
-    /// goes out; queries, keys, values, and what was read.
+    /// Of a block that is trained, or has adapters: what its projections read, too.
+    fn trained_block(config: &DecoderConfig) -> Self {
+        let frozen = Self::frozen_block(config);
+        let read = 2 * config.d_model + config.heads * config.d_head + config.d_ff;
+        Self {
+            values: frozen.values + read,
+            ..frozen
+        }
+    }
+
+    /// Of a bridge: what each of its projections reads; queries, keys and values.
     fn bridge(config: &BridgeConfig) -> Self {
         Self {
-            values: config.d_augmenting + 3 * config.d_anchor + 4 * config.d_inner(),
+            values: config.d_augmenting + 2 * config.d_anchor + 4 * config.d_inner(),
             heads: config.heads,
         }
     }
 
+    /// In rows of this length.
     fn at(self, length: usize) -> usize {
-        self.values + self.heads * length
+        let weights = if ops::keeps_attention_weights(length) {
+            length
+        } else {
+            // The largest score and the sum of a row.
+            2
+        };
+        self.values + self.heads * weights
     }
 }
 
@@ -179,7 +197,7 @@ mod tests {
             let footprint = Footprint::of_bridges(&anchor, &[&augmenting], &bridges, 100);
             footprint.estimate(3, 5, 6).activations
         };
-        let block = Recorded::block(anchor.config()).at(5) * F32 * 15;
+        let block = Recorded::frozen_block(anchor.config()).at(5) * F32 * 15;
         assert_eq!(bytes(2) - bytes(3), block);
         assert_eq!(bytes(1) - bytes(4), 3 * block);
     }

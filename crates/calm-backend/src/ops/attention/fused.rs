@@ -12,7 +12,7 @@ use super::super::extension::{FlexTensor, Saved};
 use super::super::kernel::{contiguous, max, sum};
 use super::super::matmul::Matrix;
 use super::tiled::RowSoftmax;
-use super::{small, tiled};
+use super::{SHORT, small, tiled};
 
 /// What attention reads, checked: shapes agree, and the last axis of each tensor is adjacent in
 /// memory.
@@ -107,9 +107,6 @@ enum Weights {
     },
 }
 
-/// From how many rows or columns of scores on a general matrix product pays for one head.
-const LARGE: usize = 64;
-
 impl Inputs {
     /// The inputs and their mask, checked.
     pub(super) fn new(
@@ -131,7 +128,7 @@ impl Inputs {
     }
 
     pub(super) fn are_large(&self) -> bool {
-        self.sizes.seq_k > 0 && self.sizes.rows().max(self.sizes.seq_k) > LARGE
+        self.sizes.seq_k > 0 && self.sizes.rows().max(self.sizes.seq_k) > SHORT
     }
 }
 

@@ -20,6 +20,15 @@ mod small;
 #[cfg(feature = "flex")]
 mod tiled;
 
+/// Above so many rows or columns of scores a general matrix product pays for one head.
+const SHORT: usize = 64;
+
+/// Whether [`attention`] over texts of this length keeps its weights for the way back, rather than
+/// computing them again. So it is on the processor; elsewhere they are always kept.
+pub fn keeps_attention_weights(seq: usize) -> bool {
+    seq <= SHORT
+}
+
 /// `softmax(scale · Q Kᵀ + mask) V`, the softmax in `f32`.
 ///
 /// Each key-value head serves `heads / kv_heads` query heads in a row; keys and values are never

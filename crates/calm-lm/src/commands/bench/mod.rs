@@ -2,6 +2,7 @@
 //! takes.
 
 mod epochs;
+mod machine;
 mod train;
 
 use std::ops::ControlFlow;
@@ -26,6 +27,9 @@ use crate::failure::Failure;
 use crate::report::{Report, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
+  What to hold all else against:
+    calm bench machine
+
   How fast a pair in pairs/small/anchor and pairs/small/augment is loaded:
     calm bench load pairs small
 
@@ -37,6 +41,9 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 
   Steps of training the bridges on 16 rows of 128 tokens:
     calm bench train pairs small --batch 16 --seq 128
+
+  Steps of training the whole anchor:
+    calm bench finetune pairs small --batch 16 --seq 128
 
   Three epochs over examples, and how the loss falls meanwhile:
     calm bench epochs pairs small --data examples.json --json
@@ -53,6 +60,9 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum Work {
+    /// What the machine gives at best: products of matrices, and reading memory
+    #[command(after_long_help = EXAMPLES)]
+    Machine,
     /// Load both checkpoints
     #[command(after_long_help = EXAMPLES)]
     Load(PairArgs),
@@ -65,6 +75,9 @@ enum Work {
     /// Train bridges: forward, backward and AdamW, with a loss on every token
     #[command(after_long_help = EXAMPLES)]
     Train(train::TrainArgs),
+    /// Train the whole anchor: forward, backward and AdamW, with a loss on every token
+    #[command(after_long_help = EXAMPLES)]
+    Finetune(train::StepArgs),
     /// Train bridges for some epochs over the same examples, by the fastest way there is
     #[command(after_long_help = EXAMPLES)]
     Epochs(epochs::EpochsArgs),
@@ -113,10 +126,12 @@ struct DecodeArgs {
 pub(super) fn run(args: &BenchArgs, common: &Common) -> Result<Report, Failure> {
     let device = common.device()?;
     match &args.work {
+        Work::Machine => machine::run(&device),
         Work::Load(pair) => load(pair, &device),
         Work::Prefill(args) => prefill(args, &device, common.seed),
         Work::Decode(args) => decode(args, &device, common.seed),
         Work::Train(args) => train::run(args, &device, common.seed),
+        Work::Finetune(args) => train::finetune(args, &device, common.seed),
         Work::Epochs(args) => epochs::run(args, &device, common.seed),
     }
 }
@@ -180,13 +195,23 @@ fn decode(args: &DecodeArgs, device: &Device, seed: u64) -> Result<Report, Failu
 
 /// The anchor and the augmenting model.
 fn load_decoders(args: &PairArgs, device: &Device) -> Result<[Decoder; 2], ModelError> {
+    Ok([
+        load_anchor(args, device)?,
+        load_decoder(args, "augment", device)?,
+    ])
+}
+
+fn load_anchor(args: &PairArgs, device: &Device) -> Result<Decoder, ModelError> {
+    load_decoder(args, "anchor", device)
+}
+
+fn load_decoder(args: &PairArgs, role: &str, device: &Device) -> Result<Decoder, ModelError> {
     let options = LoadOptions {
         device: device.clone(),
         dtype: args.dtype,
         ..LoadOptions::default()
     };
-    let load = |role: &str| Decoder::load(&args.directory.join(&args.pair).join(role), &options);
-    Ok([load("anchor")?, load("augment")?])
+    Decoder::load(&args.directory.join(&args.pair).join(role), &options)
 }
 
 /// The two models, composed by the paper's plan.
@@ -215,16 +240,25 @@ fn bridges(parts: &FrozenParts, device: &Device) -> Result<Bridges, Failure> {
 }
 
 fn report(verb: &str, args: &PairArgs, device: &Device, figures: &Value) -> Report {
-    let mut json = json!({
-        "verb": verb,
-        "pair": args.pair,
-        "device": format!("{device:?}"),
-        "dtype": args.dtype.to_string(),
-        "program": version::program(),
-    });
+    let mut all = json!({ "pair": args.pair, "dtype": args.dtype.to_string() });
+    add(&mut all, figures);
+    report_of(verb, device, &all)
+}
+
+fn add(json: &mut Value, figures: &Value) {
     for (key, figure) in figures.as_object().into_iter().flatten() {
         json[key] = figure.clone();
     }
+}
+
+/// Of work that is not of a pair.
+fn report_of(verb: &str, device: &Device, figures: &Value) -> Report {
+    let mut json = json!({
+        "verb": verb,
+        "device": format!("{device:?}"),
+        "program": version::program(),
+    });
+    add(&mut json, figures);
     json["peak_rss_mib"] = json!(calm_lm::backend::peak_memory().map(|bytes| bytes >> 20));
     let rows = json.as_object().into_iter().flatten();
     let rows: Vec<_> = rows
