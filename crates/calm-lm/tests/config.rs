@@ -207,7 +207,13 @@ fn a_dry_run_tells_all_and_writes_nothing() {
     let of = |value: &Value| value.as_f64().unwrap();
     assert!((0.0..1.0).contains(&of(&json["data"]["padding_share"])));
     let estimate = &json["memory_bytes"]["estimate"];
-    let parts = ["weights", "gradients", "optimizer", "activations"];
+    let parts = [
+        "weights",
+        "gradients",
+        "optimizer",
+        "activations",
+        "activation_cache",
+    ];
     let sum: f64 = parts.iter().map(|part| of(&estimate[part])).sum();
     assert_eq!(sum, of(&estimate["total"]));
     assert_eq!(of(&estimate["gradients"]), 4.0 * of(added));

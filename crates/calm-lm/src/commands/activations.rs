@@ -69,6 +69,14 @@ impl ActivationArgs {
         Ok(Some(plan.open(place, budget)?))
     }
 
+    /// Bytes of memory that a cache takes once it is full; a file is memory that the system can have
+    /// back.
+    pub(super) fn memory_bytes(&self, cache: Option<&ActivationCache>) -> usize {
+        let is_in_memory = self.activation_cache == Place::At(ActivationPlace::Memory);
+        let cache = cache.filter(|_| is_in_memory);
+        cache.map_or(0, |cache| cache.statistics().kept_bytes as usize)
+    }
+
     /// What of it changes the outcome of a run; none where nothing does.
     pub(super) fn identity(&self) -> Option<Value> {
         let is_kept = self.activation_cache != Place::Off;

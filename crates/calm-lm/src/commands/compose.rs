@@ -424,7 +424,10 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
         })
         .collect();
     if training.is_dry() {
-        let footprint = models.footprint(&sets, bridges.parameter_count());
+        let cache_bytes = args.activations.memory_bytes(kept[0].as_ref());
+        let footprint = models
+            .footprint(&sets, bridges.parameter_count())
+            .keeping(cache_bytes);
         return training.preview(&objectives[0], bridges, &data, &footprint, models.chosen());
     }
     let mut what = identity(&file, args.noise, models.extended.as_ref());

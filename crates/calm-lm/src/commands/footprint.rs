@@ -21,6 +21,8 @@ pub(super) struct Footprint {
     /// The largest of the blocks of which nothing is kept: one at a time is computed.
     passing: Option<Recorded>,
     vocab_size: usize,
+    /// Bytes of the activation cache.
+    cache_bytes: usize,
 }
 
 /// Values per position, besides those of the weights of attention.
@@ -37,6 +39,8 @@ pub(super) struct MemoryEstimate {
     pub(super) gradients: usize,
     pub(super) optimizer: usize,
     pub(super) activations: usize,
+    /// Activations that are kept for the epochs to come, once all are there.
+    pub(super) cache: usize,
 }
 
 impl Footprint {
@@ -53,6 +57,7 @@ impl Footprint {
             recorded: vec![Recorded::trained_block(config); config.block_count()],
             passing: None,
             vocab_size: config.vocab_size,
+            cache_bytes: 0,
         }
     }
 
@@ -85,6 +90,15 @@ impl Footprint {
             recorded,
             passing: passing.max_by_key(|block| block.values),
             vocab_size: config.vocab_size,
+            cache_bytes: 0,
+        }
+    }
+
+    /// With so many bytes of activations in memory from one epoch to the next.
+    pub(super) fn keeping(self, cache_bytes: usize) -> Self {
+        Self {
+            cache_bytes,
+            ..self
         }
     }
 
@@ -103,6 +117,7 @@ impl Footprint {
             gradients: trained,
             optimizer: MOMENTS * trained,
             activations: F32 * (rows * length * per_position + logits),
+            cache: self.cache_bytes,
         }
     }
 
@@ -163,7 +178,7 @@ impl Recorded {
 impl MemoryEstimate {
     /// All together.
     pub(super) fn bytes(&self) -> usize {
-        self.weights + self.gradients + self.optimizer + self.activations
+        self.weights + self.gradients + self.optimizer + self.activations + self.cache
     }
 
     /// For programs.
@@ -173,6 +188,7 @@ impl MemoryEstimate {
             "gradients": self.gradients,
             "optimizer": self.optimizer,
             "activations": self.activations,
+            "activation_cache": self.cache,
             "total": self.bytes(),
         })
     }

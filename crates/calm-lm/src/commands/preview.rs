@@ -105,12 +105,13 @@ impl Preview<'_> {
         let epochs = format!("{:.2}, of {} batches each", self.epochs, epoch.batches);
         let estimate = format!(
             "{} MiB estimated: weights {}, gradients {}, optimiser {}, activations {} ({rows} rows \
-             of {length})",
+             of {length}), kept from epoch to epoch {}",
             mib(memory.bytes()),
             mib(memory.weights),
             mib(memory.gradients),
             mib(memory.optimizer),
-            mib(memory.activations)
+            mib(memory.activations),
+            mib(memory.cache)
         );
         let peak = self.measured.peak_bytes.map(|peak| {
             let (peak, before) = (mib(peak as usize), mib(self.memory_before as usize));

@@ -103,7 +103,7 @@ impl DotProducts<'_> {
     ) {
         let x = std::array::from_fn(|index| self.0.x(row + index, first, depth));
         let weights = std::array::from_fn(|index| self.0.weights(output + index, first, depth));
-        let sums = dot_products::<S, ROWS, OUTPUTS, PARTS>(x, weights, depth);
+        let sums = dot_products::<S, ROWS, OUTPUTS, PARTS>(x, weights, depth, self.0.d_input);
         for (index, sums) in sums.iter().enumerate() {
             let outputs = &mut self.0.output.row(row + index)[output..output + OUTPUTS];
             for (output, sum) in outputs.iter_mut().zip(sums) {
@@ -113,13 +113,14 @@ impl DotProducts<'_> {
     }
 }
 
-/// Of each of some rows with each of some others, all of one length. Every sum is taken in `PARTS`
-/// parts, side by side.
+/// Of each of some rows with each of some others, all of one length; weights of neighbouring outputs
+/// are `d_input` apart. Every sum is taken in `PARTS` parts, side by side.
 #[inline(always)]
 fn dot_products<S: Simd, const ROWS: usize, const OUTPUTS: usize, const PARTS: usize>(
     x: [&[f32]; ROWS],
     weights: [&[f32]; OUTPUTS],
     depth: usize,
+    d_input: usize,
 ) -> [[f32; OUTPUTS]; ROWS] {
     assert!(x.iter().chain(&weights).all(|row| row.len() == depth));
     let step = PARTS * S::lanes32();
@@ -136,6 +137,8 @@ fn dot_products<S: Simd, const ROWS: usize, const OUTPUTS: usize, const PARTS: u
             let load = |row: *const f32| unsafe { vload_unaligned::<S, f32>(row.add(at)) };
             let x = x_at.map(load);
             for output in 0..OUTPUTS {
+                // Those of the next tile, so that memory is at work while these are multiplied.
+                fetch(weights_at[output].wrapping_add(at + OUTPUTS * d_input));
                 let weights = load(weights_at[output]);
                 for row in 0..ROWS {
                     sums[row][output] = x[row].mul_add(weights, sums[row][output]);
@@ -160,4 +163,20 @@ fn dot_products<S: Simd, const ROWS: usize, const OUTPUTS: usize, const PARTS: u
         }
     }
     totals
+}
+
+/// Asks for what will be read soon; beyond the end of the matrix that has no effect.
+#[inline(always)]
+fn fetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "an instruction of the processor")]
+        // SAFETY: Whatever the address, nothing is read that a program could see, and nothing fails.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
