@@ -50,6 +50,24 @@ pub(super) fn assert_same<const N: usize, const D: usize, const E: usize>(
     }
 }
 
+/// As [`assert_same`], and that `fused` takes part in autodiff as one step: a plain composition in
+/// its place would give the same numbers.
+#[cfg(any(feature = "flex", feature = "gpu"))]
+pub(super) fn assert_fused<const N: usize, const D: usize, const E: usize>(
+    inputs: [Tensor<D>; N],
+    fused: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+    plain: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) {
+    use super::extension::RECORDED;
+
+    let before = RECORDED.get();
+    value_and_gradients(&inputs, &plain);
+    assert_eq!(RECORDED.get(), before, "the reference is fused");
+    value_and_gradients(&inputs, &fused);
+    assert!(RECORDED.get() > before, "no fused kernel takes this");
+    assert_same(inputs, fused, plain);
+}
+
 /// Relative to the largest element: sums of many terms cancel.
 pub(super) fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
     let largest: f32 = expected.clone().abs().max().into_scalar();

@@ -11,7 +11,7 @@ use burn::tensor::TensorData;
 use macerator::AutoArch;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::extension::FlexTensor;
+use super::processor::FlexTensor;
 
 /// About how many elements one task takes: input and output stay in the second-level cache.
 pub(super) const TASK_ELEMENTS: usize = 1 << 13;

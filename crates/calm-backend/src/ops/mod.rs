@@ -1,8 +1,8 @@
 //! The operations of a transformer block.
 //!
 //! Each is a plain statement of its formula out of Burn's own operations, differentiable wherever
-//! Burn is. On the processor a fused kernel takes its place, one pass forward and one back, and the
-//! plain composition is what it is held against.
+//! Burn is. On the processor and on GPUs a fused kernel takes its place, one pass forward and one
+//! back, and the plain composition is what it is held against.
 
 mod adamw;
 mod attention;
@@ -11,7 +11,9 @@ mod check;
 #[cfg(feature = "flex")]
 mod columns;
 mod cross_entropy;
-#[cfg(feature = "flex")]
+#[cfg(feature = "gpu")]
+mod cube;
+#[cfg(any(feature = "flex", feature = "gpu"))]
 mod extension;
 mod gelu;
 #[cfg(feature = "flex")]
@@ -21,6 +23,8 @@ mod linear;
 #[cfg(feature = "flex")]
 mod matmul;
 mod norm;
+#[cfg(feature = "flex")]
+mod processor;
 mod rotary;
 mod softcap;
 mod swiglu;

@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor};
 
-#[cfg(feature = "flex")]
-use super::extension::{Dispatch, FusedOps, fits};
+#[cfg(any(feature = "flex", feature = "gpu"))]
+use super::extension::{Dispatch, FusedOps, fits_or_half};
 
 /// `x / √(mean(x²) + epsilon) · weight` over the last axis, computed in `f32`
 /// (arXiv 1910.07467).
@@ -14,8 +14,8 @@ use super::extension::{Dispatch, FusedOps, fits};
 /// - `weight`: `[d_model]`
 /// - output: as `x`
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    #[cfg(feature = "flex")]
-    if fits(&x) && fits(&weight) {
+    #[cfg(any(feature = "flex", feature = "gpu"))]
+    if fits_or_half(&x) && fits_or_half(&weight) && x.dtype() == weight.dtype() {
         let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
         return Tensor::from_dispatch(Dispatch::rms_norm(x, weight, epsilon as f32));
     }
@@ -36,8 +36,11 @@ pub fn plain<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f64) -> T
 pub(super) mod fused {
     use std::iter::zip;
 
-    use super::super::extension::{FlexTensor, Saved};
+    use burn::backend::Flex;
+
+    use super::super::extension::Saved;
     use super::super::kernel::{contiguous, run, sum, task_of_rows, with_shape_of};
+    use super::super::processor::FlexTensor;
 
     /// The inputs; a row's root mean square is computed again, the row being read anyway.
     #[derive(Debug, Clone)]
@@ -130,7 +133,7 @@ pub(super) mod fused {
         }
     }
 
-    impl Saved<2> for Inputs {
+    impl Saved<Flex, 2> for Inputs {
         fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
             let mut output = contiguous(output);
             let weight = wanted[1].then(|| {
@@ -178,7 +181,7 @@ mod tests {
     use burn::tensor::{Device, Tolerance};
 
     use super::*;
-    use crate::ops::check::{assert_finite_differences, assert_same, random};
+    use crate::ops::check::{assert_finite_differences, assert_fused, random};
 
     #[test]
     fn by_hand() {
@@ -199,12 +202,12 @@ mod tests {
             let (x, weight) = (random([rows, width], 2.0), random([1, width], 1.0));
             let fused = |x, weight: Tensor<2>| rms_norm(x, weight.flatten(0, 1), 1e-2);
             let reference = |x, weight: Tensor<2>| plain(x, weight.flatten(0, 1), 1e-2);
-            assert_same(
+            assert_fused(
                 [x.clone()],
                 |[x]| fused(x, weight.clone()),
                 |[x]| reference(x, weight.clone()),
             );
-            assert_same(
+            assert_fused(
                 [weight.clone()],
                 |[weight]| fused(x.clone(), weight),
                 |[weight]| reference(x.clone(), weight),
@@ -221,7 +224,7 @@ mod tests {
                 f(x, weight.flatten(0, 2), 1e-5)
             }
         };
-        assert_same(inputs, op(rms_norm), op(plain));
+        assert_fused(inputs, op(rms_norm), op(plain));
     }
 
     #[test]

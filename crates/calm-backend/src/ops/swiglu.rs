@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor, activation::silu};
 
-#[cfg(feature = "flex")]
-use super::extension::{Dispatch, FusedOps, fits};
+#[cfg(any(feature = "flex", feature = "gpu"))]
+use super::extension::{Dispatch, FusedOps, fits_or_half};
 
 /// `silu(gate) · up`, element by element (arXiv 2002.05202).
 ///
@@ -11,8 +11,12 @@ use super::extension::{Dispatch, FusedOps, fits};
 ///
 /// - `gate`, `up`, output: `[batch, seq, d_ff]`
 pub fn swiglu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
-    #[cfg(feature = "flex")]
-    if fits(&gate) && fits(&up) && gate.dims() == up.dims() {
+    #[cfg(any(feature = "flex", feature = "gpu"))]
+    if fits_or_half(&gate)
+        && fits_or_half(&up)
+        && gate.dtype() == up.dtype()
+        && gate.dims() == up.dims()
+    {
         return Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()));
     }
     plain(gate, up)
@@ -27,8 +31,11 @@ pub fn plain(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
 pub(super) mod fused {
     use std::iter::zip;
 
-    use super::super::extension::{FlexTensor, Saved};
+    use burn::backend::Flex;
+
+    use super::super::extension::Saved;
     use super::super::kernel::{TASK_ELEMENTS, contiguous, exp, run, with_shape_of};
+    use super::super::processor::FlexTensor;
 
     /// The inputs; the sigmoid is cheaper to compute again than to read from memory.
     #[derive(Debug, Clone)]
@@ -50,7 +57,7 @@ pub(super) mod fused {
         (with_shape_of(&inputs.gate, output), inputs)
     }
 
-    impl Saved<2> for Inputs {
+    impl Saved<Flex, 2> for Inputs {
         fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
             let mut output = contiguous(output);
             let inputs = [self.gate.storage(), self.up.storage()];
@@ -138,7 +145,7 @@ mod tests {
     use burn::tensor::{Device, Tolerance};
 
     use super::*;
-    use crate::ops::check::{assert_finite_differences, assert_same, random};
+    use crate::ops::check::{assert_finite_differences, assert_fused, random};
 
     #[test]
     fn by_hand() {
@@ -156,7 +163,7 @@ mod tests {
         for shape in [[1, 1, 1], [2, 3, 5], [3, 7, 16], [5, 41, 129]] {
             let inputs = [random(shape, 3.0), random(shape, 3.0)];
             let op = |f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>| move |[a, b]: [_; 2]| f(a, b);
-            assert_same(inputs, op(swiglu), op(plain));
+            assert_fused(inputs, op(swiglu), op(plain));
         }
     }
 
@@ -171,18 +178,18 @@ mod tests {
                 )
             }
         };
-        assert_same(inputs, op(swiglu), op(plain));
+        assert_fused(inputs, op(swiglu), op(plain));
     }
 
     #[test]
     fn one_tracked_input_gets_a_gradient_alone() {
         let (a, b) = (random([2, 3, 5], 1.0), random([2, 3, 5], 1.0));
-        assert_same(
+        assert_fused(
             [a.clone()],
             |[a]| swiglu(a, b.clone()),
             |[a]| plain(a, b.clone()),
         );
-        assert_same([b], |[b]| swiglu(a.clone(), b), |[b]| plain(a.clone(), b));
+        assert_fused([b], |[b]| swiglu(a.clone(), b), |[b]| plain(a.clone(), b));
     }
 
     #[test]

@@ -12,7 +12,9 @@ use burn::tensor::DType;
 use burn::tensor::{Tensor, module};
 
 #[cfg(feature = "flex")]
-use super::extension::{Dispatch, FusedOps, is_on_processor};
+use super::extension::{Dispatch, is_on_processor};
+#[cfg(feature = "flex")]
+use super::processor::ProcessorOps;
 
 /// From so many rows on, a row of a product on the processor, with a matrix as checkpoints store it,
 /// has the same bits however many there are: fewer are summed in another order.
