@@ -56,6 +56,10 @@ pub fn adamw<const D: usize>(
     moments: [Tensor<D>; 2],
     step: AdamWStep,
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
+    for tensor in [&gradient, &moments[0], &moments[1]] {
+        let (found, expected) = (tensor.dims(), parameter.dims());
+        assert_eq!(found, expected, "all tensors have the parameter's shape");
+    }
     #[cfg(any(feature = "flex", feature = "gpu"))]
     if [&parameter, &gradient, &moments[0], &moments[1]]
         .into_iter()
@@ -104,10 +108,6 @@ pub(super) mod fused {
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [mut parameter, gradient] = [parameter, gradient].map(contiguous);
         let [mut first, mut second] = moments.map(contiguous);
-        for tensor in [&gradient, &first, &second] {
-            let (found, expected) = (tensor.layout().shape(), parameter.layout().shape());
-            assert_eq!(found, expected, "all tensors have the parameter's shape");
-        }
         let gradient: &[f32] = gradient.storage();
         let values: &mut [f32] = parameter.storage_mut();
         let (first_moments, second_moments): (&mut [f32], &mut [f32]) =

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn as_the_plain_composition() {
-        for (rows, vocab) in [(1, 1), (2, 3), (5, 16), (7, 100), (300, 129)] {
+        for (rows, vocab) in [(1, 1), (2, 3), (5, 16), (7, 100), (300, 129), (3, 700)] {
             let targets = targets(rows, vocab);
             assert_fused(
                 [random([rows, vocab], 3.0)],

@@ -65,6 +65,12 @@ pub fn attention(
         let output = Dispatch::attention(queries, keys, values, masked, scale as f32);
         return Tensor::from_dispatch(output);
     }
+    if keys.dims()[2] == 0 {
+        // GPUs have no maximum of nothing.
+        let [batch, heads, seq_q, _] = queries.dims();
+        return Tensor::<4>::zeros([batch, heads, seq_q, values.dims()[3]], &queries.device())
+            .cast(queries.dtype());
+    }
     let inputs = [&queries, &keys, &values];
     if inputs.iter().any(|x| x.device().is_autodiff()) {
         return plain(queries, keys, values, masked, scale);

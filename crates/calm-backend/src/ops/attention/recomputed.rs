@@ -37,12 +37,23 @@ struct Inputs<B: Backend> {
     values: FloatTensor<B>,
     masked: BoolTensor<B>,
     scale: f32,
+    /// So many scores at a time.
+    tile_scores: usize,
 }
 
 pub(in super::super) fn forward<B: Backend>(
+    inputs: [FloatTensor<B>; 3],
+    masked: BoolTensor<B>,
+    scale: f32,
+) -> (FloatTensor<B>, Weighted<B>) {
+    in_tiles(inputs, masked, scale, TILE_SCORES)
+}
+
+fn in_tiles<B: Backend>(
     [queries, keys, values]: [FloatTensor<B>; 3],
     masked: BoolTensor<B>,
     scale: f32,
+    tile_scores: usize,
 ) -> (FloatTensor<B>, Weighted<B>) {
     let inputs = Inputs {
         queries,
@@ -50,8 +61,10 @@ pub(in super::super) fn forward<B: Backend>(
         values,
         masked,
         scale,
+        tile_scores,
     };
-    let tiles = inputs.tiles(TILE_SCORES).map(|rows| inputs.attend(rows));
+    inputs.assert_sizes();
+    let tiles = inputs.tiles().map(|rows| inputs.attend(rows));
     let (outputs, log_sums): (Vec<_>, Vec<_>) = tiles.unzip();
     let [output, log_sums] = [outputs, log_sums].map(join::<B>);
     let weighted = Weighted {
@@ -70,7 +83,7 @@ impl<B: Backend> Saved<B, 3> for Weighted<B> {
         let means = B::float_sum_dim(product, 3);
         let mut queries = Vec::new();
         let mut sums = [None, None];
-        for rows in inputs.tiles(TILE_SCORES) {
+        for rows in inputs.tiles() {
             let tile = |x: &FloatTensor<B>| tile::<B>(x, &rows);
             let weights = inputs.weights(&rows, tile(&self.log_sums));
             let gradient = tile(&gradient);
@@ -96,10 +109,31 @@ impl<B: Backend> Inputs<B> {
         [batch, heads, seq_q, self.keys.shape()[2]]
     }
 
+    /// Before anything is put down that would fail later, far from its cause.
+    fn assert_sizes(&self) {
+        let [batch, heads, seq_q, d_head] = self.queries.shape().dims();
+        let [batch_k, kv_heads, seq_k, d_key] = self.keys.shape().dims();
+        let [batch_v, heads_v, seq_v, _] = self.values.shape().dims();
+        let [batch_m, heads_m, rows, seq_m] = self.masked.shape().dims();
+        assert!(
+            heads.is_multiple_of(kv_heads),
+            "{kv_heads} key-value heads for {heads} heads"
+        );
+        assert_eq!([batch_k, d_key], [batch, d_head], "keys fit the queries");
+        assert_eq!(
+            [batch_v, heads_v, seq_v],
+            [batch, kv_heads, seq_k],
+            "one value for each key"
+        );
+        assert!(batch_m == 1 || batch_m == batch, "a mask for each text");
+        assert!(rows == 1 || rows == seq_q, "a mask for each query");
+        assert_eq!([heads_m, seq_m], [1, seq_k], "a mask for each key");
+    }
+
     /// The queries of each tile.
-    fn tiles(&self, scores: usize) -> impl Iterator<Item = Range<usize>> + use<B> {
+    fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<B> {
         let [batch, heads, seq_q, seq_k] = self.sizes();
-        let rows = (scores / (batch * heads * seq_k)).clamp(1, seq_q);
+        let rows = (self.tile_scores / (batch * heads * seq_k)).clamp(1, seq_q);
         (0..seq_q)
             .step_by(rows)
             .map(move |start| start..seq_q.min(start + rows))
@@ -209,4 +243,44 @@ fn join<B: Backend>(mut tiles: Vec<FloatTensor<B>>) -> FloatTensor<B> {
         return tiles.remove(0);
     }
     B::float_cat(tiles, 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Cube;
+    use burn::tensor::{Bool, Tensor};
+
+    use super::super::super::check::{assert_close, on_gpu, random};
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_tile_changes_nothing() {
+        let Some(device) = on_gpu() else { return };
+        let shapes = [[2, 4, 11, 6], [2, 2, 13, 6], [2, 2, 13, 5]];
+        let inputs: [Tensor<4>; 3] = shapes.map(|shape| random(shape, 1.0));
+        let masked: Tensor<4, Bool> =
+            Tensor::<2, Bool>::tril_mask([11, 13], 2, &device).unsqueeze_dims(&[0, 1]);
+        let gradient: Tensor<4> = random([2, 4, 11, 5], 1.0);
+        let primitive = |x: Tensor<4>| x.try_into_primitive::<Cube>().expect("on a GPU");
+        let run = |tile_scores| {
+            let masked = masked.clone().try_into_primitive::<Cube>();
+            let (output, saved) = in_tiles::<Cube>(
+                inputs.clone().map(primitive),
+                masked.expect("on a GPU"),
+                0.4,
+                tile_scores,
+            );
+            let gradients = saved.gradients(primitive(gradient.clone()), [true; 3]);
+            let all = gradients.into_iter().flatten().chain([output]);
+            all.map(Tensor::<4>::from_primitive::<Cube>)
+                .collect::<Vec<_>>()
+        };
+        // Tiles of one row, of four with three left over, and one of all rows.
+        let [expected, ones, fours] = [usize::MAX, 1, 4 * 2 * 4 * 13].map(run);
+        for tiles in [ones, fours] {
+            for (found, expected) in zip(tiles, expected.clone()) {
+                assert_close(found, expected);
+            }
+        }
+    }
 }

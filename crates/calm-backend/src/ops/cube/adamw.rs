@@ -18,10 +18,6 @@ pub(super) fn step(
     let [first, second] = moments;
     let gradient = into_contiguous(gradient);
     let [parameter, first, second] = [parameter, first, second].map(own);
-    for tensor in [&gradient, &first, &second] {
-        let (found, expected) = (tensor.meta.shape(), parameter.meta.shape());
-        assert_eq!(found, expected, "all tensors have the parameter's shape");
-    }
     let ([beta_1, beta_2], [correction_1, correction_2]) = (step.betas, step.corrections());
     step_kernel::launch(
         &gradient.client.clone(),

@@ -317,3 +317,92 @@ fn sum_over_cube(value: f32) -> f32 {
     sync_cube();
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Bool, Int, Tensor, Tolerance};
+
+    use super::super::check::{assert_fused, on_gpu, random};
+    use super::super::extension::assert_only_wanted;
+    use super::super::{cross_entropy_sum, plain, rms_norm, swiglu};
+    use super::*;
+
+    fn primitive<const D: usize>(shape: [usize; D]) -> Float {
+        let x: Tensor<D> = random(shape, 1.0);
+        x.try_into_primitive::<Cube>().expect("on a GPU")
+    }
+
+    #[test]
+    fn no_gradient_is_computed_that_is_not_wanted() {
+        let Some(device) = on_gpu() else { return };
+        let x = || primitive([2, 3, 4, 6]);
+        assert_only_wanted(<Cube as Differentiable>::swiglu(x(), x()));
+        assert_only_wanted(<Cube as Differentiable>::rms_norm(x(), primitive([6]), 0.1));
+        let angle = || primitive([1, 1, 4, 3]);
+        assert_only_wanted(<Cube as Differentiable>::rotary(x(), angle(), angle()));
+        let masked = Tensor::<4, Bool>::zeros([1, 1, 1, 4], &device);
+        let masked = masked.try_into_primitive::<Cube>().expect("on a GPU");
+        let inputs = [x(), x(), x()];
+        assert_only_wanted(<Cube as Differentiable>::attention(inputs, masked, 0.4));
+        let targets = Tensor::<1, Int>::zeros([3], &device);
+        let targets = targets.try_into_primitive::<Cube>().expect("on a GPU");
+        let logits = primitive([3, 5]);
+        assert_only_wanted(<Cube as Differentiable>::cross_entropy_sum(logits, targets));
+    }
+
+    /// A grid has so many cubes along its first axis.
+    #[test]
+    fn more_rows_than_an_axis_has_cubes() {
+        let Some(device) = on_gpu() else { return };
+        let rows = MOST_CUBES + 70;
+        let targets = Tensor::<1, Int>::ones([rows], &device);
+        let weight = random([2], 1.0);
+        assert_fused(
+            [random([rows, 2], 1.0)],
+            |[x]| rms_norm(x, weight.clone(), 0.1),
+            |[x]| plain::rms_norm(x, weight.clone(), 0.1),
+        );
+        assert_fused(
+            [random([rows, 2], 1.0)],
+            |[x]| cross_entropy_sum(x, targets.clone()),
+            |[x]| plain::cross_entropy_sum(x, targets.clone()),
+        );
+    }
+
+    /// What is read and written in half precision is rounded once, to 11 or 8 bits.
+    #[test]
+    fn half_precision_is_rounded_at_the_end() {
+        let Some(device) = on_gpu() else { return };
+        for (dtype, unit) in [(DType::F16, 1e-3), (DType::BF16, 8e-3)] {
+            if !device.supports_dtype(dtype) {
+                eprintln!("no {dtype:?} here");
+                continue;
+            }
+            let half = |shape| random::<3>(shape, 1.0).cast(dtype);
+            let wide = |x: &Tensor<3>| x.clone().cast(DType::F32);
+            let assert_close = |found: Tensor<3>, expected: Tensor<3>| {
+                assert_eq!(found.dtype(), dtype);
+                found
+                    .cast(DType::F32)
+                    .into_data()
+                    .assert_approx_eq::<f32>(&expected.into_data(), Tolerance::rel_abs(unit, unit));
+            };
+            let [a, b] = [[2, 3, 40]; 2].map(half);
+            assert_close(
+                swiglu(a.clone(), b.clone()),
+                plain::swiglu(wide(&a), wide(&b)),
+            );
+            let weight = half([1, 1, 40]);
+            let flat = |x: Tensor<3>| x.flatten::<1>(0, 2);
+            assert_close(
+                rms_norm(a.clone(), flat(weight.clone()), 0.1),
+                plain::rms_norm(wide(&a), flat(wide(&weight)), 0.1),
+            );
+            let targets = Tensor::<1, Int>::ones([6], &device);
+            let loss = |x: Tensor<3>| cross_entropy_sum(x.reshape([6, 40]), targets.clone());
+            let found: f32 = loss(a.clone()).into_scalar();
+            let expected: f32 = loss(wide(&a)).into_scalar();
+            assert!((found - expected).abs() < 1e-4 * expected);
+        }
+    }
+}
