@@ -26,7 +26,7 @@ mod tiled;
 const SHORT: usize = 64;
 
 /// Whether [`attention`] over texts of this length keeps its weights for the way back, rather than
-/// computing them again. So it is on the processor; elsewhere they are always kept.
+/// computing them again. So it is on the processor; GPUs never keep them.
 pub fn keeps_attention_weights(seq: usize) -> bool {
     seq <= SHORT
 }
