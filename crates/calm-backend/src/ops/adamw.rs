@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "gpu"))]
 use super::extension::{Dispatch, UntrackedOps, fits};
 
 /// What a step of [`adamw`] depends on besides its tensors.
@@ -22,12 +22,12 @@ pub struct AdamWStep {
 
 impl AdamWStep {
     /// 1 - βᵗ of both moments, which begin as zeros.
-    fn corrections(self) -> [f32; 2] {
+    pub(super) fn corrections(self) -> [f32; 2] {
         self.betas.map(|beta| 1.0 - beta.powi(self.time as i32))
     }
 
     /// 1 - ηλ.
-    fn kept(self) -> f32 {
+    pub(super) fn kept(self) -> f32 {
         (1.0 - self.learning_rate * f64::from(self.weight_decay)) as f32
     }
 }
@@ -56,7 +56,11 @@ pub fn adamw<const D: usize>(
     moments: [Tensor<D>; 2],
     step: AdamWStep,
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
-    #[cfg(feature = "flex")]
+    for tensor in [&gradient, &moments[0], &moments[1]] {
+        let (found, expected) = (tensor.dims(), parameter.dims());
+        assert_eq!(found, expected, "all tensors have the parameter's shape");
+    }
+    #[cfg(any(feature = "flex", feature = "gpu"))]
     if [&parameter, &gradient, &moments[0], &moments[1]]
         .into_iter()
         .all(fits)
@@ -91,8 +95,8 @@ pub fn plain<const D: usize>(
 pub(super) mod fused {
     use std::iter::zip;
 
-    use super::super::extension::FlexTensor;
     use super::super::kernel::{TASK_ELEMENTS, contiguous, run};
+    use super::super::processor::FlexTensor;
     use super::AdamWStep;
 
     /// Each tensor is overwritten in place where nobody else holds it.
@@ -104,10 +108,6 @@ pub(super) mod fused {
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [mut parameter, gradient] = [parameter, gradient].map(contiguous);
         let [mut first, mut second] = moments.map(contiguous);
-        for tensor in [&gradient, &first, &second] {
-            let (found, expected) = (tensor.layout().shape(), parameter.layout().shape());
-            assert_eq!(found, expected, "all tensors have the parameter's shape");
-        }
         let gradient: &[f32] = gradient.storage();
         let values: &mut [f32] = parameter.storage_mut();
         let (first_moments, second_moments): (&mut [f32], &mut [f32]) =

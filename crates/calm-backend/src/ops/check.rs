@@ -3,6 +3,15 @@
 
 use burn::tensor::{Device, Distribution, Tensor, Tolerance};
 
+/// The device that tests run on, if it has the kernels of [`cube`](super::cube).
+#[cfg(feature = "gpu")]
+pub(super) fn on_gpu() -> Option<Device> {
+    let device = Device::default();
+    super::extension::fits(&Tensor::<1>::zeros([1], &device))
+        .then_some(device)
+        .filter(|device| !crate::is_processor(device))
+}
+
 /// Standard normal numbers; `scale` times them.
 pub(super) fn random<const D: usize>(shape: [usize; D], scale: f64) -> Tensor<D> {
     let device = Device::default();
@@ -17,7 +26,7 @@ fn value_and_gradients<const N: usize, const D: usize, const E: usize>(
 ) -> (Tensor<E>, [Tensor<D>; N]) {
     let tracked = inputs.clone().map(|x| x.autodiff().require_grad());
     let output = f(tracked.clone());
-    let weights = Tensor::from_inner(weights(output.dims()));
+    let weights = Tensor::from_inner(weights(&output.clone().inner()));
     let gradients = (output.clone() * weights).sum().backward();
     (
         output.inner(),
@@ -25,8 +34,8 @@ fn value_and_gradients<const N: usize, const D: usize, const E: usize>(
     )
 }
 
-fn weights<const E: usize>(shape: [usize; E]) -> Tensor<E> {
-    let device = Device::default();
+fn weights<const E: usize>(output: &Tensor<E>) -> Tensor<E> {
+    let (shape, device) = (output.dims(), output.device());
     let count = shape.iter().product::<usize>() as i64;
     Tensor::arange(0..count, &device)
         .float()
@@ -50,6 +59,24 @@ pub(super) fn assert_same<const N: usize, const D: usize, const E: usize>(
     }
 }
 
+/// As [`assert_same`], and that `fused` takes part in autodiff as one step: a plain composition in
+/// its place would give the same numbers.
+#[cfg(any(feature = "flex", feature = "gpu"))]
+pub(super) fn assert_fused<const N: usize, const D: usize, const E: usize>(
+    inputs: [Tensor<D>; N],
+    fused: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+    plain: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) {
+    use super::extension::RECORDED;
+
+    let before = RECORDED.get();
+    value_and_gradients(&inputs, &plain);
+    assert_eq!(RECORDED.get(), before, "the reference is fused");
+    value_and_gradients(&inputs, &fused);
+    assert!(RECORDED.get() > before, "no fused kernel takes this");
+    assert_same(inputs, fused, plain);
+}
+
 /// Relative to the largest element: sums of many terms cancel.
 pub(super) fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) {
     let largest: f32 = expected.clone().abs().max().into_scalar();
@@ -67,14 +94,16 @@ pub(super) fn assert_finite_differences<const N: usize, const D: usize, const E:
 ) {
     const STEP: f64 = 5e-3;
     let (_, gradients) = value_and_gradients(inputs, &f);
-    let directions = inputs.clone().map(|x| random(x.dims(), 1.0));
+    let directions = inputs
+        .clone()
+        .map(|x| random(x.dims(), 1.0).to_device(&x.device()));
     let at = |step: f64| {
         let mut moved = inputs.clone();
         for (x, direction) in moved.iter_mut().zip(&directions) {
             *x = x.clone() + direction.clone() * step;
         }
         let output = f(moved);
-        let weights = weights(output.dims());
+        let weights = weights(&output);
         total(output * weights)
     };
     let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);

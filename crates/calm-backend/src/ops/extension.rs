@@ -1,44 +1,69 @@
-//! Where the fused kernels enter Burn: one trait, for the processor and for its autodiff.
+//! Where the fused kernels enter Burn: traits for the backends that have them, and for autodiff.
 //!
 //! The kernels themselves stand beside the plain compositions that they replace, one operation a
-//! file. Burn dispatches over the backends listed on the trait; on all others [`fits`] is false and
-//! the plain composition runs.
+//! file; how a backend uses them is told in [`processor`](super::processor) and
+//! [`cube`](super::cube). Burn dispatches over the backends listed on a trait; on all others
+//! [`fits`] is false and the plain composition runs.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
 pub(super) use burn::backend::Dispatch;
+#[cfg(feature = "gpu")]
+use burn::backend::DispatchDevice;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Backend, Flex, backend_extension};
-use burn::tensor::{DType, Device, Tensor};
+use burn::backend::{Autodiff, Backend, backend_extension};
+use burn::tensor::{DType, Tensor};
 
-use super::{AdamWStep, adamw, attention, cross_entropy, linear, norm, rotary, swiglu};
+use super::AdamWStep;
 
-/// A tensor of the processor backend.
-pub(super) type FlexTensor = FloatTensor<Flex>;
-
-/// Whether the fused kernels take this tensor: on the processor, in `f32`.
+/// Whether fused kernels take this tensor: in `f32`, where a backend has kernels.
 pub(super) fn fits<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && is_on_processor(x)
+    x.dtype() == DType::F32 && (is_on_processor(x) || suits_cube(x))
 }
 
+/// As [`fits`], or in half precision on a backend whose kernels compute in `f32` all the same.
+pub(super) fn fits_or_half<const D: usize>(x: &Tensor<D>) -> bool {
+    fits(x) || matches!(x.dtype(), DType::F16 | DType::BF16) && suits_cube(x)
+}
+
+#[cfg(feature = "flex")]
 pub(super) fn is_on_processor<const D: usize>(x: &Tensor<D>) -> bool {
     // Devices are compared without their autodiff.
-    x.device() == Device::flex()
+    x.device() == burn::tensor::Device::flex()
+}
+
+#[cfg(not(feature = "flex"))]
+fn is_on_processor<const D: usize>(_: &Tensor<D>) -> bool {
+    false
+}
+
+/// Whether the kernels for GPUs take a tensor of this size. They count elements in 32 bits, and
+/// are not launched for nothing.
+#[cfg(feature = "gpu")]
+fn suits_cube<const D: usize>(x: &Tensor<D>) -> bool {
+    let elements: usize = x.dims().iter().product();
+    let device = x.device().without_autodiff();
+    matches!(device.as_dispatch(), DispatchDevice::Cube(_))
+        && (1..=u32::MAX as usize).contains(&elements)
+}
+
+#[cfg(not(feature = "gpu"))]
+fn suits_cube<const D: usize>(_: &Tensor<D>) -> bool {
+    false
 }
 
 /// The operations in one pass each way. Shapes are those of the public functions of the same
 /// names, except where it says otherwise.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "gpu"), Autodiff)]
 pub(super) trait FusedOps: Backend {
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// `queries`: `[batch, kv_heads, group * seq_q, d_head]`, the query heads of a group being
-    /// further rows; the output likewise. `masked` has `seq_q` rows, or one for all.
+    /// `masked` has `seq_q` rows, or one for all.
     fn attention(
         queries: FloatTensor<Self>,
         keys: FloatTensor<Self>,
@@ -58,13 +83,10 @@ pub(super) trait FusedOps: Backend {
     ) -> FloatTensor<Self>;
 
     fn cross_entropy_sum(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
-
-    /// `x · weight` in `f32`; the weight may be in half precision.
-    fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// Operations that no gradient flows through.
-#[backend_extension(Flex)]
+#[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "gpu"))]
 pub(super) trait UntrackedOps: Backend {
     /// The parameter and its two moments.
     fn adamw(
@@ -76,55 +98,42 @@ pub(super) trait UntrackedOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-impl UntrackedOps for Flex {
-    fn adamw(
-        parameter: FlexTensor,
-        gradient: FlexTensor,
-        first: FlexTensor,
-        second: FlexTensor,
-        step: AdamWStep,
-    ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        adamw::fused::step(parameter, gradient, [first, second], step)
-    }
-}
-
-impl FusedOps for Flex {
-    fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
-        swiglu::fused::forward(gate, up).0
-    }
+/// The operations of [`FusedOps`], each with what its backward pass needs. Its autodiff follows.
+pub(super) trait Differentiable: Backend {
+    fn swiglu(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, impl Saved<Self, 2>);
 
     fn attention(
-        queries: FlexTensor,
-        keys: FlexTensor,
-        values: FlexTensor,
+        inputs: [FloatTensor<Self>; 3],
         masked: BoolTensor<Self>,
         scale: f32,
-    ) -> FlexTensor {
-        attention::inference::forward(queries, keys, values, masked, scale)
-    }
+    ) -> (FloatTensor<Self>, impl Saved<Self, 3>);
 
-    fn rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f32) -> FlexTensor {
-        norm::fused::forward(x, weight, epsilon).0
-    }
+    fn rms_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, impl Saved<Self, 2>);
 
-    fn rotary(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
-        rotary::fused::forward(x, cos, sin).0
-    }
+    fn rotary(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, impl Saved<Self, 1>);
 
-    fn cross_entropy_sum(logits: FlexTensor, targets: IntTensor<Self>) -> FlexTensor {
-        cross_entropy::fused::forward(logits, targets).0
-    }
-
-    fn product(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
-        linear::fused::forward(&x, weight).0
-    }
+    fn cross_entropy_sum(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, impl Saved<Self, 1>);
 }
 
-impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
+impl<B: Differentiable, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
         let (gate, gate_node) = gate.into_parts();
         let (up, up_node) = up.into_parts();
-        record::<C, _, 2>([gate_node, up_node], swiglu::fused::forward(gate, up))
+        record::<B, C, _, 2>([gate_node, up_node], B::swiglu(gate, up))
     }
 
     fn attention(
@@ -137,9 +146,9 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         let (queries, queries_node) = queries.into_parts();
         let (keys, keys_node) = keys.into_parts();
         let (values, values_node) = values.into_parts();
-        record::<C, _, 3>(
+        record::<B, C, _, 3>(
             [queries_node, keys_node, values_node],
-            attention::fused::forward(queries, keys, values, masked, scale),
+            <B as Differentiable>::attention([queries, keys, values], masked, scale),
         )
     }
 
@@ -150,10 +159,7 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        record::<C, _, 2>(
-            [x_node, weight_node],
-            norm::fused::forward(x, weight, epsilon),
-        )
+        record::<B, C, _, 2>([x_node, weight_node], B::rms_norm(x, weight, epsilon))
     }
 
     fn rotary(
@@ -162,145 +168,73 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         sin: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         let (x, x_node) = x.into_parts();
-        let angles = (cos.into_primitive(), sin.into_primitive());
-        record::<C, _, 1>([x_node], rotary::fused::forward(x, angles.0, angles.1))
+        let (cos, sin) = (cos.into_primitive(), sin.into_primitive());
+        record::<B, C, _, 1>([x_node], B::rotary(x, cos, sin))
     }
 
     fn cross_entropy_sum(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         let (logits, node) = logits.into_parts();
-        record::<C, _, 1>([node], cross_entropy::fused::forward(logits, targets))
-    }
-
-    fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        let is_trained = weight.is_tracked();
-        let (x, x_node) = x.into_parts();
-        let (weight, weight_node) = weight.into_parts();
-        let (output, inputs) = linear::fused::forward(&x, weight);
-        let saved = if is_trained {
-            inputs
-        } else {
-            inputs.with_frozen_weight()
-        };
-        record::<C, _, 2>([x_node, weight_node], (output, saved))
+        record::<B, C, _, 1>([node], B::cross_entropy_sum(logits, targets))
     }
 }
 
 /// What a fused operation keeps for its backward pass.
-pub(super) trait Saved<const N: usize>: Clone + Debug + Send + 'static {
+pub(super) trait Saved<B: Backend, const N: usize>: Clone + Debug + Send + 'static {
     /// The gradients of the `N` inputs, each computed only if it is wanted: frozen inputs are not.
-    fn gradients(self, output: FlexTensor, wanted: [bool; N]) -> [Option<FlexTensor>; N];
+    fn gradients(self, output: FloatTensor<B>, wanted: [bool; N]) -> [Option<FloatTensor<B>>; N];
 }
 
 /// The step of the autodiff graph for any fused operation.
 #[derive(Debug)]
 struct Step<S>(PhantomData<S>);
 
-impl<S: Saved<N>, const N: usize> Backward<Flex, N> for Step<S> {
+impl<B: Backend, S: Saved<B, N>, const N: usize> Backward<B, N> for Step<S> {
     type State = S;
 
     fn backward(self, ops: Ops<S, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let output = gradients.consume::<Flex>(&ops.node);
+        let output = gradients.consume::<B>(&ops.node);
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let inputs = ops.state.gradients(output, wanted);
         for (parent, gradient) in ops.parents.into_iter().zip(inputs) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
-                gradients.register::<Flex>(parent.id, gradient);
+                gradients.register::<B>(parent.id, gradient);
             }
         }
     }
 }
 
-fn record<C: CheckpointStrategy, S: Saved<N>, const N: usize>(
+/// The output of a fused operation as a step of the graph.
+pub(super) fn record<B: Backend, C: CheckpointStrategy, S: Saved<B, N>, const N: usize>(
     inputs: [NodeGuard; N],
-    (output, saved): (FlexTensor, S),
-) -> FloatTensor<Autodiff<Flex, C>> {
+    (output, saved): (FloatTensor<B>, S),
+) -> FloatTensor<Autodiff<B, C>> {
+    #[cfg(test)]
+    RECORDED.set(RECORDED.get() + 1);
     let step = Step(PhantomData::<S>);
-    match step.prepare::<C>(inputs).compute_bound().stateful() {
+    match Backward::<B, N>::prepare::<C>(step, inputs)
+        .compute_bound()
+        .stateful()
+    {
         OpsKind::Tracked(step) => step.finish(saved, output),
         OpsKind::UnTracked(step) => step.finish(output),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use burn::tensor::{Bool, Int};
+thread_local! {
+    /// How often a fused operation took part in autodiff on this thread: tests ask whether the
+    /// plain composition ran in its place.
+    pub(super) static RECORDED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
-    use super::super::check;
-    use super::*;
-
-    /// `N` inputs of an operation that keeps `saved`: each subset of gradients that may be wanted.
-    fn assert_only_wanted<S: Saved<N>, const N: usize>((output, saved): (FlexTensor, S)) {
-        for subset in 0..1 << N {
-            let wanted = std::array::from_fn(|input| subset >> input & 1 == 1);
-            let gradients = saved.clone().gradients(output.clone(), wanted);
-            assert_eq!(gradients.each_ref().map(Option::is_some), wanted);
-        }
-    }
-
-    fn random<const D: usize>(shape: [usize; D]) -> FlexTensor {
-        let x: Tensor<D> = check::random(shape, 1.0);
-        x.try_into_primitive::<Flex>().expect("on the processor")
-    }
-
-    fn zeros<const D: usize, K: burn::tensor::kind::Basic>(shape: [usize; D]) -> Tensor<D, K> {
-        Tensor::zeros(shape, &Device::flex())
-    }
-
-    fn attention_of(seq: usize) -> (FlexTensor, attention::fused::Weighted) {
-        let [queries, keys, values] = [[2, 4, seq, 6], [2, 2, seq, 6], [2, 2, seq, 6]].map(random);
-        let masked = zeros::<4, Bool>([1, 1, 1, seq]).try_into_primitive::<Flex>();
-        attention::fused::forward(
-            queries,
-            keys,
-            values,
-            masked.expect("on the processor"),
-            0.4,
-        )
-    }
-
-    fn cross_entropy_of(shape: [usize; 2]) -> (FlexTensor, cross_entropy::fused::Rows) {
-        let targets = zeros::<1, Int>([shape[0]]).try_into_primitive::<Flex>();
-        cross_entropy::fused::forward(random(shape), targets.expect("on the processor"))
-    }
-
-    #[test]
-    fn no_gradient_is_computed_that_is_not_wanted() {
-        let x = || random([2, 3, 4, 6]);
-        assert_only_wanted(swiglu::fused::forward(x(), x()));
-        assert_only_wanted(norm::fused::forward(x(), random([6]), 0.1));
-        let angle = || random([1, 1, 4, 3]);
-        assert_only_wanted(rotary::fused::forward(x(), angle(), angle()));
-        assert_only_wanted(linear::fused::forward(&x(), random([6, 5])));
-        assert_only_wanted(attention_of(5));
-        assert_only_wanted(attention_of(80));
-        assert_only_wanted(cross_entropy_of([3, 5]));
-    }
-
-    /// Output and gradients in a pool of so many threads, as bits.
-    fn bits<S: Saved<N>, const N: usize>(
-        threads: usize,
-        operation: impl FnOnce() -> (FlexTensor, S) + Send,
-        gradient: FlexTensor,
-    ) -> Vec<u8> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.expect("threads can be had").install(|| {
-            let (output, saved) = operation();
-            let gradients = saved.gradients(gradient, [true; N]);
-            let all = gradients.into_iter().flatten().chain([output]);
-            all.flat_map(|x| x.bytes().to_vec()).collect()
-        })
-    }
-
-    #[test]
-    fn the_number_of_threads_changes_no_bit() {
-        let (x, weight) = (random([900, 100]), random([100]));
-        let norm = || norm::fused::forward(x.clone(), weight.clone(), 0.1);
-        let gradient = random([900, 100]);
-        assert_eq!(bits(1, norm, gradient.clone()), bits(3, norm, gradient));
-        let targets = zeros::<1, Int>([900]).try_into_primitive::<Flex>();
-        let targets = targets.expect("on the processor");
-        let loss = || cross_entropy::fused::forward(x.clone(), targets.clone());
-        let gradient = random([1]);
-        assert_eq!(bits(1, loss, gradient.clone()), bits(3, loss, gradient));
+/// Asks an operation with `N` inputs for each subset of its gradients.
+#[cfg(test)]
+pub(super) fn assert_only_wanted<B: Backend, S: Saved<B, N>, const N: usize>(
+    (output, saved): (FloatTensor<B>, S),
+) {
+    for subset in 0..1 << N {
+        let wanted = std::array::from_fn(|input| subset >> input & 1 == 1);
+        let gradients = saved.clone().gradients(output.clone(), wanted);
+        assert_eq!(gradients.each_ref().map(Option::is_some), wanted);
     }
 }

@@ -12,7 +12,7 @@ use macerator::AutoArch;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::awake;
-use super::extension::FlexTensor;
+use super::processor::FlexTensor;
 
 /// About how many elements one task takes: input and output stay in the second-level cache.
 pub(super) const TASK_ELEMENTS: usize = 1 << 13;
@@ -55,6 +55,36 @@ pub(super) fn each<T: Send>(
 /// Elements of a task that consists of whole rows.
 pub(super) fn task_of_rows(width: usize) -> usize {
     (TASK_ELEMENTS / width.max(1)).max(1) * width.max(1)
+}
+
+/// Adds up what `add` adds of each row of both matrices: task by task, and then over the tasks.
+pub(super) fn sum_of_rows(
+    matrices: [&[f32]; 2],
+    width: usize,
+    add: impl Fn(&mut [f32], [&[f32]; 2]) + Send + Sync,
+) -> Vec<f32> {
+    let task = task_of_rows(width);
+    let [a, b] = matrices;
+    let mut partial = vec![0.0; a.len().div_ceil(task) * width];
+    let tasks = zip(
+        partial.chunks_mut(width),
+        zip(a.chunks(task), b.chunks(task)),
+    );
+    run(
+        a.len(),
+        tasks,
+        #[inline(always)]
+        |(partial, (a, b))| {
+            for (a, b) in zip(a.chunks(width), b.chunks(width)) {
+                add(partial, [a, b]);
+            }
+        },
+    );
+    let mut total = vec![0.0; width];
+    for partial in partial.chunks(width) {
+        zip(&mut total, partial).for_each(|(total, partial)| *total += partial);
+    }
+    total
 }
 
 /// The tensor with its elements in row-major order and nothing around them; a copy only if it was

@@ -9,8 +9,8 @@
 use gemm::Parallelism;
 
 use super::columns::Columns;
-use super::extension::FlexTensor;
 use super::kernel::contiguous;
+use super::processor::FlexTensor;
 
 /// Below so many products of two numbers, they are done before other threads have woken up.
 const PARALLEL_TERMS: usize = 1 << 22;

@@ -1,8 +1,8 @@
 //! The operations of a transformer block.
 //!
 //! Each is a plain statement of its formula out of Burn's own operations, differentiable wherever
-//! Burn is. On the processor a fused kernel takes its place, one pass forward and one back, and the
-//! plain composition is what it is held against.
+//! Burn is. On the processor and on GPUs a fused kernel takes its place, one pass forward and one
+//! back, and the plain composition is what it is held against.
 
 mod adamw;
 mod attention;
@@ -13,8 +13,11 @@ mod check;
 #[cfg(feature = "flex")]
 mod columns;
 mod cross_entropy;
-#[cfg(feature = "flex")]
+#[cfg(feature = "gpu")]
+mod cube;
+#[cfg(any(feature = "flex", feature = "gpu"))]
 mod extension;
+mod geglu;
 mod gelu;
 #[cfg(feature = "flex")]
 mod kernel;
@@ -23,6 +26,8 @@ mod linear;
 #[cfg(feature = "flex")]
 mod matmul;
 mod norm;
+#[cfg(feature = "flex")]
+mod processor;
 mod rotary;
 mod softcap;
 mod swiglu;
@@ -30,6 +35,7 @@ mod swiglu;
 pub use adamw::{AdamWStep, adamw};
 pub use attention::{attention, keeps_attention_weights};
 pub use cross_entropy::cross_entropy_sum;
+pub use geglu::geglu_tanh;
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use linear::{ROWS_ALIKE, linear};
@@ -44,6 +50,8 @@ pub mod plain {
     pub use super::adamw::plain as adamw;
     pub use super::attention::plain as attention;
     pub use super::cross_entropy::plain as cross_entropy_sum;
+    pub use super::geglu::plain as geglu_tanh;
+    pub use super::layer_norm::plain as layer_norm;
     pub use super::norm::plain as rms_norm;
     pub use super::rotary::plain as rotary;
     pub use super::swiglu::plain as swiglu;

@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor};
 
-#[cfg(feature = "flex")]
-use super::extension::{Dispatch, FusedOps, fits};
+#[cfg(any(feature = "flex", feature = "gpu"))]
+use super::extension::{Dispatch, FusedOps, fits_or_half};
 
 /// `x / √(mean(x²) + epsilon) · weight` over the last axis, computed in `f32`
 /// (arXiv 1910.07467).
@@ -14,8 +14,8 @@ use super::extension::{Dispatch, FusedOps, fits};
 /// - `weight`: `[d_model]`
 /// - output: as `x`
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    #[cfg(feature = "flex")]
-    if fits(&x) && fits(&weight) {
+    #[cfg(any(feature = "flex", feature = "gpu"))]
+    if fits_or_half(&x) && fits_or_half(&weight) && x.dtype() == weight.dtype() {
         let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
         return Tensor::from_dispatch(Dispatch::rms_norm(x, weight, epsilon as f32));
     }
@@ -36,8 +36,11 @@ pub fn plain<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f64) -> T
 pub(super) mod fused {
     use std::iter::zip;
 
-    use super::super::extension::{FlexTensor, Saved};
-    use super::super::kernel::{contiguous, run, sum, task_of_rows, with_shape_of};
+    use burn::backend::Flex;
+
+    use super::super::extension::Saved;
+    use super::super::kernel::{contiguous, run, sum, sum_of_rows, task_of_rows, with_shape_of};
+    use super::super::processor::FlexTensor;
 
     /// The inputs; a row's root mean square is computed again, the row being read anyway.
     #[derive(Debug, Clone)]
@@ -85,31 +88,20 @@ pub(super) mod fused {
             (x, weight)
         }
 
-        /// `Σ gradient · x / rms(x)` over the rows, task by task and then over the tasks.
+        /// `Σ gradient · x / rms(x)` over the rows.
         fn weight_gradient(&self, output: &[f32]) -> Vec<f32> {
             let (x, weight) = self.slices();
-            let (width, task) = (weight.len(), task_of_rows(weight.len()));
-            let mut partial = vec![0.0; x.len().div_ceil(task) * width];
-            let tasks = zip(
-                partial.chunks_mut(width),
-                zip(output.chunks(task), x.chunks(task)),
-            );
-            run(
-                x.len(),
-                tasks,
+            sum_of_rows(
+                [output, x],
+                weight.len(),
                 #[inline(always)]
-                |(partial, (output, x))| {
-                    for (output, x) in zip(output.chunks(width), x.chunks(width)) {
-                        let factor = inverse_rms(x, self.epsilon);
-                        add_products(partial, output, x, factor);
+                |total, [output, x]| {
+                    let factor = inverse_rms(x, self.epsilon);
+                    for (total, (output, x)) in zip(total, zip(output, x)) {
+                        *total += output * x * factor;
                     }
                 },
-            );
-            let mut total = vec![0.0; width];
-            for partial in partial.chunks(width) {
-                zip(&mut total, partial).for_each(|(total, partial)| *total += partial);
-            }
-            total
+            )
         }
 
         /// Overwrites the gradient of the output with that of `x`.
@@ -130,7 +122,7 @@ pub(super) mod fused {
         }
     }
 
-    impl Saved<2> for Inputs {
+    impl Saved<Flex, 2> for Inputs {
         fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
             let mut output = contiguous(output);
             let weight = wanted[1].then(|| {
@@ -149,13 +141,6 @@ pub(super) mod fused {
     fn inverse_rms(x: &[f32], epsilon: f32) -> f32 {
         let mean_square = sum(x, x, |a, b| a * b) / x.len() as f32;
         (mean_square + epsilon).sqrt().recip()
-    }
-
-    #[inline(always)]
-    fn add_products(into: &mut [f32], a: &[f32], b: &[f32], factor: f32) {
-        for (into, (a, b)) in zip(into, zip(a, b)) {
-            *into += a * b * factor;
-        }
     }
 
     /// With `g` the gradient times the weight and `f` the inverse root mean square, the gradient of
@@ -178,7 +163,7 @@ mod tests {
     use burn::tensor::{Device, Tolerance};
 
     use super::*;
-    use crate::ops::check::{assert_finite_differences, assert_same, random};
+    use crate::ops::check::{assert_finite_differences, assert_fused, random};
 
     #[test]
     fn by_hand() {
@@ -195,16 +180,16 @@ mod tests {
 
     #[test]
     fn as_the_plain_composition() {
-        for (rows, width) in [(1, 1), (3, 5), (7, 16), (2, 33), (300, 130)] {
+        for (rows, width) in [(1, 1), (3, 5), (7, 16), (2, 33), (300, 130), (70, 300)] {
             let (x, weight) = (random([rows, width], 2.0), random([1, width], 1.0));
             let fused = |x, weight: Tensor<2>| rms_norm(x, weight.flatten(0, 1), 1e-2);
             let reference = |x, weight: Tensor<2>| plain(x, weight.flatten(0, 1), 1e-2);
-            assert_same(
+            assert_fused(
                 [x.clone()],
                 |[x]| fused(x, weight.clone()),
                 |[x]| reference(x, weight.clone()),
             );
-            assert_same(
+            assert_fused(
                 [weight.clone()],
                 |[weight]| fused(x.clone(), weight),
                 |[weight]| reference(x.clone(), weight),
@@ -221,7 +206,7 @@ mod tests {
                 f(x, weight.flatten(0, 2), 1e-5)
             }
         };
-        assert_same(inputs, op(rms_norm), op(plain));
+        assert_fused(inputs, op(rms_norm), op(plain));
     }
 
     #[test]

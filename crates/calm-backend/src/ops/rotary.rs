@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "flex", feature = "gpu"))]
 use super::extension::{Dispatch, FusedOps, fits};
 
 /// Turns each pair `(x[i], x[i + d_head / 2])` by the angle of its position and frequency
@@ -16,7 +16,7 @@ use super::extension::{Dispatch, FusedOps, fits};
 /// - `cos`, `sin`: `[batch, 1, seq, d_head / 2]` or `[1, 1, seq, d_head / 2]`
 /// - output: as `x`
 pub fn rotary(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
-    #[cfg(feature = "flex")]
+    #[cfg(any(feature = "flex", feature = "gpu"))]
     if [&x, &cos, &sin].into_iter().all(fits) {
         let [x, cos, sin] = [x, cos, sin].map(Tensor::into_dispatch);
         return Tensor::from_dispatch(Dispatch::rotary(x, cos, sin));
@@ -38,8 +38,11 @@ pub fn plain(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
 pub(super) mod fused {
     use std::iter::zip;
 
-    use super::super::extension::{FlexTensor, Saved};
+    use burn::backend::Flex;
+
+    use super::super::extension::Saved;
     use super::super::kernel::{contiguous, run, task_of_rows, with_shape_of};
+    use super::super::processor::FlexTensor;
 
     /// Cosines and sines: a turn is linear, so the inputs are not needed for its gradient.
     #[derive(Debug, Clone)]
@@ -60,7 +63,7 @@ pub(super) mod fused {
         (angles.turn(x, 1.0), angles)
     }
 
-    impl Saved<1> for Angles {
+    impl Saved<Flex, 1> for Angles {
         fn gradients(self, output: FlexTensor, [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
             [wanted.then(|| self.turn(output, -1.0))]
         }
@@ -156,7 +159,7 @@ mod tests {
     use burn::tensor::{Device, Distribution, Tolerance};
 
     use super::*;
-    use crate::ops::check::{assert_finite_differences, assert_same, random};
+    use crate::ops::check::{assert_finite_differences, assert_fused, random};
 
     #[test]
     fn a_quarter_turn_by_hand() {
@@ -197,7 +200,7 @@ mod tests {
                 let (cos, sin) = angles([tables, 1, seq, half]);
                 let fused = |[x]: [_; 1]| rotary(x, cos.clone(), sin.clone());
                 let reference = |[x]: [_; 1]| plain(x, cos.clone(), sin.clone());
-                assert_same(inputs(), fused, reference);
+                assert_fused(inputs(), fused, reference);
             }
         }
     }
@@ -209,17 +212,17 @@ mod tests {
         let turn = |x| rotary(x, cos.clone(), sin.clone());
         let reference = |x| plain(x, cos.clone(), sin.clone());
         // Heads split off by a swap of axes, as decoders do, and the swap back.
-        assert_same(
+        assert_fused(
             [x.clone()],
             |[x]| turn(x.swap_dims(1, 2)).swap_dims(1, 2),
             |[x]| reference(x.swap_dims(1, 2)).swap_dims(1, 2),
         );
         let view = |x: Tensor<4>| x.narrow(2, 1, 2).swap_dims(1, 2);
-        assert_same([x], |[x]| turn(view(x)), |[x]| reference(view(x)));
+        assert_fused([x], |[x]| turn(view(x)), |[x]| reference(view(x)));
         let (cos, sin) = angles([3, 1, 8, 7]);
         let (cos, sin) = (cos.swap_dims(2, 3), sin.swap_dims(2, 3));
         let x = random([3, 2, 7, 16], 1.0);
-        assert_same(
+        assert_fused(
             [x],
             |[x]| rotary(x, cos.clone(), sin.clone()),
             |[x]| plain(x, cos.clone(), sin.clone()),

@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor, activation::silu};
 
-#[cfg(feature = "flex")]
-use super::extension::{Dispatch, FusedOps, fits};
+#[cfg(any(feature = "flex", feature = "gpu"))]
+use super::extension::{Dispatch, FusedOps, fits_or_half};
 
 /// `silu(gate) · up`, element by element (arXiv 2002.05202).
 ///
@@ -11,8 +11,12 @@ use super::extension::{Dispatch, FusedOps, fits};
 ///
 /// - `gate`, `up`, output: `[batch, seq, d_ff]`
 pub fn swiglu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
-    #[cfg(feature = "flex")]
-    if fits(&gate) && fits(&up) && gate.dims() == up.dims() {
+    #[cfg(any(feature = "flex", feature = "gpu"))]
+    if fits_or_half(&gate)
+        && fits_or_half(&up)
+        && gate.dtype() == up.dtype()
+        && gate.dims() == up.dims()
+    {
         return Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()));
     }
     plain(gate, up)
@@ -25,48 +29,85 @@ pub fn plain(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
 
 #[cfg(feature = "flex")]
 pub(super) mod fused {
+    use std::fmt::Debug;
     use std::iter::zip;
+    use std::marker::PhantomData;
 
-    use super::super::extension::{FlexTensor, Saved};
+    use burn::backend::Flex;
+
+    use super::super::extension::Saved;
     use super::super::kernel::{TASK_ELEMENTS, contiguous, exp, run, with_shape_of};
+    use super::super::processor::FlexTensor;
+
+    /// An activation of the form `x · sigmoid(curve(x))`.
+    pub(in super::super) trait Curve:
+        Debug + Clone + Send + Sync + 'static
+    {
+        fn at(x: f32) -> f32;
+
+        /// Its derivative.
+        fn slope(x: f32) -> f32;
+    }
+
+    /// The curve of SiLU.
+    #[derive(Debug, Clone)]
+    pub(in super::super) struct Identity;
+
+    impl Curve for Identity {
+        #[inline(always)]
+        fn at(x: f32) -> f32 {
+            x
+        }
+
+        #[inline(always)]
+        fn slope(_: f32) -> f32 {
+            1.0
+        }
+    }
 
     /// The inputs; the sigmoid is cheaper to compute again than to read from memory.
     #[derive(Debug, Clone)]
-    pub(in super::super) struct Inputs {
+    pub(in super::super) struct Inputs<C> {
         gate: FlexTensor,
         up: FlexTensor,
+        curve: PhantomData<C>,
     }
 
-    pub(in super::super) fn forward(gate: FlexTensor, up: FlexTensor) -> (FlexTensor, Inputs) {
+    /// `gate · sigmoid(curve(gate)) · up`.
+    pub(in super::super) fn forward<C: Curve>(
+        gate: FlexTensor,
+        up: FlexTensor,
+    ) -> (FlexTensor, Inputs<C>) {
         let inputs = Inputs {
             gate: contiguous(gate),
             up: contiguous(up),
+            curve: PhantomData,
         };
         let gate: &[f32] = inputs.gate.storage();
         let mut output = vec![0.0; gate.len()];
         map(&mut output, [gate, inputs.up.storage()], |_, gate, up| {
-            gate * sigmoid(gate) * up
+            gate * sigmoid(C::at(gate)) * up
         });
         (with_shape_of(&inputs.gate, output), inputs)
     }
 
-    impl Saved<2> for Inputs {
+    impl<C: Curve> Saved<Flex, 2> for Inputs<C> {
         fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
             let mut output = contiguous(output);
             let inputs = [self.gate.storage(), self.up.storage()];
             match wanted {
                 [false, false] => [None, None],
                 [true, false] => {
-                    map(output.storage_mut(), inputs, by_gate);
+                    map(output.storage_mut(), inputs, by_gate::<C>);
                     [Some(output), None]
                 }
                 [false, true] => {
-                    map(output.storage_mut(), inputs, by_up);
+                    map(output.storage_mut(), inputs, by_up::<C>);
                     [None, Some(output)]
                 }
                 [true, true] => {
                     let mut gate = vec![0.0; inputs[0].len()];
-                    both(&mut gate, output.storage_mut(), inputs);
+                    both::<C>(&mut gate, output.storage_mut(), inputs);
                     [Some(with_shape_of(&self.gate, gate)), Some(output)]
                 }
             }
@@ -93,7 +134,7 @@ pub(super) mod fused {
 
     /// Both gradients in one pass, so that there is one exponential for the two; `up_gradient`
     /// holds the gradient of the output and is overwritten.
-    fn both(gate_gradient: &mut [f32], up_gradient: &mut [f32], [gate, up]: [&[f32]; 2]) {
+    fn both<C: Curve>(gate_gradient: &mut [f32], up_gradient: &mut [f32], [gate, up]: [&[f32]; 2]) {
         let tasks = zip(
             zip(
                 gate_gradient.chunks_mut(TASK_ELEMENTS),
@@ -109,22 +150,22 @@ pub(super) mod fused {
                 let gradients = zip(gate_gradient, up_gradient);
                 for ((gate_gradient, up_gradient), (gate, up)) in zip(gradients, zip(gate, up)) {
                     let output = *up_gradient;
-                    *gate_gradient = by_gate(output, *gate, *up);
-                    *up_gradient = by_up(output, *gate, *up);
+                    *gate_gradient = by_gate::<C>(output, *gate, *up);
+                    *up_gradient = by_up::<C>(output, *gate, *up);
                 }
             },
         );
     }
 
     #[inline(always)]
-    fn by_gate(output: f32, gate: f32, up: f32) -> f32 {
-        let sigmoid = sigmoid(gate);
-        output * up * sigmoid * (1.0 + gate * (1.0 - sigmoid))
+    fn by_gate<C: Curve>(output: f32, gate: f32, up: f32) -> f32 {
+        let sigmoid = sigmoid(C::at(gate));
+        output * up * sigmoid * (1.0 + gate * (1.0 - sigmoid) * C::slope(gate))
     }
 
     #[inline(always)]
-    fn by_up(output: f32, gate: f32, _up: f32) -> f32 {
-        output * gate * sigmoid(gate)
+    fn by_up<C: Curve>(output: f32, gate: f32, _up: f32) -> f32 {
+        output * gate * sigmoid(C::at(gate))
     }
 
     #[inline(always)]
@@ -138,7 +179,7 @@ mod tests {
     use burn::tensor::{Device, Tolerance};
 
     use super::*;
-    use crate::ops::check::{assert_finite_differences, assert_same, random};
+    use crate::ops::check::{assert_finite_differences, assert_fused, random};
 
     #[test]
     fn by_hand() {
@@ -156,7 +197,7 @@ mod tests {
         for shape in [[1, 1, 1], [2, 3, 5], [3, 7, 16], [5, 41, 129]] {
             let inputs = [random(shape, 3.0), random(shape, 3.0)];
             let op = |f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>| move |[a, b]: [_; 2]| f(a, b);
-            assert_same(inputs, op(swiglu), op(plain));
+            assert_fused(inputs, op(swiglu), op(plain));
         }
     }
 
@@ -171,18 +212,18 @@ mod tests {
                 )
             }
         };
-        assert_same(inputs, op(swiglu), op(plain));
+        assert_fused(inputs, op(swiglu), op(plain));
     }
 
     #[test]
     fn one_tracked_input_gets_a_gradient_alone() {
         let (a, b) = (random([2, 3, 5], 1.0), random([2, 3, 5], 1.0));
-        assert_same(
+        assert_fused(
             [a.clone()],
             |[a]| swiglu(a, b.clone()),
             |[a]| plain(a, b.clone()),
         );
-        assert_same([b], |[b]| swiglu(a.clone(), b), |[b]| plain(a.clone(), b));
+        assert_fused([b], |[b]| swiglu(a.clone(), b), |[b]| plain(a.clone(), b));
     }
 
     #[test]

@@ -162,7 +162,8 @@ impl Activation {
     fn gate(self, gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
         match self {
             Self::Silu => ops::swiglu(gate, up),
-            other => other.apply(gate) * up,
+            Self::GeluTanh => ops::geglu_tanh(gate, up),
+            Self::Gelu => ops::gelu(gate) * up,
         }
     }
 }

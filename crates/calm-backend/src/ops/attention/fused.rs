@@ -8,9 +8,10 @@ use burn::backend::Flex;
 use burn::backend::tensor::BoolTensor;
 use burn::tensor::TensorData;
 
-use super::super::extension::{FlexTensor, Saved};
+use super::super::extension::Saved;
 use super::super::kernel::{contiguous, max, sum};
 use super::super::matmul::Matrix;
+use super::super::processor::FlexTensor;
 use super::tiled::RowSoftmax;
 use super::{SHORT, small, tiled};
 
@@ -152,7 +153,7 @@ pub(in super::super) fn forward(
     (output, Weighted { inputs, weights })
 }
 
-impl Saved<3> for Weighted {
+impl Saved<Flex, 3> for Weighted {
     fn gradients(self, output: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let (inputs, output) = (&self.inputs, adjacent(output));
         match &self.weights {

@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn::backend::tensor::BoolTensor;
 
-use super::super::extension::FlexTensor;
+use super::super::processor::FlexTensor;
 use super::fused::{Inputs, Mask};
 use super::{single, small, tiled};
 

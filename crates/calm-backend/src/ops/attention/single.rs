@@ -5,8 +5,8 @@ use std::iter::zip;
 
 use burn::tensor::TensorData;
 
-use super::super::extension::FlexTensor;
 use super::super::kernel::{exp, run, sum};
+use super::super::processor::FlexTensor;
 use super::fused::{Inputs, Mask, Rows, normalise, shift};
 
 pub(super) fn forward(inputs: &Inputs, mask: &Mask<'_>) -> FlexTensor {

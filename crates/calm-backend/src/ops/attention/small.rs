@@ -7,8 +7,8 @@ use std::iter::zip;
 
 use burn::tensor::TensorData;
 
-use super::super::extension::FlexTensor;
 use super::super::kernel::{LANES, exp, run};
+use super::super::processor::FlexTensor;
 use super::fused::{Inputs, Mask, Rows, Sizes, heads_inside, normalise, shift, softmax_gradient};
 use super::matrix::{Matrix, ROWS, product, put};
 

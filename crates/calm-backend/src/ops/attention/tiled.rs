@@ -4,9 +4,9 @@
 use std::ops::Range;
 
 use super::super::columns::Columns;
-use super::super::extension::FlexTensor;
 use super::super::kernel::{exp, run};
 use super::super::matmul::{Matrix, Threads, multiply};
+use super::super::processor::FlexTensor;
 use super::fused::{Inputs, Mask, Rows, Sizes, heads_inside, normalise, shift, softmax_gradient};
 
 /// Queries of a head whose scores are there at once. In causal attention a tile does not even look

@@ -4,9 +4,10 @@ use burn::backend::Flex;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{DType, FloatDType, Shape, TensorData, bf16, f16};
 
-use super::super::extension::{FlexTensor, Saved};
+use super::super::extension::Saved;
 use super::super::kernel::contiguous;
 use super::super::matmul::{self, Operand};
+use super::super::processor::FlexTensor;
 use super::in_order;
 use super::stored::{self, Weight};
 
@@ -46,7 +47,7 @@ impl Inputs {
     }
 }
 
-impl Saved<2> for Inputs {
+impl Saved<Flex, 2> for Inputs {
     fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
         let output = rows_of(&output);
         let weight = wanted[1].then(|| {

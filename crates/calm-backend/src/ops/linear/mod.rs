@@ -14,7 +14,9 @@ use burn::tensor::DType;
 use burn::tensor::{Tensor, module};
 
 #[cfg(feature = "flex")]
-use super::extension::{Dispatch, FusedOps, is_on_processor};
+use super::extension::{Dispatch, is_on_processor};
+#[cfg(feature = "flex")]
+use super::processor::ProcessorOps;
 
 /// From so many rows on, a row of a product on the processor, with a matrix as checkpoints store it,
 /// has the same bits however many there are: fewer are summed in another order.
@@ -58,8 +60,13 @@ pub fn linear<const D: usize>(
 mod tests {
     use burn::tensor::Device;
 
-    use super::super::check::{self, assert_finite_differences, assert_same, random};
+    use super::super::check::{self, assert_finite_differences, assert_same};
     use super::*;
+
+    /// What is tested here are the kernels of the processor, whatever other devices there are.
+    fn random<const D: usize>(shape: [usize; D], scale: f64) -> Tensor<D> {
+        check::random(shape, scale).to_device(&Device::flex())
+    }
 
     /// Rows, `d_input` and `d_output` around every limit of the kernels.
     const SIZES: [[usize; 3]; 14] = [
@@ -144,11 +151,11 @@ mod tests {
         assert_eq!(linear(x, weight(), None).dims(), [2, 3, 1, 9]);
         let x: Tensor<1> = random([5], 1.0);
         assert_eq!(linear(x, weight(), None).dims(), [9]);
-        let x: Tensor<3> = Tensor::zeros([2, 0, 5], &Device::default());
+        let x: Tensor<3> = Tensor::zeros([2, 0, 5], &Device::flex());
         assert_eq!(linear(x, weight(), None).dims(), [2, 0, 9]);
         // The sum of nothing.
-        let weight: Tensor<2> = Tensor::zeros([9, 0], &Device::default());
-        let x: Tensor<2> = Tensor::zeros([2, 0], &Device::default());
+        let weight: Tensor<2> = Tensor::zeros([9, 0], &Device::flex());
+        let x: Tensor<2> = Tensor::zeros([2, 0], &Device::flex());
         let sum: f32 = linear(x, weight.transpose(), None).sum().into_scalar();
         assert_eq!(sum, 0.0);
     }
@@ -186,8 +193,8 @@ mod tests {
         for rows in [1, 100] {
             let mut weight = vec![0.0; 18 * 40];
             (weight[3], weight[40 + 38], weight[17 * 40]) = (f32::NAN, f32::INFINITY, -1.0);
-            let weight = Tensor::<1>::from_floats(&weight[..], &Device::default());
-            let x = Tensor::<2>::ones([rows, 40], &Device::default());
+            let weight = Tensor::<1>::from_floats(&weight[..], &Device::flex());
+            let x = Tensor::<2>::ones([rows, 40], &Device::flex());
             let output = linear(x, weight.reshape([18, 40]).transpose(), None);
             let last: Vec<f32> = output
                 .narrow(0, rows - 1, 1)
@@ -223,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_bias_is_added_before_rounding() {
-        let device = Device::default();
+        let device = Device::flex();
         let half = |x: Tensor<2>| x.cast(DType::BF16);
         // 256 + 0.75 + 0.75; bf16 has steps of 2 there, so that rounding in between gives 256.
         let x = half(Tensor::from_floats([[16.0, 0.75]], &device));

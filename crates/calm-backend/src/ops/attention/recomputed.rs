@@ -1,0 +1,286 @@
+//! Attention with its own gradient on any backend, out of the backend's own matrix products.
+//!
+//! Queries are taken in tiles, forwards and back, so that no more scores exist at a time than
+//! [`TILE_SCORES`] (or a row for each head, if that is more), and the way back computes them again:
+//! for it, beside the inputs, the output and one number for each query are kept. The elementwise
+//! steps between two products are what a backend with kernel fusion makes one kernel of.
+//!
+//! Burn's own fused attention does not serve here: it does not tell the sums of its softmax, and
+//! on devices with matrix units it multiplies in half precision whatever it is given, so that the
+//! gradient would be that of another function.
+
+use std::iter::zip;
+use std::ops::Range;
+
+use burn::backend::tensor::{BoolTensor, FloatTensor};
+use burn::backend::{Backend, TensorMetadata};
+use burn::tensor::{Shape, Slice};
+
+use super::super::extension::Saved;
+
+/// So many scores at a time: 64 MiB.
+const TILE_SCORES: usize = 1 << 24;
+
+/// The inputs, and what is known of the weights.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Weighted<B: Backend> {
+    inputs: Inputs<B>,
+    output: FloatTensor<B>,
+    /// The logarithm of each query's sum of exponentials: `[batch, heads, seq_q, 1]`.
+    log_sums: FloatTensor<B>,
+}
+
+#[derive(Debug, Clone)]
+struct Inputs<B: Backend> {
+    queries: FloatTensor<B>,
+    keys: FloatTensor<B>,
+    values: FloatTensor<B>,
+    masked: BoolTensor<B>,
+    scale: f32,
+    /// So many scores at a time.
+    tile_scores: usize,
+}
+
+pub(in super::super) fn forward<B: Backend>(
+    inputs: [FloatTensor<B>; 3],
+    masked: BoolTensor<B>,
+    scale: f32,
+) -> (FloatTensor<B>, Weighted<B>) {
+    in_tiles(inputs, masked, scale, TILE_SCORES)
+}
+
+fn in_tiles<B: Backend>(
+    [queries, keys, values]: [FloatTensor<B>; 3],
+    masked: BoolTensor<B>,
+    scale: f32,
+    tile_scores: usize,
+) -> (FloatTensor<B>, Weighted<B>) {
+    let inputs = Inputs {
+        queries,
+        keys,
+        values,
+        masked,
+        scale,
+        tile_scores,
+    };
+    inputs.assert_sizes();
+    let tiles = inputs.tiles().map(|rows| inputs.attend(rows));
+    let (outputs, log_sums): (Vec<_>, Vec<_>) = tiles.unzip();
+    let [output, log_sums] = [outputs, log_sums].map(join::<B>);
+    let weighted = Weighted {
+        inputs,
+        output: output.clone(),
+        log_sums,
+    };
+    (output, weighted)
+}
+
+impl<B: Backend> Saved<B, 3> for Weighted<B> {
+    fn gradients(self, gradient: FloatTensor<B>, wanted: [bool; 3]) -> [Option<FloatTensor<B>>; 3] {
+        let inputs = &self.inputs;
+        // Σ weight · gradient of the weight, which a softmax takes off.
+        let product = B::float_mul(gradient.clone(), self.output.clone());
+        let means = B::float_sum_dim(product, 3);
+        let mut queries = Vec::new();
+        let mut sums = [None, None];
+        for rows in inputs.tiles() {
+            let tile = |x: &FloatTensor<B>| tile::<B>(x, &rows);
+            let weights = inputs.weights(&rows, tile(&self.log_sums));
+            let gradient = tile(&gradient);
+            let [of_queries, of_keys, of_values] =
+                inputs.tile_gradients(&rows, weights, gradient, tile(&means), wanted);
+            queries.extend(of_queries);
+            for (sum, part) in zip(&mut sums, [of_keys, of_values]) {
+                *sum = match (sum.take(), part) {
+                    (Some(sum), Some(part)) => Some(B::float_add(sum, part)),
+                    (sum, part) => sum.or(part),
+                };
+            }
+        }
+        let [keys, values] = sums;
+        [wanted[0].then(|| join::<B>(queries)), keys, values]
+    }
+}
+
+impl<B: Backend> Inputs<B> {
+    /// Batch, heads, queries and keys.
+    fn sizes(&self) -> [usize; 4] {
+        let [batch, heads, seq_q, _] = self.queries.shape().dims();
+        [batch, heads, seq_q, self.keys.shape()[2]]
+    }
+
+    /// Before anything is put down that would fail later, far from its cause.
+    fn assert_sizes(&self) {
+        let [batch, heads, seq_q, d_head] = self.queries.shape().dims();
+        let [batch_k, kv_heads, seq_k, d_key] = self.keys.shape().dims();
+        let [batch_v, heads_v, seq_v, _] = self.values.shape().dims();
+        let [batch_m, heads_m, rows, seq_m] = self.masked.shape().dims();
+        assert!(
+            heads.is_multiple_of(kv_heads),
+            "{kv_heads} key-value heads for {heads} heads"
+        );
+        assert_eq!([batch_k, d_key], [batch, d_head], "keys fit the queries");
+        assert_eq!(
+            [batch_v, heads_v, seq_v],
+            [batch, kv_heads, seq_k],
+            "one value for each key"
+        );
+        assert!(batch_m == 1 || batch_m == batch, "a mask for each text");
+        assert!(rows == 1 || rows == seq_q, "a mask for each query");
+        assert_eq!([heads_m, seq_m], [1, seq_k], "a mask for each key");
+    }
+
+    /// The queries of each tile.
+    fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<B> {
+        let [batch, heads, seq_q, seq_k] = self.sizes();
+        let rows = (self.tile_scores / (batch * heads * seq_k)).clamp(1, seq_q);
+        (0..seq_q)
+            .step_by(rows)
+            .map(move |start| start..seq_q.min(start + rows))
+    }
+
+    /// Scaled, and -∞ where nothing may be seen: `[batch, heads, rows, seq_k]`.
+    fn scores(&self, rows: &Range<usize>) -> FloatTensor<B> {
+        let [batch, heads, _, seq_k] = self.sizes();
+        let queries = self.by_group(tile::<B>(&self.queries, rows));
+        let scores = B::float_matmul(queries, transposed::<B>(self.keys.clone()));
+        let scores = B::float_mul_scalar(self.by_head(scores), self.scale.into());
+        let one_for_all = self.masked.shape()[2] == 1;
+        let masked = if one_for_all {
+            self.masked.clone()
+        } else {
+            B::bool_slice(self.masked.clone(), &slices(rows))
+        };
+        let masked = B::bool_expand(masked, Shape::new([batch, heads, rows.len(), seq_k]));
+        B::float_mask_fill(scores, masked, f32::NEG_INFINITY.into())
+    }
+
+    /// The output of a tile, and the logarithms of its sums of exponentials.
+    fn attend(&self, rows: Range<usize>) -> (FloatTensor<B>, FloatTensor<B>) {
+        let scores = self.scores(&rows);
+        // The two lower bounds only matter for rows that see nothing: -∞ - (-∞) and 0 / 0.
+        let largest = B::float_max_dim(scores.clone(), 3);
+        let largest = B::float_clamp_min(largest, f32::MIN.into());
+        let weights = B::float_exp(B::float_sub(scores, largest.clone()));
+        let sums = B::float_sum_dim(weights.clone(), 3);
+        let sums = B::float_clamp_min(sums, f32::MIN_POSITIVE.into());
+        let products = B::float_matmul(self.by_group(weights), self.values.clone());
+        let output = B::float_div(self.by_head(products), sums.clone());
+        (output, B::float_add(largest, B::float_log(sums)))
+    }
+
+    /// The weights of a tile, from what is known of its softmax.
+    fn weights(&self, rows: &Range<usize>, log_sums: FloatTensor<B>) -> FloatTensor<B> {
+        B::float_exp(B::float_sub(self.scores(rows), log_sums))
+    }
+
+    /// What a tile of queries adds to the gradients; of queries, those of the tile.
+    fn tile_gradients(
+        &self,
+        rows: &Range<usize>,
+        weights: FloatTensor<B>,
+        gradient: FloatTensor<B>,
+        means: FloatTensor<B>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<B>>; 3] {
+        let gradient = self.by_group(gradient);
+        let values = wanted[2].then(|| {
+            let weights = self.by_group(weights.clone());
+            B::float_matmul(transposed::<B>(weights), gradient.clone())
+        });
+        if !wanted[0] && !wanted[1] {
+            return [None, None, values];
+        }
+        let by_weight = B::float_matmul(gradient, transposed::<B>(self.values.clone()));
+        let by_weight = B::float_sub(self.by_head(by_weight), means);
+        let by_score = B::float_mul_scalar(B::float_mul(weights, by_weight), self.scale.into());
+        let by_score = self.by_group(by_score);
+        let keys = wanted[1].then(|| {
+            let queries = self.by_group(tile::<B>(&self.queries, rows));
+            B::float_matmul(transposed::<B>(by_score.clone()), queries)
+        });
+        let queries = wanted[0].then(|| self.by_head(B::float_matmul(by_score, self.keys.clone())));
+        [queries, keys, values]
+    }
+
+    /// `[batch, heads, rows, _]` as `[batch, kv_heads, group * rows, _]`: the query heads of a group
+    /// meet their shared keys in a single matrix product.
+    fn by_group(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        let kv_heads = self.keys.shape()[1];
+        let [batch, heads, rows, width] = x.shape().dims();
+        let rows = heads / kv_heads * rows;
+        B::float_reshape(x, Shape::new([batch, kv_heads, rows, width]))
+    }
+
+    /// The other way.
+    fn by_head(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        let heads = self.queries.shape()[1];
+        let [batch, kv_heads, rows, width] = x.shape().dims();
+        let rows = rows * kv_heads / heads;
+        B::float_reshape(x, Shape::new([batch, heads, rows, width]))
+    }
+}
+
+fn slices(rows: &Range<usize>) -> [Slice; 4] {
+    let all = Slice::full();
+    [all, all, Slice::from(rows.clone()), all]
+}
+
+fn tile<B: Backend>(x: &FloatTensor<B>, rows: &Range<usize>) -> FloatTensor<B> {
+    if *rows == (0..x.shape()[2]) {
+        return x.clone();
+    }
+    B::float_slice(x.clone(), &slices(rows))
+}
+
+fn transposed<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_swap_dims(x, 2, 3)
+}
+
+/// The tiles one after another.
+fn join<B: Backend>(mut tiles: Vec<FloatTensor<B>>) -> FloatTensor<B> {
+    if tiles.len() == 1 {
+        return tiles.remove(0);
+    }
+    B::float_cat(tiles, 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Cube;
+    use burn::tensor::{Bool, Tensor};
+
+    use super::super::super::check::{assert_close, on_gpu, random};
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_tile_changes_nothing() {
+        let Some(device) = on_gpu() else { return };
+        let shapes = [[2, 4, 11, 6], [2, 2, 13, 6], [2, 2, 13, 5]];
+        let inputs: [Tensor<4>; 3] = shapes.map(|shape| random(shape, 1.0));
+        let masked: Tensor<4, Bool> =
+            Tensor::<2, Bool>::tril_mask([11, 13], 2, &device).unsqueeze_dims(&[0, 1]);
+        let gradient: Tensor<4> = random([2, 4, 11, 5], 1.0);
+        let primitive = |x: Tensor<4>| x.try_into_primitive::<Cube>().expect("on a GPU");
+        let run = |tile_scores| {
+            let masked = masked.clone().try_into_primitive::<Cube>();
+            let (output, saved) = in_tiles::<Cube>(
+                inputs.clone().map(primitive),
+                masked.expect("on a GPU"),
+                0.4,
+                tile_scores,
+            );
+            let gradients = saved.gradients(primitive(gradient.clone()), [true; 3]);
+            let all = gradients.into_iter().flatten().chain([output]);
+            all.map(Tensor::<4>::from_primitive::<Cube>)
+                .collect::<Vec<_>>()
+        };
+        // Tiles of one row, of four with three left over, and one of all rows.
+        let [expected, ones, fours] = [usize::MAX, 1, 4 * 2 * 4 * 13].map(run);
+        for tiles in [ones, fours] {
+            for (found, expected) in zip(tiles, expected.clone()) {
+                assert_close(found, expected);
+            }
+        }
+    }
+}

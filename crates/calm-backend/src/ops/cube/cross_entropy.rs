@@ -1,0 +1,179 @@
+//! Cross-entropy: a row of logits is read once each way.
+
+use burn::backend::Cube;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::tensor::{DType, Shape};
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::{self, ir::ElemType};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::super::extension::Saved;
+use super::{CubeKernels, UNITS, cubes, empty, rows_and_width, storage, sum_over_cube};
+
+/// The logits, and for each row its target and the logarithm of its sum of exponentials.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    logits: FloatTensor<Cube>,
+    targets: IntTensor<Cube>,
+    log_sums: FloatTensor<Cube>,
+}
+
+pub(super) fn forward(
+    logits: FloatTensor<Cube>,
+    targets: IntTensor<Cube>,
+) -> (FloatTensor<Cube>, Rows) {
+    let (losses, log_sums) = Cube::cross_entropy_rows(logits.clone(), targets.clone());
+    let rows = Rows {
+        logits,
+        targets,
+        log_sums,
+    };
+    (Cube::float_sum(losses), rows)
+}
+
+impl Saved<Cube, 1> for Rows {
+    fn gradients(
+        self,
+        output: FloatTensor<Cube>,
+        [wanted]: [bool; 1],
+    ) -> [Option<FloatTensor<Cube>>; 1] {
+        [wanted.then(|| {
+            Cube::cross_entropy_gradient(self.logits, self.targets, self.log_sums, output)
+        })]
+    }
+}
+
+pub(super) fn rows(logits: CubeTensor, targets: CubeTensor) -> (CubeTensor, CubeTensor) {
+    let [logits, targets] = [logits, targets].map(into_contiguous);
+    let [rows, _] = rows_and_width(logits.meta.shape());
+    let [losses, log_sums] = [(); 2].map(|()| empty(&logits, Shape::new([rows]), DType::F32));
+    let types = [storage(&logits), storage(&targets)];
+    rows_kernel::launch(
+        &losses.client,
+        cubes(rows),
+        CubeDim::new_1d(UNITS),
+        logits.into_tensor_arg(),
+        targets.into_tensor_arg(),
+        losses.clone().into_tensor_arg(),
+        log_sums.clone().into_tensor_arg(),
+        types,
+    );
+    (losses, log_sums)
+}
+
+pub(super) fn gradient(
+    logits: CubeTensor,
+    targets: CubeTensor,
+    log_sums: CubeTensor,
+    output: CubeTensor,
+) -> CubeTensor {
+    let [logits, targets, log_sums, output] =
+        [logits, targets, log_sums, output].map(into_contiguous);
+    let [rows, _] = rows_and_width(logits.meta.shape());
+    let gradient = empty(&logits, logits.meta.shape().clone(), logits.dtype);
+    let types = [storage(&logits), storage(&targets)];
+    gradient_kernel::launch(
+        &gradient.client,
+        cubes(rows),
+        CubeDim::new_1d(UNITS),
+        logits.into_tensor_arg(),
+        targets.into_tensor_arg(),
+        log_sums.into_tensor_arg(),
+        output.into_tensor_arg(),
+        gradient.clone().into_tensor_arg(),
+        types,
+    );
+    gradient
+}
+
+/// A cube for each row. Each thread keeps the largest of its logits and the sum of exponentials
+/// below it, and multiplies the sum whenever the largest grows.
+#[cube(launch)]
+fn rows_kernel<F: Float, I: Int>(
+    logits: &Tensor<F>,
+    targets: &Tensor<I>,
+    losses: &mut Tensor<f32>,
+    log_sums: &mut Tensor<f32>,
+    #[define(F, I)] _types: [ElemType; 2],
+) {
+    let row = CUBE_POS as usize;
+    if row >= losses.len() {
+        terminate!();
+    }
+    let vocab = logits.shape(1);
+    let start = row * vocab;
+    let mut largest = f32::min_value();
+    let mut sum = 0.0f32;
+    let mut column = UNIT_POS as usize;
+    while column < vocab {
+        let logit = f32::cast_from(logits[start + column]);
+        if logit > largest {
+            sum *= (largest - logit).exp();
+            largest = logit;
+        }
+        sum += (logit - largest).exp();
+        column += CUBE_DIM as usize;
+    }
+    let of_all = max_over_cube(largest);
+    let total = sum_over_cube(sum * (largest - of_all).exp());
+    if UNIT_POS == 0 {
+        let log_sum = of_all + total.ln();
+        let target = u32::cast_from(targets[row]) as usize;
+        log_sums[row] = log_sum;
+        losses[row] = log_sum - f32::cast_from(logits[start + target]);
+    }
+}
+
+/// `output · (softmax - 1 at the target)`.
+#[cube(launch)]
+fn gradient_kernel<F: Float, I: Int>(
+    logits: &Tensor<F>,
+    targets: &Tensor<I>,
+    log_sums: &Tensor<f32>,
+    output: &Tensor<f32>,
+    gradient: &mut Tensor<F>,
+    #[define(F, I)] _types: [ElemType; 2],
+) {
+    let row = CUBE_POS as usize;
+    if row >= log_sums.len() {
+        terminate!();
+    }
+    let vocab = logits.shape(1);
+    let start = row * vocab;
+    let (factor, log_sum) = (output[0], log_sums[row]);
+    let target = u32::cast_from(targets[row]) as usize;
+    let mut column = UNIT_POS as usize;
+    while column < vocab {
+        let mut difference = (f32::cast_from(logits[start + column]) - log_sum).exp();
+        if column == target {
+            difference -= 1.0f32;
+        }
+        gradient[start + column] = F::cast_from(factor * difference);
+        column += CUBE_DIM as usize;
+    }
+}
+
+/// The largest over all threads of a cube, as [`sum_over_cube`].
+#[cube]
+fn max_over_cube(value: f32) -> f32 {
+    let mut parts = Shared::<[f32]>::new_slice(comptime!(UNITS as usize));
+    let unit = UNIT_POS as usize;
+    parts[unit] = value;
+    sync_cube();
+    let mut width = comptime!(UNITS as usize / 2).runtime();
+    while width > 0 {
+        if unit < width {
+            let other = parts[unit + width];
+            if other > parts[unit] {
+                parts[unit] = other;
+            }
+        }
+        sync_cube();
+        width /= 2;
+    }
+    let largest = parts[0];
+    sync_cube();
+    largest
+}
