@@ -5,7 +5,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
+
+use crate::guard;
 
 /// A backend that the workspace can be compiled with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,7 +70,21 @@ impl Backend {
     }
 
     /// Its devices on this machine; none if it was not compiled in.
-    pub fn devices(self) -> Vec<Device> {
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Driver`] if the driver is missing or broken.
+    pub fn devices(self) -> Result<Vec<Device>, DeviceError> {
+        if self == Self::Cpu {
+            return Ok(self.enumerate());
+        }
+        guard(|| self.enumerate()).map_err(|reason| DeviceError::Driver {
+            backend: self,
+            reason,
+        })
+    }
+
+    fn enumerate(self) -> Vec<Device> {
         use burn::tensor::DeviceType;
 
         let kind = match self {
@@ -147,6 +163,14 @@ pub enum DeviceError {
         /// How many devices the backend sees.
         found: usize,
     },
+    /// The devices could not be looked for.
+    #[error("{backend}: the driver failed: {reason}")]
+    Driver {
+        /// The backend asked.
+        backend: Backend,
+        /// What the driver said.
+        reason: String,
+    },
     /// The number of threads was asked for too late.
     #[error("{count} threads are at work already; ask for another number before all else")]
     ThreadsStarted {
@@ -167,20 +191,22 @@ pub fn compiled() -> impl Iterator<Item = Backend> {
 
 /// What this build finds on this machine: each compiled backend with the number of its devices.
 pub fn probe() -> Vec<(Backend, usize)> {
+    let count = |backend: Backend| backend.devices().map_or(0, |devices| devices.len());
     compiled()
-        .map(|backend| (backend, backend.devices().len()))
+        .map(|backend| (backend, count(backend)))
         .collect()
 }
 
 /// Whether a device is the processor, with autodiff or without.
 pub fn is_processor(device: &Device) -> bool {
     let device = device.clone().without_autodiff();
-    Backend::Cpu.devices().contains(&device)
+    Backend::Cpu.enumerate().contains(&device)
 }
 
 /// A device by name: `auto`, `cpu`, or a GPU backend with an optional number, as `cuda:1`.
 ///
-/// `auto` is the first GPU that was compiled in and found, else the processor.
+/// `auto` is the first GPU that was compiled in, is found and computes, else the processor, which a
+/// build for GPUs logs with the reason.
 ///
 /// # Errors
 ///
@@ -188,15 +214,13 @@ pub fn is_processor(device: &Device) -> bool {
 /// such device.
 pub fn device(name: &str) -> Result<Device, DeviceError> {
     if name == "auto" {
-        return compiled()
-            .find_map(|backend| backend.devices().into_iter().next())
-            .ok_or(DeviceError::NoBackend);
+        return auto();
     }
     let (backend, index) = parse(name)?;
     if !backend.is_compiled() {
         return Err(DeviceError::NotCompiled { backend });
     }
-    let mut devices = backend.devices();
+    let mut devices = backend.devices()?;
     if index >= devices.len() {
         return Err(DeviceError::NotFound {
             backend,
@@ -205,6 +229,52 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
         });
     }
     Ok(devices.swap_remove(index))
+}
+
+fn auto() -> Result<Device, DeviceError> {
+    let mut reasons = Vec::new();
+    for backend in compiled().filter(|backend| *backend != Backend::Cpu) {
+        match first_that_computes(backend) {
+            Ok(device) => return Ok(device),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    let processor = Backend::Cpu.enumerate().pop();
+    if processor.is_some() && !reasons.is_empty() {
+        tracing::warn!(
+            "no GPU can be used ({}); computing on the processor",
+            reasons.join("; ")
+        );
+    }
+    processor.ok_or(DeviceError::NoBackend)
+}
+
+/// The first device of a backend, once a sum has come back from it; else why there is none. What
+/// graphics drivers imitate on the processor is slower than what computes there otherwise.
+fn first_that_computes(backend: Backend) -> Result<Device, String> {
+    let devices = backend.devices().map_err(|error| error.to_string())?;
+    let device = devices.into_iter().find(|device| !is_imitated(device));
+    let device = device.ok_or_else(|| format!("{backend}: no device"))?;
+    let sum = guard(|| Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>());
+    match sum {
+        Ok(2.0) => Ok(device),
+        Ok(wrong) => Err(format!("{backend}: 1 + 1 is {wrong}")),
+        Err(reason) => Err(format!("{backend}: {reason}")),
+    }
+}
+
+/// Whether a GPU is no device of its own, but computed by the processor.
+fn is_imitated(device: &Device) -> bool {
+    #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
+    {
+        use burn::backend::{CubeDevice, DispatchDevice, WgpuDeviceKind};
+
+        if let DispatchDevice::Cube(CubeDevice::Wgpu(device)) = device.as_dispatch() {
+            return device.kind == WgpuDeviceKind::Cpu;
+        }
+    }
+    let _ = device;
+    false
 }
 
 fn parse(name: &str) -> Result<(Backend, usize), DeviceError> {

@@ -21,6 +21,7 @@
 mod allocator;
 mod device;
 mod dtype;
+mod guard;
 mod init;
 mod mapped;
 mod memory;
@@ -31,6 +32,7 @@ mod threads;
 pub use allocator::{Allocator, keep_freed_memory};
 pub use device::{Backend, DeviceError, compiled, device, is_processor, probe};
 pub use dtype::{FloatType, UnknownFloatType};
+pub use guard::guard;
 pub use init::SeededInit;
 pub use mapped::{MappedFile, takes_mapped};
 pub use memory::peak_memory;

@@ -1,14 +1,16 @@
 //! What is common to all verbs: flags, and what a wrong command line gets.
 
+use std::cell::OnceCell;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
-use calm_lm::backend::DeviceError;
+use burn::tensor::Device;
+use calm_lm::backend::{Backend, DeviceError, guard};
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
 use crate::commands::Verb;
-use crate::failure;
+use crate::failure::{self, Failure};
 use crate::settings::Settings;
 
 const EXAMPLES: &str = r"EXAMPLES
@@ -71,12 +73,15 @@ pub(crate) struct Common {
     /// All flags of this call.
     #[arg(skip)]
     pub(crate) settings: Settings,
+    /// The device, once it was looked for.
+    #[arg(skip)]
+    found: OnceCell<Device>,
 }
 
 impl Common {
     /// Has everything run on as many threads as were asked for.
     pub(crate) fn use_threads(&self) -> Result<(), DeviceError> {
-        self.threads.map_or(Ok(()), calm_lm::backend::use_threads)
+        calm_lm::backend::use_threads(self.threads)
     }
 
     /// What the device is called that was asked for.
@@ -85,8 +90,31 @@ impl Common {
     }
 
     /// The device that was asked for.
-    pub(crate) fn device(&self) -> Result<burn::tensor::Device, DeviceError> {
-        calm_lm::backend::device(&self.device)
+    pub(crate) fn device(&self) -> Result<Device, DeviceError> {
+        if let Some(device) = self.found.get() {
+            return Ok(device.clone());
+        }
+        let device = calm_lm::backend::device(&self.device)?;
+        Ok(self.found.get_or_init(|| device).clone())
+    }
+
+    /// Does what a verb does. Burn panics where a driver gives up in the middle; then that is told
+    /// like all else that goes wrong.
+    pub(crate) fn watched<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let has_gpus = calm_lm::backend::compiled().any(|backend| backend != Backend::Cpu);
+        let device = has_gpus.then(|| self.device().ok()).flatten();
+        match device.filter(|device| !calm_lm::backend::is_processor(device)) {
+            None => work(),
+            Some(device) => guard(work).unwrap_or_else(|reason| {
+                Err(Failure::Broke {
+                    device: format!("{device:?}"),
+                    reason,
+                })
+            }),
+        }
     }
 }
 

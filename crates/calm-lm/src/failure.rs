@@ -24,6 +24,11 @@ use crate::cli;
 pub(crate) enum Failure {
     #[error(transparent)]
     Device(#[from] DeviceError),
+    #[error(
+        "{device} gave up: {reason}; what was saved is whole, and --device cpu or --resume go on \
+         from it"
+    )]
+    Broke { device: String, reason: String },
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error(transparent)]

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     warnings::show();
     let printed = settings::parse(std::env::args_os()).and_then(|cli| {
         cli.common.use_threads()?;
-        let report = cli.verb.run(&cli.common);
+        let report = cli.common.watched(|| cli.verb.run(&cli.common));
         let report = report.map_err(|failure| cli.common.settings.blame(failure))?;
         report.print(cli.common.json)
     });

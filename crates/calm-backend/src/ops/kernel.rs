@@ -11,6 +11,7 @@ use burn::tensor::TensorData;
 use macerator::AutoArch;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use super::awake;
 use super::processor::FlexTensor;
 
 /// About how many elements one task takes: input and output stay in the second-level cache.
@@ -46,6 +47,7 @@ pub(super) fn each<T: Send>(
         tasks.for_each(kernel);
     } else {
         let tasks: Vec<T> = tasks.collect();
+        awake::keep_awake();
         tasks.into_par_iter().for_each(kernel);
     }
 }

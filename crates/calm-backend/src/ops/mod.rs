@@ -6,6 +6,8 @@
 
 mod adamw;
 mod attention;
+#[cfg(feature = "flex")]
+mod awake;
 #[cfg(test)]
 mod check;
 #[cfg(feature = "flex")]

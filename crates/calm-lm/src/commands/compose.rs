@@ -16,6 +16,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::activations::ActivationArgs;
+use super::augmenting_device::AugmentingDevice;
 use super::baseline::{Baseline, Plan};
 use super::bridges::BridgeArgs;
 use super::model::{
@@ -107,6 +108,8 @@ pub(crate) struct ComposeArgs {
     /// Checkpoint of a model that it reads, m_A; may be given several times
     #[arg(long, value_name = "MODEL", required = true)]
     augmenting: Vec<ModelSource>,
+    #[command(flatten)]
+    augmenting_device: AugmentingDevice,
     /// Directory for the composition
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -254,11 +257,12 @@ impl Models {
         let mut untrained_seeds: Vec<_> = known.map(|model| model.untrained_seed).collect();
         let new = (0..).take(args.augmenting.len());
         untrained_seeds.extend(new.map(|index| Some(args.random_augmenting?.wrapping_add(index))));
+        let device = args.augmenting_device.or(device)?;
         let augmenting = augmenting_files
             .iter()
             .zip(&untrained_seeds)
             .map(|(files, untrained_seed)| {
-                let model = load_checkpoint_as(&files.directory, args.dtype, device)?;
+                let model = load_checkpoint_as(&files.directory, args.dtype, &device)?;
                 Ok(match untrained_seed {
                     Some(seed) => model.untrained_twin(*seed),
                     None => model,

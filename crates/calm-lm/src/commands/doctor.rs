@@ -1,7 +1,6 @@
 //! `calm doctor`: what this build and this machine can do.
 
 use std::fs;
-use std::panic;
 
 use burn::tensor::{Device, FloatDType};
 use calm_lm::backend::{Backend, FloatType};
@@ -95,27 +94,14 @@ impl Finding {
     }
 }
 
-/// The devices, or why there are none. A driver that is missing or broken may panic, and to say so
-/// is what this command is for.
+/// The devices, or why there are none.
 fn look_for_devices(backend: Backend) -> Result<Vec<Device>, String> {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let found = panic::catch_unwind(|| backend.devices());
-    panic::set_hook(hook);
-    match found {
+    match backend.devices() {
         Ok(devices) if devices.is_empty() => {
             Err("no device found; is there one, and is its driver installed?".to_owned())
         }
         Ok(devices) => Ok(devices),
-        Err(payload) => {
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-            let line = text.and_then(|text| text.lines().next());
-            Err(format!(
-                "its driver failed: {}",
-                line.unwrap_or("no reason given")
-            ))
-        }
+        Err(error) => Err(error.to_string()),
     }
 }
 

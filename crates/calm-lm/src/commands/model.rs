@@ -24,6 +24,7 @@ use calm_lm::terminal::Progress;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::augmenting_device::AugmentingDevice;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -41,6 +42,8 @@ pub(super) struct ModelArgs {
     /// Use these models though the composition was made for other weights or tokenizers
     #[arg(long)]
     pub(super) allow_other_weights: bool,
+    #[command(flatten)]
+    augmenting_device: AugmentingDevice,
 }
 
 #[derive(Debug, Default, Args)]
@@ -111,8 +114,9 @@ impl Model {
         };
         let anchor = load_checkpoint(&located.anchor.directory, device)?;
         let augmenting = located.augmenting.iter();
+        let device = args.augmenting_device.or(device)?;
         let augmenting = augmenting
-            .map(|files| load_checkpoint(&files.directory, device))
+            .map(|files| load_checkpoint(&files.directory, &device))
             .collect::<Result<Vec<_>, Failure>>()?;
         let directory = &located.directory;
         let mut composed = if args.allow_other_weights {
@@ -363,6 +367,7 @@ impl ModelArgs {
             anchor: None,
             augmenting: Vec::new(),
             allow_other_weights: false,
+            augmenting_device: AugmentingDevice::default(),
         }
     }
 

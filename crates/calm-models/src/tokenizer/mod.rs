@@ -1,16 +1,15 @@
 //! Text to token ids and back.
 
 mod check;
-mod guard;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use calm_backend::guard;
 use sha2::{Digest, Sha256};
 use tokenizers::{Encoding, ModelWrapper, PostProcessor, Token};
 
 use self::check::{Refusal, check};
-use self::guard::guard;
 use crate::ModelError;
 use crate::files::read_text;
 use crate::growing::Cut;
@@ -73,10 +72,10 @@ impl Tokenizer {
                 source,
             },
         })?;
-        let inner = guard(|| read(&json)).map_err(invalid)?;
+        let inner = guarded(|| read(&json)).map_err(invalid)?;
         let inner = inner.map_err(|error| invalid(error.to_string()))?;
-        let largest_id = guard(|| largest_id(&inner)).map_err(invalid)?;
-        let behind = guard(|| tokens_behind(&inner)).map_err(invalid)?;
+        let largest_id = guarded(|| largest_id(&inner)).map_err(invalid)?;
+        let behind = guarded(|| tokens_behind(&inner)).map_err(invalid)?;
         Ok(Self {
             behind,
             cut: Arc::default(),
@@ -251,8 +250,14 @@ fn largest_id(inner: &tokenizers::Tokenizer) -> Option<u32> {
     vocabulary.chain(around.copied()).max()
 }
 
+/// The library believes the files it reads: what it panics at becomes an error.
+fn guarded<T>(library: impl FnOnce() -> T) -> Result<T, String> {
+    guard(library)
+        .map_err(|reason| format!("it is damaged, the tokenizer library gave up: {reason}"))
+}
+
 fn run<T>(library: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, ModelError> {
-    let outcome = guard(library).and_then(|outcome| outcome.map_err(|error| error.to_string()));
+    let outcome = guarded(library).and_then(|outcome| outcome.map_err(|error| error.to_string()));
     outcome.map_err(|reason| ModelError::Tokenize { reason })
 }
 

@@ -61,7 +61,7 @@ impl DotProducts<'_> {
         let rows = self.0.output.rows();
         if rows == 1 {
             // The whole matrix as one stream.
-            return self.rows::<S, 1, 1, 8>(0, 0, self.0.d_input);
+            return self.rows::<S, 1, 8, 1>(0, 0, self.0.d_input);
         }
         for first in (0..self.0.d_input).step_by(DEPTH) {
             let depth = DEPTH.min(self.0.d_input - first);

@@ -8,6 +8,7 @@ use super::super::extension::Saved;
 use super::super::kernel::contiguous;
 use super::super::matmul::{self, Operand};
 use super::super::processor::FlexTensor;
+use super::in_order;
 use super::stored::{self, Weight};
 
 /// What gradients are computed from.
@@ -70,11 +71,12 @@ fn widths(weight: &FlexTensor) -> [usize; 2] {
 
 /// In rows of `d_output`.
 fn product(x: &FlexTensor, weight: &FlexTensor) -> Vec<f32> {
-    let is_few = stored::are_few(x.layout().shape()[0], widths(weight)[1]);
+    let rows = x.layout().shape()[0];
+    let is_few = stored::are_few(rows, widths(weight)[1]);
     let output = match weight.dtype() {
         DType::BF16 => stored_product::<bf16>(x, weight),
         DType::F16 => stored_product::<f16>(x, weight),
-        _ if is_few => stored_product::<f32>(x, weight),
+        _ if is_few => stored_product::<f32>(x, weight).or_else(|| product_in_order(x, weight)),
         _ => None,
     };
     output.unwrap_or_else(|| matmul(x.clone(), wide(weight.clone())))
@@ -83,17 +85,44 @@ fn product(x: &FlexTensor, weight: &FlexTensor) -> Vec<f32> {
 /// If the weights lie as checkpoints store them: those of an output side by side.
 fn stored_product<W: Weight>(x: &FlexTensor, weight: &FlexTensor) -> Option<Vec<f32>> {
     let [d_input, d_output] = widths(weight);
-    let rows = x.layout().shape()[0];
-    let layout = weight.layout();
-    if layout.strides() != [1, d_input as isize] || rows * d_input * d_output == 0 {
+    let weight = lying::<W>(weight, [1, d_input])?;
+    let product = |x: &[f32], output: &mut [f32]| stored::product(x, weight, d_input, output);
+    by_kernel(x, d_output, product)
+}
+
+/// Of very few rows, if the weights lie as those that are trained: those of an input side by side.
+fn product_in_order(x: &FlexTensor, weight: &FlexTensor) -> Option<Vec<f32>> {
+    if x.layout().shape()[0] > in_order::MOST_ROWS {
         return None;
     }
-    let weight: &[W] = weight.storage();
-    let weight = &weight[layout.start_offset()..][..d_input * d_output];
+    let [d_input, d_output] = widths(weight);
+    let weight = lying::<f32>(weight, [d_output, 1])?;
+    let product = |x: &[f32], output: &mut [f32]| in_order::product(x, weight, d_input, output);
+    by_kernel(x, d_output, product)
+}
+
+/// The weights, if they lie with these strides and nothing between them.
+fn lying<W: Weight>(weight: &FlexTensor, strides: [usize; 2]) -> Option<&[W]> {
+    let layout = weight.layout();
+    let weights: &[W] = weight.storage();
+    let lie_so = layout.strides() == strides.map(|stride| stride as isize);
+    let count = widths(weight).iter().product();
+    (lie_so && count > 0).then(|| &weights[layout.start_offset()..][..count])
+}
+
+/// The product of rows in row-major order by `product`, if there are any.
+fn by_kernel(
+    x: &FlexTensor,
+    d_output: usize,
+    product: impl Fn(&[f32], &mut [f32]),
+) -> Option<Vec<f32>> {
+    let rows = x.layout().shape()[0];
     let x = contiguous(x.clone());
     let mut output = vec![0.0; rows * d_output];
-    stored::product(x.storage(), weight, d_input, &mut output);
-    Some(output)
+    (rows > 0).then(|| {
+        product(x.storage(), &mut output);
+        output
+    })
 }
 
 /// `a · b` in row-major order.

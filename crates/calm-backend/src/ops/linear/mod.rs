@@ -5,6 +5,8 @@ mod few;
 #[cfg(feature = "flex")]
 pub(super) mod fused;
 #[cfg(feature = "flex")]
+mod in_order;
+#[cfg(feature = "flex")]
 mod stored;
 
 #[cfg(feature = "flex")]

@@ -15,10 +15,10 @@ use super::super::matmul::{Matrix, Threads, multiply};
 use super::few::{self, Band, DotProducts};
 
 /// Weights that a task for few rows reads: they stay in the second-level cache for the next rows.
-const TASK_WEIGHTS: usize = 1 << 16;
+pub(super) const TASK_WEIGHTS: usize = 1 << 14;
 
 /// Terms that take as long as an element of other operations.
-const TERMS_OF_AN_ELEMENT: usize = 64;
+pub(super) const TERMS_OF_AN_ELEMENT: usize = 1;
 
 /// Outputs of a task for many rows. The same on any number of threads: so are the sums then.
 const OUTPUTS_OF_MANY: usize = 256;
