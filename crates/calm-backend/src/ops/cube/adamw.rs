@@ -59,7 +59,7 @@ fn step_kernel(
     kept: f32,
     rate: f32,
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at >= gradient.len() {
         terminate!();
     }

@@ -98,7 +98,7 @@ fn rows_kernel<F: Float, I: Int>(
     log_sums: &mut Tensor<f32>,
     #[define(F, I)] _types: [ElemType; 2],
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= losses.len() {
         terminate!();
     }
@@ -136,7 +136,7 @@ fn gradient_kernel<F: Float, I: Int>(
     gradient: &mut Tensor<F>,
     #[define(F, I)] _types: [ElemType; 2],
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= log_sums.len() {
         terminate!();
     }

@@ -133,7 +133,7 @@ fn forward_kernel<F: Float>(
     epsilon: f32,
     #[define(F)] _dtype: ElemType,
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= factors.len() {
         terminate!();
     }
@@ -170,7 +170,7 @@ fn x_gradient_kernel<F: Float>(
     gradient: &mut Tensor<F>,
     #[define(F)] _dtype: ElemType,
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= factors.len() {
         terminate!();
     }
@@ -205,8 +205,8 @@ fn weight_gradient_kernel<F: Float>(
 ) {
     let width = gradient.shape(1);
     let cubes_across = width.div_ceil(CUBE_DIM as usize);
-    let part = CUBE_POS as usize / cubes_across;
-    let column = CUBE_POS as usize % cubes_across * CUBE_DIM as usize + UNIT_POS as usize;
+    let part = CUBE_POS / cubes_across;
+    let column = CUBE_POS % cubes_across * CUBE_DIM as usize + UNIT_POS as usize;
     if part >= gradient.shape(0) || column >= width {
         terminate!();
     }

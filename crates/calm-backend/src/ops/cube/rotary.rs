@@ -56,7 +56,7 @@ fn turn_kernel<F: Float, A: Float>(
     direction: f32,
     #[define(F, A)] _types: [ElemType; 2],
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at >= output.len() / 2 {
         terminate!();
     }

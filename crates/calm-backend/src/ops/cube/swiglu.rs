@@ -116,7 +116,7 @@ fn forward_kernel<F: Float>(
     output: &mut Tensor<F>,
     #[define(F)] _dtype: ElemType,
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at >= output.len() {
         terminate!();
     }
@@ -132,7 +132,7 @@ fn gate_gradient_kernel<F: Float>(
     gradient: &mut Tensor<F>,
     #[define(F)] _dtype: ElemType,
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at >= output.len() {
         terminate!();
     }
@@ -150,7 +150,7 @@ fn gradients_kernel<F: Float>(
     up_gradient: &mut Tensor<F>,
     #[define(F)] _dtype: ElemType,
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at >= output.len() {
         terminate!();
     }
