@@ -4,6 +4,7 @@
 use std::fs;
 
 use calm_lm::chart::{Axis, Chart, Curve, Style};
+use clap::ValueEnum;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -24,7 +25,7 @@ const HELD_OUT: usize = 32;
 const SAME: f64 = 1e-4;
 
 /// What is trained on.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 pub(super) enum Texts {
     /// From 32 to 256 tokens, evenly by their logarithm; the last quarter is the target.
     Prompts,
@@ -34,8 +35,6 @@ pub(super) enum Texts {
 }
 
 impl Texts {
-    const ALL: [Self; 2] = [Self::Prompts, Self::Full];
-
     fn name(self) -> &'static str {
         match self {
             Self::Prompts => "prompts",
@@ -96,7 +95,7 @@ impl Language {
 /// Trains over every kind of texts on both sides in turn.
 pub(super) fn compare(bench: &Bench<'_>, pair: &str) -> Result<Vec<Comparison>> {
     let mut comparisons = Vec::new();
-    for texts in Texts::ALL {
+    for texts in bench.args.texts.iter().copied() {
         comparisons.extend(compare_over(bench, pair, texts)?);
     }
     Ok(comparisons)
@@ -260,7 +259,7 @@ mod tests {
     fn texts_are_of_their_language() {
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let language = Language::new(1024, &mut random);
-        for texts in Texts::ALL {
+        for texts in [Texts::Prompts, Texts::Full] {
             for _ in 0..20 {
                 let example = texts.example(&language, &mut random);
                 let ids = example["ids"].as_array().unwrap();

@@ -14,6 +14,8 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::epochs::Texts;
+
 /// The other side, which Python runs.
 const PEER: &str = include_str!("peer.py");
 
@@ -54,6 +56,9 @@ pub(crate) struct BenchArgs {
     /// Examples of the work `epochs`
     #[arg(long, value_name = "N", default_value_t = 192)]
     examples: usize,
+    /// Texts of the work `epochs`
+    #[arg(long, value_name = "KIND", value_enum, default_values_t = [Texts::Prompts, Texts::Full])]
+    texts: Vec<Texts>,
     /// Epochs of the work `epochs`
     #[arg(long, value_name = "N", default_value_t = 3)]
     epochs: usize,
