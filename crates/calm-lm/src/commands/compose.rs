@@ -16,11 +16,11 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::activations::ActivationArgs;
-use super::augmenting_device::AugmentingDevice;
 use super::baseline::{Baseline, Plan};
 use super::bridges::BridgeArgs;
 use super::model::{
-    Located, LocatedComposition, ModelArgs, end_of_text, fetch, load_checkpoint_as, reference,
+    Located, LocatedComposition, ModelArgs, augmenting_device, end_of_text, fetch,
+    load_checkpoint_as, reference,
 };
 use super::training::{Helpers, TrainingArgs};
 use super::workers::{self, WorkerArgs};
@@ -108,8 +108,9 @@ pub(crate) struct ComposeArgs {
     /// Checkpoint of a model that it reads, m_A; may be given several times
     #[arg(long, value_name = "MODEL", required = true)]
     augmenting: Vec<ModelSource>,
-    #[command(flatten)]
-    augmenting_device: AugmentingDevice,
+    /// Device of the models that are read, if not that of the anchor
+    #[arg(long, value_name = "NAME")]
+    augmenting_device: Option<String>,
     /// Directory for the composition
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -257,7 +258,7 @@ impl Models {
         let mut untrained_seeds: Vec<_> = known.map(|model| model.untrained_seed).collect();
         let new = (0..).take(args.augmenting.len());
         untrained_seeds.extend(new.map(|index| Some(args.random_augmenting?.wrapping_add(index))));
-        let device = args.augmenting_device.or(device)?;
+        let device = augmenting_device(args.augmenting_device.as_deref(), device)?;
         let augmenting = augmenting_files
             .iter()
             .zip(&untrained_seeds)

@@ -1,7 +1,6 @@
 //! The verbs of `calm`, one file each, and what several of them need.
 
 mod activations;
-mod augmenting_device;
 mod baseline;
 mod bench;
 mod bridges;

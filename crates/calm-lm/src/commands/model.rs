@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use calm_lm::backend::FloatType;
+use calm_lm::backend::{DeviceError, FloatType};
 use calm_lm::compose::{
     ComposeError, ComposedModel, CompositionFile, ModelReference, OwnTokens, PromptText,
     PromptTexts, Rendering,
@@ -24,7 +24,6 @@ use calm_lm::terminal::Progress;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::augmenting_device::AugmentingDevice;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -42,8 +41,9 @@ pub(super) struct ModelArgs {
     /// Use these models though the composition was made for other weights or tokenizers
     #[arg(long)]
     pub(super) allow_other_weights: bool,
-    #[command(flatten)]
-    augmenting_device: AugmentingDevice,
+    /// Device of the augmenting models, if not that of the anchor
+    #[arg(long, value_name = "NAME")]
+    augmenting_device: Option<String>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -114,7 +114,7 @@ impl Model {
         };
         let anchor = load_checkpoint(&located.anchor.directory, device)?;
         let augmenting = located.augmenting.iter();
-        let device = args.augmenting_device.or(device)?;
+        let device = augmenting_device(args.augmenting_device.as_deref(), device)?;
         let augmenting = augmenting
             .map(|files| load_checkpoint(&files.directory, &device))
             .collect::<Result<Vec<_>, Failure>>()?;
@@ -367,7 +367,7 @@ impl ModelArgs {
             anchor: None,
             augmenting: Vec::new(),
             allow_other_weights: false,
-            augmenting_device: AugmentingDevice::default(),
+            augmenting_device: None,
         }
     }
 
@@ -491,6 +491,15 @@ pub(super) fn reference(
         ModelSource::Hub(model) => model.to_string().into(),
     };
     Ok(ModelReference::new(&path, model)?)
+}
+
+/// Where the augmenting models are to be: on the device of this name, or with the anchor. Their
+/// hidden states are moved to where a bridge reads them.
+pub(super) fn augmenting_device(
+    name: Option<&str>,
+    anchor: &Device,
+) -> Result<Device, DeviceError> {
+    name.map_or_else(|| Ok(anchor.clone()), calm_lm::backend::device)
 }
 
 /// Loads a checkpoint to compute with it in `f32`.
