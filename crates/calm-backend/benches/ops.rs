@@ -99,6 +99,97 @@ mod swiglu {
 }
 
 #[divan::bench_group]
+mod geglu_tanh {
+    use super::*;
+
+    fn run(
+        bencher: Bencher<'_, '_>,
+        shape: Shape,
+        backward: bool,
+        f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>,
+    ) {
+        let inputs = shape.rows::<2>(shape.d_model * 3);
+        time(bencher, backward, &inputs, |[gate, up]| f(gate, up));
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::geglu_tanh);
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::plain::geglu_tanh);
+    }
+}
+
+#[divan::bench_group]
+mod layer_norm {
+    use super::*;
+
+    type LayerNorm = fn(Tensor<3>, Tensor<1>, Tensor<1>, f64) -> Tensor<3>;
+
+    fn run(bencher: Bencher<'_, '_>, shape: Shape, backward: bool, f: LayerNorm) {
+        let vector = Tensor::ones([shape.d_model], &Device::default());
+        let inputs = shape.rows::<1>(shape.d_model);
+        time(bencher, backward, &inputs, |[x]| {
+            f(x, vector.clone(), vector.clone(), 1e-5)
+        });
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::layer_norm);
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(bencher, shape, BACKWARD, ops::plain::layer_norm);
+    }
+}
+
+/// One step over a matrix of a bridge; each call overwrites its moments.
+#[divan::bench_group]
+mod adamw {
+    use calm_backend::ops::AdamWStep;
+
+    use super::*;
+
+    type AdamW = fn(Tensor<2>, Tensor<2>, [Tensor<2>; 2], AdamWStep) -> (Tensor<2>, [Tensor<2>; 2]);
+
+    const STEP: AdamWStep = AdamWStep {
+        learning_rate: 1e-3,
+        betas: [0.9, 0.999],
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+        time: 10,
+    };
+
+    fn run(bencher: Bencher<'_, '_>, width: usize, f: AdamW) {
+        let [mut parameter, gradient, first, second] = [(); 4].map(|()| {
+            let shape = [width, width];
+            Tensor::<2>::random(shape, Distribution::Uniform(0.0, 1.0), &Device::default())
+        });
+        let mut moments = Some([first, second]);
+        bencher.bench_local(|| {
+            let held = moments.take().expect("what the call before gave back");
+            let (moved, next) = f(parameter.clone(), gradient.clone(), held, STEP);
+            (parameter, moments) = (moved, Some(next));
+        });
+    }
+
+    #[divan::bench(args = [512, 1536])]
+    fn fused(bencher: Bencher<'_, '_>, width: usize) {
+        run(bencher, width, ops::adamw);
+    }
+
+    #[divan::bench(args = [512, 1536])]
+    fn plain(bencher: Bencher<'_, '_>, width: usize) {
+        run(bencher, width, ops::plain::adamw);
+    }
+}
+
+#[divan::bench_group]
 mod rms_norm {
     use super::*;
 

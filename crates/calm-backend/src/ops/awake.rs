@@ -11,17 +11,22 @@ use std::time::{Duration, Instant};
 /// How long a thread looks for work. Longer than what lies between two operations of a token.
 const PATIENCE: Duration = Duration::from_micros(200);
 
-/// Threads that are looking.
-static AWAKE: AtomicUsize = AtomicUsize::new(0);
+/// Threads that were called and have not given up yet.
+static LOOKING: AtomicUsize = AtomicUsize::new(0);
 
-/// Has all threads but this one look for work, which the caller is about to have.
+/// Has all threads but this one look for work, which the caller is about to have. They are called
+/// again once all of them have given up.
 pub(super) fn keep_awake() {
-    let others = rayon::current_num_threads() - 1;
-    while AWAKE.load(Ordering::Relaxed) < others {
-        AWAKE.fetch_add(1, Ordering::Relaxed);
-        rayon::spawn(|| {
-            look_for_work();
-            AWAKE.fetch_sub(1, Ordering::Relaxed);
+    let caller = rayon::current_thread_index();
+    let others = rayon::current_num_threads() - usize::from(caller.is_some());
+    let call = LOOKING.compare_exchange(0, others, Ordering::Relaxed, Ordering::Relaxed);
+    if call.is_ok() {
+        rayon::spawn_broadcast(move |thread| {
+            // The caller has work of its own.
+            if Some(thread.index()) != caller {
+                look_for_work();
+                LOOKING.fetch_sub(1, Ordering::Relaxed);
+            }
         });
     }
 }
