@@ -4,18 +4,63 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
+use calm_lm::backend::Backend;
+use clap::Args;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Of tensors, models and compositions alone, on a device of this backend: wgpu, cuda, …
+    #[arg(long, value_name = "BACKEND")]
+    device: Option<Backend>,
+}
+
+/// What other backends are built into: each set of features has a Burn of its own.
+const GPU_TARGET: &str = "target/gpu";
 
 /// Runs the tests of all crates. The release profile shares one build of Burn with the other
 /// tasks.
-pub(crate) fn test() -> Result<()> {
+pub(crate) fn test(args: &TestArgs) -> Result<()> {
+    let Some(backend) = args.device else {
+        let all = ["test", "--release", "--workspace", "--no-fail-fast"];
+        return succeed(cargo().args(all), "cargo test");
+    };
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast", "--target-dir", GPU_TARGET]);
+    for package in ["calm-backend", "calm-models", "calm-compose"] {
+        let feature = format!("{package}/{}", backend.feature());
+        command.args(["--package", package, "--features", &feature]);
+    }
+    // Burn's default device, which tests compute on. Kernels are not tuned: that takes most of the
+    // time on a device that is imitated.
+    command.env("BURN_DEVICE", backend.name());
+    command.env("CUBECL_AUTOTUNE_LEVEL", "minimal");
+    succeed(&mut command, "cargo test")
+}
+
+/// Type-checks the programs with all backends at once, as nothing else would without a GPU.
+pub(crate) fn check_gpus() -> Result<()> {
+    let gpus = Backend::ALL
+        .into_iter()
+        .filter(|backend| *backend != Backend::Cpu);
+    let features: Vec<String> = gpus
+        .map(|backend| format!("calm-lm/{}", backend.feature()))
+        .collect();
+    let check = ["check", "--package", "calm-lm", "--target-dir", GPU_TARGET];
+    let mut command = cargo();
+    command
+        .args(check)
+        .args(["--features", &features.join(",")]);
+    succeed(&mut command, "cargo check")
+}
+
+fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let args = ["test", "--release", "--workspace", "--no-fail-fast"];
     let mut command = Command::new(cargo);
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_package(name)) {
         command.env_remove(name);
     }
-    succeed(command.args(args), "cargo test")
+    command
 }
 
 /// Whether cargo told this program so about its package. Build scripts that look at it would run

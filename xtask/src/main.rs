@@ -41,7 +41,9 @@ enum Task {
     /// Time this project beside transformers on PyTorch.
     Bench(bench::BenchArgs),
     /// Run all tests.
-    Test,
+    Test(checks::TestArgs),
+    /// Type-check what builds for GPUs have.
+    CheckGpus,
     /// Run what continuous integration runs: formatting, tests, lints, documentation.
     Ci,
 }
@@ -63,7 +65,8 @@ fn run(task: &Task) -> Result<()> {
         Task::Pretrain(args) => pretrain::run(args),
         Task::Reproduce(args) => reproduce::run(args),
         Task::Bench(args) => bench::run(args),
-        Task::Test => checks::test(),
+        Task::Test(args) => checks::test(args),
+        Task::CheckGpus => checks::check_gpus(),
         Task::Ci => checks::ci(),
     }
 }

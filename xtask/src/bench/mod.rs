@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use calm_lm::backend::FloatType;
 use clap::{Args, ValueEnum};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::Serialize;
@@ -62,6 +63,12 @@ pub(crate) struct BenchArgs {
     /// Epochs of the work `epochs`
     #[arg(long, value_name = "N", default_value_t = 3)]
     epochs: usize,
+    /// Device of both sides, by our name: cpu, or cuda:0
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
+    /// Number type of both sides; our bridges are in f32 whatever it is
+    #[arg(long, value_name = "TYPE", default_value_t = FloatType::F32)]
+    dtype: FloatType,
     /// Directory for results.json, results.md and charts
     #[arg(long, value_name = "DIR", default_value = "target/bench/results")]
     out: PathBuf,
@@ -136,7 +143,8 @@ impl Spread {
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let bench = Bench::new(args)?;
-    let machine = output(Command::new(&bench.calm).args(["bench", "machine", "--json"]))?;
+    let machine = ["bench", "machine", "--json", "--device", &args.device];
+    let machine = output(Command::new(&bench.calm).args(machine))?;
     let mut comparisons = Vec::new();
     for work in args.pair.iter().flat_map(|pair| works(pair, args)) {
         comparisons.extend(bench.compare(&work, args.repeats)?);
@@ -321,7 +329,9 @@ impl<'a> Bench<'a> {
             .args(["bench", verb])
             .arg(&self.args.pairs)
             .arg(pair);
-        output(command.args(flags).arg("--json"))
+        let dtype = self.args.dtype.name();
+        let common = ["--json", "--device", &self.args.device, "--dtype", dtype];
+        output(command.args(flags).args(common))
     }
 
     fn peer(&self, arguments: &[String], pair: &str) -> Result<Value> {
@@ -332,7 +342,13 @@ impl<'a> Bench<'a> {
             .arg(verb)
             .arg(&self.args.pairs)
             .arg(pair);
-        output(command.args(flags))
+        let dtype = match self.args.dtype {
+            FloatType::F32 => "float32",
+            FloatType::F16 => "float16",
+            FloatType::BF16 => "bfloat16",
+        };
+        let common = ["--device", &self.args.device, "--dtype", dtype];
+        output(command.args(flags).args(common))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {

@@ -30,6 +30,8 @@ PAIRS = {
     "tiny": ((4, 128, 4), (6, 256, 8), 1024),
     "small": ((8, 256, 4), (12, 512, 8), 8192),
     "base": ((12, 768, 12), (16, 1536, 12), 32000),
+    # For a GPU: 10 GB in half precision.
+    "large": ((16, 2048, 16), (28, 3072, 24), 128256),
     # Models to be trained whole.
     "4x128": (None, (4, 128, 4), 256),
     "6x256": (None, (6, 256, 4), 256),
@@ -56,7 +58,10 @@ def make(directory, pair):
             intermediate_size=-(-width * 8 // 3 // 64) * 64,
             max_position_embeddings=4352,
         )
-        transformers.LlamaForCausalLM(config).save_pretrained(directory / pair / role)
+        model = transformers.LlamaForCausalLM(config)
+        if pair == "large":
+            model = model.to(torch.bfloat16)
+        model.save_pretrained(directory / pair / role)
 
 
 class Bridge(torch.nn.Module):
@@ -97,7 +102,8 @@ def compose(anchor, augmenting, bias=True):
         blocks[0][len(blocks[0]) * number // count - 1].register_forward_hook(bridge.see)
         blocks[1][len(blocks[1]) * number // count - 1 - last].register_forward_hook(bridge.add)
         bridges.append(bridge)
-    return bridges
+    weight = anchor.model.embed_tokens.weight
+    return bridges.to(weight.device, weight.dtype)
 
 
 def train(models, args):
@@ -123,10 +129,10 @@ def step_seconds(args, vocab, trained, logits):
     optimizer = torch.optim.AdamW(trained.parameters(), 1e-4)
     seconds = []
     for _ in range(args.steps + 2):
-        ids = torch.randint(0, vocab, (args.batch, args.seq + 1))
+        ids = torch.randint(0, vocab, (args.batch, args.seq + 1), device=args.device)
         begun = time.perf_counter()
         found = logits(ids[:, :-1])
-        loss = torch.nn.functional.cross_entropy(found.flatten(0, 1), ids[:, 1:].flatten())
+        loss = torch.nn.functional.cross_entropy(found.flatten(0, 1).float(), ids[:, 1:].flatten())
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -169,7 +175,7 @@ def epochs(models, args):
     data = json.loads(args.data.read_text())
 
     def loss_of(rows, reduction):
-        ids, labels = collate(rows)
+        ids, labels = (x.to(args.device) for x in collate(rows))
         # Padding is on the right, where a causal model does not look: a mask would change nothing
         # but the time.
         with torch.no_grad():
@@ -216,12 +222,17 @@ class FirstToken(transformers.LogitsProcessor):
         return logits
 
 
-def median(repeats, work):
-    work()
+def median(repeats, work, device):
+    def done():
+        work()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    done()
     seconds = []
     for _ in range(repeats):
         begun = time.perf_counter()
-        work()
+        done()
         seconds.append(time.perf_counter() - begun)
     return statistics.median(seconds)
 
@@ -234,6 +245,8 @@ def main():
     for flag, default in dict(batch=1, prompt=64, new=64, repeats=5, seq=128, steps=10, threads=0, epochs=3, every=4).items():
         parser.add_argument(f"--{flag}", type=int, default=default)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
     for flag in ("data", "initial"):
         parser.add_argument(f"--{flag}", type=pathlib.Path)
     args = parser.parse_args()
@@ -244,9 +257,10 @@ def main():
     begun = time.perf_counter()
     load = transformers.AutoModelForCausalLM.from_pretrained
     roles = ("anchor", "augment") if args.verb in ("load", "train", "epochs") else ("anchor",)
-    models = [load(args.dir / args.pair / role, dtype=torch.float32).eval() for role in roles]
+    dtype = getattr(torch, args.dtype)
+    models = [load(args.dir / args.pair / role, dtype=dtype).to(args.device).eval() for role in roles]
     out = dict(verb=args.verb, pair=args.pair, program=f"transformers {transformers.__version__}",
-               torch=torch.__version__, threads=torch.get_num_threads(),
+               torch=torch.__version__, device=args.device, dtype=args.dtype, threads=torch.get_num_threads(),
                load_s=time.perf_counter() - begun)
     if args.verb in ("train", "finetune"):
         step = {"train": train, "finetune": finetune}[args.verb](models, args)
@@ -256,19 +270,24 @@ def main():
     else:
         with torch.no_grad():
             infer(models, args, begun, out)
+    if args.device.startswith("cuda"):
+        out["peak_gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
     out["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(out))
 
 
 def infer(models, args, begun, out):
     for model in models:
-        model(torch.zeros(1, 1, dtype=torch.long))
+        model(torch.zeros(1, 1, dtype=torch.long, device=args.device))
     out["first_token_s"] = time.perf_counter() - begun
     model = models[0]
     torch.manual_seed(0)
-    ids = torch.randint(0, model.config.vocab_size, (args.batch, args.prompt))
+    ids = torch.randint(0, model.config.vocab_size, (args.batch, args.prompt), device=args.device)
     if args.verb == "prefill":
-        seconds = median(args.repeats, lambda: model(ids, use_cache=False, logits_to_keep=1).logits.argmax(-1))
+        def work():
+            model(ids, use_cache=False, logits_to_keep=1).logits.argmax(-1)
+
+        seconds = median(args.repeats, work, args.device)
         out["anchor_alone_tokens_per_s"] = args.batch * args.prompt / seconds
     elif args.verb == "decode":
         settings = dict(max_new_tokens=args.new, min_new_tokens=args.new, do_sample=False)
@@ -280,7 +299,7 @@ def infer(models, args, begun, out):
             model.generate(ids, attention_mask=mask, pad_token_id=0, logits_processor=[first], **settings)
             after_first.append(time.perf_counter() - first.begun)
 
-        seconds = median(args.repeats, work)
+        seconds = median(args.repeats, work, args.device)
         steps = max(args.new - 1, 1)
         out["anchor_alone_ms_per_token"] = statistics.median(after_first[1:]) / steps * 1e3
         out["anchor_alone_cached_tokens_per_s"] = args.batch * args.new / seconds
