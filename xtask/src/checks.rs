@@ -31,6 +31,9 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
         let feature = format!("{package}/{}", backend.feature());
         command.args(["--package", package, "--features", &feature]);
     }
+    // Optimised less, as the most of the time goes into compiling.
+    command.args(["--config", "profile.dev.package.\"*\".opt-level=1"]);
+    command.args(["--config", "profile.dev.debug=false"]);
     // Burn's default device, which tests compute on. Kernels are not tuned: that takes most of the
     // time on a device that is imitated.
     command.env("BURN_DEVICE", backend.name());
