@@ -33,6 +33,8 @@ pub fn plain(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
 
 #[cfg(feature = "flex")]
 pub(super) mod fused {
+    use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
     use super::super::swiglu::fused::Curve;
 
     /// The curve of the approximate GELU: `(1 + tanh(x)) / 2 = sigmoid(2 x)`.
@@ -41,7 +43,7 @@ pub(super) mod fused {
 
     impl Cubic {
         /// 2 √(2/π).
-        const LINEAR: f32 = 1.595_769_1;
+        const LINEAR: f32 = 2.0 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
         const CUBIC: f32 = 0.044_715 * Self::LINEAR;
     }
 
