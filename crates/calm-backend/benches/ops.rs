@@ -77,7 +77,7 @@ fn time<const N: usize, const D: usize, const E: usize>(
 mod swiglu {
     use super::*;
 
-    fn run(
+    pub(crate) fn run(
         bencher: Bencher<'_, '_>,
         shape: Shape,
         backward: bool,
@@ -100,17 +100,8 @@ mod swiglu {
 
 #[divan::bench_group]
 mod geglu_tanh {
+    use super::swiglu::run;
     use super::*;
-
-    fn run(
-        bencher: Bencher<'_, '_>,
-        shape: Shape,
-        backward: bool,
-        f: fn(Tensor<3>, Tensor<3>) -> Tensor<3>,
-    ) {
-        let inputs = shape.rows::<2>(shape.d_model * 3);
-        time(bencher, backward, &inputs, |[gate, up]| f(gate, up));
-    }
 
     #[divan::bench(args = SHAPES, consts = [false, true])]
     fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
