@@ -4,7 +4,7 @@
 use std::iter::zip;
 
 use super::super::kernel::run;
-use super::stored::{TASK_WEIGHTS, TERMS_OF_AN_ELEMENT};
+use super::stored::TASK_WEIGHTS;
 
 /// Above so many rows a general product is faster.
 pub(super) const MOST_ROWS: usize = 4;
@@ -33,7 +33,7 @@ pub(super) fn product(x: &[f32], weight: &[f32], d_input: usize, output: &mut [f
         weight.chunks(inputs * d_output),
     );
     run(
-        rows * weight.len() / TERMS_OF_AN_ELEMENT,
+        rows * weight.len(),
         tasks.enumerate(),
         #[inline(always)]
         |(task, (sums, weight))| {

@@ -17,9 +17,6 @@ use super::few::{self, Band, DotProducts};
 /// Weights that a task for few rows reads: they stay in the second-level cache for the next rows.
 pub(super) const TASK_WEIGHTS: usize = 1 << 14;
 
-/// Terms that take as long as an element of other operations.
-pub(super) const TERMS_OF_AN_ELEMENT: usize = 1;
-
 /// Outputs of a task for many rows. The same on any number of threads: so are the sums then.
 const OUTPUTS_OF_MANY: usize = 256;
 
@@ -83,7 +80,7 @@ pub(super) fn product<W: Weight>(x: &[f32], weight: &[W], d_input: usize, output
     };
     let columns = Columns::split(output, d_output, width);
     each(
-        rows * weight.len() / TERMS_OF_AN_ELEMENT,
+        rows * weight.len(),
         zip(columns, weight.chunks(width * d_input)),
         |(mut output, weight)| {
             let mut buffer = Vec::new();
