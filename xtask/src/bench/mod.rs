@@ -28,8 +28,8 @@ const SHAPES: [(&str, [usize; 2]); 4] = [
     ("8x1024", [1, 256]),
 ];
 
-/// What our steps of training compute in a second.
-const GFLOP: &str = "gflop_per_s";
+/// What our steps of training come to, of the products of matrices that the machine does at best.
+const SHARE: &str = "share_of_gemm_peak";
 
 /// Decoding is timed behind prompts of these lengths.
 const CONTEXTS: [usize; 7] = [64, 128, 256, 512, 1024, 2048, 4032];
@@ -131,20 +131,11 @@ impl Spread {
             most: *figures.last()?,
         })
     }
-
-    fn over(self, whole: f64) -> Self {
-        Self {
-            least: self.least / whole,
-            median: self.median / whole,
-            most: self.most / whole,
-        }
-    }
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let bench = Bench::new(args)?;
-    let machine = ["bench", "machine", "--json", "--device", &args.device];
-    let machine = output(Command::new(&bench.calm).args(machine))?;
+    let machine = bench.machine()?;
     let mut comparisons = Vec::new();
     for work in args.pair.iter().flat_map(|pair| works(pair, args)) {
         comparisons.extend(bench.compare(&work, args.repeats)?);
@@ -162,7 +153,6 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         true => cost::measure(&bench)?,
         false => Vec::new(),
     };
-    comparisons.extend(shares(&comparisons, &machine));
     let results = json!({
         "machine": machine,
         "commit": crate::reproduce::commit(),
@@ -207,7 +197,12 @@ fn works(pair: &str, args: &BenchArgs) -> Vec<Work> {
     let [rows, tokens] = shape.map_or([16, 128], |(_, shape)| *shape);
     for (verb, name) in [(Verb::Train, "train"), (Verb::Finetune, "finetune")] {
         if args.work.contains(&verb) {
-            let figures = [("step_s", false), ("peak_rss_mib", false), (GFLOP, true)];
+            let figures = [
+                ("step_s", false),
+                ("peak_rss_mib", false),
+                ("gflop_per_s", true),
+                (SHARE, true),
+            ];
             let arguments = format!("{name} --batch {rows} --seq {tokens} --steps 10");
             works.push(work(arguments, &figures));
         }
@@ -293,11 +288,36 @@ impl<'a> Bench<'a> {
                 work.pair,
                 work.arguments.join(" ")
             );
-            ours.push(self.ours(&work.arguments, &work.pair)?);
+            ours.push(
+                match work.figures.iter().any(|(figure, _)| *figure == SHARE) {
+                    true => self.beside_the_machine(work)?,
+                    false => self.ours(&work.arguments, &work.pair)?,
+                },
+            );
             peers.push(self.peer(&work.arguments, &work.pair)?);
         }
         let name = work.arguments.join(" ");
         Ok(compared(&work.pair, &name, &work.figures, &ours, &peers))
+    }
+
+    /// Our side, with its share of what the machine gives just before or just after: that of a
+    /// machine that others use as well is another every minute.
+    fn beside_the_machine(&self, work: &Work) -> Result<Value> {
+        let peak = || Ok(self.machine()?["gemm_gflop_per_s"].as_f64());
+        let before = peak()?;
+        let mut run = self.ours(&work.arguments, &work.pair)?;
+        let after = peak()?;
+        if let (Some(before), Some(after)) = (before, after) {
+            let reached = run["gflop_per_s"].as_f64();
+            run[SHARE] = json!(reached.map(|reached| reached / before.max(after)));
+        }
+        Ok(run)
+    }
+
+    /// What the machine gives at best.
+    fn machine(&self) -> Result<Value> {
+        let arguments = ["bench", "machine", "--json", "--device", &self.args.device];
+        output(Command::new(&self.calm).args(arguments))
     }
 
     /// Milliseconds per decoded token behind contexts of growing length: ours, composed, and the peer's.
@@ -385,23 +405,6 @@ fn compared(
     figures.collect()
 }
 
-/// What of the machine's best product of matrices our steps of training come to.
-fn shares(comparisons: &[Comparison], machine: &Value) -> Vec<Comparison> {
-    let Some(peak) = machine["gemm_gflop_per_s"].as_f64() else {
-        return Vec::new();
-    };
-    let steps = comparisons.iter().filter(|row| row.figure == GFLOP);
-    let share = |row: &Comparison| Comparison {
-        pair: row.pair.clone(),
-        work: row.work.clone(),
-        figure: "share_of_gemm_peak",
-        ours: row.ours.over(peak),
-        peer: None,
-        ratio: None,
-    };
-    steps.map(share).collect()
-}
-
 /// What the machine gives at best, in a line.
 fn peaks(machine: &Value) -> String {
     format!(
@@ -465,6 +468,5 @@ mod tests {
         let spread = Spread::of(vec![3.0, 1.0, 9.0]).unwrap();
         assert_eq!([spread.least, spread.median, spread.most], [1.0, 3.0, 9.0]);
         assert!(Spread::of(vec![]).is_none());
-        assert_eq!(spread.over(2.0).most, 4.5);
     }
 }

@@ -41,7 +41,7 @@ pub(super) mod fused {
     use burn::tensor::{IntDType, TensorData};
 
     use super::super::extension::Saved;
-    use super::super::kernel::{contiguous, exp, max, run, task_of_rows, with_shape_of};
+    use super::super::kernel::{contiguous, exp, fill, max, run, task_of_rows, with_shape_of};
     use super::super::processor::FlexTensor;
 
     /// The logits, and for each row its target and the logarithm of its sum of exponentials.
@@ -118,16 +118,16 @@ pub(super) mod fused {
             let vocab = self.logits.layout().shape()[1];
             let task = task_of_rows(vocab);
             let logits: &[f32] = self.logits.storage();
-            let mut gradient = vec![0.0; logits.len()];
             let rows = zip(
                 self.targets.chunks(task / vocab),
                 self.log_sums.chunks(task / vocab),
             );
-            run(
+            let gradient = fill(
                 logits.len(),
-                zip(zip(gradient.chunks_mut(task), logits.chunks(task)), rows),
+                task,
+                zip(logits.chunks(task), rows),
                 #[inline(always)]
-                |((gradient, logits), (targets, log_sums))| {
+                |gradient, (logits, (targets, log_sums))| {
                     let rows = zip(gradient.chunks_mut(vocab), logits.chunks(vocab));
                     for ((gradient, logits), (target, log_sum)) in zip(rows, zip(targets, log_sums))
                     {

@@ -5,7 +5,7 @@
 //! once for each instruction set. Sums keep to a fixed order, and the work is cut at fixed places:
 //! results are the same bit for bit on any number of threads.
 
-use std::iter::zip;
+use std::iter::{repeat_n, zip};
 
 use burn::tensor::TensorData;
 use macerator::AutoArch;
@@ -50,6 +50,51 @@ pub(super) fn each<T: Send>(
         awake::keep_awake();
         tasks.into_par_iter().for_each(kernel);
     }
+}
+
+/// `count` numbers, `task` of them from each input: `kernel` is handed them as zeros, in the cache,
+/// where the system would clear all of them beforehand, in memory and on one thread.
+///
+/// # Panics
+///
+/// If there is not an input for each task.
+pub(super) fn fill<T: Send>(
+    count: usize,
+    task: usize,
+    inputs: impl ExactSizeIterator<Item = T>,
+    kernel: impl Fn(&mut [f32], T) + Send + Sync,
+) -> Vec<f32> {
+    let task = task.max(1);
+    assert_eq!(inputs.len(), count.div_ceil(task), "an input for each task");
+    let mut output = Vec::with_capacity(count);
+    let places = output.spare_capacity_mut()[..count].chunks_mut(task);
+    run(
+        count,
+        zip(places, inputs),
+        #[inline(always)]
+        |(place, input)| {
+            for number in &mut *place {
+                number.write(0.0);
+            }
+            #[expect(unsafe_code, reason = "zeros are written where nothing was")]
+            // SAFETY: All of them have just been written.
+            let place = unsafe { place.assume_init_mut() };
+            kernel(place, input);
+        },
+    );
+    #[expect(unsafe_code, reason = "what is overwritten need not be cleared")]
+    // SAFETY: The places are all of the first `count`, which there is room for. Each had an input,
+    // and so was written.
+    unsafe {
+        output.set_len(count);
+    }
+    output
+}
+
+/// Cleared by all threads, for what is added to or written out of order.
+pub(super) fn zeros(count: usize) -> Vec<f32> {
+    let tasks = count.div_ceil(TASK_ELEMENTS);
+    fill(count, TASK_ELEMENTS, repeat_n((), tasks), |_, ()| ())
 }
 
 /// Elements of a task that consists of whole rows.
@@ -213,6 +258,28 @@ mod tests {
         assert_eq!(exp(f32::INFINITY), f32::INFINITY);
         assert!(exp(f32::NAN).is_nan());
         assert!(exp(-f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn every_task_is_handed_zeros_of_its_own() {
+        for (count, task) in [(0usize, 3), (1, 3), (7, 3), (300_001, TASK_ELEMENTS)] {
+            let tasks = count.div_ceil(task);
+            // Memory that was written before and given back.
+            drop(vec![7f32; count]);
+            let filled = fill(count, task, 0..tasks, |part, index| {
+                assert!(part.iter().all(|number| *number == 0.0));
+                part.fill(index as f32);
+            });
+            let expected: Vec<f32> = (0..count).map(|index| (index / task) as f32).collect();
+            assert_eq!(filled, expected);
+            assert_eq!(zeros(count), vec![0.0; count]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "an input for each task")]
+    fn a_task_without_an_input_is_refused() {
+        fill(7, 3, 0..2, |_, _| ());
     }
 
     #[test]

@@ -53,7 +53,9 @@ pub(super) mod fused {
     use burn::backend::Flex;
 
     use super::super::extension::Saved;
-    use super::super::kernel::{contiguous, run, sum, sum_of_rows, task_of_rows, with_shape_of};
+    use super::super::kernel::{
+        contiguous, fill, run, sum, sum_of_rows, task_of_rows, with_shape_of,
+    };
     use super::super::processor::FlexTensor;
 
     /// The inputs; what is known of a row is computed again, the row being read anyway.
@@ -75,13 +77,13 @@ pub(super) mod fused {
         let (x, weight) = inputs.slices();
         let bias: &[f32] = bias.storage();
         assert_eq!(bias.len(), weight.len(), "a bias for each weight");
-        let mut output = vec![0.0; x.len()];
         let task = task_of_rows(weight.len());
-        run(
+        let output = fill(
             x.len(),
-            zip(output.chunks_mut(task), x.chunks(task)),
+            task,
+            x.chunks(task),
             #[inline(always)]
-            |(output, x)| {
+            |output, x| {
                 let width = weight.len();
                 for (output, x) in zip(output.chunks_mut(width), x.chunks(width)) {
                     let row = Row::of(x, epsilon);

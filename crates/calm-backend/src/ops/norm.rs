@@ -39,7 +39,9 @@ pub(super) mod fused {
     use burn::backend::Flex;
 
     use super::super::extension::Saved;
-    use super::super::kernel::{contiguous, run, sum, sum_of_rows, task_of_rows, with_shape_of};
+    use super::super::kernel::{
+        contiguous, fill, run, sum, sum_of_rows, task_of_rows, with_shape_of,
+    };
     use super::super::processor::FlexTensor;
 
     /// The inputs; a row's root mean square is computed again, the row being read anyway.
@@ -61,13 +63,13 @@ pub(super) mod fused {
             epsilon,
         };
         let (x, weight) = inputs.slices();
-        let mut output = vec![0.0; x.len()];
         let task = task_of_rows(weight.len());
-        run(
+        let output = fill(
             x.len(),
-            zip(output.chunks_mut(task), x.chunks(task)),
+            task,
+            x.chunks(task),
             #[inline(always)]
-            |(output, x)| {
+            |output, x| {
                 let width = weight.len();
                 for (output, x) in zip(output.chunks_mut(width), x.chunks(width)) {
                     let factor = inverse_rms(x, epsilon);

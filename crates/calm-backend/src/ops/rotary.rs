@@ -41,7 +41,7 @@ pub(super) mod fused {
     use burn::backend::Flex;
 
     use super::super::extension::Saved;
-    use super::super::kernel::{contiguous, run, task_of_rows, with_shape_of};
+    use super::super::kernel::{contiguous, fill, task_of_rows, with_shape_of};
     use super::super::processor::FlexTensor;
 
     /// Cosines and sines: a turn is linear, so the inputs are not needed for its gradient.
@@ -92,13 +92,13 @@ pub(super) mod fused {
             assert_eq!(half * 2, width, "one angle for each pair");
             let (cos, sin): (&[f32], &[f32]) = (self.cos.storage(), self.sin.storage());
             let values: &[f32] = x.storage();
-            let mut output = vec![0.0; values.len()];
             let (part, task) = (inner * width, task_of_rows(inner * width));
-            run(
+            let output = fill(
                 values.len(),
-                zip(output.chunks_mut(task), values.chunks(task)).enumerate(),
+                task,
+                values.chunks(task).enumerate(),
                 #[inline(always)]
-                |(index, (output, x))| {
+                |output, (index, x)| {
                     let parts = zip(output.chunks_mut(part), x.chunks(part));
                     for (offset, (output, x)) in parts.enumerate() {
                         let at = index * (task / part) + offset;

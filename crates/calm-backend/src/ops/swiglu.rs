@@ -36,7 +36,7 @@ pub(super) mod fused {
     use burn::backend::Flex;
 
     use super::super::extension::Saved;
-    use super::super::kernel::{TASK_ELEMENTS, contiguous, exp, run, with_shape_of};
+    use super::super::kernel::{TASK_ELEMENTS, contiguous, exp, fill, run, with_shape_of};
     use super::super::processor::FlexTensor;
 
     /// An activation of the form `x · sigmoid(curve(x))`.
@@ -83,11 +83,18 @@ pub(super) mod fused {
             up: contiguous(up),
             curve: PhantomData,
         };
-        let gate: &[f32] = inputs.gate.storage();
-        let mut output = vec![0.0; gate.len()];
-        map(&mut output, [gate, inputs.up.storage()], |_, gate, up| {
-            gate * sigmoid(C::at(gate)) * up
-        });
+        let (gate, up): (&[f32], &[f32]) = (inputs.gate.storage(), inputs.up.storage());
+        let output = fill(
+            gate.len(),
+            TASK_ELEMENTS,
+            zip(gate.chunks(TASK_ELEMENTS), up.chunks(TASK_ELEMENTS)),
+            #[inline(always)]
+            |output, (gate, up)| {
+                for (output, (gate, up)) in zip(output, zip(gate, up)) {
+                    *output = gate * sigmoid(C::at(*gate)) * up;
+                }
+            },
+        );
         (with_shape_of(&inputs.gate, output), inputs)
     }
 
@@ -106,8 +113,7 @@ pub(super) mod fused {
                     [None, Some(output)]
                 }
                 [true, true] => {
-                    let mut gate = vec![0.0; inputs[0].len()];
-                    both::<C>(&mut gate, output.storage_mut(), inputs);
+                    let gate = both::<C>(output.storage_mut(), inputs);
                     [Some(with_shape_of(&self.gate, gate)), Some(output)]
                 }
             }
@@ -132,29 +138,26 @@ pub(super) mod fused {
         );
     }
 
-    /// Both gradients in one pass, so that there is one exponential for the two; `up_gradient`
-    /// holds the gradient of the output and is overwritten.
-    fn both<C: Curve>(gate_gradient: &mut [f32], up_gradient: &mut [f32], [gate, up]: [&[f32]; 2]) {
-        let tasks = zip(
-            zip(
-                gate_gradient.chunks_mut(TASK_ELEMENTS),
-                up_gradient.chunks_mut(TASK_ELEMENTS),
-            ),
+    /// Both gradients in one pass, so that there is one exponential for the two: that of the gate is
+    /// returned, that of `up` takes the place of the output's.
+    fn both<C: Curve>(output: &mut [f32], [gate, up]: [&[f32]; 2]) -> Vec<f32> {
+        let inputs = zip(
+            output.chunks_mut(TASK_ELEMENTS),
             zip(gate.chunks(TASK_ELEMENTS), up.chunks(TASK_ELEMENTS)),
         );
-        run(
+        fill(
             gate.len(),
-            tasks,
+            TASK_ELEMENTS,
+            inputs,
             #[inline(always)]
-            |((gate_gradient, up_gradient), (gate, up))| {
-                let gradients = zip(gate_gradient, up_gradient);
-                for ((gate_gradient, up_gradient), (gate, up)) in zip(gradients, zip(gate, up)) {
-                    let output = *up_gradient;
-                    *gate_gradient = by_gate::<C>(output, *gate, *up);
-                    *up_gradient = by_up::<C>(output, *gate, *up);
+            |by_gates, (by_ups, (gate, up))| {
+                for ((at_gate, at_up), (gate, up)) in zip(zip(by_gates, by_ups), zip(gate, up)) {
+                    let output = *at_up;
+                    *at_gate = by_gate::<C>(output, *gate, *up);
+                    *at_up = by_up::<C>(output, *gate, *up);
                 }
             },
-        );
+        )
     }
 
     #[inline(always)]

@@ -1,6 +1,8 @@
 //! A training run that shows its progress and can be interrupted.
 
-use std::io::{IsTerminal, Write};
+#[cfg(feature = "tui")]
+use std::io::IsTerminal;
+use std::io::Write;
 use std::ops::ControlFlow;
 
 use calm_train::{BatchSource, Objective, Outcome, StepMetrics, TrainError, Trainer};

@@ -7,7 +7,7 @@ use std::iter::zip;
 
 use burn::tensor::TensorData;
 
-use super::super::kernel::{LANES, exp, run};
+use super::super::kernel::{LANES, exp, run, zeros};
 use super::super::processor::FlexTensor;
 use super::fused::{Inputs, Mask, Rows, Sizes, heads_inside, normalise, shift, softmax_gradient};
 use super::matrix::{Matrix, ROWS, product, put};
@@ -16,8 +16,8 @@ use super::matrix::{Matrix, ROWS, product, put};
 pub(super) fn forward(inputs: &Inputs, mask: &Mask<'_>) -> (FlexTensor, FlexTensor) {
     let sizes = inputs.sizes;
     let texts = Texts::new(inputs);
-    let mut output = vec![0.0; sizes.batch * sizes.query_elements(sizes.d_value)];
-    let mut weights = vec![0.0; sizes.batch * sizes.weight_elements()];
+    let mut output = zeros(sizes.batch * sizes.query_elements(sizes.d_value));
+    let mut weights = zeros(sizes.batch * sizes.weight_elements());
     let tasks = zip(
         output.chunks_mut(sizes.query_elements(sizes.d_value).max(1)),
         weights.chunks_mut(sizes.weight_elements().max(1)),
@@ -51,7 +51,7 @@ pub(super) fn gradients(
     let shapes = sizes.input_shapes();
     let lengths = shapes.map(|shape| shape.iter().product::<usize>());
     let mut gradients: [Option<Vec<f32>>; 3] =
-        std::array::from_fn(|input| wanted[input].then(|| vec![0.0; sizes.batch * lengths[input]]));
+        std::array::from_fn(|input| wanted[input].then(|| zeros(sizes.batch * lengths[input])));
     let output = Rows::new(output, output.storage());
     let weights: &[f32] = weights.storage();
     let [queries, keys, values] = &mut gradients;

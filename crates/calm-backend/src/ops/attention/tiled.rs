@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::super::columns::Columns;
-use super::super::kernel::{exp, run};
+use super::super::kernel::{exp, run, zeros};
 use super::super::matmul::{Matrix, Threads, multiply};
 use super::super::processor::FlexTensor;
 use super::fused::{Inputs, Mask, Rows, Sizes, heads_inside, normalise, shift, softmax_gradient};
@@ -21,7 +21,7 @@ pub(super) type RowSoftmax = [f32; 2];
 pub(super) fn forward(inputs: &Inputs, mask: &Mask<'_>) -> (FlexTensor, Vec<RowSoftmax>) {
     let (sizes, texts) = (inputs.sizes, Texts::new(inputs, mask));
     let (heads, width) = (sizes.heads(), sizes.heads() * sizes.d_value);
-    let mut output = vec![0.0; sizes.batch * sizes.seq_q * width];
+    let mut output = zeros(sizes.batch * sizes.seq_q * width);
     let mut softmaxes = vec![[0.0; 2]; sizes.batch * heads * sizes.seq_q];
     let columns = output
         .chunks_mut((sizes.seq_q * width).max(1))
@@ -51,7 +51,7 @@ pub(super) fn gradients(
     let output = Rows::new(output, output.storage());
     let shapes = sizes.input_shapes();
     let mut gradients: [Option<Vec<f32>>; 3] = std::array::from_fn(|input| {
-        wanted[input].then(|| vec![0.0; sizes.batch * shapes[input].iter().product::<usize>()])
+        wanted[input].then(|| zeros(sizes.batch * shapes[input].iter().product::<usize>()))
     });
     let [queries, keys, values] = &mut gradients;
     let mut queries = heads_of(queries, shapes[0]);
