@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::FloatDType;
+use burn::tensor::{Device, FloatDType};
 
 /// A floating-point type by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -36,6 +36,11 @@ impl FloatType {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
         }
+    }
+
+    /// Whether a device computes in it; one that does not may give any numbers without an error.
+    pub fn is_supported_by(self, device: &Device) -> bool {
+        device.supports_dtype(FloatDType::from(self))
     }
 }
 
@@ -86,5 +91,16 @@ mod tests {
             assert_eq!(float.to_string().parse(), Ok(float));
         }
         assert!("float32".parse::<FloatType>().is_err());
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn the_processor_computes_in_all() {
+        let processor = Device::flex();
+        assert!(
+            FloatType::ALL
+                .iter()
+                .all(|float| float.is_supported_by(&processor))
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use calm_backend::{FloatType, SeededInit};
+use calm_models::ModelError;
 
 use crate::file::{serialize, write_atomically};
 use crate::{Bridge, BridgeConfig, ComposeError, Connection};
@@ -21,7 +22,8 @@ impl Bridges {
     ///
     /// # Errors
     ///
-    /// As of [`BridgeConfig::validate`].
+    /// As of [`BridgeConfig::validate`], and [`ModelError::UnsupportedType`] if the device does not
+    /// compute in the type of the bridges.
     pub fn init(
         sets: &[(BridgeConfig, Vec<Connection>)],
         seed: u64,
@@ -32,6 +34,10 @@ impl Bridges {
             .iter()
             .map(|(config, connections)| {
                 config.validate()?;
+                let dtype = config.options.dtype;
+                if !dtype.is_supported_by(device) {
+                    return Err(ModelError::UnsupportedType { dtype }.into());
+                }
                 Ok(connections
                     .iter()
                     .map(|_| config.init(&mut init, device))

@@ -6,14 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, FloatDType};
-use calm_backend::FloatType;
 use calm_compose::{
     BridgeOptions, Bridges, ComposeError, CompositionFile, FrozenParts, Gate, ModelHashes,
     ModelReference,
 };
 use calm_models::PaddingMask;
 use common::{
-    HEADS, bridges_with, fresh_bridges, ids, options, parts, random_bridges, shaken, values,
+    HEADS, bridges_with, fresh_bridges, halves, ids, options, parts, random_bridges, shaken, values,
 };
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -96,7 +95,7 @@ fn trained_bridges_are_stored_like_any() {
 
 #[test]
 fn every_option_is_stored() {
-    let halves = [FloatType::F16, FloatType::BF16].map(|dtype| {
+    let halves = halves().map(|dtype| {
         let plain = BridgeOptions::default();
         (dtype.name(), BridgeOptions { dtype, ..plain })
     });

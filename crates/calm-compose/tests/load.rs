@@ -10,7 +10,7 @@ use calm_compose::{
     Bridges, ComposeError, ComposedModel, CompositionFile, Connection, FrozenParts, ModelReference,
 };
 use calm_models::{FrozenModel, LoadOptions, PaddingMask};
-use common::{HEADS, fixtures, ids, load, logits, random_bridges, relative_error, values};
+use common::{HEADS, fixtures, halves, ids, load, logits, random_bridges, relative_error, values};
 
 fn reference(model: &FrozenModel) -> ModelReference {
     ModelReference::new(Path::new("somewhere"), model).unwrap()
@@ -115,7 +115,7 @@ fn models_in_half_precision_are_read_by_bridges_in_single() {
     let padding = PaddingMask::none(1, 4);
     let output = |dtype| logits(&model(dtype), ids(&[&[1, 30, 12, 45]]), &padding);
     let single = output(FloatType::F32);
-    for dtype in [FloatType::F16, FloatType::BF16] {
+    for dtype in halves() {
         let half = output(dtype).cast(burn::tensor::DType::F32);
         let relative = relative_error(half, single.clone());
         assert!(relative > 1e-5 && relative < 5e-2, "{dtype}: {relative}");

@@ -11,7 +11,8 @@ use calm_compose::{
 };
 use calm_models::{CausalLm, FrozenModel, LoadOptions, PaddingMask};
 use common::{
-    assert_close, bridges_with, fixtures, ids, logits, logits_after, options, parts, shaken, values,
+    HEADS, assert_close, bridges_with, fixtures, halves, ids, logits, logits_after, options, parts,
+    shaken, values,
 };
 
 const TEXT: [u32; 6] = [1, 30, 12, 45, 7, 7];
@@ -30,7 +31,7 @@ fn both_ways(model: &impl CausalLm) -> [Tensor<3>; 2] {
 
 #[test]
 fn a_fresh_composition_is_the_anchor_bit_for_bit() {
-    let halves = [FloatType::F16, FloatType::BF16].map(|dtype| {
+    let halves = halves().map(|dtype| {
         let plain = BridgeOptions::default();
         (dtype.name(), BridgeOptions { dtype, ..plain })
     });
@@ -220,8 +221,7 @@ fn moved(parts: &FrozenParts, bridges: &Bridges) -> (Vec<(String, bool)>, Gradie
 #[test]
 fn every_option_learns_from_its_start() {
     let plain = BridgeOptions::default();
-    let halves = [FloatType::F16, FloatType::BF16].map(|dtype| BridgeOptions { dtype, ..plain });
-    let halves = halves.map(|options| (options.dtype.name(), options));
+    let halves = halves().map(|dtype| (dtype.name(), BridgeOptions { dtype, ..plain }));
     for (option, options) in options().into_iter().chain(halves) {
         let parts = parts();
         let mut bridges = bridges_with(&parts, options, &Device::default().autodiff());
@@ -261,6 +261,13 @@ fn bridges_keep_their_type_over_models_of_another() {
         (FloatType::F32, FloatType::BF16),
         (FloatType::F16, FloatType::BF16),
     ] {
+        let device = Device::default();
+        if ![models, bridges]
+            .iter()
+            .all(|dtype| dtype.is_supported_by(&device))
+        {
+            continue;
+        }
         for (name, options) in options() {
             let options = BridgeOptions {
                 dtype: bridges,
@@ -277,5 +284,19 @@ fn bridges_keep_their_type_over_models_of_another() {
             assert_ne!(whole, alone[0], "{name}");
             assert!(whole.iter().all(|value| value.is_finite()), "{name}");
         }
+    }
+}
+
+#[test]
+fn a_type_that_the_device_lacks_is_refused() {
+    let device = Device::default();
+    for dtype in FloatType::ALL {
+        let options = BridgeOptions {
+            dtype,
+            ..BridgeOptions::default()
+        };
+        let sets = parts().bridge_sets_with(HEADS, options);
+        let bridges = Bridges::init(&sets, 0, &device);
+        assert_eq!(bridges.is_ok(), dtype.is_supported_by(&device), "{dtype}");
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 use calm_backend::FloatType;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ pub struct LoadOptions {
 impl LoadOptions {
     fn check(&self) -> Result<(), ModelError> {
         let dtype = self.dtype;
-        if self.device.supports_dtype(FloatDType::from(dtype)) {
+        if dtype.is_supported_by(&self.device) {
             Ok(())
         } else {
             Err(ModelError::UnsupportedType { dtype })

@@ -6,7 +6,7 @@ use std::fs;
 
 use calm_backend::FloatType;
 use calm_models::{Decoder, FrozenModel, LoadOptions, ModelError, verify};
-use common::{FIXTURES, fixture};
+use common::{FIXTURES, fixture, halves};
 
 #[test]
 fn hidden_states_logits_and_greedy_tokens_are_those_of_transformers() {
@@ -24,7 +24,7 @@ fn hidden_states_logits_and_greedy_tokens_are_those_of_transformers() {
 
 #[test]
 fn half_precision_is_close_but_not_exact() {
-    for dtype in [FloatType::F16, FloatType::BF16] {
+    for dtype in halves() {
         let options = LoadOptions {
             dtype,
             ..LoadOptions::default()

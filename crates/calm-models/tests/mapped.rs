@@ -11,7 +11,7 @@ use calm_models::{
     Context, Decoder, DecoderConfig, FrozenModel, GenerateOptions, LoadOptions, PaddingMask,
     generate,
 };
-use common::{assert_close, ids, load};
+use common::{assert_close, halves, ids, load};
 
 /// Matrices of a mebibyte and more, in `f32` and in half precision.
 const D_MODEL: usize = 768;
@@ -71,7 +71,7 @@ fn logits_and_continuations_are_those_of_the_model_that_was_saved() {
 
 #[test]
 fn half_precision_is_used_as_stored_or_widened() {
-    for dtype in [FloatType::BF16, FloatType::F16] {
+    for dtype in halves() {
         let dir = tempfile::tempdir().unwrap();
         large(false).save(dir.path(), dtype).unwrap();
         let [half, wide] = [dtype, FloatType::F32].map(|dtype| loaded(dir.path(), dtype));

@@ -303,14 +303,13 @@ impl<'a> Bench<'a> {
     /// Our side, with its share of what the machine gives just before or just after: that of a
     /// machine that others use as well is another every minute.
     fn beside_the_machine(&self, work: &Work) -> Result<Value> {
-        let peak = || Ok(self.machine()?["gemm_gflop_per_s"].as_f64());
-        let before = peak()?;
+        let before = self.machine()?;
         let mut run = self.ours(&work.arguments, &work.pair)?;
-        let after = peak()?;
-        if let (Some(before), Some(after)) = (before, after) {
-            let reached = run["gflop_per_s"].as_f64();
-            run[SHARE] = json!(reached.map(|reached| reached / before.max(after)));
-        }
+        let after = self.machine()?;
+        let peak = |machine: &Value| machine["gemm_gflop_per_s"].as_f64();
+        let reached = run["gflop_per_s"].as_f64();
+        let of_all = reached.zip(peak(&before)).zip(peak(&after));
+        run[SHARE] = json!(of_all.map(|((reached, before), after)| reached / before.max(after)));
         Ok(run)
     }
 

@@ -20,6 +20,7 @@ use burn::backend::{Autodiff, Backend, backend_extension};
 use burn::tensor::{DType, Tensor};
 
 use super::AdamWStep;
+use super::gated::Activation;
 
 /// Whether fused kernels take this tensor: in `f32`, where a backend has kernels.
 pub(super) fn fits<const D: usize>(x: &Tensor<D>) -> bool {
@@ -61,7 +62,12 @@ fn suits_cube<const D: usize>(_: &Tensor<D>) -> bool {
 /// names, except where it says otherwise.
 #[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "gpu"), Autodiff)]
 pub(super) trait FusedOps: Backend {
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// `activation(gate) · up`.
+    fn gated(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
 
     /// `masked` has `seq_q` rows, or one for all.
     fn attention(
@@ -74,6 +80,13 @@ pub(super) trait FusedOps: Backend {
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32)
     -> FloatTensor<Self>;
+
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
 
     /// No gradient flows to the angles.
     fn rotary(
@@ -100,9 +113,10 @@ pub(super) trait UntrackedOps: Backend {
 
 /// The operations of [`FusedOps`], each with what its backward pass needs. Its autodiff follows.
 pub(super) trait Differentiable: Backend {
-    fn swiglu(
+    fn gated(
         gate: FloatTensor<Self>,
         up: FloatTensor<Self>,
+        activation: Activation,
     ) -> (FloatTensor<Self>, impl Saved<Self, 2>);
 
     fn attention(
@@ -117,6 +131,13 @@ pub(super) trait Differentiable: Backend {
         epsilon: f32,
     ) -> (FloatTensor<Self>, impl Saved<Self, 2>);
 
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, impl Saved<Self, 3>);
+
     fn rotary(
         x: FloatTensor<Self>,
         cos: FloatTensor<Self>,
@@ -130,10 +151,14 @@ pub(super) trait Differentiable: Backend {
 }
 
 impl<B: Differentiable, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn gated(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
         let (gate, gate_node) = gate.into_parts();
         let (up, up_node) = up.into_parts();
-        record::<B, C, _, 2>([gate_node, up_node], B::swiglu(gate, up))
+        record::<B, C, _, 2>([gate_node, up_node], B::gated(gate, up, activation))
     }
 
     fn attention(
@@ -160,6 +185,21 @@ impl<B: Differentiable, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
         record::<B, C, _, 2>([x_node, weight_node], B::rms_norm(x, weight, epsilon))
+    }
+
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let (bias, bias_node) = bias.into_parts();
+        record::<B, C, _, 3>(
+            [x_node, weight_node, bias_node],
+            <B as Differentiable>::layer_norm(x, weight, bias, epsilon),
+        )
     }
 
     fn rotary(

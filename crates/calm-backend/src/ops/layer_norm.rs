@@ -2,10 +2,8 @@
 
 use burn::tensor::{DType, Tensor};
 
-#[cfg(feature = "flex")]
-use super::extension::{Dispatch, is_on_processor};
-#[cfg(feature = "flex")]
-use super::processor::ProcessorOps;
+#[cfg(any(feature = "flex", feature = "gpu"))]
+use super::extension::{Dispatch, FusedOps, fits_or_half};
 
 /// `(x - mean(x)) / √(var(x) + epsilon) · weight + bias` over the last axis, computed in `f32`
 /// (arXiv 1607.06450).
@@ -21,8 +19,8 @@ pub fn layer_norm<const D: usize>(
     bias: Tensor<1>,
     epsilon: f64,
 ) -> Tensor<D> {
-    #[cfg(feature = "flex")]
-    if is_on_processor(&x) && [x.dtype(), weight.dtype(), bias.dtype()] == [DType::F32; 3] {
+    #[cfg(any(feature = "flex", feature = "gpu"))]
+    if fits_or_half(&x) && [weight.dtype(), bias.dtype()] == [x.dtype(); 2] {
         let (weight, bias) = (weight.into_dispatch(), bias.into_dispatch());
         let output = Dispatch::layer_norm(x.into_dispatch(), weight, bias, epsilon as f32);
         return Tensor::from_dispatch(output);
@@ -208,7 +206,7 @@ mod tests {
     use burn::tensor::{Device, Tolerance};
 
     use super::*;
-    use crate::ops::check::{assert_finite_differences, assert_same, random};
+    use crate::ops::check::{assert_finite_differences, assert_fused, random};
 
     #[test]
     fn by_hand() {
@@ -237,7 +235,7 @@ mod tests {
     fn as_the_plain_composition() {
         for shape in [[1, 1], [3, 5], [7, 16], [2, 33], [300, 130]] {
             let inputs = [(); 3].map(|()| random(shape, 2.0) + 1.0);
-            assert_same(inputs, of_rows(layer_norm), of_rows(plain));
+            assert_fused(inputs, of_rows(layer_norm), of_rows(plain));
         }
     }
 
@@ -251,7 +249,7 @@ mod tests {
                 norm(x, weight.clone(), bias.clone(), 1e-5)
             }
         };
-        assert_same([random([4, 6, 10], 2.0)], op(layer_norm), op(plain));
+        assert_fused([random([4, 6, 10], 2.0)], op(layer_norm), op(plain));
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod cross_entropy;
 mod cube;
 #[cfg(any(feature = "flex", feature = "gpu"))]
 mod extension;
+#[cfg(any(feature = "flex", feature = "gpu"))]
+mod gated;
 mod geglu;
 mod gelu;
 #[cfg(feature = "flex")]

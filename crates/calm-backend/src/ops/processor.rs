@@ -5,9 +5,8 @@ use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 
 use super::extension::{Differentiable, FusedOps, Saved, UntrackedOps, record};
-use super::geglu::fused::Cubic;
-use super::swiglu::fused::Identity;
-use super::{AdamWStep, adamw, attention, cross_entropy, layer_norm, linear, norm, rotary, swiglu};
+use super::gated::Activation;
+use super::{AdamWStep, adamw, attention, cross_entropy, gated, layer_norm, linear, norm, rotary};
 
 /// A tensor of the processor backend.
 pub(super) type FlexTensor = FloatTensor<Flex>;
@@ -17,28 +16,11 @@ pub(super) type FlexTensor = FloatTensor<Flex>;
 pub(super) trait ProcessorOps: Backend {
     /// `x · weight` in `f32`; the weight may be in half precision.
     fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    fn geglu_tanh(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    fn layer_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        epsilon: f32,
-    ) -> FloatTensor<Self>;
 }
 
 impl ProcessorOps for Flex {
     fn product(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
         linear::fused::forward(&x, weight).0
-    }
-
-    fn geglu_tanh(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
-        swiglu::fused::forward::<Cubic>(gate, up).0
-    }
-
-    fn layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, epsilon: f32) -> FlexTensor {
-        layer_norm::fused::forward(x, weight, bias, epsilon).0
     }
 }
 
@@ -55,26 +37,6 @@ impl<C: CheckpointStrategy> ProcessorOps for Autodiff<Flex, C> {
         };
         record::<Flex, C, _, 2>([x_node, weight_node], (output, saved))
     }
-
-    fn geglu_tanh(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (gate, gate_node) = gate.into_parts();
-        let (up, up_node) = up.into_parts();
-        let output = swiglu::fused::forward::<Cubic>(gate, up);
-        record::<Flex, C, _, 2>([gate_node, up_node], output)
-    }
-
-    fn layer_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        epsilon: f32,
-    ) -> FloatTensor<Self> {
-        let (x, x_node) = x.into_parts();
-        let (weight, weight_node) = weight.into_parts();
-        let (bias, bias_node) = bias.into_parts();
-        let output = layer_norm::fused::forward(x, weight, bias, epsilon);
-        record::<Flex, C, _, 3>([x_node, weight_node, bias_node], output)
-    }
 }
 
 impl UntrackedOps for Flex {
@@ -90,8 +52,8 @@ impl UntrackedOps for Flex {
 }
 
 impl FusedOps for Flex {
-    fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
-        swiglu::fused::forward::<Identity>(gate, up).0
+    fn gated(gate: FlexTensor, up: FlexTensor, activation: Activation) -> FlexTensor {
+        gated::fused::forward(gate, up, activation).0
     }
 
     fn attention(
@@ -108,6 +70,10 @@ impl FusedOps for Flex {
         norm::fused::forward(x, weight, epsilon).0
     }
 
+    fn layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, epsilon: f32) -> FlexTensor {
+        layer_norm::fused::forward(x, weight, bias, epsilon).0
+    }
+
     fn rotary(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
         rotary::fused::forward(x, cos, sin).0
     }
@@ -118,8 +84,12 @@ impl FusedOps for Flex {
 }
 
 impl Differentiable for Flex {
-    fn swiglu(gate: FlexTensor, up: FlexTensor) -> (FlexTensor, impl Saved<Self, 2>) {
-        swiglu::fused::forward::<Identity>(gate, up)
+    fn gated(
+        gate: FlexTensor,
+        up: FlexTensor,
+        activation: Activation,
+    ) -> (FlexTensor, impl Saved<Self, 2>) {
+        gated::fused::forward(gate, up, activation)
     }
 
     fn attention(
@@ -136,6 +106,15 @@ impl Differentiable for Flex {
         epsilon: f32,
     ) -> (FlexTensor, impl Saved<Self, 2>) {
         norm::fused::forward(x, weight, epsilon)
+    }
+
+    fn layer_norm(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        epsilon: f32,
+    ) -> (FlexTensor, impl Saved<Self, 3>) {
+        layer_norm::fused::forward(x, weight, bias, epsilon)
     }
 
     fn rotary(
@@ -191,8 +170,9 @@ mod tests {
     #[test]
     fn no_gradient_is_computed_that_is_not_wanted() {
         let x = || random([2, 3, 4, 6]);
-        assert_only_wanted(swiglu::fused::forward::<Identity>(x(), x()));
-        assert_only_wanted(swiglu::fused::forward::<Cubic>(x(), x()));
+        for activation in [Activation::Silu, Activation::GeluTanh] {
+            assert_only_wanted(gated::fused::forward(x(), x(), activation));
+        }
         assert_only_wanted(norm::fused::forward(x(), random([6]), 0.1));
         let vector = || random([6]);
         assert_only_wanted(layer_norm::fused::forward(x(), vector(), vector(), 0.1));

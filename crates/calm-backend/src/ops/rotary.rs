@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 #[cfg(any(feature = "flex", feature = "gpu"))]
-use super::extension::{Dispatch, FusedOps, fits};
+use super::extension::{Dispatch, FusedOps, fits_or_half};
 
 /// Turns each pair `(x[i], x[i + d_head / 2])` by the angle of its position and frequency
 /// (arXiv 2104.09864, in the half-split layout of Hugging Face checkpoints).
@@ -17,7 +17,7 @@ use super::extension::{Dispatch, FusedOps, fits};
 /// - output: as `x`
 pub fn rotary(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
     #[cfg(any(feature = "flex", feature = "gpu"))]
-    if [&x, &cos, &sin].into_iter().all(fits) {
+    if [&x, &cos, &sin].into_iter().all(fits_or_half) {
         let [x, cos, sin] = [x, cos, sin].map(Tensor::into_dispatch);
         return Tensor::from_dispatch(Dispatch::rotary(x, cos, sin));
     }

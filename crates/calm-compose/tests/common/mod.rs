@@ -8,13 +8,20 @@ use std::path::PathBuf;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use calm_backend::SeededInit;
+use calm_backend::{FloatType, SeededInit};
 use calm_compose::{Augmenting, BridgeOptions, Bridges, ComposedModel, FrozenParts, Gate, Text};
 use calm_models::{CausalLm, ChosenPositions, Decoder, FrozenModel, LoadOptions, PaddingMask};
 
 /// Ids that both checkpoints know.
 pub(crate) const VOCAB: u32 = 48;
 pub(crate) const HEADS: usize = 4;
+
+/// The types of half precision that the device of tests computes in.
+pub(crate) fn halves() -> impl Iterator<Item = FloatType> {
+    let device = Device::default();
+    let halves = [FloatType::F16, FloatType::BF16].into_iter();
+    halves.filter(move |dtype| dtype.is_supported_by(&device))
+}
 
 pub(crate) fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")

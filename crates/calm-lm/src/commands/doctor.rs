@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 use calm_lm::backend::{Backend, FloatType};
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ fn look_for_devices(backend: Backend) -> Result<Vec<Device>, String> {
 fn types(device: &Device) -> Vec<&'static str> {
     let types = FloatType::ALL.into_iter();
     types
-        .filter(|float| device.supports_dtype(FloatDType::from(*float)))
+        .filter(|float| float.is_supported_by(device))
         .map(FloatType::name)
         .collect()
 }

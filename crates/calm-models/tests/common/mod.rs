@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use calm_backend::FloatType;
 use calm_models::{FrozenModel, LoadOptions};
 
 pub(crate) const FIXTURES: [&str; 11] = [
@@ -20,6 +21,13 @@ pub(crate) const FIXTURES: [&str; 11] = [
     "phi3-longrope",
     "gpt2",
 ];
+
+/// The types of half precision that the device of tests computes in.
+pub(crate) fn halves() -> impl Iterator<Item = FloatType> {
+    let device = Device::default();
+    let halves = [FloatType::F16, FloatType::BF16].into_iter();
+    halves.filter(move |dtype| dtype.is_supported_by(&device))
+}
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -5,7 +5,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, Tensor};
 
 #[cfg(any(feature = "flex", feature = "gpu"))]
-use super::extension::{Dispatch, FusedOps, fits};
+use super::extension::{Dispatch, FusedOps, fits_or_half};
 
 #[cfg(feature = "flex")]
 pub(super) mod fused;
@@ -55,8 +55,9 @@ pub fn attention(
     masked: Option<Tensor<4, Bool>>,
     scale: f64,
 ) -> Tensor<4> {
+    let inputs = [&queries, &keys, &values];
     #[cfg(any(feature = "flex", feature = "gpu"))]
-    if [&queries, &keys, &values].into_iter().all(fits) {
+    if inputs.into_iter().all(fits_or_half) && inputs.map(Tensor::dtype) == [queries.dtype(); 3] {
         // One row that hides nothing stands for all.
         let all_seen = [1, 1, 1, keys.dims()[2]];
         let masked = masked.unwrap_or_else(|| Tensor::zeros(all_seen, &keys.device()));
@@ -71,7 +72,6 @@ pub fn attention(
         return Tensor::<4>::zeros([batch, heads, seq_q, values.dims()[3]], &queries.device())
             .cast(queries.dtype());
     }
-    let inputs = [&queries, &keys, &values];
     if inputs.iter().any(|x| x.device().is_autodiff()) {
         return plain(queries, keys, values, masked, scale);
     }

@@ -3,7 +3,8 @@
 //! Queries are taken in tiles, forwards and back, so that no more scores exist at a time than
 //! [`TILE_SCORES`] (or a row for each head, if that is more), and the way back computes them again:
 //! for it, beside the inputs, the output and one number for each query are kept. The elementwise
-//! steps between two products are what a backend with kernel fusion makes one kernel of.
+//! steps between two products are what a backend with kernel fusion makes one kernel of. In half
+//! precision the products are of such numbers, and all between them is in `f32`.
 //!
 //! Burn's own fused attention does not serve here: it does not tell the sums of its softmax, and
 //! on devices with matrix units it multiplies in half precision whatever it is given, so that the
@@ -14,7 +15,7 @@ use std::ops::Range;
 
 use burn::backend::tensor::{BoolTensor, FloatTensor};
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::{Shape, Slice};
+use burn::tensor::{DType, Shape, Slice};
 
 use super::super::extension::Saved;
 
@@ -79,7 +80,7 @@ impl<B: Backend> Saved<B, 3> for Weighted<B> {
     fn gradients(self, gradient: FloatTensor<B>, wanted: [bool; 3]) -> [Option<FloatTensor<B>>; 3] {
         let inputs = &self.inputs;
         // Σ weight · gradient of the weight, which a softmax takes off.
-        let product = B::float_mul(gradient.clone(), self.output.clone());
+        let product = B::float_mul(wide::<B>(gradient.clone()), wide::<B>(self.output));
         let means = B::float_sum_dim(product, 3);
         let mut queries = Vec::new();
         let mut sums = [None, None];
@@ -91,13 +92,13 @@ impl<B: Backend> Saved<B, 3> for Weighted<B> {
                 inputs.tile_gradients(&rows, weights, gradient, tile(&means), wanted);
             queries.extend(of_queries);
             for (sum, part) in zip(&mut sums, [of_keys, of_values]) {
-                *sum = match (sum.take(), part) {
+                *sum = match (sum.take(), part.map(wide::<B>)) {
                     (Some(sum), Some(part)) => Some(B::float_add(sum, part)),
                     (sum, part) => sum.or(part),
                 };
             }
         }
-        let [keys, values] = sums;
+        let [keys, values] = sums.map(|sum| sum.map(|sum| inputs.narrow(sum)));
         [wanted[0].then(|| join::<B>(queries)), keys, values]
     }
 }
@@ -125,6 +126,11 @@ impl<B: Backend> Inputs<B> {
             [batch, kv_heads, seq_k],
             "one value for each key"
         );
+        assert_eq!(
+            [self.keys.dtype(), self.values.dtype()],
+            [self.queries.dtype(); 2],
+            "numbers of one type"
+        );
         assert!(batch_m == 1 || batch_m == batch, "a mask for each text");
         assert!(rows == 1 || rows == seq_q, "a mask for each query");
         assert_eq!([heads_m, seq_m], [1, seq_k], "a mask for each key");
@@ -144,7 +150,8 @@ impl<B: Backend> Inputs<B> {
         let [batch, heads, _, seq_k] = self.sizes();
         let queries = self.by_group(tile::<B>(&self.queries, rows));
         let scores = B::float_matmul(queries, transposed::<B>(self.keys.clone()));
-        let scores = B::float_mul_scalar(self.by_head(scores), self.scale.into());
+        let scores = wide::<B>(self.by_head(scores));
+        let scores = B::float_mul_scalar(scores, self.scale.into());
         let one_for_all = self.masked.shape()[2] == 1;
         let masked = if one_for_all {
             self.masked.clone()
@@ -164,9 +171,12 @@ impl<B: Backend> Inputs<B> {
         let weights = B::float_exp(B::float_sub(scores, largest.clone()));
         let sums = B::float_sum_dim(weights.clone(), 3);
         let sums = B::float_clamp_min(sums, f32::MIN_POSITIVE.into());
-        let products = B::float_matmul(self.by_group(weights), self.values.clone());
-        let output = B::float_div(self.by_head(products), sums.clone());
-        (output, B::float_add(largest, B::float_log(sums)))
+        let products = B::float_matmul(self.by_group(self.narrow(weights)), self.values.clone());
+        let output = B::float_div(wide::<B>(self.by_head(products)), sums.clone());
+        (
+            self.narrow(output),
+            B::float_add(largest, B::float_log(sums)),
+        )
     }
 
     /// The weights of a tile, from what is known of its softmax.
@@ -185,22 +195,27 @@ impl<B: Backend> Inputs<B> {
     ) -> [Option<FloatTensor<B>>; 3] {
         let gradient = self.by_group(gradient);
         let values = wanted[2].then(|| {
-            let weights = self.by_group(weights.clone());
+            let weights = self.by_group(self.narrow(weights.clone()));
             B::float_matmul(transposed::<B>(weights), gradient.clone())
         });
         if !wanted[0] && !wanted[1] {
             return [None, None, values];
         }
         let by_weight = B::float_matmul(gradient, transposed::<B>(self.values.clone()));
-        let by_weight = B::float_sub(self.by_head(by_weight), means);
+        let by_weight = B::float_sub(wide::<B>(self.by_head(by_weight)), means);
         let by_score = B::float_mul_scalar(B::float_mul(weights, by_weight), self.scale.into());
-        let by_score = self.by_group(by_score);
+        let by_score = self.by_group(self.narrow(by_score));
         let keys = wanted[1].then(|| {
             let queries = self.by_group(tile::<B>(&self.queries, rows));
             B::float_matmul(transposed::<B>(by_score.clone()), queries)
         });
         let queries = wanted[0].then(|| self.by_head(B::float_matmul(by_score, self.keys.clone())));
         [queries, keys, values]
+    }
+
+    /// In the type of the inputs.
+    fn narrow(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        cast::<B>(x, self.queries.dtype())
     }
 
     /// `[batch, heads, rows, _]` as `[batch, kv_heads, group * rows, _]`: the query heads of a group
@@ -218,6 +233,18 @@ impl<B: Backend> Inputs<B> {
         let [batch, kv_heads, rows, width] = x.shape().dims();
         let rows = rows * kv_heads / heads;
         B::float_reshape(x, Shape::new([batch, heads, rows, width]))
+    }
+}
+
+fn wide<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    cast::<B>(x, DType::F32)
+}
+
+fn cast<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    if x.dtype() == dtype {
+        x
+    } else {
+        B::float_cast(x, dtype.into())
     }
 }
 

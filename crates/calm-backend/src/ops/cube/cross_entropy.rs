@@ -10,7 +10,9 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::super::extension::Saved;
-use super::{CubeKernels, UNITS, cubes, empty, rows_and_width, storage, sum_over_cube};
+use super::{
+    CubeKernels, Reduction, UNITS, cubes, empty, like, over_cube, rows_and_width, storage,
+};
 
 /// The logits, and for each row its target and the logarithm of its sum of exponentials.
 #[derive(Debug, Clone)]
@@ -72,7 +74,7 @@ pub(super) fn gradient(
     let [logits, targets, log_sums, output] =
         [logits, targets, log_sums, output].map(into_contiguous);
     let [rows, _] = rows_and_width(logits.meta.shape());
-    let gradient = empty(&logits, logits.meta.shape().clone(), logits.dtype);
+    let gradient = like(&logits);
     let types = [storage(&logits), storage(&targets)];
     gradient_kernel::launch(
         &gradient.client,
@@ -116,8 +118,8 @@ fn rows_kernel<F: Float, I: Int>(
         sum += (logit - largest).exp();
         column += CUBE_DIM as usize;
     }
-    let of_all = max_over_cube(largest);
-    let total = sum_over_cube(sum * (largest - of_all).exp());
+    let of_all = over_cube(largest, Reduction::Max);
+    let total = over_cube(sum * (largest - of_all).exp(), Reduction::Sum);
     if UNIT_POS == 0 {
         let log_sum = of_all + total.ln();
         let target = u32::cast_from(targets[row]) as usize;
@@ -153,27 +155,4 @@ fn gradient_kernel<F: Float, I: Int>(
         gradient[start + column] = F::cast_from(factor * difference);
         column += CUBE_DIM as usize;
     }
-}
-
-/// The largest over all threads of a cube, as [`sum_over_cube`].
-#[cube]
-fn max_over_cube(value: f32) -> f32 {
-    let mut parts = Shared::<[f32]>::new_slice(comptime!(UNITS as usize));
-    let unit = UNIT_POS as usize;
-    parts[unit] = value;
-    sync_cube();
-    let mut width = comptime!(UNITS as usize / 2).runtime();
-    while width > 0 {
-        if unit < width {
-            let other = parts[unit + width];
-            if other > parts[unit] {
-                parts[unit] = other;
-            }
-        }
-        sync_cube();
-        width /= 2;
-    }
-    let largest = parts[0];
-    sync_cube();
-    largest
 }

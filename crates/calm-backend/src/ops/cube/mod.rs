@@ -8,9 +8,9 @@
 
 mod adamw;
 mod cross_entropy;
+mod gated;
 mod norm;
 mod rotary;
-mod swiglu;
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::fusion::custom::TensorSpec;
@@ -26,54 +26,67 @@ use burn_cubecl::tensor::CubeTensor;
 use super::AdamWStep;
 use super::attention::recomputed;
 use super::extension::{Differentiable, FusedOps, Saved, UntrackedOps};
+use super::gated::Activation;
 
 /// Every launch of a kernel. Gradients are named after what they are a gradient of.
 #[backend_extension(Cube, Fusion)]
 pub(super) trait CubeKernels: Backend {
     #[fusion(dtype = gate, shape = gate)]
-    fn swiglu_forward(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn gated_forward(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
 
     /// Of `gate` alone.
     #[fusion(dtype = gate, shape = gate)]
-    fn swiglu_gate_gradient(
+    fn gated_gate_gradient(
         gate: FloatTensor<Self>,
         up: FloatTensor<Self>,
         output: FloatTensor<Self>,
+        activation: Activation,
     ) -> FloatTensor<Self>;
 
-    /// Of `up` alone.
-    #[fusion(dtype = gate, shape = gate)]
-    fn swiglu_up_gradient(gate: FloatTensor<Self>, output: FloatTensor<Self>) -> FloatTensor<Self>;
-
     /// Of `gate` and `up` in one pass.
-    #[fusion(meta = |gate, up, _output| (gate.clone(), up.clone()))]
-    fn swiglu_gradients(
+    #[fusion(meta = |gate, up, _output, _activation| (gate.clone(), up.clone()))]
+    fn gated_gradients(
         gate: FloatTensor<Self>,
         up: FloatTensor<Self>,
         output: FloatTensor<Self>,
+        activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// The output, and the inverse root mean square of each row: `[rows]`.
-    #[fusion(meta = |x, _weight, _epsilon| (x.clone(), rows(x)))]
+    /// The output, and what each row was normalised by: `[rows, 2]`.
+    #[fusion(meta = |x, _weight, _epsilon| (x.clone(), norm::statistics(x)))]
     fn rms_norm_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    #[fusion(dtype = x, shape = x)]
-    fn rms_norm_x_gradient(
+    /// As [`CubeKernels::rms_norm_forward`].
+    #[fusion(meta = |x, _weight, _bias, _epsilon| (x.clone(), norm::statistics(x)))]
+    fn layer_norm_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        factors: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    #[fusion(dtype = x, shape = x)]
+    fn norm_x_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
         output: FloatTensor<Self>,
+        centred: bool,
     ) -> FloatTensor<Self>;
 
     /// Summed over parts of the rows: `[parts, d_model]`, in `f32`.
-    #[fusion(meta = |x, _factors, _output| norm::partial_sums(x))]
-    fn rms_norm_weight_gradient(
+    #[fusion(meta = |x, _statistics, _output| norm::partial_sums(x))]
+    fn norm_weight_gradient(
         x: FloatTensor<Self>,
-        factors: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
         output: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
@@ -125,24 +138,26 @@ fn rows_and_width(shape: &Shape) -> [usize; 2] {
 }
 
 impl CubeKernels for CubeBackend {
-    fn swiglu_forward(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
-        swiglu::forward(gate, up)
+    fn gated_forward(gate: CubeTensor, up: CubeTensor, activation: Activation) -> CubeTensor {
+        gated::forward(gate, up, activation)
     }
 
-    fn swiglu_gate_gradient(gate: CubeTensor, up: CubeTensor, output: CubeTensor) -> CubeTensor {
-        swiglu::gate_gradient(gate, up, output)
-    }
-
-    fn swiglu_up_gradient(gate: CubeTensor, output: CubeTensor) -> CubeTensor {
-        swiglu::up_gradient(gate, output)
-    }
-
-    fn swiglu_gradients(
+    fn gated_gate_gradient(
         gate: CubeTensor,
         up: CubeTensor,
         output: CubeTensor,
+        activation: Activation,
+    ) -> CubeTensor {
+        gated::gate_gradient(gate, up, output, activation)
+    }
+
+    fn gated_gradients(
+        gate: CubeTensor,
+        up: CubeTensor,
+        output: CubeTensor,
+        activation: Activation,
     ) -> (CubeTensor, CubeTensor) {
-        swiglu::gradients(gate, up, output)
+        gated::gradients(gate, up, output, activation)
     }
 
     fn rms_norm_forward(
@@ -150,24 +165,34 @@ impl CubeKernels for CubeBackend {
         weight: CubeTensor,
         epsilon: f32,
     ) -> (CubeTensor, CubeTensor) {
-        norm::forward(x, weight, epsilon)
+        norm::rms_forward(x, weight, epsilon)
     }
 
-    fn rms_norm_x_gradient(
+    fn layer_norm_forward(
         x: CubeTensor,
         weight: CubeTensor,
-        factors: CubeTensor,
-        output: CubeTensor,
-    ) -> CubeTensor {
-        norm::x_gradient(x, weight, factors, output)
+        bias: CubeTensor,
+        epsilon: f32,
+    ) -> (CubeTensor, CubeTensor) {
+        norm::layer_forward(x, weight, bias, epsilon)
     }
 
-    fn rms_norm_weight_gradient(
+    fn norm_x_gradient(
         x: CubeTensor,
-        factors: CubeTensor,
+        weight: CubeTensor,
+        statistics: CubeTensor,
+        output: CubeTensor,
+        centred: bool,
+    ) -> CubeTensor {
+        norm::x_gradient(x, weight, statistics, output, centred)
+    }
+
+    fn norm_weight_gradient(
+        x: CubeTensor,
+        statistics: CubeTensor,
         output: CubeTensor,
     ) -> CubeTensor {
-        norm::weight_gradient(x, factors, output)
+        norm::weight_gradient(x, statistics, output)
     }
 
     fn rotary_turn(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, direction: f32) -> CubeTensor {
@@ -201,8 +226,8 @@ impl CubeKernels for CubeBackend {
 type Float = FloatTensor<Cube>;
 
 impl FusedOps for Cube {
-    fn swiglu(gate: Float, up: Float) -> Float {
-        Self::swiglu_forward(gate, up)
+    fn gated(gate: Float, up: Float, activation: Activation) -> Float {
+        Self::gated_forward(gate, up, activation)
     }
 
     fn attention(
@@ -217,6 +242,10 @@ impl FusedOps for Cube {
 
     fn rms_norm(x: Float, weight: Float, epsilon: f32) -> Float {
         Self::rms_norm_forward(x, weight, epsilon).0
+    }
+
+    fn layer_norm(x: Float, weight: Float, bias: Float, epsilon: f32) -> Float {
+        Self::layer_norm_forward(x, weight, bias, epsilon).0
     }
 
     fn rotary(x: Float, cos: Float, sin: Float) -> Float {
@@ -241,9 +270,14 @@ impl UntrackedOps for Cube {
 }
 
 impl Differentiable for Cube {
-    fn swiglu(gate: Float, up: Float) -> (Float, impl Saved<Self, 2>) {
-        let output = Self::swiglu_forward(gate.clone(), up.clone());
-        (output, swiglu::Inputs { gate, up })
+    fn gated(gate: Float, up: Float, activation: Activation) -> (Float, impl Saved<Self, 2>) {
+        let output = Self::gated_forward(gate.clone(), up.clone(), activation);
+        let inputs = gated::Inputs {
+            gate,
+            up,
+            activation,
+        };
+        (output, inputs)
     }
 
     fn attention(
@@ -255,8 +289,31 @@ impl Differentiable for Cube {
     }
 
     fn rms_norm(x: Float, weight: Float, epsilon: f32) -> (Float, impl Saved<Self, 2>) {
-        let (output, factors) = Self::rms_norm_forward(x.clone(), weight.clone(), epsilon);
-        (output, norm::Inputs { x, weight, factors })
+        let (output, statistics) = Self::rms_norm_forward(x.clone(), weight.clone(), epsilon);
+        let inputs = norm::Inputs {
+            x,
+            weight,
+            statistics,
+            centred: false,
+        };
+        (output, inputs)
+    }
+
+    fn layer_norm(
+        x: Float,
+        weight: Float,
+        bias: Float,
+        epsilon: f32,
+    ) -> (Float, impl Saved<Self, 3>) {
+        let (output, statistics) =
+            Self::layer_norm_forward(x.clone(), weight.clone(), bias, epsilon);
+        let inputs = norm::Inputs {
+            x,
+            weight,
+            statistics,
+            centred: true,
+        };
+        (output, inputs)
     }
 
     fn rotary(x: Float, cos: Float, sin: Float) -> (Float, impl Saved<Self, 1>) {
@@ -292,13 +349,25 @@ fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(client, device, shape, dtype)
 }
 
+fn like(x: &CubeTensor) -> CubeTensor {
+    empty(x, x.meta.shape().clone(), x.dtype)
+}
+
 fn storage(x: &CubeTensor) -> ElemType {
     dtype_to_storage_type(x.dtype)
 }
 
-/// The sum over all threads of a cube, told to each of them. All of them have to call it.
+/// What becomes of the numbers that the threads of a cube have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Reduction {
+    Sum,
+    Max,
+}
+
+/// The sum or the largest over all threads of a cube, told to each of them. All of them have to call
+/// it.
 #[cube]
-fn sum_over_cube(value: f32) -> f32 {
+fn over_cube(value: f32, #[comptime] reduction: Reduction) -> f32 {
     let mut parts = Shared::<[f32]>::new_slice(comptime!(UNITS as usize));
     let unit = UNIT_POS as usize;
     parts[unit] = value;
@@ -307,15 +376,19 @@ fn sum_over_cube(value: f32) -> f32 {
     while width > 0 {
         if unit < width {
             let other = parts[unit + width];
-            parts[unit] += other;
+            if comptime!(reduction == Reduction::Sum) {
+                parts[unit] += other;
+            } else if other > parts[unit] {
+                parts[unit] = other;
+            }
         }
         sync_cube();
         width /= 2;
     }
-    let sum = parts[0];
-    // Or the next sum would overwrite what others still have to read.
+    let of_all = parts[0];
+    // Or the next reduction would overwrite what others still have to read.
     sync_cube();
-    sum
+    of_all
 }
 
 #[cfg(test)]
@@ -324,7 +397,9 @@ mod tests {
 
     use super::super::check::{assert_fused, on_gpu, random};
     use super::super::extension::assert_only_wanted;
-    use super::super::{cross_entropy_sum, plain, rms_norm, swiglu};
+    use super::super::{
+        attention, cross_entropy_sum, geglu_tanh, layer_norm, plain, rms_norm, rotary, swiglu,
+    };
     use super::*;
 
     fn primitive<const D: usize>(shape: [usize; D]) -> Float {
@@ -336,8 +411,17 @@ mod tests {
     fn no_gradient_is_computed_that_is_not_wanted() {
         let Some(device) = on_gpu() else { return };
         let x = || primitive([2, 3, 4, 6]);
-        assert_only_wanted(<Cube as Differentiable>::swiglu(x(), x()));
-        assert_only_wanted(<Cube as Differentiable>::rms_norm(x(), primitive([6]), 0.1));
+        for activation in [Activation::Silu, Activation::GeluTanh] {
+            assert_only_wanted(<Cube as Differentiable>::gated(x(), x(), activation));
+        }
+        let vector = || primitive([6]);
+        assert_only_wanted(<Cube as Differentiable>::rms_norm(x(), vector(), 0.1));
+        assert_only_wanted(<Cube as Differentiable>::layer_norm(
+            x(),
+            vector(),
+            vector(),
+            0.1,
+        ));
         let angle = || primitive([1, 1, 4, 3]);
         assert_only_wanted(<Cube as Differentiable>::rotary(x(), angle(), angle()));
         let masked = Tensor::<4, Bool>::zeros([1, 1, 1, 4], &device);
@@ -392,17 +476,64 @@ mod tests {
                 swiglu(a.clone(), b.clone()),
                 plain::swiglu(wide(&a), wide(&b)),
             );
-            let weight = half([1, 1, 40]);
+            assert_close(
+                geglu_tanh(a.clone(), b.clone()),
+                plain::geglu_tanh(wide(&a), wide(&b)),
+            );
             let flat = |x: Tensor<3>| x.flatten::<1>(0, 2);
+            let [weight, bias] = [(); 2].map(|()| half([1, 1, 40]));
             assert_close(
                 rms_norm(a.clone(), flat(weight.clone()), 0.1),
                 plain::rms_norm(wide(&a), flat(wide(&weight)), 0.1),
             );
+            assert_close(
+                layer_norm(a.clone(), flat(weight.clone()), flat(bias.clone()), 0.1),
+                plain::layer_norm(wide(&a), flat(wide(&weight)), flat(wide(&bias)), 0.1),
+            );
+            let heads = |x: Tensor<3>| x.reshape([2, 3, 5, 8]);
+            let [cos, sin] = [(); 2].map(|()| half([1, 5, 4]).unsqueeze::<4>());
+            let wide_angles = [&cos, &sin].map(|x| x.clone().cast(DType::F32));
+            assert_close(rotary(heads(a.clone()), cos, sin).reshape([2, 3, 40]), {
+                let [cos, sin] = wide_angles;
+                plain::rotary(heads(wide(&a)), cos, sin).reshape([2, 3, 40])
+            });
             let targets = Tensor::<1, Int>::ones([6], &device);
             let loss = |x: Tensor<3>| cross_entropy_sum(x.reshape([6, 40]), targets.clone());
             let found: f32 = loss(a.clone()).into_scalar();
             let expected: f32 = loss(wide(&a)).into_scalar();
             assert!((found - expected).abs() < 1e-4 * expected);
+        }
+    }
+
+    /// Products are of numbers in half precision, and so are what is rounded to that between two.
+    #[test]
+    fn attention_in_half_precision() {
+        let Some(device) = on_gpu() else { return };
+        for (dtype, unit) in [(DType::F16, 4e-3), (DType::BF16, 3e-2)] {
+            if !device.supports_dtype(dtype) {
+                continue;
+            }
+            let shapes = [[2, 4, 9, 8], [2, 2, 9, 8], [2, 2, 9, 8]];
+            let half = shapes.map(|shape| random::<4>(shape, 1.0).cast(dtype));
+            let wide = half.clone().map(|x| x.cast(DType::F32));
+            let masked = Tensor::<2, Bool>::tril_mask([9, 9], 0, &device).unsqueeze_dims(&[0, 1]);
+            let run = |inputs: [Tensor<4>; 3]| {
+                let inputs = inputs.map(|x| x.autodiff().require_grad());
+                let [queries, keys, values] = inputs.clone();
+                let masked = Tensor::from_inner(masked.clone());
+                let output = attention(queries, keys, values, Some(masked), 0.4);
+                let gradients = output.clone().square().sum().backward();
+                let gradients = inputs.map(|x| x.grad(&gradients).expect("it is tracked"));
+                let all = gradients.into_iter().chain([output.inner()]);
+                all.collect::<Vec<_>>()
+            };
+            for (found, expected) in std::iter::zip(run(half), run(wide)) {
+                assert_eq!(found.dtype(), dtype);
+                let error = found.cast(DType::F32) - expected.clone();
+                let norm = |x: Tensor<4>| x.square().sum().sqrt().into_scalar::<f32>();
+                let relative = norm(error) / norm(expected);
+                assert!(relative < unit, "{dtype:?}: {relative}");
+            }
         }
     }
 }

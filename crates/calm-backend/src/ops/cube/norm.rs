@@ -1,4 +1,5 @@
-//! RMSNorm: a cube for each row, and one for each part of a column in the gradient of the weight.
+//! RMSNorm and LayerNorm: a cube for each row, and one for each part of a column in the gradient of
+//! the weight.
 
 use burn::backend::Cube;
 use burn::backend::TensorMetadata;
@@ -12,17 +13,54 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::super::extension::Saved;
-use super::{CubeKernels, UNITS, cubes, empty, rows_and_width, storage, sum_over_cube};
+use super::{
+    CubeKernels, Reduction, UNITS, cubes, empty, like, over_cube, rows_and_width, storage,
+};
 
 /// Rows that one thread of the gradient of the weight adds up.
 const PART: usize = 64;
 
-/// The inputs, and the inverse root mean square of each row.
+/// What a row is normalised by: its mean, or 0, and the inverse root of its mean square.
+const STATISTICS: usize = 2;
+
+/// The inputs, and what each row was normalised by.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
     pub(super) x: FloatTensor<Cube>,
     pub(super) weight: FloatTensor<Cube>,
-    pub(super) factors: FloatTensor<Cube>,
+    /// `[rows, 2]`.
+    pub(super) statistics: FloatTensor<Cube>,
+    /// Whether the mean was taken off.
+    pub(super) centred: bool,
+}
+
+impl Inputs {
+    fn x_gradient(&self, output: &FloatTensor<Cube>) -> FloatTensor<Cube> {
+        let Self {
+            x,
+            weight,
+            statistics,
+            ..
+        } = self.clone();
+        Cube::norm_x_gradient(x, weight, statistics, output.clone(), self.centred)
+    }
+
+    fn weight_gradient(&self, output: &FloatTensor<Cube>) -> FloatTensor<Cube> {
+        let (x, statistics) = (self.x.clone(), self.statistics.clone());
+        self.sum_of_rows(Cube::norm_weight_gradient(x, statistics, output.clone()))
+    }
+
+    fn bias_gradient(&self, output: &FloatTensor<Cube>) -> FloatTensor<Cube> {
+        let rows = Shape::new(rows_and_width(&output.shape()));
+        let output = Cube::float_cast(output.clone(), DType::F32.into());
+        self.sum_of_rows(Cube::float_reshape(output, rows))
+    }
+
+    /// In the shape and type of the weight.
+    fn sum_of_rows(&self, rows: FloatTensor<Cube>) -> FloatTensor<Cube> {
+        let sum = Cube::float_reshape(Cube::float_sum_dim(rows, 0), self.weight.shape());
+        Cube::float_cast(sum, self.weight.dtype().into())
+    }
 }
 
 impl Saved<Cube, 2> for Inputs {
@@ -31,16 +69,30 @@ impl Saved<Cube, 2> for Inputs {
         output: FloatTensor<Cube>,
         wanted: [bool; 2],
     ) -> [Option<FloatTensor<Cube>>; 2] {
-        let Self { x, weight, factors } = self;
-        let weight_gradient = wanted[1].then(|| {
-            let (x, factors, output) = (x.clone(), factors.clone(), output.clone());
-            let parts = Cube::rms_norm_weight_gradient(x, factors, output);
-            let sum = Cube::float_reshape(Cube::float_sum_dim(parts, 0), weight.shape());
-            Cube::float_cast(sum, weight.dtype().into())
-        });
-        let x_gradient = wanted[0].then(|| Cube::rms_norm_x_gradient(x, weight, factors, output));
-        [x_gradient, weight_gradient]
+        let weight = wanted[1].then(|| self.weight_gradient(&output));
+        let x = wanted[0].then(|| self.x_gradient(&output));
+        [x, weight]
     }
+}
+
+impl Saved<Cube, 3> for Inputs {
+    fn gradients(
+        self,
+        output: FloatTensor<Cube>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Cube>>; 3] {
+        let bias = wanted[2].then(|| self.bias_gradient(&output));
+        let [x, weight] = Saved::<Cube, 2>::gradients(self, output, [wanted[0], wanted[1]]);
+        [x, weight, bias]
+    }
+}
+
+pub(super) fn statistics(x: &TensorSpec) -> TensorSpec {
+    TensorSpec::new(statistics_shape(&x.shape), DType::F32)
+}
+
+fn statistics_shape(shape: &Shape) -> Shape {
+    Shape::new([rows_and_width(shape)[0], STATISTICS])
 }
 
 pub(super) fn partial_sums(x: &TensorSpec) -> TensorSpec {
@@ -52,7 +104,11 @@ fn partial_shape(shape: &Shape) -> Shape {
     Shape::new([rows.div_ceil(PART), width])
 }
 
-pub(super) fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f32) -> (CubeTensor, CubeTensor) {
+pub(super) fn rms_forward(
+    x: CubeTensor,
+    weight: CubeTensor,
+    epsilon: f32,
+) -> (CubeTensor, CubeTensor) {
     let [x, weight] = [x, weight].map(into_contiguous);
     let [rows, width] = rows_and_width(x.meta.shape());
     assert_eq!(
@@ -60,32 +116,61 @@ pub(super) fn forward(x: CubeTensor, weight: CubeTensor, epsilon: f32) -> (CubeT
         weight.meta.num_elements(),
         "one weight for each column"
     );
-    let output = empty(&x, x.meta.shape().clone(), x.dtype);
-    let factors = empty(&x, Shape::new([rows]), DType::F32);
+    let output = like(&x);
+    let statistics = empty(&x, statistics_shape(x.meta.shape()), DType::F32);
     let dtype = storage(&x);
-    forward_kernel::launch(
+    rms_kernel::launch(
         &output.client,
         cubes(rows),
         CubeDim::new_1d(UNITS),
         x.into_tensor_arg(),
         weight.into_tensor_arg(),
         output.clone().into_tensor_arg(),
-        factors.clone().into_tensor_arg(),
+        statistics.clone().into_tensor_arg(),
         epsilon,
         dtype,
     );
-    (output, factors)
+    (output, statistics)
+}
+
+pub(super) fn layer_forward(
+    x: CubeTensor,
+    weight: CubeTensor,
+    bias: CubeTensor,
+    epsilon: f32,
+) -> (CubeTensor, CubeTensor) {
+    let [x, weight, bias] = [x, weight, bias].map(into_contiguous);
+    let [rows, width] = rows_and_width(x.meta.shape());
+    let vectors = [&weight, &bias].map(|vector| vector.meta.num_elements());
+    assert_eq!(vectors, [width; 2], "a weight and a bias for each column");
+    let output = like(&x);
+    let statistics = empty(&x, statistics_shape(x.meta.shape()), DType::F32);
+    let dtype = storage(&x);
+    layer_kernel::launch(
+        &output.client,
+        cubes(rows),
+        CubeDim::new_1d(UNITS),
+        x.into_tensor_arg(),
+        weight.into_tensor_arg(),
+        bias.into_tensor_arg(),
+        output.clone().into_tensor_arg(),
+        statistics.clone().into_tensor_arg(),
+        epsilon,
+        dtype,
+    );
+    (output, statistics)
 }
 
 pub(super) fn x_gradient(
     x: CubeTensor,
     weight: CubeTensor,
-    factors: CubeTensor,
+    statistics: CubeTensor,
     output: CubeTensor,
+    centred: bool,
 ) -> CubeTensor {
-    let [x, weight, factors, output] = [x, weight, factors, output].map(into_contiguous);
+    let [x, weight, statistics, output] = [x, weight, statistics, output].map(into_contiguous);
     let [rows, _] = rows_and_width(x.meta.shape());
-    let gradient = empty(&x, x.meta.shape().clone(), x.dtype);
+    let gradient = like(&x);
     let dtype = storage(&x);
     x_gradient_kernel::launch(
         &gradient.client,
@@ -93,9 +178,10 @@ pub(super) fn x_gradient(
         CubeDim::new_1d(UNITS),
         x.into_tensor_arg(),
         weight.into_tensor_arg(),
-        factors.into_tensor_arg(),
+        statistics.into_tensor_arg(),
         output.into_tensor_arg(),
         gradient.clone().into_tensor_arg(),
+        centred,
         dtype,
     );
     gradient
@@ -103,10 +189,10 @@ pub(super) fn x_gradient(
 
 pub(super) fn weight_gradient(
     x: CubeTensor,
-    factors: CubeTensor,
+    statistics: CubeTensor,
     output: CubeTensor,
 ) -> CubeTensor {
-    let [x, factors, output] = [x, factors, output].map(into_contiguous);
+    let [x, statistics, output] = [x, statistics, output].map(into_contiguous);
     let shape = partial_shape(x.meta.shape());
     let parts = shape[0] * shape[1].div_ceil(UNITS as usize);
     let gradient = empty(&x, shape, DType::F32);
@@ -116,7 +202,7 @@ pub(super) fn weight_gradient(
         cubes(parts),
         CubeDim::new_1d(UNITS),
         x.into_tensor_arg(),
-        factors.into_tensor_arg(),
+        statistics.into_tensor_arg(),
         output.into_tensor_arg(),
         gradient.clone().into_tensor_arg(),
         dtype,
@@ -125,32 +211,22 @@ pub(super) fn weight_gradient(
 }
 
 #[cube(launch)]
-fn forward_kernel<F: Float>(
+fn rms_kernel<F: Float>(
     x: &Tensor<F>,
     weight: &Tensor<F>,
     output: &mut Tensor<F>,
-    factors: &mut Tensor<f32>,
+    statistics: &mut Tensor<f32>,
     epsilon: f32,
     #[define(F)] _dtype: ElemType,
 ) {
     let row = CUBE_POS;
-    if row >= factors.len() {
+    if row >= statistics.shape(0) {
         terminate!();
     }
     let width = weight.len();
     let start = row * width;
-    let mut squares = 0.0f32;
-    let mut column = UNIT_POS as usize;
-    while column < width {
-        let value = f32::cast_from(x[start + column]);
-        squares += value * value;
-        column += CUBE_DIM as usize;
-    }
-    let mean_square = sum_over_cube(squares) / width as f32;
-    let factor = 1.0f32 / (mean_square + epsilon).sqrt();
-    if UNIT_POS == 0 {
-        factors[row] = factor;
-    }
+    let factor = inverse_root(x, start, width, 0.0f32, epsilon);
+    keep(statistics, row, 0.0f32, factor);
     let mut column = UNIT_POS as usize;
     while column < width {
         let normed = f32::cast_from(x[start + column]) * factor;
@@ -159,46 +235,118 @@ fn forward_kernel<F: Float>(
     }
 }
 
-/// With `g` the gradient times the weight and `f` the inverse root mean square, the gradient of
-/// a row is `f · (g - x · f² · mean(g · x))`.
 #[cube(launch)]
-fn x_gradient_kernel<F: Float>(
+fn layer_kernel<F: Float>(
     x: &Tensor<F>,
     weight: &Tensor<F>,
-    factors: &Tensor<f32>,
-    output: &Tensor<F>,
-    gradient: &mut Tensor<F>,
+    bias: &Tensor<F>,
+    output: &mut Tensor<F>,
+    statistics: &mut Tensor<f32>,
+    epsilon: f32,
     #[define(F)] _dtype: ElemType,
 ) {
     let row = CUBE_POS;
-    if row >= factors.len() {
+    if row >= statistics.shape(0) {
         terminate!();
     }
     let width = weight.len();
     let start = row * width;
-    let mut products = 0.0f32;
+    let mut sum = 0.0f32;
     let mut column = UNIT_POS as usize;
     while column < width {
-        let along = f32::cast_from(output[start + column]) * f32::cast_from(weight[column]);
-        products += along * f32::cast_from(x[start + column]);
+        sum += f32::cast_from(x[start + column]);
         column += CUBE_DIM as usize;
     }
-    let factor = factors[row];
-    let along_x = factor * factor * sum_over_cube(products) / width as f32;
+    let mean = over_cube(sum, Reduction::Sum) / width as f32;
+    let factor = inverse_root(x, start, width, mean, epsilon);
+    keep(statistics, row, mean, factor);
+    let mut column = UNIT_POS as usize;
+    while column < width {
+        let normed = (f32::cast_from(x[start + column]) - mean) * factor;
+        let value = normed * f32::cast_from(weight[column]) + f32::cast_from(bias[column]);
+        output[start + column] = F::cast_from(value);
+        column += CUBE_DIM as usize;
+    }
+}
+
+/// `1 / √(mean((x - centre)²) + epsilon)` of a row.
+#[cube]
+fn inverse_root<F: Float>(
+    x: &Tensor<F>,
+    start: usize,
+    width: usize,
+    centre: f32,
+    epsilon: f32,
+) -> f32 {
+    let mut squares = 0.0f32;
+    let mut column = UNIT_POS as usize;
+    while column < width {
+        let value = f32::cast_from(x[start + column]) - centre;
+        squares += value * value;
+        column += CUBE_DIM as usize;
+    }
+    let mean_square = over_cube(squares, Reduction::Sum) / width as f32;
+    1.0f32 / (mean_square + epsilon).sqrt()
+}
+
+#[cube]
+fn keep(statistics: &mut Tensor<f32>, row: usize, mean: f32, factor: f32) {
+    if UNIT_POS == 0 {
+        statistics[row * comptime!(STATISTICS)] = mean;
+        statistics[row * comptime!(STATISTICS) + 1] = factor;
+    }
+}
+
+/// With `g` the gradient times the weight, `n` the normed row and `f` the factor that made it, the
+/// gradient of a row is `f · (g - n · mean(g · n))`, where the mean was taken off
+/// `f · (g - mean(g) - n · mean(g · n))`.
+#[cube(launch)]
+fn x_gradient_kernel<F: Float>(
+    x: &Tensor<F>,
+    weight: &Tensor<F>,
+    statistics: &Tensor<f32>,
+    output: &Tensor<F>,
+    gradient: &mut Tensor<F>,
+    #[comptime] centred: bool,
+    #[define(F)] _dtype: ElemType,
+) {
+    let row = CUBE_POS;
+    if row >= statistics.shape(0) {
+        terminate!();
+    }
+    let width = weight.len();
+    let start = row * width;
+    let mean = statistics[row * comptime!(STATISTICS)];
+    let factor = statistics[row * comptime!(STATISTICS) + 1];
+    let mut products = 0.0f32;
+    let mut sum = 0.0f32;
     let mut column = UNIT_POS as usize;
     while column < width {
         let along = f32::cast_from(output[start + column]) * f32::cast_from(weight[column]);
-        let value = factor * (along - f32::cast_from(x[start + column]) * along_x);
+        products += along * (f32::cast_from(x[start + column]) - mean) * factor;
+        sum += along;
+        column += CUBE_DIM as usize;
+    }
+    let along_normed = over_cube(products, Reduction::Sum) / width as f32;
+    let mut along_all = 0.0f32;
+    if comptime!(centred) {
+        along_all = over_cube(sum, Reduction::Sum) / width as f32;
+    }
+    let mut column = UNIT_POS as usize;
+    while column < width {
+        let along = f32::cast_from(output[start + column]) * f32::cast_from(weight[column]);
+        let normed = (f32::cast_from(x[start + column]) - mean) * factor;
+        let value = factor * (along - along_all - normed * along_normed);
         gradient[start + column] = F::cast_from(value);
         column += CUBE_DIM as usize;
     }
 }
 
-/// `Σ gradient · x / rms(x)` over the rows of a part, a thread for each column.
+/// `Σ gradient · normed` over the rows of a part, a thread for each column.
 #[cube(launch)]
 fn weight_gradient_kernel<F: Float>(
     x: &Tensor<F>,
-    factors: &Tensor<f32>,
+    statistics: &Tensor<f32>,
     output: &Tensor<F>,
     gradient: &mut Tensor<f32>,
     #[define(F)] _dtype: ElemType,
@@ -210,13 +358,15 @@ fn weight_gradient_kernel<F: Float>(
     if part >= gradient.shape(0) || column >= width {
         terminate!();
     }
-    let rows = factors.len();
+    let rows = statistics.shape(0);
     let mut row = part * comptime!(PART);
     let mut sum = 0.0f32;
     let mut left = comptime!(PART).runtime();
     while left > 0 && row < rows {
         let at = row * width + column;
-        sum += f32::cast_from(output[at]) * f32::cast_from(x[at]) * factors[row];
+        let mean = statistics[row * comptime!(STATISTICS)];
+        let factor = statistics[row * comptime!(STATISTICS) + 1];
+        sum += f32::cast_from(output[at]) * (f32::cast_from(x[at]) - mean) * factor;
         row += 1;
         left -= 1;
     }

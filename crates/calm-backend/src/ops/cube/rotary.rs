@@ -8,7 +8,7 @@ use burn_cubecl::kernel::untile;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::super::extension::Saved;
-use super::{CubeKernels, UNITS, cubes_of_elements, empty, storage};
+use super::{CubeKernels, UNITS, cubes_of_elements, like, storage};
 
 /// Cosines and sines: a turn is linear, so the inputs are not needed for its gradient.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub(super) fn turn(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, direction: f
     let [x, cos, sin] = [x, cos, sin].map(untile);
     let [width, half] = [&x, &cos].map(|tensor| tensor.meta.shape()[3]);
     assert_eq!(half * 2, width, "one angle for each pair");
-    let output = empty(&x, x.meta.shape().clone(), x.dtype);
+    let output = like(&x);
     let types = [storage(&x), storage(&cos)];
     turn_kernel::launch(
         &output.client,

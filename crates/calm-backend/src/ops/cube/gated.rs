@@ -1,4 +1,4 @@
-//! SwiGLU: a thread for each element.
+//! Gated linear units: a thread for each element.
 
 use burn::backend::Cube;
 use burn::backend::tensor::FloatTensor;
@@ -8,13 +8,15 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::super::extension::Saved;
-use super::{CubeKernels, UNITS, cubes_of_elements, empty, storage};
+use super::super::gated::{Activation, CUBIC, LINEAR};
+use super::{CubeKernels, UNITS, cubes_of_elements, like, storage};
 
 /// The inputs; the sigmoid is cheaper to compute again than to read from memory.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
     pub(super) gate: FloatTensor<Cube>,
     pub(super) up: FloatTensor<Cube>,
+    pub(super) activation: Activation,
 }
 
 impl Saved<Cube, 2> for Inputs {
@@ -23,90 +25,89 @@ impl Saved<Cube, 2> for Inputs {
         output: FloatTensor<Cube>,
         wanted: [bool; 2],
     ) -> [Option<FloatTensor<Cube>>; 2] {
-        let Self { gate, up } = self;
+        let Self {
+            gate,
+            up,
+            activation,
+        } = self;
         match wanted {
             [false, false] => [None, None],
-            [true, false] => [Some(Cube::swiglu_gate_gradient(gate, up, output)), None],
-            [false, true] => [None, Some(Cube::swiglu_up_gradient(gate, output))],
+            [true, false] => {
+                let gate = Cube::gated_gate_gradient(gate, up, output, activation);
+                [Some(gate), None]
+            }
+            // It is the output with the gradient in the place of `up`.
+            [false, true] => [None, Some(Cube::gated_forward(gate, output, activation))],
             [true, true] => {
-                let (gate, up) = Cube::swiglu_gradients(gate, up, output);
+                let (gate, up) = Cube::gated_gradients(gate, up, output, activation);
                 [Some(gate), Some(up)]
             }
         }
     }
 }
 
-pub(super) fn forward(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
+pub(super) fn forward(gate: CubeTensor, up: CubeTensor, activation: Activation) -> CubeTensor {
     let [gate, up] = [gate, up].map(into_contiguous);
     let output = like(&gate);
-    let (cubes, dtype) = (
-        cubes_of_elements(output.meta.num_elements()),
-        storage(&gate),
-    );
+    let dtype = storage(&gate);
     forward_kernel::launch(
         &output.client,
-        cubes,
+        cubes_of_elements(output.meta.num_elements()),
         CubeDim::new_1d(UNITS),
         gate.into_tensor_arg(),
         up.into_tensor_arg(),
         output.clone().into_tensor_arg(),
+        activation,
         dtype,
     );
     output
 }
 
-pub(super) fn gate_gradient(gate: CubeTensor, up: CubeTensor, output: CubeTensor) -> CubeTensor {
+pub(super) fn gate_gradient(
+    gate: CubeTensor,
+    up: CubeTensor,
+    output: CubeTensor,
+    activation: Activation,
+) -> CubeTensor {
     let [gate, up, output] = [gate, up, output].map(into_contiguous);
     let gradient = like(&gate);
-    let (cubes, dtype) = (
-        cubes_of_elements(output.meta.num_elements()),
-        storage(&gate),
-    );
+    let dtype = storage(&gate);
     gate_gradient_kernel::launch(
         &gradient.client,
-        cubes,
+        cubes_of_elements(gradient.meta.num_elements()),
         CubeDim::new_1d(UNITS),
         gate.into_tensor_arg(),
         up.into_tensor_arg(),
         output.into_tensor_arg(),
         gradient.clone().into_tensor_arg(),
+        activation,
         dtype,
     );
     gradient
-}
-
-/// It is the output with the gradient in the place of `up`.
-pub(super) fn up_gradient(gate: CubeTensor, output: CubeTensor) -> CubeTensor {
-    forward(gate, output)
 }
 
 pub(super) fn gradients(
     gate: CubeTensor,
     up: CubeTensor,
     output: CubeTensor,
+    activation: Activation,
 ) -> (CubeTensor, CubeTensor) {
     let [gate, up, output] = [gate, up, output].map(into_contiguous);
     let [gate_gradient, up_gradient] = [&gate, &up].map(like);
-    let (cubes, dtype) = (
-        cubes_of_elements(output.meta.num_elements()),
-        storage(&gate),
-    );
+    let dtype = storage(&gate);
     gradients_kernel::launch(
         &gate_gradient.client,
-        cubes,
+        cubes_of_elements(gate_gradient.meta.num_elements()),
         CubeDim::new_1d(UNITS),
         gate.into_tensor_arg(),
         up.into_tensor_arg(),
         output.into_tensor_arg(),
         gate_gradient.clone().into_tensor_arg(),
         up_gradient.clone().into_tensor_arg(),
+        activation,
         dtype,
     );
     (gate_gradient, up_gradient)
-}
-
-fn like(x: &CubeTensor) -> CubeTensor {
-    empty(x, x.meta.shape().clone(), x.dtype)
 }
 
 #[cube(launch)]
@@ -114,6 +115,7 @@ fn forward_kernel<F: Float>(
     gate: &Tensor<F>,
     up: &Tensor<F>,
     output: &mut Tensor<F>,
+    #[comptime] activation: Activation,
     #[define(F)] _dtype: ElemType,
 ) {
     let at = ABSOLUTE_POS;
@@ -121,7 +123,7 @@ fn forward_kernel<F: Float>(
         terminate!();
     }
     let (gate, up) = (f32::cast_from(gate[at]), f32::cast_from(up[at]));
-    output[at] = F::cast_from(gate * sigmoid(gate) * up);
+    output[at] = F::cast_from(gate * share(gate, activation) * up);
 }
 
 #[cube(launch)]
@@ -130,6 +132,7 @@ fn gate_gradient_kernel<F: Float>(
     up: &Tensor<F>,
     output: &Tensor<F>,
     gradient: &mut Tensor<F>,
+    #[comptime] activation: Activation,
     #[define(F)] _dtype: ElemType,
 ) {
     let at = ABSOLUTE_POS;
@@ -138,7 +141,7 @@ fn gate_gradient_kernel<F: Float>(
     }
     let gate = f32::cast_from(gate[at]);
     let along = f32::cast_from(output[at]) * f32::cast_from(up[at]);
-    gradient[at] = F::cast_from(along * silu_slope(gate, sigmoid(gate)));
+    gradient[at] = F::cast_from(along * slope(gate, share(gate, activation), activation));
 }
 
 #[cube(launch)]
@@ -148,6 +151,7 @@ fn gradients_kernel<F: Float>(
     output: &Tensor<F>,
     gate_gradient: &mut Tensor<F>,
     up_gradient: &mut Tensor<F>,
+    #[comptime] activation: Activation,
     #[define(F)] _dtype: ElemType,
 ) {
     let at = ABSOLUTE_POS;
@@ -155,19 +159,28 @@ fn gradients_kernel<F: Float>(
         terminate!();
     }
     let (gate, output) = (f32::cast_from(gate[at]), f32::cast_from(output[at]));
-    let sigmoid = sigmoid(gate);
+    let share = share(gate, activation);
     let along = output * f32::cast_from(up[at]);
-    gate_gradient[at] = F::cast_from(along * silu_slope(gate, sigmoid));
-    up_gradient[at] = F::cast_from(output * gate * sigmoid);
+    gate_gradient[at] = F::cast_from(along * slope(gate, share, activation));
+    up_gradient[at] = F::cast_from(output * gate * share);
 }
 
+/// `sigmoid(curve(x))`: what an activation lets through of `x`.
 #[cube]
-fn sigmoid(x: f32) -> f32 {
-    1.0f32 / (1.0f32 + (-x).exp())
+fn share(x: f32, #[comptime] activation: Activation) -> f32 {
+    let mut curve = x;
+    if comptime!(activation == Activation::GeluTanh) {
+        curve *= LINEAR + CUBIC * x * x;
+    }
+    1.0f32 / (1.0f32 + (-curve).exp())
 }
 
-/// The derivative of `x · sigmoid(x)`.
+/// The derivative of `x · sigmoid(curve(x))`.
 #[cube]
-fn silu_slope(x: f32, sigmoid: f32) -> f32 {
-    sigmoid * (1.0f32 + x * (1.0f32 - sigmoid))
+fn slope(x: f32, share: f32, #[comptime] activation: Activation) -> f32 {
+    let mut of_curve = 1.0f32;
+    if comptime!(activation == Activation::GeluTanh) {
+        of_curve = LINEAR + 3.0f32 * CUBIC * x * x;
+    }
+    share * (1.0f32 + x * (1.0f32 - share) * of_curve)
 }
