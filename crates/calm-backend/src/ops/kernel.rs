@@ -8,7 +8,7 @@
 use std::iter::{repeat_n, zip};
 
 use burn::tensor::TensorData;
-use macerator::AutoArch;
+use macerator::{AutoArch, WithSimd};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::awake;
@@ -30,11 +30,22 @@ pub(super) fn run<T: Send>(
     kernel: impl Fn(T) + Send + Sync,
 ) {
     each(elements, tasks, |task| {
-        AutoArch::new().dispatch(
+        dispatch(
             #[inline(always)]
             || kernel(task),
-        )
+        );
     });
+}
+
+/// Has a loop compiled for each instruction set, and takes the widest that this processor has.
+pub(super) fn dispatch<F: WithSimd>(f: F) -> F::Output {
+    #[cfg(test)]
+    if let Some(arch) = tests::ARCH.get() {
+        #[expect(unsafe_code, reason = "tests name instruction sets")]
+        // SAFETY: They ask first whether the processor has it.
+        return unsafe { arch.dispatch(f) };
+    }
+    AutoArch::new().dispatch(f)
 }
 
 /// Calls `kernel` for every task, on all threads where there are enough elements.
@@ -230,8 +241,30 @@ fn fold(mut lanes: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::cell::Cell;
+
+    use macerator::Arch;
+
     use super::*;
+
+    thread_local! {
+        /// The instruction set of kernels on this thread, if not the widest.
+        pub(in super::super) static ARCH: Cell<Option<Arch>> = const { Cell::new(None) };
+    }
+
+    /// Every instruction set that this processor has, the narrowest first.
+    pub(in super::super) fn instruction_sets() -> Vec<Arch> {
+        let widest = Arch::detect();
+        #[cfg(target_arch = "x86_64")]
+        // Each has all that are below it.
+        return [Arch::Scalar, Arch::V2, Arch::V3, widest]
+            .into_iter()
+            .filter(|arch| *arch as u8 <= widest as u8)
+            .collect();
+        #[cfg(not(target_arch = "x86_64"))]
+        vec![Arch::Scalar, widest]
+    }
 
     #[test]
     fn exp_is_exact_to_two_units_in_the_last_place() {

@@ -139,6 +139,7 @@ mod tests {
 
     use super::super::check;
     use super::super::extension::assert_only_wanted;
+    use super::super::kernel::tests::{ARCH, instruction_sets};
     use super::*;
 
     fn random<const D: usize>(shape: [usize; D]) -> FlexTensor {
@@ -163,8 +164,12 @@ mod tests {
     }
 
     fn cross_entropy_of(shape: [usize; 2]) -> (FlexTensor, cross_entropy::fused::Rows) {
-        let targets = zeros::<1, Int>([shape[0]]).try_into_primitive::<Flex>();
-        cross_entropy::fused::forward(random(shape), targets.expect("on the processor"))
+        cross_entropy::fused::forward(random(shape), targets(shape[0]))
+    }
+
+    fn targets(count: usize) -> IntTensor<Flex> {
+        let targets = zeros::<1, Int>([count]).try_into_primitive::<Flex>();
+        targets.expect("on the processor")
     }
 
     #[test]
@@ -184,31 +189,90 @@ mod tests {
         assert_only_wanted(cross_entropy_of([3, 5]));
     }
 
-    /// Output and gradients in a pool of so many threads, as bits.
+    /// Output and gradients of an operation, as bits.
     fn bits<S: Saved<Flex, N>, const N: usize>(
-        threads: usize,
-        operation: impl FnOnce() -> (FlexTensor, S) + Send,
+        operation: impl FnOnce() -> (FlexTensor, S),
         gradient: FlexTensor,
     ) -> Vec<u8> {
+        let (output, saved) = operation();
+        let gradients = saved.gradients(gradient, [true; N]);
+        let all = gradients.into_iter().flatten().chain([output]);
+        all.flat_map(|x| x.bytes().to_vec()).collect()
+    }
+
+    fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.expect("threads can be had").install(|| {
-            let (output, saved) = operation();
-            let gradients = saved.gradients(gradient, [true; N]);
-            let all = gradients.into_iter().flatten().chain([output]);
-            all.flat_map(|x| x.bytes().to_vec()).collect()
-        })
+        pool.expect("threads can be had").install(f)
     }
 
     #[test]
     fn the_number_of_threads_changes_no_bit() {
-        let (x, weight) = (random([900, 100]), random([100]));
+        let (x, weight, gradient) = (random([900, 100]), random([100]), random([900, 100]));
         let norm = || norm::fused::forward(x.clone(), weight.clone(), 0.1);
-        let gradient = random([900, 100]);
-        assert_eq!(bits(1, norm, gradient.clone()), bits(3, norm, gradient));
-        let targets = zeros::<1, Int>([900]).try_into_primitive::<Flex>();
-        let targets = targets.expect("on the processor");
+        let [one, three] =
+            [1, 3].map(|threads| on_threads(threads, || bits(norm, gradient.clone())));
+        assert_eq!(one, three);
+        let (targets, gradient) = (targets(900), random([1]));
         let loss = || cross_entropy::fused::forward(x.clone(), targets.clone());
-        let gradient = random([1]);
-        assert_eq!(bits(1, loss, gradient.clone()), bits(3, loss, gradient));
+        let [one, three] =
+            [1, 3].map(|threads| on_threads(threads, || bits(loss, gradient.clone())));
+        assert_eq!(one, three);
+    }
+
+    /// What runs where nothing wider is known, up to the widest here.
+    #[test]
+    fn the_instruction_set_changes_no_bit() {
+        let [x, y, by_x] = [(); 3].map(|()| random([2, 4, 37, 22]));
+        let [weight, bias] = [(); 2].map(|()| random([22]));
+        let [cos, sin] = [(); 2].map(|()| random([1, 1, 37, 11]));
+        let (logits, targets, by_loss) = (random([70, 129]), targets(70), random([1]));
+        let all = || {
+            let (x, weight) = (|| x.clone(), || weight.clone());
+            let gated = |activation| {
+                let operation = || gated::fused::forward(x(), y.clone(), activation);
+                bits(operation, by_x.clone())
+            };
+            let rms_norm = || norm::fused::forward(x(), weight(), 0.1);
+            let layer_norm = || layer_norm::fused::forward(x(), weight(), bias.clone(), 0.1);
+            let rotary = || rotary::fused::forward(x(), cos.clone(), sin.clone());
+            let loss = || cross_entropy::fused::forward(logits.clone(), targets.clone());
+            [
+                gated(Activation::Silu),
+                gated(Activation::GeluTanh),
+                bits(rms_norm, by_x.clone()),
+                bits(layer_norm, by_x.clone()),
+                bits(rotary, by_x.clone()),
+                bits(loss, by_loss.clone()),
+            ]
+        };
+        let expected = on_threads(1, all);
+        for arch in instruction_sets() {
+            let found = on_threads(1, || {
+                ARCH.set(Some(arch));
+                all()
+            });
+            assert!(found == expected, "{arch:?}");
+        }
+    }
+
+    /// Sums of more lanes are taken in another order.
+    #[test]
+    fn products_by_every_instruction_set() {
+        for rows in [1, 2, 3, 5] {
+            let (x, weight) = (random([rows, 530]), random([19, 530]));
+            let layout = weight.layout().transpose(0, 1);
+            let weight = weight.with_layout(layout);
+            let product = || {
+                let output = linear::fused::forward(&x, weight.clone()).0;
+                Tensor::<2>::from_primitive::<Flex>(output)
+            };
+            for arch in instruction_sets() {
+                let found = on_threads(1, || {
+                    ARCH.set(Some(arch));
+                    product()
+                });
+                check::assert_close(found, product());
+            }
+        }
     }
 }

@@ -61,16 +61,16 @@ impl DotProducts<'_> {
         let rows = self.0.output.rows();
         if rows == 1 {
             // The whole matrix as one stream.
-            return self.rows::<S, 1, 8, 1>(0, 0, self.0.d_input);
+            return self.rows::<S, 1, 8>(0, 0, self.0.d_input);
         }
         for first in (0..self.0.d_input).step_by(DEPTH) {
             let depth = DEPTH.min(self.0.d_input - first);
             for row in (0..rows).step_by(ROWS) {
                 match rows - row {
-                    1 => self.rows::<S, 1, OUTPUTS, 1>(row, first, depth),
-                    2 => self.rows::<S, 2, OUTPUTS, 1>(row, first, depth),
-                    3 => self.rows::<S, 3, OUTPUTS, 1>(row, first, depth),
-                    _ => self.rows::<S, ROWS, OUTPUTS, 1>(row, first, depth),
+                    1 => self.rows::<S, 1, OUTPUTS>(row, first, depth),
+                    2 => self.rows::<S, 2, OUTPUTS>(row, first, depth),
+                    3 => self.rows::<S, 3, OUTPUTS>(row, first, depth),
+                    _ => self.rows::<S, ROWS, OUTPUTS>(row, first, depth),
                 }
             }
         }
@@ -78,7 +78,7 @@ impl DotProducts<'_> {
 
     /// Adds the terms from `first` on to all outputs of some rows.
     #[inline(always)]
-    fn rows<S: Simd, const ROWS: usize, const OUTPUTS: usize, const PARTS: usize>(
+    fn rows<S: Simd, const ROWS: usize, const OUTPUTS: usize>(
         &mut self,
         row: usize,
         first: usize,
@@ -87,15 +87,15 @@ impl DotProducts<'_> {
         let outputs = self.0.output.width();
         let whole = outputs - outputs % OUTPUTS;
         for output in (0..whole).step_by(OUTPUTS) {
-            self.tile::<S, ROWS, OUTPUTS, PARTS>([row, output], first, depth);
+            self.tile::<S, ROWS, OUTPUTS>([row, output], first, depth);
         }
         for output in whole..outputs {
-            self.tile::<S, ROWS, 1, 1>([row, output], first, depth);
+            self.tile::<S, ROWS, 1>([row, output], first, depth);
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const ROWS: usize, const OUTPUTS: usize, const PARTS: usize>(
+    fn tile<S: Simd, const ROWS: usize, const OUTPUTS: usize>(
         &mut self,
         [row, output]: [usize; 2],
         first: usize,
@@ -103,7 +103,7 @@ impl DotProducts<'_> {
     ) {
         let x = std::array::from_fn(|index| self.0.x(row + index, first, depth));
         let weights = std::array::from_fn(|index| self.0.weights(output + index, first, depth));
-        let sums = dot_products::<S, ROWS, OUTPUTS, PARTS>(x, weights, depth, self.0.d_input);
+        let sums = dot_products::<S, ROWS, OUTPUTS>(x, weights, depth, self.0.d_input);
         for (index, sums) in sums.iter().enumerate() {
             let outputs = &mut self.0.output.row(row + index)[output..output + OUTPUTS];
             for (output, sum) in outputs.iter_mut().zip(sums) {
@@ -114,48 +114,40 @@ impl DotProducts<'_> {
 }
 
 /// Of each of some rows with each of some others, all of one length; weights of neighbouring outputs
-/// are `d_input` apart. Every sum is taken in `PARTS` parts, side by side.
+/// are `d_input` apart.
 #[inline(always)]
-fn dot_products<S: Simd, const ROWS: usize, const OUTPUTS: usize, const PARTS: usize>(
+fn dot_products<S: Simd, const ROWS: usize, const OUTPUTS: usize>(
     x: [&[f32]; ROWS],
     weights: [&[f32]; OUTPUTS],
     depth: usize,
     d_input: usize,
 ) -> [[f32; OUTPUTS]; ROWS] {
     assert!(x.iter().chain(&weights).all(|row| row.len() == depth));
-    let step = PARTS * S::lanes32();
-    let whole = depth - depth % step;
-    let mut sums = [[[S::typed(S::splat_f32(0.0)); OUTPUTS]; ROWS]; PARTS];
+    let whole = depth - depth % S::lanes32();
+    let mut sums = [[S::typed(S::splat_f32(0.0)); OUTPUTS]; ROWS];
     let (x_at, weights_at) = (x.map(<[f32]>::as_ptr), weights.map(<[f32]>::as_ptr));
     let mut first = 0;
     while first < whole {
-        for (part, sums) in sums.iter_mut().enumerate() {
-            let at = first + part * S::lanes32();
-            // Bounds checked here would push the sums out of the registers.
-            #[expect(unsafe_code, reason = "vectors are loaded through pointers")]
-            // SAFETY: Every row has `depth` numbers, and `first + step <= whole <= depth`.
-            let load = |row: *const f32| unsafe { vload_unaligned::<S, f32>(row.add(at)) };
-            let x = x_at.map(load);
-            for output in 0..OUTPUTS {
-                // Those of the next tile, so that memory is at work while these are multiplied.
-                fetch(weights_at[output].wrapping_add(at + OUTPUTS * d_input));
-                let weights = load(weights_at[output]);
-                for row in 0..ROWS {
-                    sums[row][output] = x[row].mul_add(weights, sums[row][output]);
-                }
+        // Bounds checked here would push the sums out of the registers.
+        #[expect(unsafe_code, reason = "vectors are loaded through pointers")]
+        // SAFETY: Every row has `depth` numbers, and `first + lanes <= whole <= depth`.
+        let load = |row: *const f32| unsafe { vload_unaligned::<S, f32>(row.add(first)) };
+        let x = x_at.map(load);
+        for output in 0..OUTPUTS {
+            // Those of the next tile, so that memory is at work while these are multiplied.
+            fetch(weights_at[output].wrapping_add(first + OUTPUTS * d_input));
+            let weights = load(weights_at[output]);
+            for row in 0..ROWS {
+                sums[row][output] = x[row].mul_add(weights, sums[row][output]);
             }
         }
-        first += step;
+        first += S::lanes32();
     }
     // Loops, since closures would have the sums in memory.
     let mut totals = [[0.0; OUTPUTS]; ROWS];
     for row in 0..ROWS {
         for output in 0..OUTPUTS {
-            let mut sum = sums[0][row][output];
-            for sums in &sums[1..] {
-                sum += sums[row][output];
-            }
-            let mut total = sum.reduce_add();
+            let mut total = sums[row][output].reduce_add();
             for at in whole..depth {
                 total += x[row][at] * weights[output][at];
             }

@@ -7,10 +7,9 @@ use std::iter::zip;
 use burn::tensor::{Element, bf16, f16};
 use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
-use macerator::AutoArch;
 
 use super::super::columns::Columns;
-use super::super::kernel::each;
+use super::super::kernel::{dispatch, each};
 use super::super::matmul::{Matrix, Threads, multiply};
 use super::few::{self, Band, DotProducts};
 
@@ -92,7 +91,7 @@ pub(super) fn product<W: Weight>(x: &[f32], weight: &[W], d_input: usize, output
                     d_input,
                     output,
                 };
-                AutoArch::new().dispatch(DotProducts(band));
+                dispatch(DotProducts(band));
             } else {
                 let [x, weight] = [x, weight].map(|matrix| Matrix::in_rows(matrix, d_input));
                 multiply(x, weight.transposed(), &mut output, false, Threads::One);
