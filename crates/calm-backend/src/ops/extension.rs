@@ -20,6 +20,7 @@ use burn::backend::{Autodiff, Backend, backend_extension};
 use burn::tensor::{DType, Tensor};
 
 use super::AdamWStep;
+use super::attention::Scoring;
 use super::gated::Activation;
 
 /// Whether fused kernels take this tensor: in `f32`, where a backend has kernels.
@@ -75,7 +76,7 @@ pub(super) trait FusedOps: Backend {
         keys: FloatTensor<Self>,
         values: FloatTensor<Self>,
         masked: BoolTensor<Self>,
-        scale: f32,
+        scoring: Scoring,
     ) -> FloatTensor<Self>;
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32)
@@ -122,7 +123,7 @@ pub(super) trait Differentiable: Backend {
     fn attention(
         inputs: [FloatTensor<Self>; 3],
         masked: BoolTensor<Self>,
-        scale: f32,
+        scoring: Scoring,
     ) -> (FloatTensor<Self>, impl Saved<Self, 3>);
 
     fn rms_norm(
@@ -166,14 +167,14 @@ impl<B: Differentiable, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         keys: FloatTensor<Self>,
         values: FloatTensor<Self>,
         masked: BoolTensor<Self>,
-        scale: f32,
+        scoring: Scoring,
     ) -> FloatTensor<Self> {
         let (queries, queries_node) = queries.into_parts();
         let (keys, keys_node) = keys.into_parts();
         let (values, values_node) = values.into_parts();
         record::<B, C, _, 3>(
             [queries_node, keys_node, values_node],
-            <B as Differentiable>::attention([queries, keys, values], masked, scale),
+            <B as Differentiable>::attention([queries, keys, values], masked, scoring),
         )
     }
 

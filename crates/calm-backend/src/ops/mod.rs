@@ -56,5 +56,6 @@ pub mod plain {
     pub use super::layer_norm::plain as layer_norm;
     pub use super::norm::plain as rms_norm;
     pub use super::rotary::plain as rotary;
+    pub use super::softcap::plain as softcap_attention;
     pub use super::swiglu::plain as swiglu;
 }

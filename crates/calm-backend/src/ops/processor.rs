@@ -4,6 +4,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 
+use super::attention::Scoring;
 use super::extension::{Differentiable, FusedOps, Saved, UntrackedOps, record};
 use super::gated::Activation;
 use super::{AdamWStep, adamw, attention, cross_entropy, gated, layer_norm, linear, norm, rotary};
@@ -61,9 +62,9 @@ impl FusedOps for Flex {
         keys: FlexTensor,
         values: FlexTensor,
         masked: BoolTensor<Self>,
-        scale: f32,
+        scoring: Scoring,
     ) -> FlexTensor {
-        attention::inference::forward(queries, keys, values, masked, scale)
+        attention::inference::forward(queries, keys, values, masked, scoring)
     }
 
     fn rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f32) -> FlexTensor {
@@ -95,9 +96,9 @@ impl Differentiable for Flex {
     fn attention(
         [queries, keys, values]: [FlexTensor; 3],
         masked: BoolTensor<Self>,
-        scale: f32,
+        scoring: Scoring,
     ) -> (FlexTensor, impl Saved<Self, 3>) {
-        attention::fused::forward(queries, keys, values, masked, scale)
+        attention::fused::forward(queries, keys, values, masked, scoring)
     }
 
     fn rms_norm(
@@ -151,7 +152,7 @@ mod tests {
         Tensor::zeros(shape, &Device::flex())
     }
 
-    fn attention_of(seq: usize) -> (FlexTensor, attention::fused::Weighted) {
+    fn attention_of(seq: usize, cap: Option<f32>) -> (FlexTensor, attention::fused::Weighted) {
         let [queries, keys, values] = [[2, 4, seq, 6], [2, 2, seq, 6], [2, 2, seq, 6]].map(random);
         let masked = zeros::<4, Bool>([1, 1, 1, seq]).try_into_primitive::<Flex>();
         attention::fused::forward(
@@ -159,7 +160,7 @@ mod tests {
             keys,
             values,
             masked.expect("on the processor"),
-            0.4,
+            Scoring { scale: 0.4, cap },
         )
     }
 
@@ -184,8 +185,9 @@ mod tests {
         let angle = || random([1, 1, 4, 3]);
         assert_only_wanted(rotary::fused::forward(x(), angle(), angle()));
         assert_only_wanted(linear::fused::forward(&x(), random([6, 5])));
-        assert_only_wanted(attention_of(5));
-        assert_only_wanted(attention_of(80));
+        assert_only_wanted(attention_of(5, None));
+        assert_only_wanted(attention_of(80, None));
+        assert_only_wanted(attention_of(5, Some(2.0)));
         assert_only_wanted(cross_entropy_of([3, 5]));
     }
 

@@ -9,11 +9,11 @@ use burn::backend::tensor::BoolTensor;
 use burn::tensor::TensorData;
 
 use super::super::extension::Saved;
-use super::super::kernel::{contiguous, max, sum};
+use super::super::kernel::{contiguous, max, sum, tanh};
 use super::super::matmul::Matrix;
 use super::super::processor::FlexTensor;
 use super::tiled::RowSoftmax;
-use super::{SHORT, small, tiled};
+use super::{SHORT, Scoring, small, tiled};
 
 /// What attention reads, checked: shapes agree, and the last axis of each tensor is adjacent in
 /// memory.
@@ -22,7 +22,7 @@ pub(super) struct Inputs {
     pub(super) queries: FlexTensor,
     pub(super) keys: FlexTensor,
     pub(super) values: FlexTensor,
-    pub(super) scale: f32,
+    pub(super) scoring: Scoring,
     pub(super) sizes: Sizes,
 }
 
@@ -113,7 +113,7 @@ impl Inputs {
     pub(super) fn new(
         tensors: [FlexTensor; 3],
         masked: BoolTensor<Flex>,
-        scale: f32,
+        scoring: Scoring,
     ) -> (Self, BoolTensor<Flex>) {
         let [queries, keys, values] = &tensors;
         let sizes = Sizes::new(queries, keys, values);
@@ -122,14 +122,16 @@ impl Inputs {
             queries,
             keys,
             values,
-            scale,
+            scoring,
             sizes,
         };
         (inputs, adjacent(masked))
     }
 
+    /// Whether [`tiled`] is for them rather than [`small`].
     pub(super) fn are_large(&self) -> bool {
-        self.sizes.seq_k > 0 && self.sizes.rows().max(self.sizes.seq_k) > SHORT
+        let is_long = self.sizes.rows().max(self.sizes.seq_k) > SHORT;
+        self.sizes.seq_k > 0 && (is_long || self.scoring.cap.is_some())
     }
 }
 
@@ -138,9 +140,9 @@ pub(in super::super) fn forward(
     keys: FlexTensor,
     values: FlexTensor,
     masked: BoolTensor<Flex>,
-    scale: f32,
+    scoring: Scoring,
 ) -> (FlexTensor, Weighted) {
-    let (inputs, masked) = Inputs::new([queries, keys, values], masked, scale);
+    let (inputs, masked) = Inputs::new([queries, keys, values], masked, scoring);
     let mask = Mask::new(&masked, inputs.sizes);
     let (output, weights) = if inputs.are_large() {
         let (output, softmaxes) = tiled::forward(&inputs, &mask);
@@ -253,6 +255,31 @@ impl<'a> Mask<'a> {
     #[inline(always)]
     pub(super) fn row(&self, batch: usize, row: usize) -> &'a [u8] {
         self.hidden.at([batch % self.batches, 0, row % self.rows])
+    }
+}
+
+impl Scoring {
+    /// Bounds products of queries and keys, if there is a cap, and tells what they are still to be
+    /// multiplied by.
+    #[inline(always)]
+    pub(super) fn bound(self, products: &mut [f32]) -> f32 {
+        let Some(cap) = self.cap else {
+            return self.scale;
+        };
+        for product in products {
+            *product = cap * tanh(*product * self.scale / cap);
+        }
+        1.0
+    }
+
+    /// What a cap multiplies the gradients of bounded scores by.
+    #[inline(always)]
+    pub(super) fn slopes(self, scores: &[f32], slopes: &mut Vec<f32>) {
+        slopes.clear();
+        if let Some(cap) = self.cap {
+            let slope = |score: &f32| 1.0 - (score / cap) * (score / cap);
+            slopes.extend(scores.iter().map(slope));
+        }
     }
 }
 

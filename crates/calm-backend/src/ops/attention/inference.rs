@@ -5,16 +5,16 @@ use burn::backend::tensor::BoolTensor;
 
 use super::super::processor::FlexTensor;
 use super::fused::{Inputs, Mask};
-use super::{single, small, tiled};
+use super::{Scoring, single, small, tiled};
 
 pub(in super::super) fn forward(
     queries: FlexTensor,
     keys: FlexTensor,
     values: FlexTensor,
     masked: BoolTensor<Flex>,
-    scale: f32,
+    scoring: Scoring,
 ) -> FlexTensor {
-    let (inputs, masked) = Inputs::new([queries, keys, values], masked, scale);
+    let (inputs, masked) = Inputs::new([queries, keys, values], masked, scoring);
     let mask = Mask::new(&masked, inputs.sizes);
     if inputs.sizes.seq_q == 1 {
         single::forward(&inputs, &mask)

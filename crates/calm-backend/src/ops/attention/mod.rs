@@ -31,6 +31,32 @@ pub fn keeps_attention_weights(seq: usize) -> bool {
     seq <= SHORT
 }
 
+/// What becomes of the product of a query and a key before the mask: `scale` times it, and with a
+/// cap `cap · tanh(scale · product / cap)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Scoring {
+    pub(super) scale: f32,
+    pub(super) cap: Option<f32>,
+}
+
+/// By a fused kernel, if there is one for these tensors.
+#[cfg(any(feature = "flex", feature = "gpu"))]
+pub(super) fn by_kernel(
+    inputs: [&Tensor<4>; 3],
+    masked: Option<&Tensor<4, Bool>>,
+    scoring: Scoring,
+) -> Option<Tensor<4>> {
+    let dtype = inputs[0].dtype();
+    let fits = |x: &Tensor<4>| fits_or_half(x) && x.dtype() == dtype;
+    inputs.into_iter().all(fits).then(|| {
+        // One row that hides nothing stands for all.
+        let all_seen = || Tensor::zeros([1, 1, 1, inputs[1].dims()[2]], &inputs[1].device());
+        let masked = masked.cloned().unwrap_or_else(all_seen).into_dispatch();
+        let [queries, keys, values] = inputs.map(|x| x.clone().into_dispatch());
+        Tensor::from_dispatch(Dispatch::attention(queries, keys, values, masked, scoring))
+    })
+}
+
 /// `softmax(scale · Q Kᵀ + mask) V`, the softmax in `f32`.
 ///
 /// Each key-value head serves `heads / kv_heads` query heads in a row; keys and values are never
@@ -57,14 +83,15 @@ pub fn attention(
 ) -> Tensor<4> {
     let inputs = [&queries, &keys, &values];
     #[cfg(any(feature = "flex", feature = "gpu"))]
-    if inputs.into_iter().all(fits_or_half) && inputs.map(Tensor::dtype) == [queries.dtype(); 3] {
-        // One row that hides nothing stands for all.
-        let all_seen = [1, 1, 1, keys.dims()[2]];
-        let masked = masked.unwrap_or_else(|| Tensor::zeros(all_seen, &keys.device()));
-        let [queries, keys, values] = [queries, keys, values].map(Tensor::into_dispatch);
-        let masked = masked.into_dispatch();
-        let output = Dispatch::attention(queries, keys, values, masked, scale as f32);
-        return Tensor::from_dispatch(output);
+    if let Some(output) = by_kernel(
+        inputs,
+        masked.as_ref(),
+        Scoring {
+            scale: scale as f32,
+            cap: None,
+        },
+    ) {
+        return output;
     }
     if keys.dims()[2] == 0 {
         // GPUs have no maximum of nothing.

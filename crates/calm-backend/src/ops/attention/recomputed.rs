@@ -18,6 +18,7 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{DType, Shape, Slice};
 
 use super::super::extension::Saved;
+use super::Scoring;
 
 /// So many scores at a time: 64 MiB.
 const TILE_SCORES: usize = 1 << 24;
@@ -37,7 +38,7 @@ struct Inputs<B: Backend> {
     keys: FloatTensor<B>,
     values: FloatTensor<B>,
     masked: BoolTensor<B>,
-    scale: f32,
+    scoring: Scoring,
     /// So many scores at a time.
     tile_scores: usize,
 }
@@ -45,15 +46,15 @@ struct Inputs<B: Backend> {
 pub(in super::super) fn forward<B: Backend>(
     inputs: [FloatTensor<B>; 3],
     masked: BoolTensor<B>,
-    scale: f32,
+    scoring: Scoring,
 ) -> (FloatTensor<B>, Weighted<B>) {
-    in_tiles(inputs, masked, scale, TILE_SCORES)
+    in_tiles(inputs, masked, scoring, TILE_SCORES)
 }
 
 fn in_tiles<B: Backend>(
     [queries, keys, values]: [FloatTensor<B>; 3],
     masked: BoolTensor<B>,
-    scale: f32,
+    scoring: Scoring,
     tile_scores: usize,
 ) -> (FloatTensor<B>, Weighted<B>) {
     let inputs = Inputs {
@@ -61,7 +62,7 @@ fn in_tiles<B: Backend>(
         keys,
         values,
         masked,
-        scale,
+        scoring,
         tile_scores,
     };
     inputs.assert_sizes();
@@ -86,10 +87,10 @@ impl<B: Backend> Saved<B, 3> for Weighted<B> {
         let mut sums = [None, None];
         for rows in inputs.tiles() {
             let tile = |x: &FloatTensor<B>| tile::<B>(x, &rows);
-            let weights = inputs.weights(&rows, tile(&self.log_sums));
-            let gradient = tile(&gradient);
+            let log_sums = tile(&self.log_sums);
+            let gradients = [tile(&gradient), tile(&means)];
             let [of_queries, of_keys, of_values] =
-                inputs.tile_gradients(&rows, weights, gradient, tile(&means), wanted);
+                inputs.tile_gradients(&rows, log_sums, gradients, wanted);
             queries.extend(of_queries);
             for (sum, part) in zip(&mut sums, [of_keys, of_values]) {
                 *sum = match (sum.take(), part.map(wide::<B>)) {
@@ -145,13 +146,24 @@ impl<B: Backend> Inputs<B> {
             .map(move |start| start..seq_q.min(start + rows))
     }
 
-    /// Scaled, and -∞ where nothing may be seen: `[batch, heads, rows, seq_k]`.
+    /// Scaled and bounded: `[batch, heads, rows, seq_k]`.
     fn scores(&self, rows: &Range<usize>) -> FloatTensor<B> {
-        let [batch, heads, _, seq_k] = self.sizes();
         let queries = self.by_group(tile::<B>(&self.queries, rows));
         let scores = B::float_matmul(queries, transposed::<B>(self.keys.clone()));
         let scores = wide::<B>(self.by_head(scores));
-        let scores = B::float_mul_scalar(scores, self.scale.into());
+        let Scoring { scale, cap } = self.scoring;
+        match cap {
+            None => B::float_mul_scalar(scores, scale.into()),
+            Some(cap) => {
+                let shares = B::float_tanh(B::float_mul_scalar(scores, (scale / cap).into()));
+                B::float_mul_scalar(shares, cap.into())
+            }
+        }
+    }
+
+    /// -∞ where nothing may be seen.
+    fn hide(&self, scores: FloatTensor<B>, rows: &Range<usize>) -> FloatTensor<B> {
+        let [batch, heads, _, seq_k] = self.sizes();
         let one_for_all = self.masked.shape()[2] == 1;
         let masked = if one_for_all {
             self.masked.clone()
@@ -164,7 +176,7 @@ impl<B: Backend> Inputs<B> {
 
     /// The output of a tile, and the logarithms of its sums of exponentials.
     fn attend(&self, rows: Range<usize>) -> (FloatTensor<B>, FloatTensor<B>) {
-        let scores = self.scores(&rows);
+        let scores = self.hide(self.scores(&rows), &rows);
         // The two lower bounds only matter for rows that see nothing: -∞ - (-∞) and 0 / 0.
         let largest = B::float_max_dim(scores.clone(), 3);
         let largest = B::float_clamp_min(largest, f32::MIN.into());
@@ -179,20 +191,39 @@ impl<B: Backend> Inputs<B> {
         )
     }
 
-    /// The weights of a tile, from what is known of its softmax.
-    fn weights(&self, rows: &Range<usize>, log_sums: FloatTensor<B>) -> FloatTensor<B> {
-        B::float_exp(B::float_sub(self.scores(rows), log_sums))
+    /// The weights of a tile, from its scores and what is known of its softmax.
+    fn weights(
+        &self,
+        rows: &Range<usize>,
+        scores: FloatTensor<B>,
+        log_sums: FloatTensor<B>,
+    ) -> FloatTensor<B> {
+        B::float_exp(B::float_sub(self.hide(scores, rows), log_sums))
+    }
+
+    /// What the gradient of a score is multiplied by on its way to that of the product.
+    fn slope(&self, gradient: FloatTensor<B>, scores: FloatTensor<B>) -> FloatTensor<B> {
+        let Scoring { scale, cap } = self.scoring;
+        let gradient = B::float_mul_scalar(gradient, scale.into());
+        let Some(cap) = cap else {
+            return gradient;
+        };
+        // 1 - tanh², the scores being cap · tanh.
+        let shares = B::float_mul_scalar(scores, cap.recip().into());
+        let lost = B::float_mul(B::float_mul(shares.clone(), shares), gradient.clone());
+        B::float_sub(gradient, lost)
     }
 
     /// What a tile of queries adds to the gradients; of queries, those of the tile.
     fn tile_gradients(
         &self,
         rows: &Range<usize>,
-        weights: FloatTensor<B>,
-        gradient: FloatTensor<B>,
-        means: FloatTensor<B>,
+        log_sums: FloatTensor<B>,
+        [gradient, means]: [FloatTensor<B>; 2],
         wanted: [bool; 3],
     ) -> [Option<FloatTensor<B>>; 3] {
+        let scores = self.scores(rows);
+        let weights = self.weights(rows, scores.clone(), log_sums);
         let gradient = self.by_group(gradient);
         let values = wanted[2].then(|| {
             let weights = self.by_group(self.narrow(weights.clone()));
@@ -203,7 +234,7 @@ impl<B: Backend> Inputs<B> {
         }
         let by_weight = B::float_matmul(gradient, transposed::<B>(self.values.clone()));
         let by_weight = B::float_sub(wide::<B>(self.by_head(by_weight)), means);
-        let by_score = B::float_mul_scalar(B::float_mul(weights, by_weight), self.scale.into());
+        let by_score = self.slope(B::float_mul(weights, by_weight), scores);
         let by_score = self.by_group(self.narrow(by_score));
         let keys = wanted[1].then(|| {
             let queries = self.by_group(tile::<B>(&self.queries, rows));
@@ -294,7 +325,10 @@ mod tests {
             let (output, saved) = in_tiles::<Cube>(
                 inputs.clone().map(primitive),
                 masked.expect("on a GPU"),
-                0.4,
+                Scoring {
+                    scale: 0.4,
+                    cap: Some(1.5),
+                },
                 tile_scores,
             );
             let gradients = saved.gradients(primitive(gradient.clone()), [true; 3]);

@@ -38,7 +38,8 @@ pub(super) fn forward(inputs: &Inputs, mask: &Mask<'_>) -> FlexTensor {
                 }
             }
             for weights in weights.chunks_mut(sizes.seq_k.max(1)) {
-                shift(weights, hidden, inputs.scale);
+                let scale = inputs.scoring.bound(weights);
+                shift(weights, hidden, scale);
                 for weight in &mut *weights {
                     *weight = exp(*weight);
                 }

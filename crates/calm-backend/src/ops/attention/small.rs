@@ -1,7 +1,8 @@
 //! Attention over short sequences: everything of one head while it is in the first-level cache.
 //!
 //! A general matrix product spends more time on preparing such small matrices than on multiplying
-//! them. Here rows are filled up to whole vectors, so that no loop has a remainder.
+//! them. Here rows are filled up to whole vectors, so that no loop has a remainder. Scores have no
+//! cap.
 
 use std::iter::zip;
 
@@ -9,6 +10,7 @@ use burn::tensor::TensorData;
 
 use super::super::kernel::{LANES, exp, run, zeros};
 use super::super::processor::FlexTensor;
+use super::Scoring;
 use super::fused::{Inputs, Mask, Rows, Sizes, heads_inside, normalise, shift, softmax_gradient};
 use super::matrix::{Matrix, ROWS, product, put};
 
@@ -103,7 +105,7 @@ struct Texts<'a> {
     queries: Rows<'a, f32>,
     keys: Rows<'a, f32>,
     values: Rows<'a, f32>,
-    scale: f32,
+    scoring: Scoring,
     sizes: Sizes,
 }
 
@@ -114,7 +116,7 @@ impl<'a> Texts<'a> {
             queries: rows(&inputs.queries),
             keys: rows(&inputs.keys),
             values: rows(&inputs.values),
-            scale: inputs.scale,
+            scoring: inputs.scoring,
             sizes: inputs.sizes,
         }
     }
@@ -138,7 +140,7 @@ impl<'a> Texts<'a> {
             });
             for row in 0..rows {
                 let hidden = mask.row(batch, row % sizes.seq_q);
-                shift(scores.row_mut(row), hidden, self.scale);
+                shift(scores.row_mut(row), hidden, self.scoring.scale);
             }
             for score in scores.flat_mut() {
                 *score = exp(*score);
@@ -196,7 +198,7 @@ impl<'a> Texts<'a> {
                 scores.set(row, block, sums);
             });
             for row in 0..rows {
-                softmax_gradient(scores.row_mut(row), seen.row(row), self.scale);
+                softmax_gradient(scores.row_mut(row), seen.row(row), self.scoring.scale);
             }
             if let Some(by_keys) = &mut by_keys {
                 queries.fill(|row| self.queries.at(self.query_place(batch, head, row)));

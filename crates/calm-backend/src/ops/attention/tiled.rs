@@ -7,6 +7,7 @@ use super::super::columns::Columns;
 use super::super::kernel::{exp, run, zeros};
 use super::super::matmul::{Matrix, Threads, multiply};
 use super::super::processor::FlexTensor;
+use super::Scoring;
 use super::fused::{Inputs, Mask, Rows, Sizes, heads_inside, normalise, shift, softmax_gradient};
 
 /// Queries of a head whose scores are there at once. In causal attention a tile does not even look
@@ -115,7 +116,7 @@ struct Texts<'a> {
     mask: &'a Mask<'a>,
     /// For each text of the mask.
     tiles: Vec<Vec<Tile>>,
-    scale: f32,
+    scoring: Scoring,
     sizes: Sizes,
 }
 
@@ -138,7 +139,7 @@ impl<'a> Texts<'a> {
             values: rows(&inputs.values),
             mask,
             tiles: (0..mask.batches).map(tiles).collect(),
-            scale: inputs.scale,
+            scoring: inputs.scoring,
             sizes: inputs.sizes,
         }
     }
@@ -156,8 +157,9 @@ impl<'a> Texts<'a> {
         for tile in self.tiles(batch) {
             self.scores([batch, head], tile, &mut scores);
             let width = tile.keys.len();
+            let scale = self.scoring.bound(&mut scores);
             for (query, scores) in tile.queries.clone().zip(scores.chunks_mut(width)) {
-                let largest = shift(scores, self.hidden(batch, query, tile), self.scale);
+                let largest = shift(scores, self.hidden(batch, query, tile), scale);
                 for score in &mut *scores {
                     *score = exp(*score);
                 }
@@ -181,13 +183,13 @@ impl<'a> Texts<'a> {
         by: &mut Gradients<'_>,
     ) {
         let (kv_place, sizes) = ([batch, kv_head], self.sizes);
-        let (mut weights, mut by_scores) = (Vec::new(), Vec::new());
+        let (mut weights, mut slopes, mut by_scores) = (Vec::new(), Vec::new(), Vec::new());
         for member in 0..sizes.group {
             let head = kv_head * sizes.group + member;
             let softmaxes = &softmaxes[(batch * sizes.heads() + head) * sizes.seq_q..];
             for tile in self.tiles(batch) {
                 let (rows, keys) = (tile.queries.clone(), tile.keys.clone());
-                self.weights([batch, head], tile, softmaxes, &mut weights);
+                self.weights([batch, head], tile, softmaxes, &mut weights, &mut slopes);
                 let by_output = by_output.matrix([batch, head], rows.clone());
                 if let Some(values) = &mut by.values {
                     let weights = Matrix::in_rows(&weights, keys.len()).transposed();
@@ -213,7 +215,11 @@ impl<'a> Texts<'a> {
                     .chunks_mut(keys.len())
                     .zip(weights.chunks(keys.len()));
                 for (by_scores, weights) in both {
-                    softmax_gradient(by_scores, weights, self.scale);
+                    softmax_gradient(by_scores, weights, self.scoring.scale);
+                }
+                // None without a cap.
+                for (by_score, slope) in by_scores.iter_mut().zip(&slopes) {
+                    *by_score *= slope;
                 }
                 let by_scores = Matrix::in_rows(&by_scores, keys.len());
                 if let Some(by_keys) = &mut by.keys {
@@ -259,7 +265,8 @@ impl<'a> Texts<'a> {
         );
     }
 
-    /// The weights of a tile as the forward pass had them, `[queries, keys]`.
+    /// The weights of a tile as the forward pass had them, and the slopes of a cap, both
+    /// `[queries, keys]`.
     #[inline(always)]
     fn weights(
         &self,
@@ -267,8 +274,11 @@ impl<'a> Texts<'a> {
         tile: &Tile,
         softmaxes: &[RowSoftmax],
         weights: &mut Vec<f32>,
+        slopes: &mut Vec<f32>,
     ) {
         self.scores(place, tile, weights);
+        let scale = self.scoring.bound(weights);
+        self.scoring.slopes(weights, slopes);
         for (query, weights) in tile
             .queries
             .clone()
@@ -277,7 +287,7 @@ impl<'a> Texts<'a> {
             let [largest, factor] = softmaxes[query];
             let hidden = self.hidden(place[0], query, tile);
             for (weight, hidden) in weights.iter_mut().zip(hidden) {
-                let seen = exp(*weight * self.scale - largest) * factor;
+                let seen = exp(*weight * scale - largest) * factor;
                 *weight = if *hidden == 0 { seen } else { 0.0 };
             }
         }

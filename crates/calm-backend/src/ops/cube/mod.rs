@@ -24,7 +24,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::AdamWStep;
-use super::attention::recomputed;
+use super::attention::{Scoring, recomputed};
 use super::extension::{Differentiable, FusedOps, Saved, UntrackedOps};
 use super::gated::Activation;
 
@@ -235,9 +235,9 @@ impl FusedOps for Cube {
         keys: Float,
         values: Float,
         masked: BoolTensor<Self>,
-        scale: f32,
+        scoring: Scoring,
     ) -> Float {
-        recomputed::forward::<Self>([queries, keys, values], masked, scale).0
+        recomputed::forward::<Self>([queries, keys, values], masked, scoring).0
     }
 
     fn rms_norm(x: Float, weight: Float, epsilon: f32) -> Float {
@@ -283,9 +283,9 @@ impl Differentiable for Cube {
     fn attention(
         inputs: [Float; 3],
         masked: BoolTensor<Self>,
-        scale: f32,
+        scoring: Scoring,
     ) -> (Float, impl Saved<Self, 3>) {
-        recomputed::forward::<Self>(inputs, masked, scale)
+        recomputed::forward::<Self>(inputs, masked, scoring)
     }
 
     fn rms_norm(x: Float, weight: Float, epsilon: f32) -> (Float, impl Saved<Self, 2>) {
@@ -427,7 +427,11 @@ mod tests {
         let masked = Tensor::<4, Bool>::zeros([1, 1, 1, 4], &device);
         let masked = masked.try_into_primitive::<Cube>().expect("on a GPU");
         let inputs = [x(), x(), x()];
-        assert_only_wanted(<Cube as Differentiable>::attention(inputs, masked, 0.4));
+        let scoring = Scoring {
+            scale: 0.4,
+            cap: Some(2.0),
+        };
+        assert_only_wanted(<Cube as Differentiable>::attention(inputs, masked, scoring));
         let targets = Tensor::<1, Int>::zeros([3], &device);
         let targets = targets.try_into_primitive::<Cube>().expect("on a GPU");
         let logits = primitive([3, 5]);
