@@ -239,9 +239,14 @@ mod rotary {
 mod attention {
     use super::*;
 
-    type Attention = fn(Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<4, Bool>>, f64) -> Tensor<4>;
+    type Masked = Option<Tensor<4, Bool>>;
 
-    fn run(bencher: Bencher<'_, '_>, shape: Shape, backward: bool, f: Attention) {
+    pub(crate) fn run(
+        bencher: Bencher<'_, '_>,
+        shape: Shape,
+        backward: bool,
+        f: impl Fn(Tensor<4>, Tensor<4>, Tensor<4>, Masked, f64) -> Tensor<4>,
+    ) {
         let masked: Tensor<4, Bool> =
             Tensor::<2, Bool>::tril_mask([shape.seq, shape.seq], 0, &Device::default())
                 .unsqueeze_dims(&[0, 1]);
@@ -260,6 +265,38 @@ mod attention {
     #[divan::bench(args = SHAPES, consts = [false, true])]
     fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
         run(bencher, shape, BACKWARD, ops::plain::attention);
+    }
+}
+
+#[divan::bench_group]
+mod softcap_attention {
+    use super::attention::run;
+    use super::*;
+
+    const CAP: f64 = 50.0;
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn fused<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(
+            bencher,
+            shape,
+            BACKWARD,
+            |queries, keys, values, masked, scale| {
+                ops::softcap_attention(queries, keys, values, masked, scale, CAP)
+            },
+        );
+    }
+
+    #[divan::bench(args = SHAPES, consts = [false, true])]
+    fn plain<const BACKWARD: bool>(bencher: Bencher<'_, '_>, shape: Shape) {
+        run(
+            bencher,
+            shape,
+            BACKWARD,
+            |queries, keys, values, masked, scale| {
+                ops::plain::softcap_attention(queries, keys, values, masked, scale, CAP)
+            },
+        );
     }
 }
 

@@ -163,7 +163,7 @@ mod tests {
     fn drawn(trees: &TokenTrees, ends: &[Vec<Option<usize>>], window: usize) -> Vec<String> {
         let keys = trees.all.seq() + 1;
         let masked = trees.masked_in_window(ends, keys, window, &Device::default());
-        let masked: Vec<bool> = masked.into_data().try_to_vec().unwrap();
+        let masked: Vec<bool> = masked.into_data().iter().collect();
         let draw = |masked: &bool| if *masked { 'x' } else { '.' };
         let rows = masked.chunks(keys);
         rows.map(|row| row.iter().map(draw).collect()).collect()

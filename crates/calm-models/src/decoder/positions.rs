@@ -235,7 +235,7 @@ mod tests {
 
     fn rows(masked: Tensor<4, Bool>) -> Vec<String> {
         let keys = masked.dims()[3];
-        let masked: Vec<bool> = masked.into_data().try_to_vec().unwrap();
+        let masked: Vec<bool> = masked.into_data().iter().collect();
         let draw = |masked: &bool| if *masked { 'x' } else { '.' };
         masked
             .chunks(keys)

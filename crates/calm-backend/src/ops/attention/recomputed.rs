@@ -201,17 +201,17 @@ impl<B: Backend> Inputs<B> {
         B::float_exp(B::float_sub(self.hide(scores, rows), log_sums))
     }
 
-    /// What the gradient of a score is multiplied by on its way to that of the product.
-    fn slope(&self, gradient: FloatTensor<B>, scores: FloatTensor<B>) -> FloatTensor<B> {
+    /// The gradient of the products of queries and keys, from that of the scores they became.
+    fn by_product(&self, by_score: FloatTensor<B>, scores: FloatTensor<B>) -> FloatTensor<B> {
         let Scoring { scale, cap } = self.scoring;
-        let gradient = B::float_mul_scalar(gradient, scale.into());
+        let scaled = B::float_mul_scalar(by_score, scale.into());
         let Some(cap) = cap else {
-            return gradient;
+            return scaled;
         };
         // 1 - tanh², the scores being cap · tanh.
         let shares = B::float_mul_scalar(scores, cap.recip().into());
-        let lost = B::float_mul(B::float_mul(shares.clone(), shares), gradient.clone());
-        B::float_sub(gradient, lost)
+        let lost = B::float_mul(B::float_mul(shares.clone(), shares), scaled.clone());
+        B::float_sub(scaled, lost)
     }
 
     /// What a tile of queries adds to the gradients; of queries, those of the tile.
@@ -234,13 +234,14 @@ impl<B: Backend> Inputs<B> {
         }
         let by_weight = B::float_matmul(gradient, transposed::<B>(self.values.clone()));
         let by_weight = B::float_sub(wide::<B>(self.by_head(by_weight)), means);
-        let by_score = self.slope(B::float_mul(weights, by_weight), scores);
-        let by_score = self.by_group(self.narrow(by_score));
+        let by_product = self.by_product(B::float_mul(weights, by_weight), scores);
+        let by_product = self.by_group(self.narrow(by_product));
         let keys = wanted[1].then(|| {
             let queries = self.by_group(tile::<B>(&self.queries, rows));
-            B::float_matmul(transposed::<B>(by_score.clone()), queries)
+            B::float_matmul(transposed::<B>(by_product.clone()), queries)
         });
-        let queries = wanted[0].then(|| self.by_head(B::float_matmul(by_score, self.keys.clone())));
+        let queries =
+            wanted[0].then(|| self.by_head(B::float_matmul(by_product, self.keys.clone())));
         [queries, keys, values]
     }
 
