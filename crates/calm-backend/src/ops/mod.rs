@@ -27,9 +27,11 @@ mod layer_norm;
 mod linear;
 #[cfg(feature = "flex")]
 mod matmul;
+#[cfg(feature = "flex")]
 mod norm;
 #[cfg(feature = "flex")]
 mod processor;
+mod rms_norm;
 mod rotary;
 mod softcap;
 mod swiglu;
@@ -41,7 +43,7 @@ pub use geglu::geglu_tanh;
 pub use gelu::{gelu, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use linear::{ROWS_ALIKE, linear};
-pub use norm::rms_norm;
+pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use softcap::{softcap, softcap_attention};
 pub use swiglu::swiglu;
@@ -54,7 +56,7 @@ pub mod plain {
     pub use super::cross_entropy::plain as cross_entropy_sum;
     pub use super::geglu::plain as geglu_tanh;
     pub use super::layer_norm::plain as layer_norm;
-    pub use super::norm::plain as rms_norm;
+    pub use super::rms_norm::plain as rms_norm;
     pub use super::rotary::plain as rotary;
     pub use super::softcap::plain as softcap_attention;
     pub use super::swiglu::plain as swiglu;

@@ -56,21 +56,15 @@ pub(super) trait CubeKernels: Backend {
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// The output, and what each row was normalised by: `[rows, 2]`.
-    #[fusion(meta = |x, _weight, _epsilon| (x.clone(), norm::statistics(x)))]
-    fn rms_norm_forward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-
-    /// As [`CubeKernels::rms_norm_forward`].
-    #[fusion(meta = |x, _weight, _bias, _epsilon| (x.clone(), norm::statistics(x)))]
-    fn layer_norm_forward(
+    /// LayerNorm, or RMSNorm if it is not `centred`, which reads no bias: the output, and what each
+    /// row was normalised by, `[rows, 2]`.
+    #[fusion(meta = |x, _weight, _bias, _epsilon, _centred| (x.clone(), norm::statistics(x)))]
+    fn norm_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         epsilon: f32,
+        centred: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     #[fusion(dtype = x, shape = x)]
@@ -160,21 +154,14 @@ impl CubeKernels for CubeBackend {
         gated::gradients(gate, up, output, activation)
     }
 
-    fn rms_norm_forward(
-        x: CubeTensor,
-        weight: CubeTensor,
-        epsilon: f32,
-    ) -> (CubeTensor, CubeTensor) {
-        norm::rms_forward(x, weight, epsilon)
-    }
-
-    fn layer_norm_forward(
+    fn norm_forward(
         x: CubeTensor,
         weight: CubeTensor,
         bias: CubeTensor,
         epsilon: f32,
+        centred: bool,
     ) -> (CubeTensor, CubeTensor) {
-        norm::layer_forward(x, weight, bias, epsilon)
+        norm::forward(x, weight, bias, epsilon, centred)
     }
 
     fn norm_x_gradient(
@@ -241,11 +228,11 @@ impl FusedOps for Cube {
     }
 
     fn rms_norm(x: Float, weight: Float, epsilon: f32) -> Float {
-        Self::rms_norm_forward(x, weight, epsilon).0
+        <Self as Differentiable>::rms_norm(x, weight, epsilon).0
     }
 
     fn layer_norm(x: Float, weight: Float, bias: Float, epsilon: f32) -> Float {
-        Self::layer_norm_forward(x, weight, bias, epsilon).0
+        <Self as Differentiable>::layer_norm(x, weight, bias, epsilon).0
     }
 
     fn rotary(x: Float, cos: Float, sin: Float) -> Float {
@@ -289,14 +276,7 @@ impl Differentiable for Cube {
     }
 
     fn rms_norm(x: Float, weight: Float, epsilon: f32) -> (Float, impl Saved<Self, 2>) {
-        let (output, statistics) = Self::rms_norm_forward(x.clone(), weight.clone(), epsilon);
-        let inputs = norm::Inputs {
-            x,
-            weight,
-            statistics,
-            centred: false,
-        };
-        (output, inputs)
+        norm::recorded(x, weight.clone(), weight, epsilon, false)
     }
 
     fn layer_norm(
@@ -305,15 +285,7 @@ impl Differentiable for Cube {
         bias: Float,
         epsilon: f32,
     ) -> (Float, impl Saved<Self, 3>) {
-        let (output, statistics) =
-            Self::layer_norm_forward(x.clone(), weight.clone(), bias, epsilon);
-        let inputs = norm::Inputs {
-            x,
-            weight,
-            statistics,
-            centred: true,
-        };
-        (output, inputs)
+        norm::recorded(x, weight, bias, epsilon, true)
     }
 
     fn rotary(x: Float, cos: Float, sin: Float) -> (Float, impl Saved<Self, 1>) {

@@ -26,12 +26,31 @@ const STATISTICS: usize = 2;
 /// The inputs, and what each row was normalised by.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
-    pub(super) x: FloatTensor<Cube>,
-    pub(super) weight: FloatTensor<Cube>,
+    x: FloatTensor<Cube>,
+    weight: FloatTensor<Cube>,
     /// `[rows, 2]`.
-    pub(super) statistics: FloatTensor<Cube>,
+    statistics: FloatTensor<Cube>,
     /// Whether the mean was taken off.
-    pub(super) centred: bool,
+    centred: bool,
+}
+
+/// The output, and what its gradient needs.
+pub(super) fn recorded(
+    x: FloatTensor<Cube>,
+    weight: FloatTensor<Cube>,
+    bias: FloatTensor<Cube>,
+    epsilon: f32,
+    centred: bool,
+) -> (FloatTensor<Cube>, Inputs) {
+    let (output, statistics) =
+        Cube::norm_forward(x.clone(), weight.clone(), bias, epsilon, centred);
+    let inputs = Inputs {
+        x,
+        weight,
+        statistics,
+        centred,
+    };
+    (output, inputs)
 }
 
 impl Inputs {
@@ -104,40 +123,13 @@ fn partial_shape(shape: &Shape) -> Shape {
     Shape::new([rows.div_ceil(PART), width])
 }
 
-pub(super) fn rms_forward(
-    x: CubeTensor,
-    weight: CubeTensor,
-    epsilon: f32,
-) -> (CubeTensor, CubeTensor) {
-    let [x, weight] = [x, weight].map(into_contiguous);
-    let [rows, width] = rows_and_width(x.meta.shape());
-    assert_eq!(
-        width,
-        weight.meta.num_elements(),
-        "one weight for each column"
-    );
-    let output = like(&x);
-    let statistics = empty(&x, statistics_shape(x.meta.shape()), DType::F32);
-    let dtype = storage(&x);
-    rms_kernel::launch(
-        &output.client,
-        cubes(rows),
-        CubeDim::new_1d(UNITS),
-        x.into_tensor_arg(),
-        weight.into_tensor_arg(),
-        output.clone().into_tensor_arg(),
-        statistics.clone().into_tensor_arg(),
-        epsilon,
-        dtype,
-    );
-    (output, statistics)
-}
-
-pub(super) fn layer_forward(
+/// LayerNorm, or RMSNorm if it is not `centred`, which reads no bias.
+pub(super) fn forward(
     x: CubeTensor,
     weight: CubeTensor,
     bias: CubeTensor,
     epsilon: f32,
+    centred: bool,
 ) -> (CubeTensor, CubeTensor) {
     let [x, weight, bias] = [x, weight, bias].map(into_contiguous);
     let [rows, width] = rows_and_width(x.meta.shape());
@@ -146,7 +138,7 @@ pub(super) fn layer_forward(
     let output = like(&x);
     let statistics = empty(&x, statistics_shape(x.meta.shape()), DType::F32);
     let dtype = storage(&x);
-    layer_kernel::launch(
+    forward_kernel::launch(
         &output.client,
         cubes(rows),
         CubeDim::new_1d(UNITS),
@@ -156,6 +148,7 @@ pub(super) fn layer_forward(
         output.clone().into_tensor_arg(),
         statistics.clone().into_tensor_arg(),
         epsilon,
+        centred,
         dtype,
     );
     (output, statistics)
@@ -211,38 +204,14 @@ pub(super) fn weight_gradient(
 }
 
 #[cube(launch)]
-fn rms_kernel<F: Float>(
-    x: &Tensor<F>,
-    weight: &Tensor<F>,
-    output: &mut Tensor<F>,
-    statistics: &mut Tensor<f32>,
-    epsilon: f32,
-    #[define(F)] _dtype: ElemType,
-) {
-    let row = CUBE_POS;
-    if row >= statistics.shape(0) {
-        terminate!();
-    }
-    let width = weight.len();
-    let start = row * width;
-    let factor = inverse_root(x, start, width, 0.0f32, epsilon);
-    keep(statistics, row, 0.0f32, factor);
-    let mut column = UNIT_POS as usize;
-    while column < width {
-        let normed = f32::cast_from(x[start + column]) * factor;
-        output[start + column] = F::cast_from(normed * f32::cast_from(weight[column]));
-        column += CUBE_DIM as usize;
-    }
-}
-
-#[cube(launch)]
-fn layer_kernel<F: Float>(
+fn forward_kernel<F: Float>(
     x: &Tensor<F>,
     weight: &Tensor<F>,
     bias: &Tensor<F>,
     output: &mut Tensor<F>,
     statistics: &mut Tensor<f32>,
     epsilon: f32,
+    #[comptime] centred: bool,
     #[define(F)] _dtype: ElemType,
 ) {
     let row = CUBE_POS;
@@ -251,49 +220,38 @@ fn layer_kernel<F: Float>(
     }
     let width = weight.len();
     let start = row * width;
-    let mut sum = 0.0f32;
-    let mut column = UNIT_POS as usize;
-    while column < width {
-        sum += f32::cast_from(x[start + column]);
-        column += CUBE_DIM as usize;
+    let mut mean = 0.0f32;
+    if comptime!(centred) {
+        let mut sum = 0.0f32;
+        let mut column = UNIT_POS as usize;
+        while column < width {
+            sum += f32::cast_from(x[start + column]);
+            column += CUBE_DIM as usize;
+        }
+        mean = over_cube(sum, Reduction::Sum) / width as f32;
     }
-    let mean = over_cube(sum, Reduction::Sum) / width as f32;
-    let factor = inverse_root(x, start, width, mean, epsilon);
-    keep(statistics, row, mean, factor);
-    let mut column = UNIT_POS as usize;
-    while column < width {
-        let normed = (f32::cast_from(x[start + column]) - mean) * factor;
-        let value = normed * f32::cast_from(weight[column]) + f32::cast_from(bias[column]);
-        output[start + column] = F::cast_from(value);
-        column += CUBE_DIM as usize;
-    }
-}
-
-/// `1 / √(mean((x - centre)²) + epsilon)` of a row.
-#[cube]
-fn inverse_root<F: Float>(
-    x: &Tensor<F>,
-    start: usize,
-    width: usize,
-    centre: f32,
-    epsilon: f32,
-) -> f32 {
     let mut squares = 0.0f32;
     let mut column = UNIT_POS as usize;
     while column < width {
-        let value = f32::cast_from(x[start + column]) - centre;
+        let value = f32::cast_from(x[start + column]) - mean;
         squares += value * value;
         column += CUBE_DIM as usize;
     }
     let mean_square = over_cube(squares, Reduction::Sum) / width as f32;
-    1.0f32 / (mean_square + epsilon).sqrt()
-}
-
-#[cube]
-fn keep(statistics: &mut Tensor<f32>, row: usize, mean: f32, factor: f32) {
+    let factor = 1.0f32 / (mean_square + epsilon).sqrt();
     if UNIT_POS == 0 {
         statistics[row * comptime!(STATISTICS)] = mean;
         statistics[row * comptime!(STATISTICS) + 1] = factor;
+    }
+    let mut column = UNIT_POS as usize;
+    while column < width {
+        let normed = (f32::cast_from(x[start + column]) - mean) * factor;
+        let mut value = normed * f32::cast_from(weight[column]);
+        if comptime!(centred) {
+            value += f32::cast_from(bias[column]);
+        }
+        output[start + column] = F::cast_from(value);
+        column += CUBE_DIM as usize;
     }
 }
 
