@@ -8,28 +8,42 @@ use super::extension::Saved;
 use super::kernel::{contiguous, fill, run, sum, sum_of_rows, task_of_rows, with_shape_of};
 use super::processor::FlexTensor;
 
-/// The inputs; what is known of a row is computed again, the row being read anyway.
+/// The inputs, of which the mean of a row is taken off if they are `CENTRED`; what is known of a row
+/// is computed again, the row being read anyway.
 #[derive(Debug, Clone)]
-pub(super) struct Inputs {
+pub(super) struct Inputs<const CENTRED: bool> {
     x: FlexTensor,
     weight: FlexTensor,
     epsilon: f32,
-    /// Whether the mean is taken off.
-    centred: bool,
 }
 
-/// LayerNorm, or RMSNorm if there is no bias.
-pub(super) fn forward(
+pub(super) fn rms_forward(
+    x: FlexTensor,
+    weight: FlexTensor,
+    epsilon: f32,
+) -> (FlexTensor, Inputs<false>) {
+    forward(x, weight, None, epsilon)
+}
+
+pub(super) fn layer_forward(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    epsilon: f32,
+) -> (FlexTensor, Inputs<true>) {
+    forward(x, weight, Some(bias), epsilon)
+}
+
+fn forward<const CENTRED: bool>(
     x: FlexTensor,
     weight: FlexTensor,
     bias: Option<FlexTensor>,
     epsilon: f32,
-) -> (FlexTensor, Inputs) {
+) -> (FlexTensor, Inputs<CENTRED>) {
     let inputs = Inputs {
         x: contiguous(x),
         weight: contiguous(weight),
         epsilon,
-        centred: bias.is_some(),
     };
     let (x, weight) = inputs.slices();
     let bias = bias.map(contiguous);
@@ -61,21 +75,36 @@ pub(super) fn forward(
 
 /// What normalises a row.
 #[derive(Clone, Copy)]
-struct Row {
+struct Row<const CENTRED: bool> {
     /// Or 0, where it is not taken off.
     mean: f32,
     /// The inverse root of the mean square of what is left.
     factor: f32,
 }
 
-impl Row {
+impl<const CENTRED: bool> Row<CENTRED> {
+    #[inline(always)]
+    fn of(x: &[f32], epsilon: f32) -> Self {
+        let count = x.len() as f32;
+        let mean = match CENTRED {
+            true => sum(x, x, |x, _| x) / count,
+            false => 0.0,
+        };
+        let square = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
+        let factor = (square + epsilon).sqrt().recip();
+        Self { mean, factor }
+    }
+
     #[inline(always)]
     fn normed(self, x: f32) -> f32 {
-        (x - self.mean) * self.factor
+        match CENTRED {
+            true => (x - self.mean) * self.factor,
+            false => x * self.factor,
+        }
     }
 }
 
-impl Inputs {
+impl<const CENTRED: bool> Inputs<CENTRED> {
     fn slices(&self) -> (&[f32], &[f32]) {
         let (x, weight): (&[f32], &[f32]) = (self.x.storage(), self.weight.storage());
         let width = self.x.layout().shape().last().copied();
@@ -84,15 +113,8 @@ impl Inputs {
     }
 
     #[inline(always)]
-    fn row(&self, x: &[f32]) -> Row {
-        let count = x.len() as f32;
-        let mean = match self.centred {
-            true => sum(x, x, |x, _| x) / count,
-            false => 0.0,
-        };
-        let square = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
-        let factor = (square + self.epsilon).sqrt().recip();
-        Row { mean, factor }
+    fn row(&self, x: &[f32]) -> Row<CENTRED> {
+        Row::of(x, self.epsilon)
     }
 
     /// `Σ gradient · normed` over the rows.
@@ -149,7 +171,7 @@ impl Inputs {
             *output *= weight;
         }
         let count = x.len() as f32;
-        let mean = match self.centred {
+        let mean = match CENTRED {
             true => sum(output, output, |g, _| g) / count,
             false => 0.0,
         };
@@ -164,7 +186,7 @@ impl Inputs {
     }
 }
 
-impl Saved<Flex, 2> for Inputs {
+impl<const CENTRED: bool> Saved<Flex, 2> for Inputs<CENTRED> {
     fn gradients(self, output: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
         let mut output = contiguous(output);
         let weight = wanted[1].then(|| self.of_vector(self.weight_gradient(output.storage())));
@@ -176,7 +198,7 @@ impl Saved<Flex, 2> for Inputs {
     }
 }
 
-impl Saved<Flex, 3> for Inputs {
+impl Saved<Flex, 3> for Inputs<true> {
     fn gradients(self, output: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let output = contiguous(output);
         let bias = wanted[2].then(|| self.of_vector(self.bias_gradient(output.storage())));

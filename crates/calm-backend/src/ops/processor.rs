@@ -68,11 +68,11 @@ impl FusedOps for Flex {
     }
 
     fn rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f32) -> FlexTensor {
-        norm::forward(x, weight, None, epsilon).0
+        norm::rms_forward(x, weight, epsilon).0
     }
 
     fn layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, epsilon: f32) -> FlexTensor {
-        norm::forward(x, weight, Some(bias), epsilon).0
+        norm::layer_forward(x, weight, bias, epsilon).0
     }
 
     fn rotary(x: FlexTensor, cos: FlexTensor, sin: FlexTensor) -> FlexTensor {
@@ -106,7 +106,7 @@ impl Differentiable for Flex {
         weight: FlexTensor,
         epsilon: f32,
     ) -> (FlexTensor, impl Saved<Self, 2>) {
-        norm::forward(x, weight, None, epsilon)
+        norm::rms_forward(x, weight, epsilon)
     }
 
     fn layer_norm(
@@ -115,7 +115,7 @@ impl Differentiable for Flex {
         bias: FlexTensor,
         epsilon: f32,
     ) -> (FlexTensor, impl Saved<Self, 3>) {
-        norm::forward(x, weight, Some(bias), epsilon)
+        norm::layer_forward(x, weight, bias, epsilon)
     }
 
     fn rotary(
@@ -180,8 +180,8 @@ mod tests {
             assert_only_wanted(gated::fused::forward(x(), x(), activation));
         }
         let vector = || random([6]);
-        assert_only_wanted::<_, _, 2>(norm::forward(x(), vector(), None, 0.1));
-        assert_only_wanted::<_, _, 3>(norm::forward(x(), vector(), Some(vector()), 0.1));
+        assert_only_wanted(norm::rms_forward(x(), vector(), 0.1));
+        assert_only_wanted::<_, _, 3>(norm::layer_forward(x(), vector(), vector(), 0.1));
         let angle = || random([1, 1, 4, 3]);
         assert_only_wanted(rotary::fused::forward(x(), angle(), angle()));
         assert_only_wanted(linear::fused::forward(&x(), random([6, 5])));
@@ -210,9 +210,9 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let (x, weight, gradient) = (random([900, 100]), random([100]), random([900, 100]));
-        let norm = || norm::forward(x.clone(), weight.clone(), None, 0.1);
+        let norm = || norm::rms_forward(x.clone(), weight.clone(), 0.1);
         let [one, three] =
-            [1, 3].map(|threads| on_threads(threads, || bits::<_, 2>(norm, gradient.clone())));
+            [1, 3].map(|threads| on_threads(threads, || bits(norm, gradient.clone())));
         assert_eq!(one, three);
         let (targets, gradient) = (targets(900), random([1]));
         let loss = || cross_entropy::fused::forward(x.clone(), targets.clone());
@@ -234,14 +234,14 @@ mod tests {
                 let operation = || gated::fused::forward(x(), y.clone(), activation);
                 bits(operation, by_x.clone())
             };
-            let rms_norm = || norm::forward(x(), weight(), None, 0.1);
-            let layer_norm = || norm::forward(x(), weight(), Some(bias.clone()), 0.1);
+            let rms_norm = || norm::rms_forward(x(), weight(), 0.1);
+            let layer_norm = || norm::layer_forward(x(), weight(), bias.clone(), 0.1);
             let rotary = || rotary::fused::forward(x(), cos.clone(), sin.clone());
             let loss = || cross_entropy::fused::forward(logits.clone(), targets.clone());
             [
                 gated(Activation::Silu),
                 gated(Activation::GeluTanh),
-                bits::<_, 2>(rms_norm, by_x.clone()),
+                bits(rms_norm, by_x.clone()),
                 bits::<_, 3>(layer_norm, by_x.clone()),
                 bits(rotary, by_x.clone()),
                 bits(loss, by_loss.clone()),
