@@ -72,16 +72,18 @@ pub(super) fn each<T: Send>(
 pub(super) fn fill<T: Send>(
     count: usize,
     task: usize,
-    inputs: impl ExactSizeIterator<Item = T>,
+    mut inputs: impl ExactSizeIterator<Item = T>,
     kernel: impl Fn(&mut [f32], T) + Send + Sync,
 ) -> Vec<f32> {
     let task = task.max(1);
     assert_eq!(inputs.len(), count.div_ceil(task), "an input for each task");
     let mut output = Vec::with_capacity(count);
     let places = output.spare_capacity_mut()[..count].chunks_mut(task);
+    // No place is left out, whatever the iterator says of its length.
+    let tasks = places.map(|place| (place, inputs.next().expect("an input for each task")));
     run(
         count,
-        zip(places, inputs),
+        tasks,
         #[inline(always)]
         |(place, input)| {
             for number in &mut *place {

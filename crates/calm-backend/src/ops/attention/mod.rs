@@ -33,6 +33,7 @@ pub fn keeps_attention_weights(seq: usize) -> bool {
 
 /// What becomes of the product of a query and a key before the mask: `scale` times it, and with a
 /// cap `cap · tanh(scale · product / cap)`.
+#[cfg(any(feature = "flex", feature = "gpu"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scoring {
     pub(super) scale: f32,

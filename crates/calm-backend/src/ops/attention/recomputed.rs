@@ -321,15 +321,12 @@ mod tests {
             Tensor::<2, Bool>::tril_mask([11, 13], 2, &device).unsqueeze_dims(&[0, 1]);
         let gradient: Tensor<4> = random([2, 4, 11, 5], 1.0);
         let primitive = |x: Tensor<4>| x.try_into_primitive::<Cube>().expect("on a GPU");
-        let run = |tile_scores| {
+        let run = |cap, tile_scores| {
             let masked = masked.clone().try_into_primitive::<Cube>();
             let (output, saved) = in_tiles::<Cube>(
                 inputs.clone().map(primitive),
                 masked.expect("on a GPU"),
-                Scoring {
-                    scale: 0.4,
-                    cap: Some(1.5),
-                },
+                Scoring { scale: 0.4, cap },
                 tile_scores,
             );
             let gradients = saved.gradients(primitive(gradient.clone()), [true; 3]);
@@ -338,10 +335,13 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         // Tiles of one row, of four with three left over, and one of all rows.
-        let [expected, ones, fours] = [usize::MAX, 1, 4 * 2 * 4 * 13].map(run);
-        for tiles in [ones, fours] {
-            for (found, expected) in zip(tiles, expected.clone()) {
-                assert_close(found, expected);
+        for cap in [None, Some(1.5)] {
+            let sizes = [usize::MAX, 1, 4 * 2 * 4 * 13];
+            let [expected, ones, fours] = sizes.map(|tile_scores| run(cap, tile_scores));
+            for tiles in [ones, fours] {
+                for (found, expected) in zip(tiles, expected.clone()) {
+                    assert_close(found, expected);
+                }
             }
         }
     }
