@@ -1,15 +1,13 @@
 //! What composing may change, and what it may not.
 
-mod common;
-
+use crate::common::{
+    VOCAB, assert_close, fresh_bridges, ids, logits, logits_after, model, random_bridges,
+    training_logits, values,
+};
 use burn::tensor::Device;
 use calm_compose::{Augmenting, ComposedModel, FrozenParts, Mode};
 use calm_models::{
     Cache, CausalLm, Decoder, DecoderConfig, GenerateOptions, PaddingMask, generate,
-};
-use common::{
-    VOCAB, assert_close, fresh_bridges, ids, logits, logits_after, model, random_bridges,
-    training_logits, values,
 };
 use proptest::prelude::*;
 
@@ -235,7 +233,7 @@ fn windows_bound_the_caches_of_both_models() {
 
 #[test]
 fn passes_without_gradients_are_not_recorded() {
-    let parts = common::parts();
+    let parts = crate::common::parts();
     let bridges = random_bridges(&parts, &Device::default());
     let padding = PaddingMask::none(1, 8);
     let plain = parts

@@ -1,12 +1,10 @@
 //! What bridges look at.
 
-mod common;
-
+use crate::common::two_streams::{composed, seen_by_definition};
+use crate::common::{bridges_with, ids, model, options, parts, random_bridges, shaken, values};
 use burn::tensor::{Device, Tensor};
 use calm_compose::{Bridge, ComposedModel, ModelTrace};
 use calm_models::{Context, PaddingMask};
-use common::two_streams::{composed, seen_by_definition};
-use common::{bridges_with, ids, model, options, parts, random_bridges, shaken, values};
 
 const TEXT: [u32; 9] = [1, 8, 3, 5, 2, 9, 6, 7, 7];
 

@@ -1,13 +1,11 @@
 //! Against values computed by PyTorch; see `fixtures/README.md`.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
+use crate::common::fixtures;
 use burn::tensor::Device;
 use calm_compose::{ComposeError, verify};
-use common::fixtures;
 
 /// With the number of parameters of all bridges.
 const COMPOSITIONS: [(&str, usize); 5] = [

@@ -1,16 +1,16 @@
 //! Opening a composition over the models that it was made for, and over others.
 
-mod common;
-
 use std::path::Path;
 
+use crate::common::{
+    HEADS, fixtures, halves, ids, load, logits, random_bridges, relative_error, values,
+};
 use burn::tensor::Device;
 use calm_backend::FloatType;
 use calm_compose::{
     Bridges, ComposeError, ComposedModel, CompositionFile, Connection, FrozenParts, ModelReference,
 };
 use calm_models::{FrozenModel, LoadOptions, PaddingMask};
-use common::{HEADS, fixtures, halves, ids, load, logits, random_bridges, relative_error, values};
 
 fn reference(model: &FrozenModel) -> ModelReference {
     ModelReference::new(Path::new("somewhere"), model).unwrap()

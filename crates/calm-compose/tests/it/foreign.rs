@@ -1,15 +1,13 @@
 //! State dicts of other projects, there and back, and against what their layers compute.
 
-mod common;
-
 use std::path::Path;
 
+use crate::common::{HEADS, ids, parts, shaken, values};
 use burn::tensor::Device;
 use calm_compose::{
     BridgeOptions, Bridges, ComposeError, FrozenParts, Gate, ImportPlan, Project, export, import,
 };
 use calm_models::PaddingMask;
-use common::{HEADS, ids, parts, shaken, values};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 

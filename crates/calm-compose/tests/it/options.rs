@@ -1,7 +1,9 @@
 //! What holds for bridges with every option.
 
-mod common;
-
+use crate::common::{
+    HEADS, assert_close, bridges_with, fixtures, halves, ids, logits, logits_after, options, parts,
+    shaken, values,
+};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Gradients, Tensor};
@@ -10,10 +12,6 @@ use calm_compose::{
     Augmenting, BridgeOptions, Bridges, ComposedModel, FrozenParts, LoraPlan, OutputInit,
 };
 use calm_models::{CausalLm, FrozenModel, LoadOptions, PaddingMask};
-use common::{
-    HEADS, assert_close, bridges_with, fixtures, halves, ids, logits, logits_after, options, parts,
-    shaken, values,
-};
 
 const TEXT: [u32; 6] = [1, 30, 12, 45, 7, 7];
 
@@ -90,7 +88,7 @@ fn a_later_token_never_moves_an_earlier_logit() {
 fn every_parameter_is_counted() {
     for (name, options) in options() {
         let parts = parts();
-        let sets = parts.bridge_sets_with(common::HEADS, options);
+        let sets = parts.bridge_sets_with(crate::common::HEADS, options);
         let counts = sets
             .iter()
             .map(|(config, connections)| config.parameter_count() * connections.len());

@@ -1,21 +1,21 @@
 //! Models that do not share a tokenizer: what each anchor position sees, in every kind of pass.
 
-mod common;
-
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::common::two_streams::{
+    anchor_model, augmenting_model, composed, decoder, join, logits_seeing, model_fixtures, pairs,
+    seen_by_definition, tokenizer, word_level,
+};
+use crate::common::{
+    assert_close, fresh_bridges, ids, logits, logits_after, random_bridges, values,
+};
 use burn::tensor::{Device, Tensor};
 use calm_compose::{Bridges, ComposedModel, FrozenParts, Mode, PromptText, Rendering};
 use calm_models::{
     Cache, CausalLm, Chat, ChatTemplate, DecoderConfig, FrozenModel, GenerateOptions, LoadOptions,
     ModelError, PaddingMask, TextStream, Tokenizer, generate,
 };
-use common::two_streams::{
-    anchor_model, augmenting_model, composed, decoder, join, logits_seeing, model_fixtures, pairs,
-    seen_by_definition, tokenizer, word_level,
-};
-use common::{assert_close, fresh_bridges, ids, logits, logits_after, random_bridges, values};
 use proptest::prelude::*;
 
 /// Logits of one text, `[1, seq, vocab]`.
@@ -106,7 +106,7 @@ proptest! {
         });
         let logits = logits(&model, ids(&[&rows[0], &rows[1]]), &padding);
         let [one, other] = [0, 1].map(|row| logits.clone().narrow(0, row, 1).narrow(1, 0, at));
-        let relative = common::relative_error(one, other);
+        let relative = crate::common::relative_error(one, other);
         prop_assert!(relative < 1e-6, "{relative:e}");
     }
 
@@ -520,7 +520,7 @@ fn what_is_said_later_never_moves_an_earlier_logit_of_a_conversation() {
             let text = &question.ids;
             question.logits(&model, text).narrow(1, 0, same)
         };
-        let relative = common::relative_error(earlier(&one), earlier(&other));
+        let relative = crate::common::relative_error(earlier(&one), earlier(&other));
         assert!(relative < 1e-6, "{relative:e}");
     }
 }

@@ -1,7 +1,5 @@
 //! docs/composition.schema.json against what is written and read.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
@@ -128,7 +126,7 @@ fn what_is_written_is_as_the_schema_says() {
         d_inner: Some(8),
         ..BridgeOptions::default()
     };
-    for (name, options) in common::options()
+    for (name, options) in crate::common::options()
         .into_iter()
         .chain([("plain", BridgeOptions::default()), ("wide", wide)])
     {

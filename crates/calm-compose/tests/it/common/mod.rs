@@ -1,6 +1,4 @@
-//! What several test files need.
-
-#![allow(dead_code, reason = "every test file uses a part of it")]
+//! Models, bridges and passes that several modules of tests use.
 
 pub(crate) mod two_streams;
 

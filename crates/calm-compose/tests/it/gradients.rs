@@ -1,13 +1,11 @@
 //! Gradients of the bridges against differences of the loss, and where there are none.
 
-mod common;
-
+use crate::common::{ids, parts, random_bridges, values};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use calm_backend::SeededInit;
 use calm_compose::{Bridge, Bridges, FrozenParts};
 use calm_models::{Decoder, PaddingMask};
-use common::{ids, parts, random_bridges, values};
 
 const TEXT: [&[u32]; 2] = [&[1, 30, 12, 45, 7, 7], &[0, 0, 41, 20, 9, 3]];
 
@@ -96,7 +94,7 @@ fn gradients_are_slopes_of_the_loss() {
 #[test]
 fn only_the_output_projection_has_a_gradient_at_first() {
     let parts = parts();
-    let bridges = common::fresh_bridges(&parts, &Device::default().autodiff());
+    let bridges = crate::common::fresh_bridges(&parts, &Device::default().autodiff());
     let gradients = loss(&parts, &bridges).backward();
     for (name, gradient) in bridges.named_gradients(&gradients) {
         let moves = gradient.iter::<f32>().any(|value| value != 0.0);
@@ -132,7 +130,7 @@ fn frozen_models_are_never_tracked() {
 #[test]
 fn both_counts_of_parameters() {
     let parts = parts();
-    let bridges = common::fresh_bridges(&parts, &Device::default());
+    let bridges = crate::common::fresh_bridges(&parts, &Device::default());
     // D_B = 16; two connections of D_A = 24 and one of 16.
     let paper = 2 * (24 * 16 + 3 * 16 * 16) + (16 * 16 + 3 * 16 * 16);
     assert_eq!(bridges.paper_parameter_count(), paper);

@@ -1,18 +1,16 @@
 //! The controls of section 4.4: an augmenting model that reads the prompt only, and one that knows
 //! nothing.
 
-mod common;
-
-use burn::tensor::{Device, Tensor};
-use calm_compose::{Bridges, ComposedModel, FrozenParts, Mode};
-use calm_models::{Cache, CausalLm, GenerateOptions, PaddingMask, SharedPrefix, generate};
-use common::two_streams::{
+use crate::common::two_streams::{
     anchor_model, augmenting_model, composed, join, logits_seeing, tokenizer,
 };
-use common::{
+use crate::common::{
     assert_close, fresh_bridges, ids, load, logits, logits_after, parts, random_bridges,
     training_logits, values,
 };
+use burn::tensor::{Device, Tensor};
+use calm_compose::{Bridges, ComposedModel, FrozenParts, Mode};
+use calm_models::{Cache, CausalLm, GenerateOptions, PaddingMask, SharedPrefix, generate};
 
 type Start = fn(&FrozenParts, &Device) -> Bridges;
 
@@ -148,7 +146,7 @@ fn the_anchor_reads_prompts_up_to_where_it_is() {
         model.parts = model.parts.in_mode(Mode::Encoder);
         for (text, prompt) in rows().iter().zip(PROMPTS) {
             let expected = logits_seeing(&model, text, |position| {
-                common::two_streams::seen_by_definition(
+                crate::common::two_streams::seen_by_definition(
                     &model,
                     &text[..prompt.len().min(position + 1)],
                 )
@@ -241,7 +239,7 @@ fn an_encoder_reads_less_than_an_iterative_model() {
         let prompt = PROMPTS[0].len();
         let [one, other] = [&encoder, &iterative].map(|model| alone(model, text, prompt));
         let part = |x: &Tensor<3>, from, count| values(x.clone().narrow(1, from, count));
-        common::assert_close(
+        crate::common::assert_close(
             one.clone().narrow(1, 0, prompt),
             other.clone().narrow(1, 0, prompt),
         );

@@ -1,19 +1,17 @@
 //! Compositions on disk.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
+use crate::common::{
+    HEADS, bridges_with, fresh_bridges, halves, ids, options, parts, random_bridges, shaken, values,
+};
 use burn::tensor::{DType, Device, FloatDType};
 use calm_compose::{
     BridgeOptions, Bridges, ComposeError, CompositionFile, FrozenParts, Gate, ModelHashes,
     ModelReference,
 };
 use calm_models::PaddingMask;
-use common::{
-    HEADS, bridges_with, fresh_bridges, halves, ids, options, parts, random_bridges, shaken, values,
-};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;

@@ -1,14 +1,12 @@
 //! The baseline of low-rank adapters.
 
-mod common;
-
+use crate::common::{assert_close, ids, load, logits, values};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use calm_backend::FloatType;
 use calm_compose::{ComposeError, LoraPlan};
 use calm_models::{Decoder, FrozenModel, LoadOptions, PaddingMask};
-use common::{assert_close, ids, load, logits, values};
 
 const CHECKPOINTS: [&str; 2] = ["llama", "llama3-scaled-tied"];
 const TEXT: [u32; 6] = [1, 30, 12, 45, 7, 7];

@@ -1,7 +1,5 @@
 //! State dicts that torch has saved, and archives that nobody should trust.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +8,7 @@ use calm_compose::{ComposeError, ImportPlan, Imported, Project, import};
 use proptest::prelude::*;
 
 fn fixture(name: &str) -> PathBuf {
-    common::fixtures().join("state_dicts").join(name)
+    crate::common::fixtures().join("state_dicts").join(name)
 }
 
 fn read(path: &Path) -> Result<Imported, ComposeError> {

@@ -1,0 +1,16 @@
+//! Behaviour of the whole crate, through its public interface.
+
+mod common;
+mod composed;
+mod file;
+mod foreign;
+mod golden;
+mod gradients;
+mod load;
+mod lora;
+mod modes;
+mod options;
+mod schema;
+mod streams;
+mod torch;
+mod trace;
