@@ -1,8 +1,6 @@
 //! What `calm inspect` says of a checkpoint, to the letter.
 
-mod common;
-
-use common::{Workshop, fixtures};
+use crate::common::{Workshop, fixtures};
 
 /// A Gemma 2 of 3 blocks, two of them with a window, its head tied.
 const GEMMA2: &str = include_str!("golden/inspect-gemma2.txt");

@@ -1,10 +1,8 @@
 //! What data runs are trained on, and where its tokens are kept.
 
-mod common;
-
 use std::fs;
 
-use common::{Workshop, example};
+use crate::common::{Workshop, example};
 use serde_json::{Value, json};
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --connections every:2 \
@@ -12,10 +10,6 @@ const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --connect
 
 fn training(workshop: &Workshop, flags: &str) -> Value {
     workshop.calm(&format!("{COMPOSE} {flags}")).json()["training"].take()
-}
-
-fn bridges(workshop: &Workshop, out: &str) -> Vec<u8> {
-    fs::read(workshop.path(out).join("bridge.safetensors")).unwrap()
 }
 
 /// What is kept in a cache, without its lock.
@@ -55,7 +49,7 @@ fn tokens_that_are_kept_serve_other_runs_and_change_nothing() {
     run.done();
     assert!(fs::read(&path).unwrap() == whole);
     for out in ["first", "second", "third"] {
-        assert!(bridges(&workshop, out) == bridges(&workshop, "without"));
+        assert!(workshop.bridges(out) == workshop.bridges("without"));
     }
 }
 
@@ -124,7 +118,7 @@ fn plain_texts_are_learnt_from_their_second_token_on() {
     let line = format!("{}\n", json!({ "text": "ABCDE" }));
     workshop.write("texts.jsonl", &line.repeat(4));
     training(&workshop, "--train texts.jsonl --out texts");
-    let metrics = fs::read_to_string(workshop.path("texts/run/metrics.jsonl")).unwrap();
+    let metrics = workshop.text("texts/run/metrics.jsonl");
     let step: Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
     // Whether or not the tokenizer begins a text with a token of its own, each row has one token
     // that nothing predicts, and the end of text.

@@ -3,14 +3,10 @@
 //! Files that may not grow beyond a limit stand in for the disk: no test can fill a real one
 //! without rights of its own.
 
-#![cfg(unix)]
-
-mod common;
-
 use std::fs;
 use std::process::Command;
 
-use common::{Run, Workshop};
+use crate::common::{Run, Workshop};
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
                        --connections [[2,1],[4,3]] --rows 4 --steps 300 --checkpoint-steps 20";
@@ -29,10 +25,6 @@ fn limited(workshop: &Workshop, line: &str, blocks: usize) -> Run {
     Run::new(line, command.output().unwrap())
 }
 
-fn bridges(workshop: &Workshop, out: &str) -> Vec<u8> {
-    fs::read(workshop.path(out).join("bridge.safetensors")).unwrap()
-}
-
 /// A workshop with an undisturbed run, and the blocks that its largest file takes.
 fn workshop() -> (Workshop, usize) {
     let workshop = Workshop::new();
@@ -44,12 +36,12 @@ fn workshop() -> (Workshop, usize) {
 
 /// Goes on with a run where there is room again.
 fn assert_goes_on(workshop: &Workshop) {
-    let events = fs::read_to_string(workshop.path("full/run/events.jsonl")).unwrap();
+    let events = workshop.text("full/run/events.jsonl");
     assert!(events.contains(r#""event":"failed""#), "{events}");
     workshop
         .calm(&format!("{COMPOSE} --out full --resume"))
         .done();
-    assert!(bridges(workshop, "full") == bridges(workshop, "straight"));
+    assert!(workshop.bridges("full") == workshop.bridges("straight"));
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! `calm verify` on golden values of PyTorch, and on values that are wrong.
 
-mod common;
-
 use std::fs;
 
-use common::{Run, Workshop, fixtures};
+use crate::common::{Run, Workshop, fixtures};
 
 /// Changes the last byte of the last number of a safetensors file beyond recognition.
 fn damage(workshop: &Workshop, file: &str) {

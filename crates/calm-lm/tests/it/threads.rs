@@ -1,11 +1,8 @@
 //! The number of threads, which a user may choose.
 
-mod common;
-
-use std::fs;
 use std::path::Path;
 
-use common::Workshop;
+use crate::common::Workshop;
 
 /// Models that are large enough for their products to be shared among threads.
 #[test]
@@ -21,12 +18,12 @@ fn any_number_of_threads_trains_the_same_bridges() {
              --threads {threads}"
         ));
         run.done();
-        let settings = fs::read_to_string(workshop.path(&out).join("run/run.json")).unwrap();
+        let settings = workshop.text(&format!("{out}/run/run.json"));
         assert!(
             settings.contains(&format!("\"threads\": {threads}")),
             "{settings}"
         );
-        fs::read(workshop.path(&out).join("bridge.safetensors")).unwrap()
+        workshop.bridges(&out)
     };
     let one = train(1);
     assert_eq!(one, train(2));

@@ -1,16 +1,10 @@
 //! Models of the Hub on the command line, from a server on this machine.
 
-#![cfg(feature = "hub")]
-
-mod common;
-#[path = "../../calm-models/tests/common/hub_server.rs"]
-mod hub_server;
-
 use std::fs;
 use std::process::Stdio;
 
-use common::{Run, Workshop, fixtures};
-use hub_server::{Behaviour, COMMIT, HubServer, files};
+use crate::common::{Run, Workshop, fixtures};
+use crate::hub_server::{Behaviour, COMMIT, HubServer, files};
 
 /// What a child process may not have from its parent.
 const VARIABLES: [&str; 7] = [
@@ -122,7 +116,7 @@ fn a_composition_names_the_commit() {
              --train data.jsonl --out composition --quiet",
         )
         .done();
-    let text = fs::read_to_string(bench.workshop.path("composition/composition.json")).unwrap();
+    let text = bench.workshop.text("composition/composition.json");
     assert!(
         text.contains(&format!("\"hf:owner/name@{COMMIT}\"")),
         "{text}"

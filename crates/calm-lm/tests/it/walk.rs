@@ -1,10 +1,9 @@
 //! The way through all verbs that the README describes, at the smallest scale.
 
-mod common;
-
 use std::fs;
+use std::sync::LazyLock;
 
-use common::Workshop;
+use crate::common::{Contents, Run, Workshop, fixtures};
 use serde_json::{Value, json};
 
 const DATASET: &str = "data kv --pairs 12 --largest-value 20 --key-length 2 3 --operands 1..2 \
@@ -13,8 +12,8 @@ const DATASET: &str = "data kv --pairs 12 --largest-value 20 --key-length 2 3 --
 const TINY: &str = "--tokenizer kv/tokenizer.json --blocks 2 --d-model 16 --heads 2 --context 24 \
                     --steps 4 --rows 8 --quiet";
 
-/// A workshop with a dataset, two small models and their composition.
-fn walked() -> Workshop {
+/// A dataset, two small models and their composition, made once for all tests.
+static WALKED: LazyLock<Contents> = LazyLock::new(|| {
     let workshop = Workshop::new();
     workshop.calm(&format!("{DATASET} --out kv")).done();
     for (task, out) in [("kv-substitution", "knows"), ("numeric-arithmetic", "adds")] {
@@ -24,18 +23,18 @@ fn walked() -> Workshop {
     let compose = "compose --anchor adds --augmenting knows --train kv/kv-arithmetic.held-in.jsonl \
                    --connections every:1 --steps 6 --rows 8 --out composition --quiet";
     workshop.calm(compose).done();
-    workshop
-}
+    workshop.contents()
+});
 
 #[test]
 fn from_a_dataset_to_a_composition_that_is_evaluated() {
-    let workshop = walked();
+    let workshop = Workshop::with(&WALKED);
     let evaluate =
         "eval composition --data kv/kv-arithmetic.held-out.jsonl --samples samples.jsonl";
     let result = workshop.calm(&format!("{evaluate} --json --quiet")).json();
     assert_eq!(result["n"], 20);
     assert_eq!(result["schema"], 1);
-    let samples = fs::read_to_string(workshop.path("samples.jsonl")).unwrap();
+    let samples = workshop.text("samples.jsonl");
     let samples: Vec<Value> = samples
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -54,7 +53,7 @@ fn from_a_dataset_to_a_composition_that_is_evaluated() {
 
 #[test]
 fn what_was_composed_is_described() {
-    let workshop = walked();
+    let workshop = Workshop::with(&WALKED);
     let anchor = workshop.calm("inspect adds --json").json();
     assert_eq!(anchor["blocks"], 2);
     assert_eq!(anchor["stored_as"], json!(["F32"]));
@@ -97,7 +96,7 @@ fn what_was_composed_is_described() {
 
 #[test]
 fn prompts_come_from_flags_or_line_by_line() {
-    let workshop = walked();
+    let workshop = Workshop::with(&WALKED);
     let lines = "1 + 2 =\n3 - 4 =\n5 =\n";
     let answers = workshop.calm_reading("generate composition --max-new-tokens 3", lines);
     assert_eq!(answers.done().lines().count(), 3);
@@ -115,7 +114,7 @@ fn prompts_come_from_flags_or_line_by_line() {
 
 #[test]
 fn what_is_drawn_depends_on_the_seed_alone() {
-    let workshop = walked();
+    let workshop = Workshop::with(&WALKED);
     let generate = |more: &str| {
         let line = format!("generate anchor --temperature 2 --top-k 40 --max-new-tokens 20 {more}");
         workshop.calm(&line).done()
@@ -161,8 +160,7 @@ fn the_seed_fixes_the_bytes_of_a_dataset() {
     let build = |out: &str, seed: u64| {
         let line = format!("{DATASET} --out {out} --seed {seed} --json");
         assert_eq!(workshop.calm(&line).json()["held_in_keys"], 6);
-        let path = workshop.path(out).join("kv-arithmetic.held-out.jsonl");
-        fs::read(path).unwrap()
+        workshop.bytes(&format!("{out}/kv-arithmetic.held-out.jsonl"))
     };
     let (one, again, other) = (build("one", 3), build("again", 3), build("other", 4));
     assert_eq!(one, again);
@@ -171,13 +169,13 @@ fn the_seed_fixes_the_bytes_of_a_dataset() {
 
 #[test]
 fn a_composition_finds_its_models_where_they_were_or_are_said_to_be() {
-    let workshop = walked();
+    let workshop = Workshop::with(&WALKED);
     let generate = "generate ../composition --prompt 1";
     fs::create_dir(workshop.path("elsewhere")).unwrap();
     let from_elsewhere = |line: &str| {
         let mut command = workshop.command(line);
         let output = command.current_dir(workshop.path("elsewhere")).output();
-        common::Run::new(line, output.unwrap())
+        Run::new(line, output.unwrap())
     };
     from_elsewhere(generate).refused(&["../composition: ", "anchor model adds", "--anchor MODEL"]);
     from_elsewhere(&format!(
@@ -226,20 +224,20 @@ fn weights_can_be_stored_in_half_precision() {
     workshop.calm("generate half --prompt ABC").done();
 }
 
-/// A workshop in which `bytes` is a checkpoint that reads bytes and pieces of words.
-fn with_bytes() -> Workshop {
+/// `bytes`, a checkpoint that reads bytes and pieces of words, made once for all tests.
+static WITH_BYTES: LazyLock<Contents> = LazyLock::new(|| {
     let workshop = Workshop::new();
-    let tokenizer = common::fixtures("calm-models").join("text/byte-level.json");
+    let tokenizer = fixtures("calm-models").join("text/byte-level.json");
     fs::copy(tokenizer, workshop.path("bytes.json")).unwrap();
     let pretrain = "pretrain --train data.jsonl --tokenizer bytes.json --blocks 3 --d-model 12 \
                     --heads 2 --context 64 --steps 2 --out bytes --quiet";
     workshop.calm(pretrain).done();
-    workshop
-}
+    workshop.contents()
+});
 
 #[test]
 fn models_with_other_tokenizers_are_read_along() {
-    let workshop = with_bytes();
+    let workshop = Workshop::with(&WITH_BYTES);
     for (anchor, augmenting) in [("anchor", "bytes"), ("bytes", "specialist")] {
         let out = format!("{anchor}-{augmenting}");
         let compose = format!(
@@ -271,7 +269,7 @@ fn models_with_other_tokenizers_are_read_along() {
 
 #[test]
 fn compositions_are_extended_and_merged() {
-    let workshop = with_bytes();
+    let workshop = Workshop::with(&WITH_BYTES);
     let train = "--train data.jsonl --steps 3 --rows 4 --quiet --json";
     let compose = format!(
         "compose --anchor anchor --augmenting bytes --connections every:1 {train} --out one"
@@ -319,7 +317,7 @@ fn compositions_are_extended_and_merged() {
 
 #[test]
 fn every_model_reads_a_question_in_its_own_template() {
-    let workshop = with_bytes();
+    let workshop = Workshop::with(&WITH_BYTES);
     let compose = "compose --anchor bytes --augmenting specialist --train data.jsonl --steps 3 \
                    --rows 4 --learning-rate 0.1 --out composition --quiet";
     workshop.calm(compose).done();
@@ -379,7 +377,7 @@ fn the_controls_of_the_paper_are_flags() {
     assert!(random.contains("untrained weights of seed 3"), "{random}");
     // What is stored says how to make the same weights again, and they are held against their hash.
     let path = "random/composition.json";
-    let description = fs::read_to_string(workshop.path(path)).unwrap();
+    let description = workshop.text(path);
     let seed = "\"untrained_seed\": 3";
     assert!(description.contains(seed), "{description}");
     workshop.write(path, &description.replace(seed, "\"untrained_seed\": 4"));
@@ -428,8 +426,7 @@ fn what_is_read_is_shown() {
         .calm(&format!("{trace} --out trace.json --picture trace.svg"))
         .done();
     assert!(shown.contains("a0.c1, block 4 at 3  "), "{shown}");
-    let stored: Value =
-        serde_json::from_str(&fs::read_to_string(workshop.path("trace.json")).unwrap()).unwrap();
+    let stored: Value = serde_json::from_str(&workshop.text("trace.json")).unwrap();
     let printed = workshop.calm(&format!("{trace} --json")).json();
     assert_eq!(printed, stored);
     assert_eq!(stored["schema"], 1);
@@ -446,7 +443,7 @@ fn what_is_read_is_shown() {
             assert!((sum - 1.0).abs() < 1e-5, "{sum}");
         }
     }
-    let picture = fs::read_to_string(workshop.path("trace.svg")).unwrap();
+    let picture = workshop.text("trace.svg");
     assert!(picture.contains("a0.c0, block 2 at 1, head 4"), "{picture}");
     workshop
         .calm("trace anchor --text A")

@@ -1,10 +1,8 @@
 //! Validation of a run, as a user sees it.
 
-mod common;
-
 use std::fs;
 
-use common::{Workshop, example};
+use crate::common::{Workshop, example};
 use serde_json::Value;
 
 const TRAIN: &str = "--rows 4 --steps 30 --checkpoint-steps 10 --learning-rate 0.02 \
@@ -22,7 +20,7 @@ fn workshop() -> Workshop {
 }
 
 fn validations(workshop: &Workshop, out: &str) -> Vec<Value> {
-    let text = fs::read_to_string(workshop.path(out).join("run/validation.jsonl")).unwrap();
+    let text = workshop.text(&format!("{out}/run/validation.jsonl"));
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
     lines.collect()
 }
@@ -58,9 +56,8 @@ fn the_best_composition_is_kept_and_an_early_stop_is_said() {
         .replace("--steps 30", &format!("--steps {}", training["step"]))
         .replace(VALIDATION, "");
     workshop.calm(&straight).done();
-    let bridges = |out: &str| fs::read(workshop.path(out).join("bridge.safetensors")).unwrap();
     assert!(
-        bridges("early") == bridges("straight"),
+        workshop.bridges("early") == workshop.bridges("straight"),
         "validation disturbs nothing"
     );
 }

@@ -1,10 +1,6 @@
 //! Hidden states that are kept from epoch to epoch change nothing.
 
-mod common;
-
-use std::fs;
-
-use common::Workshop;
+use crate::common::Workshop;
 use serde_json::Value;
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --connections every:2 \
@@ -14,8 +10,7 @@ const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --connect
 fn trained(workshop: &Workshop, out: &str, flags: &str) -> (Value, Vec<u8>) {
     let run = workshop.calm(&format!("{COMPOSE} --out {out} {flags}"));
     let activations = run.json()["training"]["activations"].take();
-    let bridges = fs::read(workshop.path(out).join("bridge.safetensors")).unwrap();
-    (activations, bridges)
+    (activations, workshop.bridges(out))
 }
 
 #[test]

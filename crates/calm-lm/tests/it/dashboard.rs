@@ -1,17 +1,13 @@
 //! The dashboard of a training run, in a terminal of its own.
 
-#![cfg(all(unix, feature = "tui"))]
-
-mod common;
-
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::Workshop;
+use crate::common::{Workshop, wait_until};
 use nix::pty::{Winsize, openpty};
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
@@ -68,15 +64,10 @@ impl Terminal {
     }
 
     fn wait_for(&self, words: &[&str]) {
-        let begun = Instant::now();
-        while !words.iter().all(|word| self.text().contains(word)) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "{words:?} in {}",
-                self.text()
-            );
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until(&format!("{words:?} on the screen"), || {
+            let text = self.text();
+            words.iter().all(|word| text.contains(word))
+        });
     }
 
     fn press(&mut self, keys: &[u8]) {

@@ -1,15 +1,9 @@
 //! Files of benchmarks, fetched from a server on this machine.
 
-#![cfg(feature = "hub")]
-
-mod common;
-#[path = "../../calm-models/tests/common/hub_server.rs"]
-mod hub_server;
-
 use std::fs;
 
-use common::{Run, Workshop};
-use hub_server::{Behaviour, HubServer, sha256};
+use crate::common::{Run, Workshop};
+use crate::hub_server::{Behaviour, HubServer, sha256};
 
 /// Where the file is below its host.
 const BASE: &str = "owner/name/0123/data";
@@ -71,12 +65,12 @@ impl Bench {
 
     /// What is in the directory, with its size.
     fn found(&self) -> Vec<(String, usize)> {
-        let names = hub_server::files(&self.workshop.path("out")).into_iter();
+        let names = crate::hub_server::files(&self.workshop.path("out")).into_iter();
         names.map(|(name, bytes)| (name, bytes.len())).collect()
     }
 
     fn is_whole(&self) {
-        let found = hub_server::files(&self.workshop.path("out"));
+        let found = crate::hub_server::files(&self.workshop.path("out"));
         assert_eq!(found.keys().collect::<Vec<_>>(), ["set.bin"]);
         assert!(found["set.bin"] == self.bytes);
     }
@@ -212,7 +206,7 @@ fn an_archive_is_unpacked() {
     bench.describe(&bench.server.storage, "unpack = \"sets\"");
     let said = bench.fetch().done();
     assert!(said.contains("unpacked  out/dev.ne-en.en"), "{said}");
-    let text = fs::read_to_string(bench.workshop.path("out/dev.ne-en.en")).unwrap();
+    let text = bench.workshop.text("out/dev.ne-en.en");
     assert_eq!(text, "one\ntwo\n");
 }
 

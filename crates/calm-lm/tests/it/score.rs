@@ -1,8 +1,6 @@
 //! `calm score` through the binary.
 
-mod common;
-
-use common::Workshop;
+use crate::common::Workshop;
 
 fn workshop() -> Workshop {
     let workshop = Workshop::new();

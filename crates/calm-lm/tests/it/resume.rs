@@ -1,15 +1,11 @@
 //! Runs that are killed, interrupted or damaged go on as if nothing had happened.
 
-#![cfg(unix)]
-
-mod common;
-
 use std::path::Path;
 use std::process::{Child, Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{env, fs, thread};
 
-use common::{Run, Workshop, kill};
+use crate::common::{Run, Workshop, example, kill, wait_until};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -17,10 +13,6 @@ use serde_json::Value;
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
                        --connections [[2,1],[4,3]] --rows 4 --accumulation 2 --steps 120 \
                        --checkpoint-steps 2 --seed 5";
-
-fn bridges(workshop: &Workshop, out: &str) -> Vec<u8> {
-    fs::read(workshop.path(out).join("bridge.safetensors")).unwrap()
-}
 
 /// Everything that a process must not lose: the best checkpoint, patience, skipped steps.
 const VALIDATED: &str = "--validation held-out.jsonl --validation-steps 7 --patience 9 \
@@ -56,17 +48,9 @@ fn checkpoints(workshop: &Workshop, out: &str) -> Vec<usize> {
 
 /// Waits until there is a checkpoint of this step or a later one.
 fn wait_for(workshop: &Workshop, out: &str, step: usize) {
-    let begun = Instant::now();
-    while checkpoints(workshop, out)
-        .last()
-        .is_none_or(|last| *last < step)
-    {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "no checkpoint of step {step}"
-        );
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_until(&format!("a checkpoint of step {step}"), || {
+        checkpoints(workshop, out).last() >= Some(&step)
+    });
 }
 
 #[test]
@@ -83,10 +67,10 @@ fn a_killed_run_ends_with_the_same_bytes() {
         .calm(&format!("{COMPOSE} --out killed --resume --json"))
         .json();
     assert_eq!(resumed["training"]["settings"]["seed"], 5);
-    assert!(bridges(&workshop, "killed") == bridges(&workshop, "straight"));
+    assert!(workshop.bridges("killed") == workshop.bridges("straight"));
     let again = workshop.calm(&format!("{COMPOSE} --out killed --resume"));
     again.done();
-    assert!(bridges(&workshop, "killed") == bridges(&workshop, "straight"));
+    assert!(workshop.bridges("killed") == workshop.bridges("straight"));
 }
 
 /// `CALM_KILLS` asks for another number.
@@ -108,7 +92,7 @@ fn runs_interrupted_at_random_moments_end_with_the_same_bytes() {
 fn assert_survives(end: impl Fn(Child) -> Output, codes: &[Option<i32>]) {
     let wanted = env::var("CALM_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let workshop = Workshop::new();
-    workshop.write("held-out.jsonl", &common::example("DEFG", "HI").repeat(4));
+    workshop.write("held-out.jsonl", &example("DEFG", "HI").repeat(4));
     let line = format!("{COMPOSE} {VALIDATED}");
     let begun = Instant::now();
     workshop.calm(&format!("{line} --out straight")).done();
@@ -184,7 +168,7 @@ fn an_interrupted_run_is_saved_and_says_how_to_go_on() {
     workshop
         .calm(&format!("{COMPOSE} --out interrupted --resume"))
         .done();
-    assert!(bridges(&workshop, "interrupted") == bridges(&workshop, "straight"));
+    assert!(workshop.bridges("interrupted") == workshop.bridges("straight"));
 }
 
 #[test]
@@ -201,12 +185,12 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
         format!("warning: the checkpoint of step {newest} is damaged, so the run goes on");
     assert!(run.stderr.starts_with(&warning), "{run:#?}");
     run.done();
-    let events = fs::read_to_string(workshop.path("damaged/run/events.jsonl")).unwrap();
+    let events = workshop.text("damaged/run/events.jsonl");
     assert!(
         events.contains(&format!(r#""event":"fell-back","from":{newest}"#)),
         "{events}"
     );
-    assert!(bridges(&workshop, "damaged") == bridges(&workshop, "straight"));
+    assert!(workshop.bridges("damaged") == workshop.bridges("straight"));
 }
 
 #[test]
@@ -219,15 +203,15 @@ fn a_run_goes_on_only_as_what_it_is() {
         "train.learning_rate: 0.001 there, 0.5 here",
     ]);
     straight("--resume --heads 8").refused(&["heads: 4 there, 8 here"]);
-    let before = bridges(&workshop, "straight");
-    workshop.write("data.jsonl", &common::example("ABC", "DE").repeat(24));
+    let before = workshop.bridges("straight");
+    workshop.write("data.jsonl", &example("ABC", "DE").repeat(24));
     straight("--resume").refused(&["data_sha256"]);
-    assert!(bridges(&workshop, "straight") == before);
+    assert!(workshop.bridges("straight") == before);
 }
 
 /// The weights of a checkpoint.
 fn weights(workshop: &Workshop, out: &str) -> Vec<u8> {
-    fs::read(workshop.path(out).join("model.safetensors")).unwrap()
+    workshop.bytes(&format!("{out}/model.safetensors"))
 }
 
 #[test]
@@ -243,7 +227,7 @@ fn killed_baselines_and_controls_end_with_the_same_bytes() {
         let bytes = if flags.starts_with("--baseline") {
             weights
         } else {
-            bridges
+            Workshop::bridges
         };
         let line = format!("{COMPOSE} {flags}");
         let (straight, killed) = (format!("straight{number}"), format!("killed{number}"));

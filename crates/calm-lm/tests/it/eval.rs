@@ -1,10 +1,8 @@
 //! Benchmarks from the command line: tasks, runs that go on, scores again, comparisons.
 
-mod common;
-
 use std::fs;
 
-use common::Workshop;
+use crate::common::Workshop;
 use serde_json::Value;
 
 /// A task in the letters that the checkpoints read.
@@ -50,7 +48,7 @@ fn workshop() -> Workshop {
 const EVAL: &str = "eval anchor --task letters.toml --data data --batch 2 --quiet";
 
 fn lines(workshop: &Workshop, run: &str) -> Vec<String> {
-    let text = fs::read_to_string(workshop.path(run).join("samples.jsonl")).unwrap();
+    let text = workshop.text(&format!("{run}/samples.jsonl"));
     text.lines().map(str::to_owned).collect()
 }
 
@@ -67,7 +65,7 @@ fn a_run_goes_on_where_it_was() {
 
     // Half of the samples, and half a line, as a process that is killed leaves them.
     fs::create_dir(workshop.path("killed")).unwrap();
-    let run = fs::read(workshop.path("whole/run.json")).unwrap();
+    let run = workshop.bytes("whole/run.json");
     fs::write(workshop.path("killed/run.json"), run).unwrap();
     let half = format!("{}\n{}\n{}", samples[0], samples[1], &samples[2][..40]);
     workshop.write("killed/samples.jsonl", &half);

@@ -1,25 +1,16 @@
 //! Runs whose steps are shared among devices and processes, which may die.
 
-#![cfg(unix)]
-
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, ChildStderr, Command};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Run, Workshop, kill};
+use crate::common::{Run, Workshop, example, kill, wait_until};
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
                        --connections [[2,1],[4,3]] --rows 2 --accumulation 6 --steps 60 \
                        --checkpoint-steps 3 --seed 5 --quiet";
-
-fn bridges(workshop: &Workshop, out: &str) -> Vec<u8> {
-    fs::read(workshop.path(out).join("bridge.safetensors")).unwrap()
-}
 
 /// A workshop with the composition `straight`, which one device trained alone.
 fn workshop() -> Workshop {
@@ -97,11 +88,9 @@ fn shared(out: &str, helpers: &[&Helper]) -> String {
 /// Waits until a step was recorded.
 fn wait_for(workshop: &Workshop, out: &str, step: usize) {
     let metrics = workshop.path(out).join("run/metrics.jsonl");
-    let begun = Instant::now();
-    while fs::read_to_string(&metrics).map_or(0, |lines| lines.lines().count()) < step {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no step {step}");
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_until(&format!("step {step}"), || {
+        fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() >= step)
+    });
 }
 
 #[test]
@@ -115,7 +104,7 @@ fn devices_of_one_process_give_the_same_bytes() {
         let named: Vec<&str> = devices.split(',').collect();
         assert_eq!(training["workers"], serde_json::json!(named));
         assert!(
-            bridges(&workshop, devices) == bridges(&workshop, "straight"),
+            workshop.bridges(devices) == workshop.bridges("straight"),
             "{devices}"
         );
     }
@@ -132,7 +121,7 @@ fn processes_give_the_same_bytes_and_end_with_the_run() {
     workshop
         .calm(&format!("{line} --worker-token token"))
         .done();
-    assert!(bridges(&workshop, "shared") == bridges(&workshop, "straight"));
+    assert!(workshop.bridges("shared") == workshop.bridges("straight"));
     helpers.into_iter().for_each(Helper::finishes);
 
     let many = Helper::start(&workshop, "--devices cpu,cpu,cpu,cpu,cpu,cpu");
@@ -166,7 +155,7 @@ fn a_worker_that_dies_is_told_at_once_and_the_run_can_be_resumed() {
     assert!(!workshop.path("shared/composition.json").exists());
     // The one that did not die is listening again.
     workshop.calm(&shared("shared", &[&other])).done();
-    assert!(bridges(&workshop, "shared") == bridges(&workshop, "straight"));
+    assert!(workshop.bridges("shared") == workshop.bridges("straight"));
     other.finishes();
 }
 
@@ -189,7 +178,7 @@ fn a_worker_that_hangs_is_given_up() {
     workshop
         .calm(&format!("{COMPOSE} --out shared --resume"))
         .done();
-    assert!(bridges(&workshop, "shared") == bridges(&workshop, "straight"));
+    assert!(workshop.bridges("shared") == workshop.bridges("straight"));
 }
 
 #[test]
@@ -202,7 +191,7 @@ fn workers_outlive_the_process_of_the_run() {
         kill(run);
     }
     workshop.calm(&shared("shared", &[&helper])).done();
-    assert!(bridges(&workshop, "shared") == bridges(&workshop, "straight"));
+    assert!(workshop.bridges("shared") == workshop.bridges("straight"));
     helper.finishes();
 }
 
@@ -211,7 +200,7 @@ fn workers_of_another_run_are_refused() {
     let workshop = Workshop::new();
     workshop.write("token", "correct-horse\n");
     workshop.write("other-token", "battery-staple\n");
-    workshop.write("other.jsonl", &common::example("ABC", "DE").repeat(24));
+    workshop.write("other.jsonl", &example("ABC", "DE").repeat(24));
     workshop.copy(&workshop.path("anchor"), "finetuned");
     let weights = workshop.path("finetuned/model.safetensors");
     let mut bytes = fs::read(&weights).unwrap();

@@ -1,24 +1,16 @@
 //! Bad usage and bad input get one line, exit code 2, and leave nothing behind.
 
-mod common;
-
 use std::fs;
+use std::sync::LazyLock;
 
-use common::{Workshop, example};
+use crate::common::{Contents, Workshop, example};
 
 const COMPOSE: &str = "compose --augmenting specialist --out new --steps 4";
 const GOOD: &str = "--anchor anchor --train data.jsonl --connections every:2";
 
-/// A workshop with all kinds of bad input.
-fn workshop() -> Workshop {
+/// All kinds of bad input, a dataset and a composition, made once for all tests.
+static INPUTS: LazyLock<Contents> = LazyLock::new(|| {
     let workshop = Workshop::new();
-    let good = example("ABC", "DE");
-    workshop.write("not-json.jsonl", &format!("{good}prompt: ABC\n"));
-    workshop.write(
-        "no-target.jsonl",
-        &format!("{good}{good}{{\"prompt\": \"A\"}}\n"),
-    );
-    workshop.write("nothing.jsonl", "\n\n");
     workshop.write("long.jsonl", &example(&"A".repeat(200), "B"));
     workshop.write("zebra.jsonl", &example("1 + zebra =", "3"));
     workshop.write("sums.jsonl", &example("1 + 2 =", "3 0"));
@@ -31,7 +23,7 @@ fn workshop() -> Workshop {
         "model":{"type":"WordLevel","vocab":{"one":0},"unk_token":"?"}}"#;
     workshop.write("odd/tokenizer.json", words);
     workshop.copy(&workshop.path("anchor"), "cut");
-    let weights = fs::read(workshop.path("cut/model.safetensors")).unwrap();
+    let weights = workshop.bytes("cut/model.safetensors");
     fs::write(
         workshop.path("cut/model.safetensors"),
         &weights[..weights.len() / 2],
@@ -42,36 +34,23 @@ fn workshop() -> Workshop {
     workshop.calm(data).done();
     let compose = format!("{COMPOSE} {GOOD}").replace("--out new", "--out composition");
     workshop.calm(&compose).done();
-    workshop
-}
+    workshop.contents()
+});
 
 fn replace(workshop: &Workshop, file: &str, old: &str, new: &str) {
-    let text = fs::read_to_string(workshop.path(file)).unwrap();
+    let text = workshop.text(file);
     assert!(text.contains(old), "{file}");
     workshop.write(file, &text.replacen(old, new, 1));
 }
 
-/// Runs every line, and looks for the words in what it is refused with.
-fn assert_refused<L: AsRef<str>>(cases: &[(L, &[&str])]) {
-    let workshop = workshop();
-    let before = workshop.names();
-    for (line, words) in cases {
-        let line = line.as_ref();
-        workshop.calm(line).refused(words);
-        assert_eq!(workshop.names(), before, "left behind by {line}");
-    }
-}
-
-/// Lines that all begin alike.
-fn assert_refused_after<L: AsRef<str>>(beginning: &str, cases: &[(L, &[&str])]) {
-    let lines = cases.iter();
-    let lines = lines.map(|(rest, words)| (format!("{beginning} {}", rest.as_ref()), *words));
-    assert_refused(&lines.collect::<Vec<_>>());
+/// Lines that begin alike, each refused with these words.
+fn assert_refused(beginning: &str, cases: &[(&str, &[&str])]) {
+    Workshop::with(&INPUTS).refuses(beginning, cases);
 }
 
 #[test]
 fn models_that_cannot_be_composed() {
-    assert_refused_after(
+    assert_refused(
         &format!("{COMPOSE} --train data.jsonl"),
         &[
             (
@@ -98,7 +77,7 @@ fn models_that_cannot_be_composed() {
 
 #[test]
 fn connections_that_cannot_be_made() {
-    assert_refused_after(
+    assert_refused(
         &format!("{COMPOSE} --anchor anchor --train data.jsonl"),
         &[
             (
@@ -132,50 +111,8 @@ fn connections_that_cannot_be_made() {
 }
 
 #[test]
-fn settings_out_of_range() {
-    assert_refused_after(
-        &format!("{COMPOSE} {GOOD}"),
-        &[
-            ("--device tpu", &["no device is called 'tpu'", "cuda:0"]),
-            ("--warmup-steps 9", &["`warmup_steps`"]),
-            ("--learning-rate 7", &["`learning_rate`", "(0, 1]"]),
-            ("--learning-rate -1", &["`learning_rate`", "(0, 1]"]),
-            ("--rows 0", &["--rows"]),
-            (
-                "--conections [[1,1]]",
-                &["'--conections'", "'--connections'"],
-            ),
-            ("--clip-norm big", &["--clip-norm", "'big'"]),
-        ],
-    );
-}
-
-#[test]
-fn data_that_cannot_be_learnt() {
-    assert_refused_after(
-        &format!("{COMPOSE} --anchor anchor --connections every:2"),
-        &[
-            ("--train absent.jsonl", &["absent.jsonl: "]),
-            ("--train not-json.jsonl", &["not-json.jsonl, line 2: "]),
-            (
-                "--train no-target.jsonl",
-                &["no-target.jsonl, line 3: ", "`target`"],
-            ),
-            (
-                "--train nothing.jsonl",
-                &["nothing.jsonl: holds no example"],
-            ),
-            (
-                "--train long.jsonl",
-                &["long.jsonl: example 0", "context of 128", "shorten"],
-            ),
-        ],
-    );
-}
-
-#[test]
 fn models_that_cannot_be_made() {
-    assert_refused_after(
+    assert_refused(
         "pretrain --d-model 16 --steps 4 --out new --tokenizer kv/tokenizer.json",
         &[
             (
@@ -206,40 +143,43 @@ fn models_that_cannot_be_made() {
         ],
     );
     let not_a_tokenizer = "pretrain --train sums.jsonl --out new --tokenizer sums.jsonl";
-    assert_refused(&[(not_a_tokenizer, &["sums.jsonl: "])]);
+    assert_refused("", &[(not_a_tokenizer, &["sums.jsonl: "])]);
 }
 
 #[test]
 fn datasets_that_cannot_be_built() {
-    assert_refused(&[
-        (
-            "data kv --pairs 1 --out new",
-            &["`pairs` is 1", "2 or more"],
-        ),
-        (
-            "data kv --laptop --largest-value 9 --out new",
-            &["`largest_value` is 9"],
-        ),
-        (
-            "data kv --operands 6 3 --out new",
-            &["`operands` is [6, 3]"],
-        ),
-        (
-            "data kv --operators +% --out new",
-            &["--operators", "'%' is no operator"],
-        ),
-        (
-            "data kv --key-length 2..x --out new",
-            &["--key-length", "2..6"],
-        ),
-        ("data kv", &["--out <DIR>"]),
-        ("data ntl", &["'ntl'"]),
-    ]);
+    assert_refused(
+        "",
+        &[
+            (
+                "data kv --pairs 1 --out new",
+                &["`pairs` is 1", "2 or more"],
+            ),
+            (
+                "data kv --laptop --largest-value 9 --out new",
+                &["`largest_value` is 9"],
+            ),
+            (
+                "data kv --operands 6 3 --out new",
+                &["`operands` is [6, 3]"],
+            ),
+            (
+                "data kv --operators +% --out new",
+                &["--operators", "'%' is no operator"],
+            ),
+            (
+                "data kv --key-length 2..x --out new",
+                &["--key-length", "2..6"],
+            ),
+            ("data kv", &["--out <DIR>"]),
+            ("data ntl", &["'ntl'"]),
+        ],
+    );
 }
 
 #[test]
 fn directories_that_are_taken() {
-    assert_refused_after(
+    assert_refused(
         &format!("{COMPOSE} {GOOD}").replace("--out new", ""),
         &[
             ("--out kv", &["kv: is not empty", "another directory"]),
@@ -255,42 +195,45 @@ fn directories_that_are_taken() {
 
 #[test]
 fn things_that_cannot_be_used() {
-    assert_refused(&[
-        (
-            "generate nowhere --prompt A",
-            &["nowhere: is neither a checkpoint", "composition.json"],
-        ),
-        ("generate anchor", &["--prompt: there is none"]),
-        (
-            "generate anchor --prompt é",
-            &["--prompt: example 0: the prompt has no token"],
-        ),
-        (
-            "generate anchor --anchor anchor --prompt A",
-            &["anchor: is no composition"],
-        ),
-        ("eval anchor --data absent.jsonl", &["absent.jsonl: "]),
-        (
-            "eval anchor --data data.jsonl --samples no/such/file",
-            &["no/such: "],
-        ),
-        (
-            "eval anchor --data long.jsonl",
-            &["long.jsonl: example 0", "context of 128"],
-        ),
-        ("inspect kv", &["kv: is neither a checkpoint"]),
-        ("inspect cut", &["cut/model.safetensors", "bytes"]),
-        ("inspect foreign", &["family 'mamba2'"]),
-        ("verify anchor", &["anchor/expected.safetensors: "]),
-        ("verify anchor --tolerance -1", &["--tolerance"]),
-        ("verify --composition composition", &["--checkpoints"]),
-        ("verify", &["MODEL"]),
-    ]);
+    assert_refused(
+        "",
+        &[
+            (
+                "generate nowhere --prompt A",
+                &["nowhere: is neither a checkpoint", "composition.json"],
+            ),
+            ("generate anchor", &["--prompt: there is none"]),
+            (
+                "generate anchor --prompt é",
+                &["--prompt: example 0: the prompt has no token"],
+            ),
+            (
+                "generate anchor --anchor anchor --prompt A",
+                &["anchor: is no composition"],
+            ),
+            ("eval anchor --data absent.jsonl", &["absent.jsonl: "]),
+            (
+                "eval anchor --data data.jsonl --samples no/such/file",
+                &["no/such: "],
+            ),
+            (
+                "eval anchor --data long.jsonl",
+                &["long.jsonl: example 0", "context of 128"],
+            ),
+            ("inspect kv", &["kv: is neither a checkpoint"]),
+            ("inspect cut", &["cut/model.safetensors", "bytes"]),
+            ("inspect foreign", &["family 'mamba2'"]),
+            ("verify anchor", &["anchor/expected.safetensors: "]),
+            ("verify anchor --tolerance -1", &["--tolerance"]),
+            ("verify --composition composition", &["--checkpoints"]),
+            ("verify", &["MODEL"]),
+        ],
+    );
 }
 
 #[test]
 fn ways_to_generate_that_make_no_sense() {
-    assert_refused_after(
+    assert_refused(
         "generate anchor --prompt A",
         &[
             (
@@ -312,71 +255,39 @@ fn ways_to_generate_that_make_no_sense() {
 }
 
 #[test]
-fn chat_templates_that_cannot_be_used() {
-    let workshop = Workshop::new();
-    let refused = |words: &[&str]| {
-        let ask = workshop.calm("generate anchor --chat --prompt A");
-        ask.refused(words);
-    };
-    refused(&["anchor: has no chat template", "chat_template.jinja"]);
-    for (source, words) in [
-        ("one\ntwo {% if %}", "syntax error"),
-        ("{% include '/etc/passwd' %}", "unknown statement include"),
-        ("{{ raise_exception('No\nchat!') }}", "No chat!"),
-        (
-            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
-            "may never end",
-        ),
-        (
-            "{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x ~ n.x %}\
-             {% endfor %}{{ n.x }}",
-            "makes too much text",
-        ),
-        (
-            "{% set n = namespace(x=[1]) %}{% for a in range(99) %}{% set n.x = [n.x, n.x] %}\
-             {% endfor %}{{ n.x ~ 'many' }}",
-            "may never end",
-        ),
-        ("{{ messages.role.name }}", "chat_template:1"),
-    ] {
-        workshop.write("anchor/chat_template.jinja", source);
-        refused(&["anchor/chat_template.jinja: ", words]);
-    }
-    workshop.write("anchor/tokenizer_config.json", "{");
-    refused(&["anchor/tokenizer_config.json: "]);
-}
-
-#[test]
 fn compositions_of_something_else() {
-    assert_refused(&[
-        (
-            "generate composition --anchor specialist --prompt A",
-            &[
-                "composition/composition.json",
-                "made for anchor weights",
-                "trained with",
-            ],
-        ),
-        (
-            "eval composition --augmenting anchor --data data.jsonl",
-            &["made for augmenting model 0 weights"],
-        ),
-        (
-            "inspect composition --augmenting specialist --augmenting anchor",
-            &["joins 1 augmenting models, 2 were given"],
-        ),
-        (
-            "inspect composition --anchor nowhere",
-            &["nowhere/config.json"],
-        ),
-    ]);
+    assert_refused(
+        "",
+        &[
+            (
+                "generate composition --anchor specialist --prompt A",
+                &[
+                    "composition/composition.json",
+                    "made for anchor weights",
+                    "trained with",
+                ],
+            ),
+            (
+                "eval composition --augmenting anchor --data data.jsonl",
+                &["made for augmenting model 0 weights"],
+            ),
+            (
+                "inspect composition --augmenting specialist --augmenting anchor",
+                &["joins 1 augmenting models, 2 were given"],
+            ),
+            (
+                "inspect composition --anchor nowhere",
+                &["nowhere/config.json"],
+            ),
+        ],
+    );
 }
 
 #[test]
 fn compositions_that_are_damaged() {
-    let workshop = workshop();
+    let workshop = Workshop::with(&INPUTS);
     let bridges = workshop.path("composition/bridge.safetensors");
-    let bytes = fs::read(&bridges).unwrap();
+    let bytes = workshop.bytes("composition/bridge.safetensors");
     let generate = || workshop.calm("generate composition --prompt A");
     fs::write(&bridges, &bytes[..bytes.len() - 9]).unwrap();
     generate().refused(&["composition/bridge.safetensors: not a safetensors file"]);

@@ -1,12 +1,10 @@
 //! Checkpoints that are damaged or made to harm: each is refused in one line that says which file
 //! is wrong, and how, with exit code 2.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::Workshop;
+use crate::common::Workshop;
 use serde_json::{Map, Value, json};
 
 /// What is done to a checkpoint, and the words of the one line that it is refused with.
@@ -693,6 +691,52 @@ fn chat_templates() {
                     c.write("chat_template.jinja", source);
                 },
                 &["chat_template.jinja: "],
+            ),
+            (
+                "is none",
+                |_| (),
+                &["checkpoint: has no chat template", "chat_template.jinja"],
+            ),
+            (
+                "is cut off",
+                |c| c.write("chat_template.jinja", "one\ntwo {% if %}"),
+                &["chat_template.jinja: ", "syntax error"],
+            ),
+            (
+                "refuses",
+                |c| c.write("chat_template.jinja", "{{ raise_exception('No\nchat!') }}"),
+                &["chat_template.jinja: ", "No chat!"],
+            ),
+            (
+                "doubles a text",
+                |c| {
+                    let source = "{% set n = namespace(x='ab') %}{% for a in range(99) %}\
+                                  {% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}";
+                    c.write("chat_template.jinja", source);
+                },
+                &["chat_template.jinja: ", "makes too much text"],
+            ),
+            (
+                "doubles a list",
+                |c| {
+                    let source = "{% set n = namespace(x=[1]) %}{% for a in range(99) %}\
+                                  {% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x ~ 'many' }}";
+                    c.write("chat_template.jinja", source);
+                },
+                &["chat_template.jinja: ", "may never end"],
+            ),
+            (
+                "asks for a field of nothing",
+                |c| c.write("chat_template.jinja", "{{ messages.role.name }}"),
+                &["chat_template.jinja: ", "chat_template:1"],
+            ),
+            (
+                "has damaged settings",
+                |c| {
+                    c.write("chat_template.jinja", "{{ messages[0].content }}");
+                    c.write("tokenizer_config.json", "{");
+                },
+                &["tokenizer_config.json: "],
             ),
             (
                 "calls for a file",

@@ -1,12 +1,8 @@
 //! `calm runs`: tables and pictures of training runs.
 
-mod common;
-
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use common::{Workshop, kill};
+use crate::common::{Workshop, kill, wait_until};
 use serde_json::Value;
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
@@ -46,7 +42,7 @@ fn all_runs_below_a_directory_are_listed() {
         ["more/slow", "finished", "20/20"]
     );
     let runs = workshop.calm("runs list fast more --json").json();
-    let metrics = fs::read_to_string(workshop.path("fast/run/metrics.jsonl")).unwrap();
+    let metrics = workshop.text("fast/run/metrics.jsonl");
     let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
     assert_eq!(runs["runs"][0]["seconds"], last["seconds"]);
     let losses = [&runs["runs"][0]["loss"], &last["loss"]].map(|loss| loss.as_f64().unwrap());
@@ -69,12 +65,10 @@ fn a_run_that_goes_on_is_told_from_one_that_was_killed() {
     let workshop = Workshop::new();
     let line_of = |out: &str| format!("{COMPOSE} --steps 100000 --out {out}");
     let child = workshop.command(&line_of("it")).spawn().unwrap();
-    let begun = Instant::now();
     let metrics = workshop.path("it/run/metrics.jsonl");
-    while fs::metadata(&metrics).map_or(0, |file| file.len()) < 1000 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no metrics");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("metrics", || {
+        fs::metadata(&metrics).is_ok_and(|file| file.len() >= 1000)
+    });
     let state = || {
         let table = workshop.calm("runs list it").done();
         line(&table, "it")[1].to_owned()
@@ -87,7 +81,7 @@ fn a_run_that_goes_on_is_told_from_one_that_was_killed() {
     let steps = workshop.calm("runs show it --json").json();
     assert!(steps["step"].as_u64().unwrap() >= 5, "{steps}");
     // A line that was cut short is not counted.
-    let whole = fs::read_to_string(&metrics).unwrap();
+    let whole = workshop.text("it/run/metrics.jsonl");
     let cut: Vec<&str> = whole.lines().take(3).collect();
     fs::write(&metrics, format!("{}\n{{\"step\": 4, \"lo", cut.join("\n"))).unwrap();
     assert_eq!(workshop.calm("runs show it --json").json()["step"], 3);
@@ -116,7 +110,7 @@ fn one_run_is_shown_with_its_settings() {
     assert_eq!(json["best_validation"]["metric"]["value"], 0.5);
     let shown = workshop.calm("runs show fast --plot loss.svg").done();
     assert!(shown.contains("1.2500, exact 0.5000 at 20"), "{shown}");
-    let svg = fs::read_to_string(workshop.path("loss.svg")).unwrap();
+    let svg = workshop.text("loss.svg");
     // The marks of two validations and of their legend.
     assert_eq!(svg.matches("r=\"3\"").count(), 3, "{svg}");
     assert!(svg.contains("fast, validation"), "{svg}");
@@ -138,7 +132,7 @@ fn runs_are_compared_by_what_differs() {
     let json = workshop.calm("runs compare fast more/slow --json").json();
     assert_eq!(json["differences"]["train.steps"][1], "20");
     assert_eq!(json["runs"][1]["steps"], 20);
-    let svg = fs::read_to_string(workshop.path("both.svg")).unwrap();
+    let svg = workshop.text("both.svg");
     assert!(
         svg.contains(">\nfast\n<") && svg.contains(">\nmore/slow\n<"),
         "{svg}"

@@ -3,12 +3,13 @@
 //! Plain `std::process`: the usual crate for this turns on features of the regex engine, and tests
 //! would then build all of Burn a second time.
 
-#![allow(dead_code, reason = "every test file uses a part of it")]
-
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,7 +18,10 @@ use tempfile::TempDir;
 /// `specialist` (4 of width 24), which read one letter per token, and with `data.jsonl` for them.
 pub(crate) struct Workshop(TempDir);
 
-/// What a command came to.
+/// Files below a directory, by their paths in it, but for locks.
+pub(crate) type Contents = BTreeMap<PathBuf, Vec<u8>>;
+
+/// Exit code and output of a command.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) line: String,
@@ -43,12 +47,54 @@ impl Workshop {
         workshop
     }
 
+    /// A workshop with these files and no others.
+    pub(crate) fn with(contents: &Contents) -> Self {
+        let workshop = Self(tempfile::tempdir().unwrap());
+        for (path, bytes) in contents {
+            let path = workshop.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        workshop
+    }
+
+    pub(crate) fn contents(&self) -> Contents {
+        let root = self.0.path();
+        let mut files = Contents::new();
+        let mut directories = vec![root.to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if !path.ends_with("lock") {
+                    let bytes = fs::read(&path).unwrap();
+                    files.insert(path.strip_prefix(root).unwrap().to_owned(), bytes);
+                }
+            }
+        }
+        files
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        String::from_utf8(self.bytes(name)).unwrap()
+    }
+
+    /// The bridges of a composition.
+    pub(crate) fn bridges(&self, name: &str) -> Vec<u8> {
+        self.bytes(&format!("{name}/bridge.safetensors"))
     }
 
     /// Copies the files of a directory.
@@ -81,6 +127,17 @@ impl Workshop {
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         Run::new(line, child.wait_with_output().unwrap())
+    }
+
+    /// The lines, each after `beginning`, are refused with these words, and change no file.
+    pub(crate) fn refuses(&self, beginning: &str, cases: &[(&str, &[&str])]) {
+        let before = (self.names(), self.contents());
+        for (rest, words) in cases {
+            let line = format!("{beginning} {rest}");
+            self.calm(&line).refused(words);
+            let after = (self.names(), self.contents());
+            assert!(after == before, "{line} changed {:?}", after.1.keys());
+        }
     }
 
     /// The command, to be run by the caller.
@@ -144,4 +201,13 @@ pub(crate) fn fixtures(of: &str) -> PathBuf {
 pub(crate) fn kill(mut child: Child) -> Output {
     child.kill().unwrap();
     child.wait_with_output().unwrap()
+}
+
+/// Waits for something to happen, at most a minute.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
 }

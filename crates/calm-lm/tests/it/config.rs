@@ -1,10 +1,8 @@
 //! Flags from a file, and runs that are only described.
 
-mod common;
-
 use std::fs;
 
-use common::Workshop;
+use crate::common::Workshop;
 use serde_json::Value;
 
 const FLAGS: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
@@ -25,12 +23,8 @@ output-norm = false
 seed = 0x5
 "#;
 
-fn bridges(workshop: &Workshop, out: &str) -> Vec<u8> {
-    fs::read(workshop.path(out).join("bridge.safetensors")).unwrap()
-}
-
 fn is_trained_alike(workshop: &Workshop, outs: [&str; 2]) -> bool {
-    let [one, other] = outs.map(|out| bridges(workshop, out));
+    let [one, other] = outs.map(|out| workshop.bridges(out));
     one == other
 }
 

@@ -1,10 +1,6 @@
 //! Frozen models in half precision, bridges and their optimiser in `f32`.
 
-mod common;
-
-use std::fs;
-
-use common::Workshop;
+use crate::common::Workshop;
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --connections every:2 \
                        --train data.jsonl --rows 4 --steps 40 --learning-rate 1e-2 --seed 5";
@@ -22,16 +18,13 @@ fn bridges_learn_over_models_in_half_precision() {
     for dtype in ["bf16", "f16"] {
         let half = loss(dtype);
         assert!((half / full - 1.0).abs() < 0.05, "{dtype}: {half} {full}");
-        let file = fs::read(workshop.path(dtype).join("bridge.safetensors")).unwrap();
+        let file = workshop.bridges(dtype);
         let header = String::from_utf8_lossy(&file[8..][..1000]);
         assert!(
             header.contains("F32") && !header.contains("F16"),
             "{header}"
         );
-        assert_ne!(
-            file,
-            fs::read(workshop.path("f32/bridge.safetensors")).unwrap()
-        );
+        assert_ne!(file, workshop.bridges("f32"));
     }
     // A run is gone on with as what it is.
     let run = workshop.calm(&format!("{COMPOSE} --out bf16 --resume"));

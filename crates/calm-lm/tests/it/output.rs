@@ -1,10 +1,8 @@
 //! What goes to standard output and what to standard error, and what happens if nobody reads it.
 
-mod common;
-
 use std::process::Stdio;
 
-use common::{Run, Workshop};
+use crate::common::{Run, Workshop};
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {

@@ -1,0 +1,34 @@
+//! The binary `calm` as a user runs it.
+
+mod activations;
+mod bad_input;
+mod common;
+mod config;
+#[cfg(all(unix, feature = "tui"))]
+mod dashboard;
+mod eval;
+#[cfg(feature = "hub")]
+mod fetch;
+#[cfg(unix)]
+mod full_disk;
+mod hostile;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(feature = "hub")]
+#[path = "../../../calm-models/tests/common/hub_server.rs"]
+mod hub_server;
+mod inspect;
+mod output;
+mod precision;
+#[cfg(unix)]
+mod resume;
+mod runs;
+mod score;
+mod threads;
+mod training_bad_input;
+mod training_data;
+mod validation;
+mod verify;
+mod walk;
+#[cfg(unix)]
+mod workers;
