@@ -8,7 +8,8 @@ use std::process::Command;
 use serde::Deserialize;
 
 /// From the bottom to the top: a crate may only use those before it.
-const LAYERS: [&str; 8] = [
+const LAYERS: [&str; 9] = [
+    "calm-files",
     "calm-backend",
     "calm-models",
     "calm-compose",
@@ -24,8 +25,8 @@ const BACKENDS: [&str; 6] = ["flex", "cuda", "wgpu", "vulkan", "metal", "rocm"];
 /// The one crate that may name a backend.
 const NAMES_BACKENDS: &str = "calm-backend";
 
-/// Builds data, not tensors: neither uses Burn nor needs to forward its features.
-const WITHOUT_BURN: &str = "calm-data";
+/// Files and data, no tensors: these neither use Burn nor forward its features.
+const WITHOUT_BURN: [&str; 2] = ["calm-files", "calm-data"];
 
 #[test]
 fn every_crate_uses_only_those_below_it() {
@@ -52,13 +53,14 @@ fn every_crate_uses_only_those_below_it() {
 #[test]
 fn data_is_built_without_models() {
     let metadata = metadata();
-    let package = package(&metadata, WITHOUT_BURN);
-    let forbidden = package
-        .dependencies
-        .iter()
-        .map(|dependency| dependency.name.as_str())
-        .find(|name| name.starts_with("burn") || LAYERS.contains(name));
-    assert_eq!(forbidden, None, "{WITHOUT_BURN} must not use it");
+    let without_burn = |name: &&str| WITHOUT_BURN.contains(name);
+    for name in WITHOUT_BURN {
+        let package = package(&metadata, name);
+        let mut names = package.dependencies.iter().map(|used| used.name.as_str());
+        let forbidden = names
+            .find(|used| used.starts_with("burn") || LAYERS.contains(used) && !without_burn(used));
+        assert_eq!(forbidden, None, "{name} must not use it");
+    }
 }
 
 #[test]
@@ -66,13 +68,13 @@ fn every_crate_forwards_the_backend_features() {
     let metadata = metadata();
     for package in &metadata.packages {
         let name = package.name.as_str();
-        if name == WITHOUT_BURN {
+        if WITHOUT_BURN.contains(&name) {
             continue;
         }
         let below = match name {
             NAMES_BACKENDS => vec!["burn"],
             _ => layers_used_by(package)
-                .filter(|&below| below != WITHOUT_BURN)
+                .filter(|below| !WITHOUT_BURN.contains(below))
                 .collect(),
         };
         for backend in BACKENDS {
@@ -95,7 +97,8 @@ fn no_crate_turns_on_the_default_backend_of_another() {
     for package in &metadata.packages {
         for dependency in &package.dependencies {
             let below = dependency.name.as_str();
-            let has_backends = below == "burn" || LAYERS.contains(&below) && below != WITHOUT_BURN;
+            let has_backends =
+                below == "burn" || LAYERS.contains(&below) && !WITHOUT_BURN.contains(&below);
             assert!(
                 !(has_backends && dependency.uses_default_features),
                 "{}: use {below} with `default-features = false`",
