@@ -9,6 +9,31 @@ pub enum ComposeError {
     /// A model of the composition cannot be loaded.
     #[error(transparent)]
     Model(#[from] calm_models::ModelError),
+    /// A directory that should hold a checkpoint holds none.
+    #[error(
+        "{}: is no checkpoint (there is no config.json in it); give a directory in the Hugging \
+         Face layout, or hf:owner/name",
+        path.display()
+    )]
+    NoCheckpoint {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A model of a composition is not where it was.
+    #[error(
+        "{}: was made with the {role} model {}, which is neither there nor beside it; say where \
+         it is with --{role} MODEL",
+        composition.display(),
+        model.display()
+    )]
+    ModelNotFound {
+        /// The composition's directory.
+        composition: PathBuf,
+        /// `anchor` or `augmenting`.
+        role: &'static str,
+        /// The directory that it names.
+        model: PathBuf,
+    },
     /// A connection plan does not fit the depths of the two models.
     #[error("connections: {reason}")]
     Connections {

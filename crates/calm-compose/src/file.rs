@@ -6,7 +6,6 @@
 //! further names for the options; Python opens them with `safetensors.torch.load_file`. The format
 //! is described in docs/composition.md and docs/composition.schema.json.
 
-use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,14 +14,13 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use calm_backend::FloatType;
-use calm_models::FrozenModel;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::files::{io, read_bytes};
 use crate::tensors::{NamedTensors, stored_type};
-use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts, Mode};
+use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts, Mode, TrainingRecord};
 
 /// Version 1 had neither `options` nor `tokenizer_sha256`, version 2 neither `mode` nor
 /// `untrained_seed`; they are read as ones without them.
@@ -48,10 +46,10 @@ pub struct ModelReference {
     /// The directory it was read from, as the user gave it, or `hf:owner/name@commit`.
     pub path: PathBuf,
     /// SHA-256 of its weight files; of untrained weights, of the file that they would be saved in,
-    /// see [`FrozenModel::weights_sha256`].
+    /// see [`FrozenModel::weights_sha256`](calm_models::FrozenModel::weights_sha256).
     pub weights_sha256: String,
     /// Its weights are not those of the directory, but drawn from this seed:
-    /// [`FrozenModel::untrained_twin`].
+    /// [`LoadedModel::random_init_like`](crate::LoadedModel::random_init_like).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untrained_seed: Option<u64>,
     /// SHA-256 of its vocabulary, [`Tokenizer::sha256`](calm_models::Tokenizer::sha256); none if
@@ -67,36 +65,6 @@ pub struct ModelHashes<'a> {
     pub weights: &'a str,
     /// SHA-256 of its vocabulary.
     pub tokenizer: &'a str,
-}
-
-impl ModelReference {
-    /// A model by its directory and its hashes.
-    ///
-    /// # Errors
-    ///
-    /// [`ComposeError::Model`] if its files can't be read any more.
-    pub fn new(path: &Path, model: &FrozenModel) -> Result<Self, ComposeError> {
-        Ok(Self {
-            path: path.to_owned(),
-            weights_sha256: model.weights_sha256()?.to_owned(),
-            untrained_seed: None,
-            tokenizer_sha256: Some(model.tokenizer.sha256().to_owned()),
-        })
-    }
-}
-
-impl<'a> ModelHashes<'a> {
-    /// Of a loaded model.
-    ///
-    /// # Errors
-    ///
-    /// [`ComposeError::Model`] if its files can't be read any more.
-    pub fn of(model: &'a FrozenModel) -> Result<Self, ComposeError> {
-        Ok(Self {
-            weights: model.weights_sha256()?,
-            tokenizer: model.tokenizer.sha256(),
-        })
-    }
 }
 
 /// `composition.json`: what is composed, and how it was trained.
@@ -120,7 +88,7 @@ pub struct CompositionFile {
     #[serde(default)]
     pub mode: Mode,
     /// How the bridges were trained: settings, data, versions.
-    pub training: Value,
+    pub training: TrainingRecord,
 }
 
 impl CompositionFile {
@@ -130,7 +98,7 @@ impl CompositionFile {
         augmenting: Vec<ModelReference>,
         connections: Vec<Vec<Connection>>,
         heads: usize,
-        training: Value,
+        training: TrainingRecord,
     ) -> Self {
         Self {
             format_version: FORMAT_VERSION,
@@ -251,15 +219,6 @@ impl CompositionFile {
 }
 
 impl ModelReference {
-    /// What the composition means by the checkpoint that it names: the model itself, or one of its
-    /// kind with untrained weights.
-    pub fn meant<'a>(&self, model: &'a FrozenModel) -> Cow<'a, FrozenModel> {
-        match self.untrained_seed {
-            Some(seed) => Cow::Owned(model.untrained_twin(seed)),
-            None => Cow::Borrowed(model),
-        }
-    }
-
     fn check(
         &self,
         directory: &Path,

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::file::{MAX_WEIGHTS_BYTES, WEIGHTS};
 use crate::files::read_bytes;
 use crate::tensors::parse;
-use crate::{ComposeError, CompositionFile};
+use crate::{ComposeError, CompositionFile, TrainingRecord};
 
 impl CompositionFile {
     /// Writes to `out` a composition that reads the augmenting models of `first`, then those of
@@ -71,9 +71,18 @@ impl CompositionFile {
         }
         self.augmenting.extend(other.augmenting);
         self.connections.extend(other.connections);
-        self.training = json!({ "merged": [self.training, other.training] });
+        let record = MergedRecord {
+            merged: [self.training, other.training],
+        };
+        self.training = TrainingRecord::new(&record).expect("records are JSON");
         Ok(self)
     }
+}
+
+/// The record of bridges that were trained in two runs.
+#[derive(Serialize)]
+struct MergedRecord {
+    merged: [TrainingRecord; 2],
 }
 
 /// The tensors of a file, each as of an augmenting model so many places later.

@@ -9,7 +9,7 @@ use crate::common::{
 use burn::tensor::{DType, Device, FloatDType};
 use calm_compose::{
     BridgeOptions, Bridges, ComposeError, CompositionFile, FrozenParts, Gate, ModelHashes,
-    ModelReference,
+    ModelReference, TrainingRecord,
 };
 use calm_models::PaddingMask;
 use safetensors::SafeTensors;
@@ -35,7 +35,7 @@ fn description(parts: &FrozenParts) -> CompositionFile {
         vec![reference("first"), reference("second")],
         connections.collect(),
         HEADS,
-        serde_json::json!({"steps": 7}),
+        TrainingRecord::new(&serde_json::json!({"steps": 7})).unwrap(),
     )
 }
 
@@ -357,7 +357,8 @@ fn two_compositions_over_one_anchor_become_one() {
     let out = tempfile::tempdir().unwrap();
     let merged = CompositionFile::merge(first.path(), second.path(), out.path()).unwrap();
     assert_eq!((merged.augmenting.len(), merged.connections.len()), (4, 4));
-    assert_eq!(merged.training["merged"][1]["steps"], 7);
+    let record: Value = merged.training.read().unwrap();
+    assert_eq!(record["merged"][1]["steps"], 7);
     assert_eq!(CompositionFile::read(out.path()).unwrap(), merged);
 
     let mut both = parts.clone();

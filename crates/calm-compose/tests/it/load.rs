@@ -8,12 +8,32 @@ use crate::common::{
 use burn::tensor::Device;
 use calm_backend::FloatType;
 use calm_compose::{
-    Bridges, ComposeError, ComposedModel, CompositionFile, Connection, FrozenParts, ModelReference,
+    Bridges, ComposeError, ComposedModel, Composition, CompositionConfig, CompositionFile,
+    Connection, ConnectionPlan, FrozenParts, LoadedModel, TrainingRecord,
 };
-use calm_models::{FrozenModel, LoadOptions, PaddingMask};
+use calm_models::{FrozenModel, LoadOptions, ModelFiles, ModelSource, PaddingMask};
 
-fn reference(model: &FrozenModel) -> ModelReference {
-    ModelReference::new(Path::new("somewhere"), model).unwrap()
+fn loaded(model: &FrozenModel) -> LoadedModel {
+    let directory = "somewhere".into();
+    LoadedModel {
+        model: model.clone(),
+        files: ModelFiles {
+            directory,
+            source: ModelSource::Directory("somewhere".into()),
+        },
+        untrained_seed: None,
+    }
+}
+
+/// The composition opened over these models.
+fn open(
+    directory: &Path,
+    anchor: &FrozenModel,
+    augmenting: &[FrozenModel],
+) -> Result<ComposedModel, ComposeError> {
+    let augmenting = augmenting.iter().map(loaded).collect();
+    let opened = Composition::open_over(directory, loaded(anchor), augmenting)?;
+    Ok(opened.model)
 }
 
 /// A composition of two models with these connections, saved.
@@ -26,8 +46,9 @@ fn saved(
     let parts = FrozenParts::join(anchor, [(augmenting, vec![[2, 1].into(), [4, 2].into()])]);
     let bridges: Bridges = random_bridges(&parts.unwrap(), &Device::default());
     let directory = tempfile::tempdir().unwrap();
+    let reference = |model| loaded(model).reference().unwrap();
     let (anchor, augmenting) = (reference(anchor), vec![reference(augmenting)]);
-    let training = serde_json::Value::Null;
+    let training = TrainingRecord::default();
     CompositionFile::new(
         anchor,
         augmenting,
@@ -49,7 +70,7 @@ fn what_is_opened_computes_what_was_saved() {
     let parts = FrozenParts::join(&anchor, [(&augmenting, connections)]).unwrap();
     let bridges = random_bridges(&parts, &Device::default());
     let original = ComposedModel { parts, bridges };
-    let opened = ComposedModel::load(directory.path(), &anchor, &[augmenting]).unwrap();
+    let opened = open(directory.path(), &anchor, &[augmenting]).unwrap();
     let output = |model| {
         values(logits(
             model,
@@ -61,11 +82,43 @@ fn what_is_opened_computes_what_was_saved() {
 }
 
 #[test]
+fn a_composition_is_saved_extended_and_opened_again() {
+    let options = LoadOptions::default();
+    let load = |name: &str| {
+        let source = ModelSource::Directory(fixtures().join("checkpoints").join(name));
+        LoadedModel::load(&source, &options).unwrap()
+    };
+    let every = |k| ConnectionPlan::Every(k);
+    let config = CompositionConfig::default();
+    let augmenting = vec![(load("llama3-scaled-tied"), every(2))];
+    let first = Composition::new(load("llama"), augmenting, &config, 3).unwrap();
+    let parameters = |composition: &Composition| composition.model.bridges.named_parameters();
+    let before = parameters(&first);
+    let random = load("llama").random_init_like(5);
+    let mut both = first.extend(vec![(random, every(3))], 4).unwrap();
+    assert_eq!(parameters(&both)[..before.len()], before);
+    assert!(parameters(&both).len() > before.len());
+    both.training = TrainingRecord::new(&("trained", 7)).unwrap();
+
+    let directory = tempfile::tempdir().unwrap();
+    both.save(directory.path()).unwrap();
+    let opened = Composition::open(directory.path(), &options).unwrap();
+    assert_eq!(opened.file().unwrap(), both.file().unwrap());
+    assert_eq!(parameters(&opened), parameters(&both));
+    assert_eq!(opened.training.read::<(String, u32)>().unwrap().1, 7);
+    let output = |composition: &Composition| {
+        let (text, padding) = (ids(&[&[1, 30, 12]]), PaddingMask::none(1, 3));
+        values(logits(&composition.model, text, &padding))
+    };
+    assert_eq!(output(&opened), output(&both));
+}
+
+#[test]
 fn other_models_are_refused() {
     let (anchor, augmenting) = (load("llama"), load("llama3-scaled-tied"));
     let (directory, _) = saved(&anchor, &augmenting, &PAIRS);
     let open = |anchor: &FrozenModel, augmenting: &[FrozenModel]| {
-        ComposedModel::load(directory.path(), anchor, augmenting).unwrap_err()
+        open(directory.path(), anchor, augmenting).unwrap_err()
     };
     let error = open(&anchor, &[]);
     assert!(matches!(
@@ -88,8 +141,7 @@ fn a_file_that_names_blocks_there_are_not_is_refused() {
     let (anchor, augmenting) = (load("llama"), load("llama3-scaled-tied"));
     for pair in [[5, 1], [0, 1], [1, 4], [1, 0]] {
         let (directory, _) = saved(&anchor, &augmenting, &[pair, [4, 2]]);
-        let opened =
-            ComposedModel::load(directory.path(), &anchor, std::slice::from_ref(&augmenting));
+        let opened = open(directory.path(), &anchor, std::slice::from_ref(&augmenting));
         let error = opened.unwrap_err();
         assert!(matches!(error, ComposeError::Connections { .. }), "{error}");
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use calm_compose::{BridgeOptions, CompositionFile, ModelReference};
+use calm_compose::{BridgeOptions, CompositionFile, ModelReference, TrainingRecord};
 use serde_json::{Value, json};
 
 fn schema() -> Value {
@@ -20,7 +20,13 @@ fn description(options: BridgeOptions) -> CompositionFile {
     };
     let anchor = reference(Some("vocabulary"));
     let connections = vec![vec![[1, 1].into(), [2, 3].into()]];
-    let mut file = CompositionFile::new(anchor, vec![reference(None)], connections, 4, json!({}));
+    let mut file = CompositionFile::new(
+        anchor,
+        vec![reference(None)],
+        connections,
+        4,
+        TrainingRecord::default(),
+    );
     file.options = options;
     file
 }

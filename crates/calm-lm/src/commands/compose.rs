@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{
-    BridgeOptions, Bridges, ComposedModel, CompositionFile, Connection, ConnectionPlan,
-    FrozenParts, Mode, ModelReference,
+    BridgeOptions, Bridges, Composition, CompositionFile, Connection, ConnectionPlan, FrozenParts,
+    LoadedModel, LocatedComposition, Mode, TrainingRecord,
 };
 use calm_lm::models::{FrozenModel, ModelFiles, ModelSource};
 use calm_lm::train::{ActivationCache, BridgeTraining, calibrate};
@@ -18,10 +18,7 @@ use serde_json::{Value, json};
 use super::activations::ActivationArgs;
 use super::baseline::{Baseline, Plan};
 use super::bridges::BridgeArgs;
-use super::model::{
-    Located, LocatedComposition, ModelArgs, augmenting_device, end_of_text, fetch,
-    load_checkpoint_as, reference,
-};
+use super::model::{Located, ModelArgs, augmenting_device, end_of_text, fetch, load_checkpoint_as};
 use super::training::{Helpers, TrainingArgs};
 use super::workers::{self, WorkerArgs};
 use crate::cli::Common;
@@ -290,8 +287,11 @@ impl Models {
         let extended = match (&args.extend, located) {
             (Some(directory), Some(located)) => {
                 let before = located.file.connections.len();
-                let composed = ComposedModel::load(directory, &anchor, &augmenting[..before])?;
-                let bridges = composed.bridges;
+                let known = augmenting_files.iter().zip(&augmenting[..before]);
+                let known = known.map(|(files, model)| loaded(files, model, None));
+                let anchor = loaded(&anchor_files, &anchor, None);
+                let composed = Composition::open_over(directory, anchor, known.collect())?;
+                let bridges = composed.model.bridges;
                 let file = located.file;
                 Some(Extended { file, bridges })
             }
@@ -338,18 +338,15 @@ impl Models {
             .zip(&self.augmenting)
             .zip(&self.untrained_seeds)
             .map(|((files, model), untrained_seed)| {
-                Ok(ModelReference {
-                    untrained_seed: *untrained_seed,
-                    ..reference(files, model)?
-                })
+                loaded(files, model, *untrained_seed).reference()
             })
-            .collect::<Result<_, Failure>>()?;
+            .collect::<Result<_, _>>()?;
         let mut file = CompositionFile::new(
-            reference(&self.anchor_files, &self.anchor)?,
+            loaded(&self.anchor_files, &self.anchor, None).reference()?,
             augmenting,
             self.connections.clone(),
             self.heads,
-            json!(null),
+            TrainingRecord::default(),
         );
         file.options = self.options;
         file.mode = self.mode;
@@ -460,23 +457,32 @@ pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure
     let objective = &objectives[0];
     let trained = training.run("compose", objective, bridges, &data, helpers, &settings)?;
     let bridges = models.compose(trained.parameters.valid()).bridges;
-    file.training = trained.provenance;
-    file.training["device"] = json!(format!("{device:?}"));
-    file.training["added_parameters"] = json!({
+    let mut record = trained.provenance;
+    record["device"] = json!(format!("{device:?}"));
+    record["added_parameters"] = json!({
         "stored": bridges.parameter_count(),
         "paper": bridges.paper_parameter_count(),
     });
-    file.training["noise"] = json!(args.noise);
-    file.training["dtype"] = json!(args.dtype.name());
-    file.training["activations"] = json!(kept[0].as_ref().map(ActivationCache::statistics));
+    record["noise"] = json!(args.noise);
+    record["dtype"] = json!(args.dtype.name());
+    record["activations"] = json!(kept[0].as_ref().map(ActivationCache::statistics));
     if let Some(workers) = shared_among {
-        file.training["workers"] = workers;
+        record["workers"] = workers;
     }
     if let Some(extended) = &models.extended {
-        file.training["extended"] = extended.file.training.clone();
+        record["extended"] = json!(extended.file.training);
     }
+    file.training = TrainingRecord::new(&record).expect("JSON is JSON");
     file.write(&args.out, &bridges)?;
-    Ok(report(&args.out, &file))
+    Ok(report(&args.out, &file, &record))
+}
+
+fn loaded(files: &ModelFiles, model: &FrozenModel, untrained_seed: Option<u64>) -> LoadedModel {
+    LoadedModel {
+        model: model.clone(),
+        files: files.clone(),
+        untrained_seed,
+    }
 }
 
 /// The composition in a directory, and where its models are.
@@ -512,8 +518,7 @@ fn identity(file: &CompositionFile, noise: f64, extended: Option<&Extended>) -> 
     what
 }
 
-fn report(out: &Path, file: &CompositionFile) -> Report {
-    let training = &file.training;
+fn report(out: &Path, file: &CompositionFile, training: &Value) -> Report {
     let added = &training["added_parameters"];
     let text = table(&[
         ("written to", out.display().to_string()),

@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use calm_lm::compose::{CompositionFile, FrozenParts, ImportPlan, Project, export, import};
-use calm_lm::models::{FrozenModel, ModelSource};
+use calm_lm::compose::{
+    CompositionFile, FrozenParts, ImportPlan, LoadedModel, Project, TrainingRecord, export, import,
+};
+use calm_lm::models::{LoadOptions, ModelSource};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::model::{Model, ModelArgs, ScaleArgs, fetch, load_checkpoint, reference};
+use super::model::{Model, ModelArgs, ScaleArgs, fetch};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -92,32 +94,40 @@ pub(super) fn run_import(args: &ImportArgs, common: &Common) -> Result<Report, F
     let augmenting_files = augmenting_files
         .map(|source| fetch(source, &[], common.quiet))
         .collect::<Result<Vec<_>, Failure>>()?;
-    let anchor = load_checkpoint(&anchor_files.directory, &device)?;
-    let augmenting = augmenting_files.iter();
+    let options = LoadOptions {
+        device: device.clone(),
+        ..LoadOptions::default()
+    };
+    let anchor = LoadedModel::from_files(anchor_files, &options)?;
+    let augmenting = augmenting_files.into_iter();
     let augmenting = augmenting
-        .map(|files| load_checkpoint(&files.directory, &device))
-        .collect::<Result<Vec<FrozenModel>, Failure>>()?;
+        .map(|files| LoadedModel::from_files(files, &options))
+        .collect::<Result<Vec<_>, _>>()?;
     let plan = ImportPlan {
         project: args.from.into(),
         connections: args.connections.clone(),
         heads: args.heads,
-        d_anchor: anchor.config().d_model,
-        d_augmenting: augmenting.iter().map(|m| m.config().d_model).collect(),
-        norm_epsilon: anchor.config().norm_epsilon,
+        d_anchor: anchor.model.config().d_model,
+        d_augmenting: augmenting
+            .iter()
+            .map(|m| m.model.config().d_model)
+            .collect(),
+        norm_epsilon: anchor.model.config().norm_epsilon,
     };
     let imported = import(&args.state, &plan, &device)?;
     // Checks blocks and tokenizers.
-    let joined = augmenting.iter().zip(imported.connections.iter().cloned());
-    FrozenParts::join(&anchor, joined)?;
-    let references = augmenting_files.iter().zip(&augmenting);
+    let joined = augmenting.iter().map(|augmenting| &augmenting.model);
+    FrozenParts::join(
+        &anchor.model,
+        joined.zip(imported.connections.iter().cloned()),
+    )?;
+    let references = augmenting.iter().map(LoadedModel::reference);
     let mut file = CompositionFile::new(
-        reference(&anchor_files, &anchor)?,
-        references
-            .map(|(files, model)| reference(files, model))
-            .collect::<Result<_, Failure>>()?,
+        anchor.reference()?,
+        references.collect::<Result<_, _>>()?,
         imported.connections,
         imported.heads,
-        json!({ "imported_from": args.state }),
+        TrainingRecord::new(&json!({ "imported_from": args.state })).expect("JSON is JSON"),
     );
     file.options = imported.options;
     file.write(&args.out, &imported.bridges)?;

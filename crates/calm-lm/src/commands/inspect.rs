@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{
-    BridgeConfig, BridgeOptions, CompositionFile, Connection, Mode, ModelHashes, ModelReference,
-    Overhead,
+    BridgeConfig, BridgeOptions, CompositionFile, Connection, LocatedComposition, Mode,
+    ModelHashes, ModelReference, Overhead,
 };
 use calm_lm::models::{CheckpointInfo, Decoder, FrozenModel, ModelError, ModelFiles, Tokenizer};
 use clap::Args;
 use serde_json::json;
 
 use super::checkpoint::Checkpoint;
-use super::model::{Located, LocatedComposition, ModelArgs};
+use super::model::{Located, ModelArgs};
 use super::overhead::{self, Measured, OverheadArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -196,7 +196,7 @@ impl Composition {
                 .iter()
                 .flat_map(|measured| measured.rows(&overhead)),
         );
-        let text = format!("{}training {:#}\n", table(&rows), file.training);
+        let text = format!("{}training {}\n", table(&rows), file.training);
         let json = json!({
             "kind": "composition",
             "directory": self.directory,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use calm_lm::backend::{DeviceError, FloatType};
 use calm_lm::compose::{
-    ComposeError, ComposedModel, CompositionFile, ModelReference, OwnTokens, PromptText,
-    PromptTexts, Rendering,
+    ComposeError, ComposedModel, Composition, LoadedModel, LocatedComposition, ModelSources,
+    OwnTokens, PromptText, PromptTexts, Rendering,
 };
 use calm_lm::data::file_sha256;
 use calm_lm::data::jsonl::PromptTarget;
@@ -112,34 +112,36 @@ impl Model {
                 });
             }
         };
-        let anchor = load_checkpoint(&located.anchor.directory, device)?;
-        let augmenting = located.augmenting.iter();
-        let device = augmenting_device(args.augmenting_device.as_deref(), device)?;
-        let augmenting = augmenting
-            .map(|files| load_checkpoint(&files.directory, &device))
-            .collect::<Result<Vec<_>, Failure>>()?;
-        let directory = &located.directory;
-        let mut composed = if args.allow_other_weights {
-            ComposedModel::load_over(&located.file, directory, &anchor, &augmenting)
-        } else {
-            ComposedModel::load(directory, &anchor, &augmenting)
-        }?;
+        let augmenting_device = augmenting_device(args.augmenting_device.as_deref(), device)?;
+        let directory = located.directory.clone();
+        let options = LoadOptions {
+            device: device.clone(),
+            ..LoadOptions::default()
+        };
+        let Composition {
+            anchor,
+            augmenting,
+            model: mut composed,
+            ..
+        } = located.load(&options, &augmenting_device)?;
         scales.check(augmenting.len())?;
         for (part, scale) in composed.parts.augmenting.iter_mut().zip(&scales.scale) {
             part.scale = *scale;
         }
-        let tokenizers = augmenting.into_iter().map(|model| model.tokenizer);
-        let directories = located.augmenting.into_iter().map(|files| files.directory);
+        let (tokenizers, directories) = augmenting
+            .into_iter()
+            .map(|model| (model.model.tokenizer, model.files.directory))
+            .unzip();
         Ok(Self {
-            anchor,
-            directory: located.anchor.directory,
+            anchor: anchor.model,
+            directory: anchor.files.directory,
             composed: Some(Composed {
                 model: composed,
-                tokenizers: tokenizers.collect(),
-                directories: directories.collect(),
+                tokenizers,
+                directories,
                 bridges_sha256: file_sha256(&directory.join("bridge.safetensors"))?,
             }),
-            name: located.directory.display().to_string(),
+            name: directory.display().to_string(),
         })
     }
 
@@ -336,14 +338,6 @@ pub(super) enum Located {
     Composition(Box<LocatedComposition>),
 }
 
-/// A composition, and where its models are now.
-pub(super) struct LocatedComposition {
-    pub(super) directory: PathBuf,
-    pub(super) file: CompositionFile,
-    pub(super) anchor: ModelFiles,
-    pub(super) augmenting: Vec<ModelFiles>,
-}
-
 impl ScaleArgs {
     /// There must be one for every augmenting model, or none.
     fn check(&self, models: usize) -> Result<(), Failure> {
@@ -402,53 +396,16 @@ impl ModelArgs {
         directory: &Path,
         quiet: bool,
     ) -> Result<LocatedComposition, Failure> {
-        let file = CompositionFile::read(directory)?;
-        let anchor = match &self.anchor {
-            Some(source) => source.clone(),
-            None => find(directory, "anchor", &file.anchor)?,
+        let sources = ModelSources {
+            anchor: self.anchor.clone(),
+            augmenting: self.augmenting.clone(),
+            allow_other_weights: self.allow_other_weights,
         };
-        let augmenting = if self.augmenting.is_empty() {
-            file.augmenting
-                .iter()
-                .map(|reference| find(directory, "augmenting", reference))
-                .collect::<Result<_, Failure>>()?
-        } else {
-            self.augmenting.clone()
+        let find = |show: &mut dyn FnMut(Fetching<'_>)| {
+            LocatedComposition::find(directory, &sources, show)
         };
-        let augmenting = augmenting.iter();
-        Ok(LocatedComposition {
-            directory: directory.to_owned(),
-            file,
-            anchor: fetch(&anchor, &[], quiet)?,
-            augmenting: augmenting
-                .map(|source| fetch(source, &[], quiet))
-                .collect::<Result<_, Failure>>()?,
-        })
+        Ok(show_fetching(quiet, find)?)
     }
-}
-
-/// A model that was given when the composition was made. A path is taken as it stands, which for a
-/// relative one means in the current directory, or else from the composition's own directory.
-fn find(
-    composition: &Path,
-    role: &str,
-    reference: &ModelReference,
-) -> Result<ModelSource, Failure> {
-    let path = &reference.path;
-    let named = path.to_str().and_then(|text| text.parse().ok());
-    if let Some(ModelSource::Hub(model)) = named {
-        return Ok(ModelSource::Hub(model));
-    }
-    let candidates = [path.clone(), composition.join(path)];
-    let found = candidates.into_iter().find(|candidate| candidate.is_dir());
-    found.map(ModelSource::Directory).ok_or_else(|| {
-        let reason = format!(
-            "was made with the {role} model {}, which is neither there nor beside it; say where \
-             it is with --{role} MODEL",
-            path.display()
-        );
-        Failure::path(composition, reason)
-    })
 }
 
 /// The files of a model, and the files `also` of it, which are fetched if they are not here. Unless
@@ -481,18 +438,6 @@ pub(super) fn show_fetching<T>(
     })
 }
 
-/// How a composition names a model: by its directory, or by its commit on the Hub.
-pub(super) fn reference(
-    files: &ModelFiles,
-    model: &FrozenModel,
-) -> Result<ModelReference, Failure> {
-    let path = match &files.source {
-        ModelSource::Directory(directory) => directory.clone(),
-        ModelSource::Hub(model) => model.to_string().into(),
-    };
-    Ok(ModelReference::new(&path, model)?)
-}
-
 /// Where the augmenting models are to be: on the device of this name, or with the anchor. Their
 /// hidden states are moved to where a bridge reads them.
 pub(super) fn augmenting_device(
@@ -513,17 +458,16 @@ pub(super) fn load_checkpoint_as(
     dtype: FloatType,
     device: &Device,
 ) -> Result<FrozenModel, Failure> {
-    if !directory.join("config.json").exists() {
-        let reason = "is no checkpoint (there is no config.json in it); give a directory in the \
-                      Hugging Face layout, or hf:owner/name";
-        return Err(Failure::path(directory, reason));
-    }
     let options = LoadOptions {
         device: device.clone(),
         dtype,
         ..LoadOptions::default()
     };
-    Ok(FrozenModel::load(directory, &options)?)
+    let files = ModelFiles {
+        directory: directory.to_owned(),
+        source: ModelSource::Directory(directory.to_owned()),
+    };
+    Ok(LoadedModel::from_files(files, &options)?.model)
 }
 
 /// The token that ends a text; of several, the first.

@@ -1,0 +1,118 @@
+//! Finding the models that a composition names.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use calm_models::{Fetching, LoadOptions, ModelFiles, ModelSource};
+
+use crate::{ComposeError, Composition, CompositionFile, LoadedModel, ModelReference};
+
+/// Where the models of a composition are, if not where it names them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelSources {
+    /// The anchor.
+    pub anchor: Option<ModelSource>,
+    /// The augmenting models; none if all are where the composition names them.
+    pub augmenting: Vec<ModelSource>,
+    /// Whether the models may have other weights or tokenizers than those it was made for.
+    pub allow_other_weights: bool,
+}
+
+/// A composition whose description is read, and the files of whose models are here.
+#[derive(Debug, Clone)]
+pub struct LocatedComposition {
+    /// The composition's own directory.
+    pub directory: PathBuf,
+    /// Its description.
+    pub file: CompositionFile,
+    /// The anchor.
+    pub anchor: ModelFiles,
+    /// The augmenting models.
+    pub augmenting: Vec<ModelFiles>,
+    /// [`ModelSources::allow_other_weights`].
+    pub allow_other_weights: bool,
+}
+
+impl LocatedComposition {
+    /// Reads a composition's description, finds its models, and fetches those of the Hub that are
+    /// not here.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CompositionFile::read`], [`ComposeError::ModelNotFound`] if a directory is not
+    /// where it was, [`ComposeError::Model`] if a model of the Hub cannot be had.
+    pub fn find(
+        directory: &Path,
+        sources: &ModelSources,
+        progress: &mut dyn FnMut(Fetching<'_>),
+    ) -> Result<Self, ComposeError> {
+        let file = CompositionFile::read(directory)?;
+        let anchor = match &sources.anchor {
+            Some(source) => source.clone(),
+            None => file.anchor.find(directory, "anchor")?,
+        };
+        let augmenting = if sources.augmenting.is_empty() {
+            let named = file.augmenting.iter();
+            let found = named.map(|reference| reference.find(directory, "augmenting"));
+            found.collect::<Result<_, _>>()?
+        } else {
+            sources.augmenting.clone()
+        };
+        let mut fetch = |source: &ModelSource| source.resolve(&[], progress);
+        Ok(Self {
+            directory: directory.to_owned(),
+            file,
+            anchor: fetch(&anchor)?,
+            augmenting: augmenting.iter().map(fetch).collect::<Result<_, _>>()?,
+            allow_other_weights: sources.allow_other_weights,
+        })
+    }
+
+    /// Loads models and bridges, the augmenting models to a device of their own. Their hidden
+    /// states are moved to the anchor's, where bridges read them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LoadedModel::from_files`] and [`Composition::open_over`].
+    pub fn load(
+        self,
+        options: &LoadOptions,
+        augmenting_device: &Device,
+    ) -> Result<Composition, ComposeError> {
+        let anchor = LoadedModel::from_files(self.anchor, options)?;
+        let options = LoadOptions {
+            device: augmenting_device.clone(),
+            ..options.clone()
+        };
+        let augmenting = self.augmenting.into_iter();
+        let augmenting = augmenting.map(|files| LoadedModel::from_files(files, &options));
+        Composition::of_file(
+            self.file,
+            &self.directory,
+            anchor,
+            augmenting.collect::<Result<_, _>>()?,
+            !self.allow_other_weights,
+        )
+    }
+}
+
+impl ModelReference {
+    /// The source of a model that was given when the composition was made. A path is taken as it
+    /// stands, which for a relative one means in the current directory, or else from the
+    /// composition's own directory.
+    fn find(&self, composition: &Path, role: &'static str) -> Result<ModelSource, ComposeError> {
+        let named = self.path.to_str().and_then(|text| text.parse().ok());
+        if let Some(ModelSource::Hub(model)) = named {
+            return Ok(ModelSource::Hub(model));
+        }
+        let candidates = [self.path.clone(), composition.join(&self.path)];
+        let found = candidates.into_iter().find(|candidate| candidate.is_dir());
+        found
+            .map(ModelSource::Directory)
+            .ok_or_else(|| ComposeError::ModelNotFound {
+                composition: composition.to_owned(),
+                role,
+                model: self.path.clone(),
+            })
+    }
+}

@@ -1,0 +1,44 @@
+//! The record of how bridges were trained.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How the bridges of a composition were trained, as whoever trained them has it: any value that
+/// JSON holds.
+///
+/// Nothing of it is needed to use the bridges. It is kept whole when a composition is written
+/// again, be it of this program or of another; its type belongs to the trainer, which writes it
+/// with [`TrainingRecord::new`] and reads it with [`TrainingRecord::read`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrainingRecord(Value);
+
+impl TrainingRecord {
+    /// The record as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`] if JSON cannot hold it, such as a map whose keys are no text.
+    pub fn new(record: &impl Serialize) -> Result<Self, serde_json::Error> {
+        serde_json::to_value(record).map(Self)
+    }
+
+    /// The record in the trainer's own type.
+    ///
+    /// # Errors
+    ///
+    /// [`serde_json::Error`] if it is of another type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.0)
+    }
+}
+
+/// JSON over several lines.
+impl fmt::Display for TrainingRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
