@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// `specialist` (4 of width 24), which read one letter per token, and with `data.jsonl` for them.
 pub(crate) struct Workshop(TempDir);
 
-/// Files below a directory, by their paths in it, but for locks.
+/// Files below a directory by their paths in it.
 pub(crate) type Contents = BTreeMap<PathBuf, Vec<u8>>;
 
 /// Exit code and output of a command.
@@ -50,30 +50,20 @@ impl Workshop {
     /// A workshop with these files and no others.
     pub(crate) fn with(contents: &Contents) -> Self {
         let workshop = Self(tempfile::tempdir().unwrap());
-        for (path, bytes) in contents {
-            let path = workshop.0.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
+        workshop.add(contents);
         workshop
     }
 
-    pub(crate) fn contents(&self) -> Contents {
-        let root = self.0.path();
-        let mut files = Contents::new();
-        let mut directories = vec![root.to_owned()];
-        while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    directories.push(path);
-                } else if !path.ends_with("lock") {
-                    let bytes = fs::read(&path).unwrap();
-                    files.insert(path.strip_prefix(root).unwrap().to_owned(), bytes);
-                }
-            }
+    pub(crate) fn add(&self, contents: &Contents) {
+        for (path, bytes) in contents {
+            let path = self.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
         }
-        files
+    }
+
+    pub(crate) fn contents(&self) -> Contents {
+        files_below(self.0.path())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -181,6 +171,24 @@ impl Run {
             assert!(self.stderr.contains(word), "{word:?} is not in {self:#?}");
         }
     }
+}
+
+/// All files below a directory, but for locks.
+pub(crate) fn files_below(root: &Path) -> Contents {
+    let mut files = Contents::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if !path.ends_with("lock") {
+                let bytes = fs::read(&path).unwrap();
+                files.insert(path.strip_prefix(root).unwrap().to_owned(), bytes);
+            }
+        }
+    }
+    files
 }
 
 /// A line of a prompt/target file.

@@ -20,6 +20,7 @@ mod hub_server;
 mod inspect;
 mod output;
 mod precision;
+mod previous_release;
 #[cfg(unix)]
 mod resume;
 mod runs;
