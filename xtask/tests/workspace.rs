@@ -8,13 +8,14 @@ use std::process::Command;
 use serde::Deserialize;
 
 /// From the bottom to the top: a crate may only use those before it.
-const LAYERS: [&str; 9] = [
+const LAYERS: [&str; 10] = [
     "calm-files",
     "calm-backend",
     "calm-models",
     "calm-compose",
     "calm-data",
     "calm-train",
+    "calm-sandbox",
     "calm-eval",
     "calm-lm",
     "xtask",
@@ -25,8 +26,8 @@ const BACKENDS: [&str; 6] = ["flex", "cuda", "wgpu", "vulkan", "metal", "rocm"];
 /// The one crate that may name a backend.
 const NAMES_BACKENDS: &str = "calm-backend";
 
-/// Files and data, no tensors: these neither use Burn nor forward its features.
-const WITHOUT_BURN: [&str; 2] = ["calm-files", "calm-data"];
+/// No tensors: these neither use Burn nor forward its features.
+const WITHOUT_BURN: [&str; 3] = ["calm-files", "calm-data", "calm-sandbox"];
 
 #[test]
 fn every_crate_uses_only_those_below_it() {

@@ -27,13 +27,11 @@
 //! | [`significance`] | bootstrap, paired bootstrap, paired approximate randomisation |
 //! | [`datasets`] | readers of published files |
 //! | [`tasks`] | benchmarks as data |
-//! | [`cage`] | generated programs, judged where they can do no harm |
 //! | [`run`] | evaluations of models: every answer, scores, comparisons |
 
 pub mod answer;
 mod bleu;
 mod bundle;
-pub mod cage;
 mod chrf;
 pub mod datasets;
 #[cfg(feature = "models")]

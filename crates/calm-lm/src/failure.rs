@@ -8,11 +8,11 @@ use calm_lm::backend::DeviceError;
 use calm_lm::compose::ComposeError;
 use calm_lm::data::DataError;
 use calm_lm::eval::ScoreError;
-use calm_lm::eval::cage::CageError;
 use calm_lm::eval::datasets::DatasetError;
 use calm_lm::eval::run::RunError;
 use calm_lm::eval::tasks::TaskError;
 use calm_lm::models::{ConfigError, HubError, ModelError};
+use calm_lm::sandbox::SandboxError;
 use calm_lm::terminal::{Unfinished, interrupt};
 use calm_lm::train::TrainError;
 
@@ -74,7 +74,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
-    Cage(#[from] CageError),
+    Sandbox(#[from] SandboxError),
 }
 
 impl Failure {

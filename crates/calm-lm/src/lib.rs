@@ -8,6 +8,7 @@
 //! | [`compose`] | bridges between frozen models |
 //! | [`data`] | dataset builders and batches |
 //! | [`train`] | the training loop |
+//! | [`sandbox`] | generated programs in a process without rights |
 //! | [`eval`] | metrics and tasks |
 //! | [`chart`] | curves as pictures |
 //! | [`terminal`] | progress, Ctrl-C and warnings of programs with a terminal |
@@ -17,6 +18,7 @@ pub use calm_compose as compose;
 pub use calm_data as data;
 pub use calm_eval as eval;
 pub use calm_models as models;
+pub use calm_sandbox as sandbox;
 pub use calm_train as train;
 
 pub mod chart;

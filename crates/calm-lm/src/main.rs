@@ -16,7 +16,7 @@ static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     // Before there is a second thread.
-    calm_lm::eval::cage::launch_if_asked();
+    calm_lm::sandbox::launch_if_asked();
     keep_freed_memory();
     warnings::show();
     let printed = settings::parse(std::env::args_os()).and_then(|cli| {

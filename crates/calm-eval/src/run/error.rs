@@ -2,8 +2,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ScoreError;
-use crate::cage::CageError;
 use crate::tasks::TaskError;
+use calm_sandbox::SandboxError;
 
 /// What ends an evaluation early.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum RunError {
     },
     /// Where programs are run.
     #[error(transparent)]
-    Cage(#[from] CageError),
+    Sandbox(#[from] SandboxError),
     /// The model.
     #[cfg(feature = "models")]
     #[error(transparent)]

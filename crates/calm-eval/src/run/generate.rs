@@ -43,7 +43,7 @@ impl<M: CausalLm> Answering<'_, M> {
     ///
     /// # Errors
     ///
-    /// [`RunError`] if a prompt does not fit, or the model, a template, the cage or the disk fails.
+    /// [`RunError`] if a prompt does not fit, or the model, a template, the sandbox or the disk fails.
     pub fn answer(
         &self,
         task: &Task,

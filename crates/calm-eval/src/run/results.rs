@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::directory::{Description, RunTask, SCHEMA};
 use super::score::counted;
 use super::{RunError, Sample};
-use crate::cage::Layers;
 use crate::tasks::{Metric, Task};
+use calm_sandbox::Layers;
 
 /// The scores of a run, and all that they depend on. docs/evaluation.md describes every field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,9 @@ pub struct Results {
     /// Per task.
     pub tasks: Vec<TaskResults>,
     /// What kept generated programs in; nothing if none were run.
-    pub cage: Option<Layers>,
+    #[serde(rename = "cage")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Layers>"))]
+    pub sandbox: Option<Layers>,
     /// The Python that ran them.
     pub python: Option<String>,
 }
@@ -109,7 +111,7 @@ impl Results {
             seed,
             limit: description.limit,
             tasks: tasks.collect::<Result<_, _>>()?,
-            cage: None,
+            sandbox: None,
             python: None,
         })
     }

@@ -6,9 +6,63 @@ use std::path::{Path, PathBuf};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use calm_sandbox::SandboxOptions;
+use serde::Deserialize;
+
 use super::{Description, Results, RunTask, Sample, Scorer, Written};
-use crate::cage::{CageOptions, Layers, Outcome, Verdict};
 use crate::tasks::{Item, Task};
+
+/// The schema of [`calm_sandbox::Layers`], which knows none: schemas are for tests alone. `remote`
+/// keeps the fields equal.
+#[derive(Deserialize, JsonSchema)]
+#[serde(remote = "calm_sandbox::Layers")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Layers {
+    /// Version of Landlock's rules, which cover files, and signals from version 6 on; 0 without.
+    landlock: i32,
+    /// System calls outside a short list fail: none creates a process, thread or socket, traces
+    /// another process or sends it a signal.
+    seccomp: bool,
+    /// A user without rights, and a network without devices.
+    namespaces: bool,
+    /// Limits on memory, processor time, files and their size.
+    limits: bool,
+}
+
+/// The result of judging a program.
+#[derive(Deserialize, JsonSchema)]
+#[serde(remote = "calm_sandbox::Outcome", rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Outcome {
+    /// The tests ran to their end.
+    Passed,
+    /// A test failed, or the program exited before the tests did.
+    Failed,
+    /// It used too much processor or wall-clock time.
+    OutOfTime,
+    /// It printed too much.
+    OutOfOutput,
+    /// It wrote too much to files.
+    OutOfDisk,
+    /// The tests are invalid, or pass a value that cannot cross from one interpreter to the other.
+    Unusable,
+}
+
+/// How a program was judged.
+#[derive(Deserialize, JsonSchema)]
+#[serde(remote = "calm_sandbox::Verdict")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Verdict {
+    /// The result.
+    #[serde(with = "Outcome")]
+    outcome: calm_sandbox::Outcome,
+    /// Reason for any result but a pass, in one line; otherwise empty.
+    reason: String,
+    /// The beginning of the program's output.
+    printed: String,
+    /// Wall-clock time.
+    elapsed: std::time::Duration,
+}
 
 fn path(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
@@ -46,7 +100,7 @@ fn run() -> (Results, Vec<Sample>) {
         record: record.as_object().unwrap().clone(),
     };
     let translation = Task::named("flores-v1").unwrap();
-    let scorer = Scorer::new(&translation, &CageOptions::default()).unwrap();
+    let scorer = Scorer::new(&translation, &SandboxOptions::default()).unwrap();
     let record = json!({ "source": "क", "target": "a reference", "language": "ne" });
     let written = Written {
         item: item(record),
@@ -60,8 +114,8 @@ fn run() -> (Results, Vec<Sample>) {
         task: "humaneval".to_owned(),
         language: String::new(),
         reference: String::new(),
-        verdict: Some(Verdict {
-            outcome: Outcome::OutOfTime,
+        verdict: Some(calm_sandbox::Verdict {
+            outcome: calm_sandbox::Outcome::OutOfTime,
             reason: "it was not done after 20 s".to_owned(),
             printed: String::new(),
             elapsed: std::time::Duration::from_millis(20_001),
@@ -74,7 +128,7 @@ fn run() -> (Results, Vec<Sample>) {
     let description = Description::new(tasks.into(), model, Some(1), Vec::new());
     let mut results = Results::of(&description, &samples, 7).unwrap();
     results.commit = Some("0123abc".to_owned());
-    results.cage = Some(Layers::default());
+    results.sandbox = Some(calm_sandbox::Layers::default());
     (results, samples)
 }
 

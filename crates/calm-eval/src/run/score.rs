@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::RunError;
-use crate::cage::{Cage, CageError, CageOptions, Verdict};
 use crate::tasks::{Item, Metric, Task};
 use crate::{ScoreError, Statistics};
+use calm_sandbox::{Sandbox, SandboxError, SandboxOptions, Verdict};
 
 /// What a model wrote after one prompt, and what that is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,7 @@ pub struct Sample {
     pub score: f64,
     /// How a program was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<super::schema::Verdict>"))]
     pub verdict: Option<Verdict>,
     /// The example.
     pub record: Map<String, Value>,
@@ -56,31 +57,31 @@ pub struct Written {
 #[derive(Debug)]
 pub struct Scorer<'a> {
     task: &'a Task,
-    cage: Option<Cage>,
+    sandbox: Option<Sandbox>,
 }
 
 impl<'a> Scorer<'a> {
-    /// A scorer, which makes a cage if the task runs programs.
+    /// A scorer, which makes a sandbox if the task runs programs.
     ///
     /// # Errors
     ///
-    /// [`CageError`] if there can be none.
-    pub fn new(task: &'a Task, cage: &CageOptions) -> Result<Self, CageError> {
+    /// [`SandboxError`] if there can be none.
+    pub fn new(task: &'a Task, sandbox: &SandboxOptions) -> Result<Self, SandboxError> {
         let is_run = task.score.metric == Metric::PassAt1;
-        let cage = is_run.then(|| Cage::new(cage.clone())).transpose()?;
-        Ok(Self { task, cage })
+        let sandbox = is_run.then(|| Sandbox::new(sandbox.clone())).transpose()?;
+        Ok(Self { task, sandbox })
     }
 
-    /// The cage, if there is one.
-    pub fn cage(&self) -> Option<&Cage> {
-        self.cage.as_ref()
+    /// The sandbox, if there is one.
+    pub fn sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox.as_ref()
     }
 
     /// Scores what a model wrote, on all cores.
     ///
     /// # Errors
     ///
-    /// [`RunError`] if a template or the cage fails.
+    /// [`RunError`] if a template or the sandbox fails.
     pub fn score(&self, language: &str, written: Vec<Written>) -> Result<Vec<Sample>, RunError> {
         let scored = written.into_par_iter().map(|written| {
             let Written {
@@ -90,8 +91,8 @@ impl<'a> Scorer<'a> {
                 stopped,
             } = written;
             let answer = self.task.answer(&item, &output)?;
-            let verdict = match (&self.cage, self.task.program(&item, &answer)?) {
-                (Some(cage), Some(program)) => Some(cage.judge(&program)?),
+            let verdict = match (&self.sandbox, self.task.program(&item, &answer)?) {
+                (Some(sandbox), Some(program)) => Some(sandbox.judge(&program)?),
                 _ => None,
             };
             let right = match &verdict {

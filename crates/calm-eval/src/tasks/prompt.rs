@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::read::Record;
 use super::template::{ProgramTemplates, Template, holds};
 use super::{Shots, Source, Task, TaskError};
-use crate::cage::Program;
+use calm_sandbox::Program;
 
 /// The examples of one language.
 #[derive(Debug, Clone, PartialEq)]

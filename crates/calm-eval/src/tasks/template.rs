@@ -17,7 +17,7 @@ use crate::bundle::nearest;
 #[serde(transparent)]
 pub struct Template(pub String);
 
-/// How a record and an answer become a [`Program`](crate::cage::Program).
+/// How a record and an answer become a [`Program`](calm_sandbox::Program).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProgramTemplates {

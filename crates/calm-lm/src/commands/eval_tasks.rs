@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use calm_lm::eval::cage::CageOptions;
 use calm_lm::eval::run::{
     Comparison, Decoding, Description, Results, RunDir, RunTask, Sample, Scorer, TooLong, compare,
 };
 use calm_lm::eval::tasks::{Subset, Task};
+use calm_lm::sandbox::SandboxOptions;
 use calm_lm::terminal::{Progress, interrupt};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -85,11 +85,11 @@ pub(super) struct CageArgs {
 }
 
 impl CageArgs {
-    pub(super) fn options(&self) -> CageOptions {
-        CageOptions {
+    pub(super) fn options(&self) -> SandboxOptions {
+        SandboxOptions {
             python: self.python.clone(),
             unsafe_run_code: self.unsafe_run_code,
-            ..CageOptions::default()
+            ..SandboxOptions::default()
         }
     }
 }
@@ -238,11 +238,11 @@ pub(super) fn run(
             }
         }
     }
-    let scored = scorers.iter().find_map(Scorer::cage);
+    let scored = scorers.iter().find_map(Scorer::sandbox);
     let mut results = Results::of(&work.description, &RunDir::samples(&out)?, common.seed)?;
     results.commit = version::commit().map(str::to_owned);
-    results.cage = scored.map(|cage| cage.layers().clone());
-    results.python = scored.map(|cage| cage.python_version().to_owned());
+    results.sandbox = scored.map(|sandbox| sandbox.layers().clone());
+    results.python = scored.map(|sandbox| sandbox.python_version().to_owned());
     RunDir::finish(&out, &results)?;
     report(&results)
 }

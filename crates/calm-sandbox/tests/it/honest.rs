@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use calm_eval::cage::{Outcome, Program};
+use calm_sandbox::{Outcome, Program};
 
-use crate::{attempt, cage, doubling, fails};
+use crate::{attempt, doubling, fails, sandbox};
 
 #[test]
 fn the_right_program_passes() {
@@ -26,7 +26,7 @@ fn a_wrong_program_fails() {
 
 #[test]
 fn values_of_all_kinds_go_through() {
-    let Some(cage) = cage() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let program = Program {
         code: "\
 import collections
@@ -70,19 +70,19 @@ assert same(int) is not None
             .to_owned(),
         ..Program::default()
     };
-    let verdict = cage.judge(&program).unwrap();
+    let verdict = sandbox.judge(&program).unwrap();
     assert!(verdict.is_pass(), "{verdict:?}");
 }
 
 #[test]
 fn tests_that_are_none_are_not_the_programs_fault() {
-    let Some(cage) = cage() else { return };
+    let Some(sandbox) = sandbox() else { return };
     for tests in ["assert double(", "assert double(lambda: 3) == 4"] {
         let program = Program {
             tests: tests.to_owned(),
             ..doubling("def double(x):\n    return 2 * x\n")
         };
-        let verdict = cage.judge(&program).unwrap();
+        let verdict = sandbox.judge(&program).unwrap();
         assert_eq!(verdict.outcome, Outcome::Unusable, "{verdict:?}");
     }
 }
@@ -104,7 +104,7 @@ fn a_program_may_use_its_own_directory() {
     };
     assert!(verdict.is_pass(), "{verdict:?}");
     let directory = verdict.printed.lines().next().unwrap();
-    assert!(directory.contains("calm-cage-"), "{verdict:?}");
+    assert!(directory.contains("calm-sandbox-"), "{verdict:?}");
     assert!(!Path::new(directory).exists(), "{verdict:?}");
 }
 

@@ -1,3 +1,5 @@
+//! The layers of Linux.
+
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
 use std::process;
@@ -17,9 +19,9 @@ use seccompiler::{
 };
 
 use super::Layers;
-use crate::cage::launch::Rules;
+use crate::launch::Rules;
 
-/// What of Landlock is asked for; a kernel that knows less is asked for less.
+/// The version of Landlock that is requested; an older kernel gets an older one.
 const ABI_WANTED: ABI = ABI::V6;
 
 /// Where the dynamic loader finds the libraries of an interpreter.
@@ -40,21 +42,20 @@ const LOADERS: [&str; 4] = [
 ];
 
 impl Layers {
-    /// All layers without any rule that opens something: nothing can be done behind them but to
-    /// print.
-    pub(in crate::cage) fn try_all() -> Self {
+    /// Applies all layers without any right but to print.
+    pub(crate) fn try_all() -> Self {
         Self::apply(&Rules::default())
     }
 
-    /// Puts every layer that there is around this process.
-    pub(in crate::cage) fn apply(rules: &Rules) -> Self {
-        // A namespace is to be made before the calls that make it are forbidden.
+    /// Applies every available layer to this process.
+    pub(crate) fn apply(rules: &Rules) -> Self {
+        // Namespaces come before seccomp, which forbids the calls that create them.
         let namespaces = CloneFlags::CLONE_NEWUSER
             | CloneFlags::CLONE_NEWNET
             | CloneFlags::CLONE_NEWIPC
             | CloneFlags::CLONE_NEWUTS;
         let namespaces = unshare(namespaces).is_ok();
-        // Whoever asked for the cage may be killed; nobody would wait for this process then.
+        // If the parent is killed, nobody waits for this process.
         let _ = prctl::set_pdeathsig(Signal::SIGKILL);
         let limits = limit(rules).is_ok();
         let landlock = restrict_files(rules).unwrap_or(0);
@@ -78,7 +79,7 @@ fn limit(rules: &Rules) -> Result<(), Errno> {
     ] {
         setrlimit(resource, limit, limit)?;
     }
-    // The first signal can be caught, the second can not.
+    // The first signal can be caught, the second cannot.
     setrlimit(Resource::RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)
 }
 
@@ -87,7 +88,7 @@ fn restrict_files(rules: &Rules) -> Result<i32, RulesetError> {
     let all = AccessFs::from_all(ABI_WANTED);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let execute = AccessFs::ReadFile | AccessFs::Execute;
-    // Plain files only: whatever else a directory can hold is harder to remove again.
+    // Plain files only: other kinds of entries are harder to remove.
     let write =
         read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
     let device = AccessFs::ReadFile | AccessFs::WriteFile;
@@ -113,8 +114,8 @@ fn restrict_files(rules: &Rules) -> Result<i32, RulesetError> {
     })
 }
 
-/// Every call that is not on the list fails as one that the kernel does not have: libraries then
-/// fall back to older calls that are.
+/// Calls that are not on the list fail as if the kernel did not have them, so that libraries fall
+/// back to older calls that are.
 fn restrict_calls() -> Result<(), seccompiler::Error> {
     let filter = SeccompFilter::new(
         allowed_calls()?,
@@ -131,23 +132,23 @@ fn allowed_calls() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
         plain.map(|call| (*call, Vec::new())).collect();
     let own = u64::from(process::id());
     let conditional = [
-        // Becoming the interpreter keeps the process id, and no process can be made.
+        // Exec keeps the process id, and no process can be created.
         (libc::SYS_kill, argument(0, &[own])?),
         (libc::SYS_tgkill, argument(0, &[own])?),
         (libc::SYS_prlimit64, argument(0, &[0])?),
-        // Nothing that asks for signals to another process.
+        // No command that requests signals to another process.
         (libc::SYS_fcntl, argument(1, &FILE_COMMANDS)?),
         (libc::SYS_ioctl, argument(1, &[FIOCLEX, FIONCLEX, TCGETS])?),
     ];
     calls.extend(conditional);
-    // Old kernels let who may read a file cut it short.
+    // Old kernels let a reader of a file truncate it.
     calls.insert(libc::SYS_openat, open_flags(2)?);
     #[cfg(target_arch = "x86_64")]
     calls.insert(libc::SYS_open, open_flags(1)?);
     Ok(calls)
 }
 
-/// The call is allowed if its argument is one of these.
+/// Allows the call if its argument is one of these.
 fn argument(index: u8, values: &[u64]) -> Result<Vec<SeccompRule>, BackendError> {
     let rule = |value: &u64| is(index, SeccompCmpOp::Eq, *value);
     values.iter().map(rule).collect()
@@ -181,7 +182,7 @@ const FILE_COMMANDS: [u64; 6] = [
     libc::F_SETFL as u64,
 ];
 
-/// What an interpreter needs to start, to compute, and to use files.
+/// Calls that an interpreter needs to start, to compute and to use files.
 const PLAIN_CALLS: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_clock_getres,
@@ -249,7 +250,7 @@ const PLAIN_CALLS: &[i64] = &[
     libc::SYS_writev,
 ];
 
-/// Calls that only the older architecture has.
+/// Calls that only x86-64 has.
 #[cfg(target_arch = "x86_64")]
 const OLD_CALLS: &[i64] = &[
     libc::SYS_access,

@@ -1,6 +1,6 @@
 //! Programs that do their task, and programs that try everything else.
 //!
-//! They are skipped where there is no Python or no cage. The published problems are read from the
+//! They are skipped where there is no Python or no sandbox. The published problems are read from the
 //! directory that the environment variable CALM_BENCHMARKS names.
 
 #![expect(clippy::print_stderr, reason = "tests that are skipped say so")]
@@ -12,18 +12,18 @@ mod limits;
 mod published;
 mod walls;
 
-use calm_eval::cage::{Cage, CageError, CageOptions, Limits, Outcome, Program, Verdict};
+use calm_sandbox::{Limits, Outcome, Program, Sandbox, SandboxError, SandboxOptions, Verdict};
 
-/// A cage, unless this machine has none.
-fn cage_with(limits: Limits) -> Option<Cage> {
-    let options = CageOptions {
+/// A sandbox, unless this machine has none.
+fn sandbox_with(limits: Limits) -> Option<Sandbox> {
+    let options = SandboxOptions {
         limits,
-        launcher: Some(env!("CARGO_BIN_EXE_calm-cage").into()),
-        ..CageOptions::default()
+        launcher: Some(env!("CARGO_BIN_EXE_calm-sandbox").into()),
+        ..SandboxOptions::default()
     };
-    match Cage::new(options) {
-        Ok(cage) => Some(cage),
-        Err(error @ (CageError::Unavailable { .. } | CageError::Interpreter { .. })) => {
+    match Sandbox::new(options) {
+        Ok(sandbox) => Some(sandbox),
+        Err(error @ (SandboxError::Unavailable { .. } | SandboxError::Interpreter { .. })) => {
             eprintln!("skipped: {error}");
             None
         }
@@ -31,8 +31,8 @@ fn cage_with(limits: Limits) -> Option<Cage> {
     }
 }
 
-fn cage() -> Option<Cage> {
-    cage_with(Limits {
+fn sandbox() -> Option<Sandbox> {
+    sandbox_with(Limits {
         cpu_s: 2,
         wall_s: 10,
         ..Limits::default()
@@ -51,7 +51,7 @@ fn doubling(code: &str) -> Program {
 
 /// Judges an attempt at `double`, which nothing but the right function may pass.
 fn attempt(code: &str) -> Option<Verdict> {
-    let verdict = cage()?.judge(&doubling(code)).unwrap();
+    let verdict = sandbox()?.judge(&doubling(code)).unwrap();
     assert_ne!(verdict.outcome, Outcome::Unusable, "{verdict:?}");
     Some(verdict)
 }
@@ -70,7 +70,7 @@ fn never_passes(code: &str) {
 }
 
 /// Python that runs `action` within the function, keeps what it was refused, and then does its task:
-/// it passes if it was refused, so that the cage, not a mistake in this test, decides.
+/// it passes if it was refused, so that the sandbox, not a mistake in this test, decides.
 fn refused(action: &str) -> Option<Verdict> {
     let action = action.replace('\n', "\n        ");
     attempt(&format!(

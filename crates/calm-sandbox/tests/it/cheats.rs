@@ -1,8 +1,8 @@
 //! Wrong programs that want to pass.
 
-use calm_eval::cage::{Outcome, Program};
+use calm_sandbox::{Outcome, Program};
 
-use crate::{attempt, cage, doubling, fails, never_passes};
+use crate::{attempt, doubling, fails, never_passes, sandbox};
 
 #[test]
 fn the_pass_mark_is_not_believed() {
@@ -130,14 +130,14 @@ fn answers_that_are_none_are_no_pass() {
 /// Some published tests catch whatever a function raises.
 #[test]
 fn a_test_that_catches_everything_helps_nobody() {
-    let Some(cage) = cage() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let judged = |code: &str| {
         let tests = "try:\n    assert double(21) == 42\nexcept:\n    pass\n".to_owned();
         let program = Program {
             tests,
             ..doubling(code)
         };
-        cage.judge(&program).unwrap()
+        sandbox.judge(&program).unwrap()
     };
     assert!(judged("def double(x): return 3\n").is_pass());
     for code in [

@@ -1,8 +1,6 @@
 //! Equality with sacreBLEU, on cases of our own, and on larger ones that are not part of the
 //! repository.
 
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

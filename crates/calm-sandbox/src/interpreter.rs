@@ -1,11 +1,13 @@
+//! The Python interpreter of a sandbox.
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::CageError;
+use crate::SandboxError;
 
-/// Asked of an interpreter once: which file it is, and where its library lies.
+/// Asks an interpreter which file it is, and where its library lies.
 const QUESTION: &str = r#"
 import json, os, sys, sysconfig
 assert sys.version_info >= (3, 8), "is Python " + sys.version.split()[0]
@@ -18,20 +20,20 @@ print(json.dumps({
 }))
 "#;
 
-/// A Python of this machine. Only its standard library can be imported in a cage.
+/// A Python of this machine. Only its standard library can be imported in a sandbox.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Interpreter {
+pub(crate) struct Interpreter {
     /// The binary itself, behind all links, wrappers and virtual environments.
-    pub(super) path: PathBuf,
-    pub(super) version: String,
-    pub(super) library: Vec<PathBuf>,
+    pub(crate) path: PathBuf,
+    pub(crate) version: String,
+    pub(crate) library: Vec<PathBuf>,
 }
 
 impl Interpreter {
-    /// The one that was named, or else the `python3` that a shell would find.
-    pub(super) fn find(python: Option<&Path>) -> Result<Self, CageError> {
+    /// The given one, or else the `python3` that a shell would find.
+    pub(crate) fn find(python: Option<&Path>) -> Result<Self, SandboxError> {
         let python = python.unwrap_or(Path::new("python3"));
-        let failed = |reason: String| CageError::Interpreter {
+        let failed = |reason: String| SandboxError::Interpreter {
             python: python.to_owned(),
             reason,
         };

@@ -1,8 +1,6 @@
 //! The readers, on small files of our own and on the published ones, which are not part of the
 //! repository.
 
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
-
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-# What the two interpreters of the cage tell each other: one JSON array a line. Plain values go by
+# What the two interpreters of the sandbox tell each other: one JSON array a line. Plain values go by
 # value, as exact builtin types, so that no class of the program's takes part in a comparison.
 # Anything else stays where it is, and goes as the number that it has in the program's table.
 

@@ -1,4 +1,4 @@
-//! What a launcher does: it restricts itself, then becomes the interpreter.
+//! The launcher: a process that restricts itself, then becomes the interpreter.
 
 use std::env;
 use std::io::{self, Write};
@@ -7,60 +7,63 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layers, Limits};
+use crate::{Layers, Limits};
 
 /// The first argument of a launcher.
-pub(super) const ASKED: &str = "__calm-cage";
+pub(crate) const LAUNCH_ARGUMENT: &str = "__calm-sandbox";
 
-/// How a launcher ends that can't do what it was asked to.
-pub(super) const FAILED: u8 = 120;
+/// Exit code of a launcher that failed.
+pub(crate) const FAILED: u8 = 120;
 
 /// The second argument of a launcher, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Request {
-    /// Try every layer, and print which there are.
+pub(crate) enum Request {
+    /// Try every layer, and print the available ones.
     Probe,
     /// Become this program.
     Launch(Box<Launch>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Launch {
-    pub(super) program: PathBuf,
-    pub(super) arguments: Vec<String>,
-    pub(super) rules: Rules,
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) rules: Rules,
     /// The process that waits for it.
-    pub(super) harness: u32,
-    /// Start it even if it can't be kept from anything.
-    pub(super) is_unsafe: bool,
+    pub(crate) parent: u32,
+    /// Start it even without layers.
+    pub(crate) is_unsafe: bool,
 }
 
-/// What a program in a cage may do.
+/// Rights of a program in a sandbox.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// Files and directories that it may read.
-    pub(super) read: Vec<PathBuf>,
-    /// Files that it may start, and read.
-    pub(super) execute: Vec<PathBuf>,
-    /// The directory whose files it may make, change and remove.
-    pub(super) write: Option<PathBuf>,
-    pub(super) limits: Limits,
+    pub(crate) read: Vec<PathBuf>,
+    /// Files that it may execute and read.
+    pub(crate) execute: Vec<PathBuf>,
+    /// Directory whose files it may create, change and remove.
+    pub(crate) write: Option<PathBuf>,
+    pub(crate) limits: Limits,
 }
 
-/// Makes this process the launcher of a cage, if that is what it was started for; it never returns
-/// then. To be called first in `main`, before there is a second thread.
+/// Makes this process the launcher of a sandbox, if it was started as one; then it never returns.
+/// Call it first in `main`, before there is a second thread.
 ///
-/// A process can give up rights only for itself, and safe Rust can run nothing between the fork and
-/// the start of another program. So a [`Cage`](super::Cage) starts the program that it is part of
-/// once more, which restricts itself and then becomes the Python interpreter.
+/// A process can give up rights only for itself, and safe Rust cannot run code between fork and
+/// exec. So a [`Sandbox`](crate::Sandbox) starts its own program once more, which restricts itself
+/// and then becomes the Python interpreter.
 ///
 /// ```no_run
-/// calm_eval::cage::launch_if_asked();
-/// // … and whatever else the program does
+/// calm_sandbox::launch_if_asked();
+/// // … the rest of the program
 /// ```
 pub fn launch_if_asked() {
     let mut arguments = env::args_os().skip(1);
-    if arguments.next().is_none_or(|first| first != ASKED) {
+    if arguments
+        .next()
+        .is_none_or(|first| first != LAUNCH_ARGUMENT)
+    {
         return;
     }
     let request = arguments.next().and_then(|text| text.into_string().ok());
@@ -68,7 +71,7 @@ pub fn launch_if_asked() {
     let said = match request {
         Some(Request::Probe) => print(&Layers::try_all()),
         Some(Request::Launch(launch)) => launch.start(),
-        None => Err("is no request of a cage; this argument is for calm itself".to_owned()),
+        None => Err("is no request of a sandbox; this argument is for calm itself".to_owned()),
     };
     let code = match said {
         Ok(()) => 0,
@@ -86,10 +89,9 @@ fn print(layers: &Layers) -> Result<(), String> {
 }
 
 impl Launch {
-    /// What is to be executed, with an empty environment.
-    ///
-    /// Seeds are fixed: whether a program passes is not to depend on the order of its sets.
-    pub(super) fn command(&self) -> Command {
+    /// The command, with an empty environment. The seed of hashes is fixed, so that the order of a
+    /// set decides no result.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command.env_clear().env("PYTHONHASHSEED", "0");
@@ -105,8 +107,8 @@ impl Launch {
             closed?;
         }
         let layers = Layers::apply(&self.rules);
-        // Whoever dies from now on takes this process along; who died before does not.
-        if std::os::unix::process::parent_id() != self.harness {
+        // From now on this process ends with its parent; a parent that ended before is noticed here.
+        if std::os::unix::process::parent_id() != self.parent {
             return Err("nobody waits for this program any more".to_owned());
         }
         match layers.missing() {
@@ -121,8 +123,8 @@ impl Launch {
     }
 }
 
-/// Closes all files but the three that a cage's pipes are: whoever started the harness may have left
-/// others open, which no layer would keep from a program.
+/// Closes all files but standard input, output and error. Others may have been left open by whoever
+/// started this process, and no layer closes them.
 #[cfg(target_os = "linux")]
 fn close_inherited() -> io::Result<()> {
     let listed = std::fs::read_dir("/proc/self/fd")?;
@@ -130,7 +132,7 @@ fn close_inherited() -> io::Result<()> {
     let names = names.collect::<io::Result<Vec<_>>>()?;
     let numbers = names.iter().filter_map(|name| name.to_str()?.parse().ok());
     for number in numbers.filter(|number: &i32| *number > 2) {
-        // The listing itself was one of them, which is closed by now.
+        // The listing itself was one of them, which is already closed.
         let _ = nix::unistd::close(number);
     }
     Ok(())

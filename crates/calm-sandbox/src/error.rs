@@ -1,19 +1,21 @@
+//! Errors of the sandbox.
+
 use std::io;
 use std::path::PathBuf;
 
-/// What keeps a program from being judged. That it fails its tests is no error but a
-/// [`Verdict`](super::Verdict).
+/// Why a program cannot be judged. A program that fails its tests is not an error but a
+/// [`Verdict`](crate::Verdict).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CageError {
-    /// The system lacks what a cage needs.
+pub enum SandboxError {
+    /// The system lacks a layer that a sandbox needs.
     #[error(
         "generated programs can't be run safely here: {missing}; score them on a Linux system with \
          Landlock (kernel 5.13 or newer) and seccomp, or accept that they may do anything that you \
          may with --unsafe-run-code"
     )]
     Unavailable {
-        /// The layers that are missing, and why.
+        /// The missing layers, and why they are needed.
         missing: String,
     },
     /// There is no usable Python.
@@ -23,31 +25,31 @@ pub enum CageError {
         python.display()
     )]
     Interpreter {
-        /// What was to be started.
+        /// The interpreter that was tried.
         python: PathBuf,
-        /// What came of it.
+        /// Why it is not usable.
         reason: String,
     },
-    /// The launcher did not do what a launcher does.
+    /// The launcher does not behave like one.
     #[error("{}: {reason}", launcher.display())]
     Launcher {
         /// The program that was started.
         launcher: PathBuf,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
-    /// A file, pipe or process of the cage can't be had.
-    #[error("the cage can't be set up: {doing}: {source}")]
+    /// A file, pipe or process of the sandbox cannot be made.
+    #[error("the sandbox can't be set up: {doing}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-impl CageError {
-    pub(super) fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
+impl SandboxError {
+    pub(crate) fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
         move |source| Self::Io { doing, source }
     }
 }

@@ -106,7 +106,7 @@ fn others_get_no_signal_and_are_not_traced() {
     }
 }
 
-/// Where there is a cage, the program passes and has nothing to print: what it looks for.
+/// Where there is a sandbox, the program passes and has nothing to print: what it looks for.
 fn assert_finds_nothing(program: &str) {
     let Some(verdict) = attempt(program) else {
         return;

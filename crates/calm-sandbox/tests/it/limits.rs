@@ -1,12 +1,12 @@
 //! Programs that use more than they may.
 
-use calm_eval::cage::{Limits, Outcome};
+use calm_sandbox::{Limits, Outcome};
 
-use crate::{attempt, cage_with, doubling, fails, is_refused};
+use crate::{attempt, doubling, fails, is_refused, sandbox_with};
 
 #[test]
 fn an_endless_loop_ends() {
-    let Some(cage) = cage_with(Limits {
+    let Some(sandbox) = sandbox_with(Limits {
         cpu_s: 1,
         ..Limits::default()
     }) else {
@@ -16,35 +16,35 @@ fn an_endless_loop_ends() {
         "while True:\n    pass\n",
         "def double(x):\n    while True: pass\n",
     ] {
-        let verdict = cage.judge(&doubling(code)).unwrap();
+        let verdict = sandbox.judge(&doubling(code)).unwrap();
         assert_eq!(verdict.outcome, Outcome::OutOfTime, "{verdict:?}");
     }
 }
 
 #[test]
 fn sleeping_does_not_help() {
-    let Some(cage) = cage_with(Limits {
+    let Some(sandbox) = sandbox_with(Limits {
         wall_s: 1,
         ..Limits::default()
     }) else {
         return;
     };
     let code = "import time\ndef double(x):\n    time.sleep(30)\n    return 2 * x\n";
-    let verdict = cage.judge(&doubling(code)).unwrap();
+    let verdict = sandbox.judge(&doubling(code)).unwrap();
     assert_eq!(verdict.outcome, Outcome::OutOfTime, "{verdict:?}");
     assert!(verdict.elapsed.as_secs() < 3, "{verdict:?}");
 }
 
 #[test]
 fn a_caught_signal_is_followed_by_another() {
-    let Some(cage) = cage_with(Limits {
+    let Some(sandbox) = sandbox_with(Limits {
         cpu_s: 1,
         ..Limits::default()
     }) else {
         return;
     };
     let code = "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass\n";
-    let verdict = cage.judge(&doubling(code)).unwrap();
+    let verdict = sandbox.judge(&doubling(code)).unwrap();
     assert_eq!(verdict.outcome, Outcome::OutOfTime, "{verdict:?}");
 }
 

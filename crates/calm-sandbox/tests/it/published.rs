@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use calm_eval::cage::{Cage, Limits, Outcome, Program};
+use calm_sandbox::{Limits, Outcome, Program, Sandbox};
 use serde_json::Value;
 
-use crate::cage_with;
+use crate::sandbox_with;
 
 /// The published problems, unless nobody says where they are.
 fn published(file: &str) -> Option<Vec<Value>> {
@@ -63,13 +63,13 @@ fn mbpp(record: &Value, code: String) -> Program {
 }
 
 /// How many pass, judged two at a time.
-fn passing(cage: &Cage, programs: &[Program]) -> usize {
+fn passing(sandbox: &Sandbox, programs: &[Program]) -> usize {
     let (next, passed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let verdict = cage.judge(program).unwrap();
+                    let verdict = sandbox.judge(program).unwrap();
                     assert_ne!(
                         verdict.outcome,
                         Outcome::Unusable,
@@ -87,7 +87,7 @@ fn passing(cage: &Cage, programs: &[Program]) -> usize {
 
 #[test]
 fn all_solutions_of_human_eval_pass() {
-    let Some(cage) = cage_with(Limits::default()) else {
+    let Some(sandbox) = sandbox_with(Limits::default()) else {
         return;
     };
     let Some(records) = published("humaneval/HumanEval.jsonl.gz") else {
@@ -96,19 +96,19 @@ fn all_solutions_of_human_eval_pass() {
     assert_eq!(records.len(), 164);
     let solution = |record| human_eval(record, &text(record, "canonical_solution"));
     let solutions: Vec<Program> = records.iter().map(solution).collect();
-    assert_eq!(passing(&cage, &solutions), 164);
+    assert_eq!(passing(&sandbox, &solutions), 164);
     let empty: Vec<Program> = records
         .iter()
         .map(|record| human_eval(record, "    pass\n"))
         .collect();
-    assert_eq!(passing(&cage, &empty), 0);
+    assert_eq!(passing(&sandbox, &empty), 0);
 }
 
 /// Prints how long it took: docs/evaluation.md has the figure.
 #[test]
 #[ignore = "takes a minute; run by hand with --ignored for the figure in docs/evaluation.md"]
 fn ten_of_each_solution_pass() {
-    let Some(cage) = cage_with(Limits::default()) else {
+    let Some(sandbox) = sandbox_with(Limits::default()) else {
         return;
     };
     let Some(records) = published("humaneval/HumanEval.jsonl.gz") else {
@@ -118,13 +118,13 @@ fn ten_of_each_solution_pass() {
     let solutions: Vec<Program> = records.iter().map(solution).collect();
     let ten = vec![solutions; 10].concat();
     let started = Instant::now();
-    assert_eq!(passing(&cage, &ten), ten.len());
+    assert_eq!(passing(&sandbox, &ten), ten.len());
     eprintln!("{} programs in {:.1?}", ten.len(), started.elapsed());
 }
 
 #[test]
 fn all_solutions_of_mbpp_pass() {
-    let Some(cage) = cage_with(Limits::default()) else {
+    let Some(sandbox) = sandbox_with(Limits::default()) else {
         return;
     };
     let Some(records) = published("mbpp/sanitized-mbpp_first40.json") else {
@@ -135,12 +135,12 @@ fn all_solutions_of_mbpp_pass() {
         .iter()
         .map(|record| mbpp(record, text(record, "code")))
         .collect();
-    assert_eq!(passing(&cage, &solutions), 40);
+    assert_eq!(passing(&sandbox, &solutions), 40);
     let empty: Vec<Program> = records
         .iter()
         .map(|record| mbpp(record, emptied(record)))
         .collect();
-    assert_eq!(passing(&cage, &empty), 0);
+    assert_eq!(passing(&sandbox, &empty), 0);
 }
 
 /// The functions of a solution, which do nothing.

@@ -1,4 +1,4 @@
-//! Two interpreters, watched until one of them knows or a limit is reached.
+//! Starts two interpreters, and watches them until the tests end or a limit is reached.
 
 use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, Read};
@@ -10,55 +10,55 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::launch::{FAILED, Launch, Rules};
-use super::{Cage, CageError, Outcome, Program, Verdict};
+use crate::launch::{FAILED, Launch, Rules};
+use crate::{Outcome, Program, Sandbox, SandboxError, Verdict};
 
-const WIRE: &str = include_str!("wire.py");
-const PROGRAM: &str = include_str!("program.py");
-const CHECKER: &str = include_str!("checker.py");
+const WIRE: &str = include_str!("python/wire.py");
+const PROGRAM: &str = include_str!("python/program.py");
+const CHECKER: &str = include_str!("python/checker.py");
 
-/// So much of what a program prints is kept.
+/// Printed output that is kept.
 const KEPT_BYTES: usize = 4096;
 
 /// A verdict is one line, with a reason of at most 300 characters.
 const VERDICT_BYTES: u64 = 1 << 16;
 
-/// How often the files of a program are looked at.
-const LOOK: Duration = Duration::from_millis(50);
+/// Time between two looks at the files of a program.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 #[cfg(unix)]
 const SIGXCPU: i32 = 24;
 #[cfg(unix)]
 const SIGKILL: i32 = 9;
 
-/// An interpreter that has closed its pipes ends soon, or not by itself.
-const END: Duration = Duration::from_millis(300);
+/// Time for an interpreter that has closed its pipes to exit by itself.
+const PATIENCE: Duration = Duration::from_millis(300);
 
-pub(super) fn judge(cage: &Cage, program: &Program) -> Result<Verdict, CageError> {
+pub(crate) fn judge(sandbox: &Sandbox, program: &Program) -> Result<Verdict, SandboxError> {
     let started = Instant::now();
-    let directory = cage.den.chamber();
-    let directory = directory.map_err(CageError::io("a temporary directory"))?;
+    let directory = sandbox.directory.for_program();
+    let directory = directory.map_err(SandboxError::io("a temporary directory"))?;
     let (job, work) = (
         directory.path().join("job.json"),
         directory.path().join("work"),
     );
-    write_job(&job, program).map_err(CageError::io("writing the tests"))?;
-    fs::create_dir(&work).map_err(CageError::io("a directory for the program"))?;
-    let mut pair = Pair::start(cage, &job, &work)?;
-    let deadline = started + Duration::from_secs(cage.limits.wall_s);
-    let mut told = pair.watch(deadline, &work, cage);
+    write_job(&job, program).map_err(SandboxError::io("writing the tests"))?;
+    fs::create_dir(&work).map_err(SandboxError::io("a directory for the program"))?;
+    let mut pair = Pair::start(sandbox, &job, &work)?;
+    let deadline = started + Duration::from_secs(sandbox.limits.wall_s);
+    let mut seen = pair.watch(deadline, &work, sandbox);
     let elapsed = started.elapsed();
-    let judged = pair.judge(&told, elapsed, cage);
-    pair.finish(&mut told, cage);
+    let judged = pair.judge(&seen, elapsed, sandbox);
+    pair.finish(&mut seen, sandbox);
     directory
         .close()
-        .map_err(CageError::io("removing the program's files"))?;
-    // What it printed may have been too much before the tests were done, and be read after that.
-    let (outcome, reason) = told.over.map_or(judged, Ok)?;
+        .map_err(SandboxError::io("removing the program's files"))?;
+    // A limit of output may have been reached before the tests ended, and be noticed only now.
+    let (outcome, reason) = seen.over.map_or(judged, Ok)?;
     Ok(Verdict {
         outcome,
         reason,
-        printed: String::from_utf8_lossy(&told.printed).into_owned(),
+        printed: String::from_utf8_lossy(&seen.printed).into_owned(),
         elapsed,
     })
 }
@@ -67,7 +67,7 @@ fn write_job(path: &Path, program: &Program) -> io::Result<()> {
     serde_json::to_writer(File::create(path)?, program).map_err(Into::into)
 }
 
-/// The interpreter of the program and that of its tests, each reading what the other writes.
+/// The interpreter of the program and that of its tests; each reads the other's output.
 struct Pair {
     program: Process,
     checker: Process,
@@ -75,23 +75,24 @@ struct Pair {
 }
 
 enum Event {
-    /// The checker has ended, or said what it found.
+    /// The last words of the checker.
     Verdict(Vec<u8>),
-    /// All that the program will ever print.
+    /// All output of the program.
     Printed(Vec<u8>),
-    /// The beginning of what it prints, which is more than it may.
+    /// The beginning of the program's output, which exceeds its limit.
     Flooded(Vec<u8>),
 }
 
-/// What was seen of a pair.
+/// Observations of a pair.
 #[derive(Default)]
-struct Told {
+struct Seen {
     verdict: Option<Vec<u8>>,
     printed: Vec<u8>,
     /// The limit that was reached.
     over: Option<(Outcome, String)>,
 }
 
+/// The checker's message.
 #[derive(Deserialize)]
 struct Said {
     outcome: String,
@@ -99,18 +100,18 @@ struct Said {
 }
 
 impl Pair {
-    fn start(cage: &Cage, job: &Path, work: &Path) -> Result<Self, CageError> {
-        let pipe = || io::pipe().map_err(CageError::io("a pipe"));
+    fn start(sandbox: &Sandbox, job: &Path, work: &Path) -> Result<Self, SandboxError> {
+        let pipe = || io::pipe().map_err(SandboxError::io("a pipe"));
         let ((asked, ask), (answered, answer)) = (pipe()?, pipe()?);
         let program = Process::start(
-            cage,
-            launch(cage, PROGRAM, None, Some(work)),
+            sandbox,
+            launch(sandbox, PROGRAM, None, Some(work)),
             (asked.into(), answer.into()),
             work,
         )?;
         let checker = Process::start(
-            cage,
-            launch(cage, CHECKER, Some(job), None),
+            sandbox,
+            launch(sandbox, CHECKER, Some(job), None),
             (answered.into(), ask.into()),
             work,
         )?;
@@ -120,11 +121,11 @@ impl Pair {
             checker,
             events,
         };
-        pair.listen(&sender, cage.limits.output_bytes);
+        pair.listen(&sender, sandbox.limits.output_bytes);
         Ok(pair)
     }
 
-    /// Reads what both say. The threads end with the processes, whose pipes nobody else has.
+    /// Reads the output of both. The threads end with the processes, whose pipes nobody else has.
     fn listen(&mut self, events: &Sender<Event>, output_bytes: u64) {
         let (verdicts, said) = (events.clone(), self.checker.0.stderr.take());
         thread::spawn(move || {
@@ -142,44 +143,44 @@ impl Pair {
     }
 
     /// Waits for a verdict, or for the program to reach a limit.
-    fn watch(&mut self, deadline: Instant, work: &Path, cage: &Cage) -> Told {
-        let limits = &cage.limits;
-        let mut told = Told::default();
-        while told.verdict.is_none() && told.over.is_none() {
+    fn watch(&mut self, deadline: Instant, work: &Path, sandbox: &Sandbox) -> Seen {
+        let limits = &sandbox.limits;
+        let mut seen = Seen::default();
+        while seen.verdict.is_none() && seen.over.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.events.recv_timeout(left.min(LOOK)) {
-                Ok(event) => told.add(event, limits.output_bytes),
+            match self.events.recv_timeout(left.min(INTERVAL)) {
+                Ok(event) => seen.add(event, limits.output_bytes),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                     let reason = format!("it was not done after {} s", limits.wall_s);
-                    told.over = Some((Outcome::OutOfTime, reason));
+                    seen.over = Some((Outcome::OutOfTime, reason));
                 }
                 Err(RecvTimeoutError::Timeout) if self.used_bytes(work) > limits.disk_bytes => {
                     let reason = format!("it wrote more than {} bytes", limits.disk_bytes);
-                    told.over = Some((Outcome::OutOfDisk, reason));
+                    seen.over = Some((Outcome::OutOfDisk, reason));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-        told
+        seen
     }
 
     /// Makes up the verdict.
     fn judge(
         &mut self,
-        told: &Told,
+        seen: &Seen,
         elapsed: Duration,
-        cage: &Cage,
-    ) -> Result<(Outcome, String), CageError> {
-        if let Some(over) = &told.over {
+        sandbox: &Sandbox,
+    ) -> Result<(Outcome, String), SandboxError> {
+        if let Some(over) = &seen.over {
             return Ok(over.clone());
         }
-        let ended = |status| ended(status, elapsed.as_secs() >= cage.limits.cpu_s);
-        let said = told.verdict.as_deref().unwrap_or_default();
+        let ended = |status| ended(status, elapsed.as_secs() >= sandbox.limits.cpu_s);
+        let said = seen.verdict.as_deref().unwrap_or_default();
         let checker = self.checker.end();
         if checker.and_then(|status| status.code()) == Some(i32::from(FAILED)) {
             let reason = String::from_utf8_lossy(said).into_owned();
-            return Err(cage.launcher_failed(reason));
+            return Err(sandbox.launcher_failed(reason));
         }
         let Ok(said) = serde_json::from_slice::<Said>(said) else {
             let (outcome, how) = ended(checker);
@@ -188,7 +189,7 @@ impl Pair {
         Ok(match said.outcome.as_str() {
             "passed" => (Outcome::Passed, String::new()),
             "unusable" => (Outcome::Unusable, said.reason),
-            "absent" => return Err(cage.launcher_failed(said.reason)),
+            "absent" => return Err(sandbox.launcher_failed(said.reason)),
             "gone" => match ended(self.program.end()) {
                 (Outcome::Failed, _) => (Outcome::Failed, said.reason),
                 (outcome, how) => (outcome, format!("it {how}")),
@@ -197,28 +198,27 @@ impl Pair {
         })
     }
 
-    /// Ends both, and hears what they said before that.
-    fn finish(mut self, told: &mut Told, cage: &Cage) {
+    /// Kills both, and reads the rest of their output.
+    fn finish(mut self, seen: &mut Seen, sandbox: &Sandbox) {
         self.program.kill();
         self.checker.kill();
-        // Both pipes are closed now, unless somebody outside of any cage has one.
-        while let Ok(event) = self.events.recv_timeout(END) {
-            told.add(event, cage.limits.output_bytes);
+        // Both pipes are closed now, unless a process outside of any sandbox holds one.
+        while let Ok(event) = self.events.recv_timeout(PATIENCE) {
+            seen.add(event, sandbox.limits.output_bytes);
         }
     }
 
-    /// What the program's files take: those in its directory, and those that it has open and whose
-    /// names are gone.
+    /// Bytes of the program's files: those in its directory, and open ones without a name.
     fn used_bytes(&self, directory: &Path) -> u64 {
         let mut files = entries(directory, DirEntry::metadata);
         let open = entries(&self.program.open_files(), |file| fs::metadata(file.path()));
         files.extend(open.into_iter().filter(is_nameless));
-        // A file without content takes room, too.
+        // An empty file takes room, too.
         files.iter().map(|file| file.len().max(4096)).sum()
     }
 }
 
-impl Told {
+impl Seen {
     fn add(&mut self, event: Event, output_bytes: u64) {
         match event {
             Event::Verdict(bytes) => self.verdict = Some(bytes),
@@ -237,12 +237,12 @@ struct Process(Child);
 
 impl Process {
     fn start(
-        cage: &Cage,
+        sandbox: &Sandbox,
         launch: Launch,
         (input, output): (Stdio, Stdio),
         directory: &Path,
-    ) -> Result<Self, CageError> {
-        let mut command = cage.command(launch);
+    ) -> Result<Self, SandboxError> {
+        let mut command = sandbox.command(launch);
         command.stdin(input).stdout(output).stderr(Stdio::piped());
         command.current_dir(directory);
         #[cfg(unix)]
@@ -250,18 +250,18 @@ impl Process {
         let started = command.spawn();
         started
             .map(Self)
-            .map_err(CageError::io("starting an interpreter"))
+            .map_err(SandboxError::io("starting an interpreter"))
     }
 
-    /// Where the system lists what it has open.
+    /// The directory that lists its open files.
     fn open_files(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/fd", self.0.id()))
     }
 
-    /// Waits for a process that is about to end, and ends it if it isn't. How it ended by itself.
+    /// Waits for a process that is about to exit, and kills it if it does not. Its own exit status.
     fn end(&mut self) -> Option<ExitStatus> {
-        let patience = Instant::now() + END;
-        while Instant::now() < patience {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             match self.0.try_wait() {
                 Ok(Some(status)) => return Some(status),
                 Ok(None) => thread::sleep(Duration::from_millis(1)),
@@ -273,7 +273,7 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        // Nothing else is in its group behind seccomp; without it, what is should go as well.
+        // Without seccomp, it may have started others, which are in its group.
         #[cfg(target_os = "linux")]
         if let Ok(id) = i32::try_from(self.0.id())
             && let Ok(None) = self.0.try_wait()
@@ -292,8 +292,8 @@ impl Drop for Process {
     }
 }
 
-fn launch(cage: &Cage, stub: &str, job: Option<&Path>, work: Option<&Path>) -> Launch {
-    let interpreter = &cage.interpreter;
+fn launch(sandbox: &Sandbox, stub: &str, job: Option<&Path>, work: Option<&Path>) -> Launch {
+    let interpreter = &sandbox.interpreter;
     let flags = ["-s", "-S", "-B", "-u", "-X", "utf8", "-c"].map(str::to_owned);
     let job_argument = job.map(|job| job.display().to_string());
     let read = interpreter.library.iter().map(Path::new).chain(job);
@@ -308,10 +308,10 @@ fn launch(cage: &Cage, stub: &str, job: Option<&Path>, work: Option<&Path>) -> L
             read: read.map(Path::to_owned).collect(),
             execute: vec![interpreter.path.clone()],
             write: work.map(Path::to_owned),
-            limits: cage.limits.clone(),
+            limits: sandbox.limits.clone(),
         },
-        harness: std::process::id(),
-        is_unsafe: cage.is_unsafe,
+        parent: std::process::id(),
+        is_unsafe: sandbox.is_unsafe,
     }
 }
 
@@ -334,7 +334,7 @@ fn entries(directory: &Path, of: impl Fn(&DirEntry) -> io::Result<Metadata>) -> 
     entries.filter_map(|entry| of(&entry).ok()).collect()
 }
 
-/// Whether it is a file that goes with whoever has it open.
+/// Whether a file has no name, and so exists only while it is open.
 fn is_nameless(file: &Metadata) -> bool {
     #[cfg(unix)]
     return file.is_file() && std::os::unix::fs::MetadataExt::nlink(file) == 0;
@@ -342,13 +342,13 @@ fn is_nameless(file: &Metadata) -> bool {
     false
 }
 
-/// How an interpreter ended that did not say so.
+/// The result of an interpreter that exited without a message.
 fn ended(status: Option<ExitStatus>, is_late: bool) -> (Outcome, String) {
     #[cfg(unix)]
     if let Some(status) = status {
         use std::os::unix::process::ExitStatusExt;
         return match status.signal() {
-            // The limit of processor time sends the first, a second later the other.
+            // The limit of processor time sends the first, and a second later the other.
             Some(signal) if signal == SIGXCPU || (signal == SIGKILL && is_late) => {
                 let reason = "used more processor time than it may";
                 (Outcome::OutOfTime, reason.to_owned())

@@ -6,17 +6,17 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use calm_eval::cage::{Cage, CageOptions, Limits};
+use calm_sandbox::{Limits, Sandbox, SandboxOptions};
 
-use crate::{cage, cage_with, doubling};
+use crate::{doubling, sandbox, sandbox_with};
 
-/// What begins with a cage's name in a directory.
-fn dens(directory: &Path) -> Vec<PathBuf> {
+/// What begins with a sandbox's name in a directory.
+fn working_directories(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
     paths
-        .filter(|path| name(path).starts_with("calm-cage-"))
+        .filter(|path| name(path).starts_with("calm-sandbox-"))
         .collect()
 }
 
@@ -29,14 +29,14 @@ fn a_harness() {
         wall_s: 60,
         ..Limits::default()
     };
-    let cage = cage_with(limits).unwrap();
+    let sandbox = sandbox_with(limits).unwrap();
     let code = "import os\nprint(os.getpid(), file=open('here', 'w'))\nwhile True: pass\n";
-    let _ = cage.judge(&doubling(code));
+    let _ = sandbox.judge(&doubling(code));
 }
 
 #[test]
 fn what_a_killed_harness_leaves_is_removed_by_the_next() {
-    if cage().is_none() {
+    if sandbox().is_none() {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();
@@ -60,21 +60,27 @@ fn what_a_killed_harness_leaves_is_removed_by_the_next() {
     wait_until(|| !program[0].exists());
     let mut third = start("harness::a_harness");
     wait_until(|| !of_first[0].exists());
-    assert!(both.iter().all(|den| den.exists() || *den == of_first[0]));
+    assert!(
+        both.iter()
+            .all(|directory| directory.exists() || *directory == of_first[0])
+    );
     end(&mut second);
     end(&mut third);
 }
 
-/// The cages whose program has begun.
+/// The sandboxes whose program has begun.
 fn running(temporary: &Path) -> Vec<PathBuf> {
-    let is_running = |den: &PathBuf| !processes(den).is_empty();
-    dens(temporary).into_iter().filter(is_running).collect()
+    let is_running = |directory: &PathBuf| !processes(directory).is_empty();
+    working_directories(temporary)
+        .into_iter()
+        .filter(is_running)
+        .collect()
 }
 
-/// Where the system tells of the programs of a cage that have begun.
-fn processes(den: &Path) -> Vec<PathBuf> {
-    let chambers = fs::read_dir(den).into_iter().flatten().flatten();
-    let files = chambers.map(|chamber| chamber.path().join("work/here"));
+/// Where the system tells of the programs of a sandbox that have begun.
+fn processes(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path().join("work/here"));
     let said = files.filter_map(|file| fs::read_to_string(file).ok());
     let numbers = said.filter_map(|said| Some(said.strip_suffix('\n')?.to_owned()));
     numbers
@@ -97,14 +103,14 @@ fn end(harness: &mut Child) {
 }
 
 #[test]
-fn without_a_launcher_there_is_no_cage() {
+fn without_a_launcher_there_is_no_sandbox() {
     let with = |python: Option<&str>, launcher: &str| {
-        let options = CageOptions {
+        let options = SandboxOptions {
             python: python.map(PathBuf::from),
             launcher: Some(launcher.into()),
-            ..CageOptions::default()
+            ..SandboxOptions::default()
         };
-        Cage::new(options).unwrap_err().to_string()
+        Sandbox::new(options).unwrap_err().to_string()
     };
     let message = with(Some("/nowhere/python"), "/bin/true");
     assert!(
@@ -116,10 +122,10 @@ fn without_a_launcher_there_is_no_cage() {
         message.contains("does not answer as Python does"),
         "{message}"
     );
-    if cage().is_some() {
+    if sandbox().is_some() {
         let message = with(None, "/bin/true");
         assert!(
-            message.starts_with("/bin/true: is no launcher of cages"),
+            message.starts_with("/bin/true: is no launcher of sandboxes"),
             "{message}"
         );
     }
@@ -127,10 +133,10 @@ fn without_a_launcher_there_is_no_cage() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn without_its_walls_there_is_no_cage_unless_one_insists() {
+fn without_its_walls_there_is_no_sandbox_unless_one_insists() {
     use std::os::unix::fs::PermissionsExt;
 
-    if cage().is_none() {
+    if sandbox().is_none() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -138,22 +144,22 @@ fn without_its_walls_there_is_no_cage_unless_one_insists() {
     let layers = r#"{"landlock":0,"seccomp":true,"namespaces":true,"limits":true}"#;
     fs::write(&launcher, format!("#!/bin/sh\necho '{layers}'\n")).unwrap();
     fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755)).unwrap();
-    let options = CageOptions {
+    let options = SandboxOptions {
         launcher: Some(launcher),
-        ..CageOptions::default()
+        ..SandboxOptions::default()
     };
-    let error = Cage::new(options.clone()).unwrap_err().to_string();
+    let error = Sandbox::new(options.clone()).unwrap_err().to_string();
     assert!(error.contains("there is no Landlock") && error.contains("--unsafe-run-code"));
-    let insisting = CageOptions {
+    let insisting = SandboxOptions {
         unsafe_run_code: true,
         ..options
     };
-    assert_eq!(Cage::new(insisting).unwrap().layers().landlock, 0);
+    assert_eq!(Sandbox::new(insisting).unwrap().layers().landlock, 0);
 }
 
 #[test]
 fn programs_do_not_disturb_each_other() {
-    let Some(cage) = cage() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let right = doubling("def double(x):\n    open('x', 'w').write('x')\n    return 2 * x\n");
     let others = [
         doubling("while True:\n    print('x' * 1000)\n"),
@@ -162,10 +168,10 @@ fn programs_do_not_disturb_each_other() {
     ];
     thread::scope(|scope| {
         for other in &others {
-            scope.spawn(|| assert!(!cage.judge(other).unwrap().is_pass()));
+            scope.spawn(|| assert!(!sandbox.judge(other).unwrap().is_pass()));
         }
         for _ in 0..8 {
-            let judged = scope.spawn(|| cage.judge(&right).unwrap());
+            let judged = scope.spawn(|| sandbox.judge(&right).unwrap());
             let verdict = judged.join().unwrap();
             assert!(verdict.is_pass(), "{verdict:?}");
         }

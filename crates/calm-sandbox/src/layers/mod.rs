@@ -1,25 +1,24 @@
-//! What keeps a program in its cage: independent layers, each as far as the kernel has it.
+//! The layers of a sandbox. They are independent; each is used as far as the kernel offers it.
 
 use serde::{Deserialize, Serialize};
 
-/// The layers that a launcher could put around itself.
+/// Layers that a launcher could put around itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Layers {
-    /// Version of Landlock's rules for files, from 6 on for signals as well; none: 0.
+    /// Version of Landlock's rules, which cover files, and signals from version 6 on; 0 without.
     pub landlock: i32,
-    /// System calls outside a short list fail: none makes a process, a thread or a socket, traces
+    /// System calls outside a short list fail: none creates a process, thread or socket, traces
     /// another process or sends it a signal.
     pub seccomp: bool,
-    /// A user of its own without rights, and a network without devices.
+    /// A user without rights, and a network without devices.
     pub namespaces: bool,
     /// Limits on memory, processor time, files and their size.
     pub limits: bool,
 }
 
 impl Layers {
-    /// What a program could do for want of a layer, or `None` if enough are there. Namespaces are a
-    /// second wall behind two others; many containers have none.
+    /// The missing layers with what a program could do without them, or `None` if there are enough.
+    /// Namespaces only back up the other layers; many containers have none.
     pub fn missing(&self) -> Option<String> {
         let needed = [
             (self.landlock > 0, "Landlock (files would be open to them)"),
@@ -43,7 +42,7 @@ mod linux;
 
 #[cfg(not(target_os = "linux"))]
 impl Layers {
-    pub(super) fn try_all() -> Self {
+    pub(crate) fn try_all() -> Self {
         Self::default()
     }
 }
