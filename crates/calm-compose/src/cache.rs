@@ -2,8 +2,8 @@
 
 use calm_models::{Cache, CausalLm, KvCache, PaddingMask};
 
-use crate::reading::{BatchTokens, TreeBatch, token_counts};
-use crate::tokens::{AugmentingTokens, RowStream};
+use crate::tokens::{AugmentingTokens, BatchTokens, RowStream};
+use crate::visibility::{NewPositions, Visibility, token_counts};
 use crate::{Augmenting, FrozenParts, PromptTexts};
 
 /// The state of decoding: one cache for every model, and one for every set of bridges.
@@ -14,8 +14,8 @@ use crate::{Augmenting, FrozenParts, PromptTexts};
 /// forgotten again ([`KvCache::within_windows`]).
 #[derive(Debug, Clone)]
 pub struct ComposedCache {
-    anchor: KvCache,
-    augmenting: Vec<AugmentingCache>,
+    pub(crate) anchor: KvCache,
+    pub(crate) augmenting: Vec<AugmentingCache>,
     /// Tokens of every row's prompt, once it is known.
     prompts: Option<Vec<usize>>,
 }
@@ -72,14 +72,6 @@ impl ComposedCache {
     /// Tokens of every row's prompt: those of the first pass, unless they were known before.
     pub(crate) fn prompts(&mut self, first: &PaddingMask) -> &[usize] {
         self.prompts.get_or_insert_with(|| token_counts(first))
-    }
-
-    pub(crate) fn split(&mut self) -> (&mut KvCache, &mut [AugmentingCache]) {
-        (&mut self.anchor, &mut self.augmenting)
-    }
-
-    pub(crate) fn anchor(&self) -> &KvCache {
-        &self.anchor
     }
 
     /// Whether what models with tokens of their own have computed so far is what a pass over all
@@ -149,9 +141,12 @@ impl AugmentingCache {
         self.retain(|row, position| places[row][position] < rows[row].reached);
     }
 
-    /// Leaves of a pass over trees only what belongs to the texts that the rows end with.
-    pub(crate) fn settle(&mut self, batch: &TreeBatch) {
-        self.retain(|row, position| batch.keeps(row, position));
+    /// Keeps of a pass over trees only the tokens of the texts that the rows end with.
+    pub(crate) fn settle(&mut self, visibility: &Visibility) {
+        let NewPositions::Own(trees) = visibility.new_positions() else {
+            return;
+        };
+        self.retain(|row, position| trees.keeps(row, position));
         self.model.compact();
         self.bridges.compact();
     }

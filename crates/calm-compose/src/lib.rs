@@ -42,6 +42,7 @@
 //!
 //! [arXiv 2401.02412]: https://arxiv.org/abs/2401.02412
 
+mod activations;
 mod bridge;
 mod bridges;
 mod cache;
@@ -54,23 +55,24 @@ mod error;
 mod file;
 mod files;
 mod foreign;
-mod frozen_states;
+mod forward;
 mod join;
 mod located;
 mod lora;
+mod memory;
 mod merge;
 mod mode;
 mod options;
 mod overhead;
-mod reading;
 mod tensors;
 mod tokens;
 mod torch;
 mod trace;
 mod training_record;
-mod upper;
 mod verify;
+mod visibility;
 
+pub use activations::{ActivationSize, CachedActivations, Text};
 pub use bridge::{Bridge, BridgeConfig};
 pub use bridges::Bridges;
 pub use cache::{CacheBytes, ComposedCache};
@@ -81,14 +83,14 @@ pub use conversation::{Conversing, PromptTexts};
 pub use error::ComposeError;
 pub use file::{CompositionFile, ModelHashes, ModelReference};
 pub use foreign::{ImportPlan, Imported, Project, export, import};
-pub use frozen_states::{FrozenStates, StateSize, Text};
+pub use forward::TrainableSuffix;
 pub use located::{LocatedComposition, ModelSources};
 pub use lora::LoraPlan;
+pub use memory::Memory;
 pub use mode::Mode;
 pub use options::{BridgeOptions, Gate, OutputInit};
 pub use overhead::{BridgesCost, Overhead, TokenCost};
 pub use tokens::{OwnTokens, PromptText, Rendering, RowTokens};
 pub use trace::{BridgeTrace, ModelTrace, Trace};
 pub use training_record::TrainingRecord;
-pub use upper::Upper;
 pub use verify::{TensorDeviation, Verification, verify};
