@@ -10,7 +10,6 @@ use calm_lm::compose::{
     ComposeError, ComposedModel, Composition, LoadedModel, LocatedComposition, ModelSources,
     OwnTokens, PromptText, PromptTexts, Rendering,
 };
-use calm_lm::data::file_sha256;
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::eval::run::{Answering, Decoding, RunDir, RunError, Sample as Answered, Scorer};
 use calm_lm::eval::tasks::{Subset, Task};
@@ -139,7 +138,7 @@ impl Model {
                 model: composed,
                 tokenizers,
                 directories,
-                bridges_sha256: file_sha256(&directory.join("bridge.safetensors"))?,
+                bridges_sha256: calm_files::sha256_file(directory.join("bridge.safetensors"))?,
             }),
             name: directory.display().to_string(),
         })
