@@ -65,9 +65,11 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
     }
     let tokenizer = dataset.tokenizer_json();
     calm_files::write(directory.join("tokenizer.json"), tokenizer)?;
-    let description = serde_json::to_vec_pretty(&description(dataset, sizes));
-    let description = description.expect("a description is plain data");
-    Ok(calm_files::write(directory.join("kv.json"), description)?)
+    let description = description(dataset, sizes);
+    calm_files::write_with(directory.join("kv.json"), |file| {
+        Ok(serde_json::to_writer_pretty(file, &description)?)
+    })?;
+    Ok(())
 }
 
 fn description(dataset: &KvDataset, sizes: KvSizes) -> serde_json::Value {
