@@ -36,8 +36,6 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
-    File(#[from] calm_files::FileError),
-    #[error(transparent)]
     Dataset(#[from] DatasetError),
     #[error(transparent)]
     Fetch(#[from] HubError),
