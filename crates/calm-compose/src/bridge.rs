@@ -3,10 +3,10 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Bool, DType, Device, FloatDType, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 use calm_backend::{SeededInit, ops};
 
-use crate::{BridgeOptions, ComposeError, Gate, OutputInit};
+use crate::{BridgeOptions, ComposeError, Gate, Memory, OutputInit};
 
 /// Sizes and options of a [`Bridge`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -228,18 +228,9 @@ impl Bridge {
     /// # Shapes
     ///
     /// - `anchor`: `[batch, seq_anchor, d_anchor]`, the output of the connected block
-    /// - `keys`, `values`: as [`Bridge::keys_values`] gives them
-    /// - `masked`: `[batch, 1, seq_anchor, seq_augmenting]`, `true` where nothing may be seen; none
-    ///   where everything may
     /// - output: `[batch, seq_anchor, d_anchor]`
-    pub fn forward(
-        &self,
-        anchor: Tensor<3>,
-        keys: Tensor<4>,
-        values: Tensor<4>,
-        masked: Option<Tensor<4, Bool>>,
-    ) -> Tensor<3> {
-        let read = self.read(anchor.clone(), keys, values, masked);
+    pub fn forward(&self, anchor: Tensor<3>, memory: Memory) -> Tensor<3> {
+        let read = self.read(anchor.clone(), memory);
         anchor + read
     }
 
@@ -249,31 +240,26 @@ impl Bridge {
     ///
     /// - as of [`Bridge::forward`]
     /// - output: `[batch, heads, seq_anchor, seq_augmenting]`, in `f32`
-    pub fn attention_weights(
-        &self,
-        anchor: Tensor<3>,
-        keys: Tensor<4>,
-        masked: Option<Tensor<4, Bool>>,
-    ) -> Tensor<4> {
+    pub fn attention_weights(&self, anchor: Tensor<3>, memory: &Memory) -> Tensor<4> {
         let queries = self.queries(self.asking(anchor));
-        let scores = queries.matmul(keys.swap_dims(2, 3)).cast(DType::F32) * self.scale();
-        let Some(masked) = masked else {
+        let keys = memory.keys.clone().swap_dims(2, 3);
+        let scores = queries.matmul(keys).cast(DType::F32) * self.scale();
+        let Some(masked) = &memory.masked else {
             return softmax(scores, 3);
         };
-        let masked = masked.expand(scores.shape());
+        let masked = masked.clone().expand(scores.shape());
         // Where all is masked, all is alike, and set to zero behind the softmax.
         let weights = softmax(scores.mask_fill(masked.clone(), f32::MIN), 3);
         weights.mask_fill(masked, 0.0)
     }
 
     /// What [`Bridge::forward`] adds to the anchor's hidden states.
-    pub(crate) fn read(
-        &self,
-        anchor: Tensor<3>,
-        keys: Tensor<4>,
-        values: Tensor<4>,
-        masked: Option<Tensor<4, Bool>>,
-    ) -> Tensor<3> {
+    pub(crate) fn read(&self, anchor: Tensor<3>, memory: Memory) -> Tensor<3> {
+        let Memory {
+            keys,
+            values,
+            masked,
+        } = memory;
         let ([batch, seq, _], dtype) = (anchor.dims(), anchor.dtype());
         let asking = self.asking(anchor);
         let queries = self.queries(asking.clone());

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use calm_backend::{FloatType, SeededInit};
 use calm_models::ModelError;
 
-use crate::file::{serialize, write_atomically};
+use crate::file::serialize;
 use crate::{Bridge, BridgeConfig, ComposeError, Connection};
 
 /// The bridges of every augmenting model, in the order of its connections.
@@ -88,7 +88,7 @@ impl Bridges {
     ///
     /// [`ComposeError::Io`] if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), ComposeError> {
-        write_atomically(path, &serialize(self, FloatType::F32))
+        Ok(calm_files::write(path, serialize(self, FloatType::F32))?)
     }
 
     fn named(

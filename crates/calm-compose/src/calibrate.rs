@@ -3,7 +3,7 @@
 use burn::module::Param;
 use burn::tensor::{DType, Tensor};
 
-use crate::{Bridge, Bridges, FrozenParts, FrozenStates, Text};
+use crate::{Bridge, Bridges, CachedActivations, FrozenParts, Text};
 
 /// Root mean square that the output of f_proj starts with.
 ///
@@ -21,15 +21,15 @@ impl FrozenParts {
     ///
     /// # Panics
     ///
-    /// If the states are not those of these texts.
+    /// If the activations are not those of these texts.
     #[must_use]
     pub fn calibrate(
         &self,
         mut bridges: Bridges,
         texts: &[Text<'_>],
-        states: FrozenStates,
+        activations: CachedActivations,
     ) -> Bridges {
-        for ((index, model), states) in self.models_on().zip(states.augmenting) {
+        for ((index, model), states) in self.models_on().zip(activations.augmenting) {
             let read = texts.iter().map(|text| model.positions_of(index, text));
             let positions = read.sum();
             for (state, bridge) in states.into_iter().zip(&mut bridges.of[index]) {
@@ -94,7 +94,7 @@ mod tests {
             tokens,
         });
         let texts: Vec<_> = texts.collect();
-        parts.calibrate(bridges, &texts, parts.frozen_states(&texts))
+        parts.calibrate(bridges, &texts, parts.activations(&texts))
     }
 
     fn weights(bridges: &Bridges) -> Vec<Vec<f32>> {
@@ -112,7 +112,7 @@ mod tests {
         let ids = Tensor::from_ints([[1, 2, 3, 4], [9, 8, 7, 6]], &Device::default());
         let padding = PaddingMask::none(2, 4);
         let projected = |bridges: &Bridges| -> Vec<f64> {
-            let states = parts.augmenting[0].connected_states(ids.clone(), &padding, None);
+            let states = parts.augmenting[0].states_of_ids(ids.clone(), &padding, None);
             let projected = states.into_iter().zip(&bridges.of[0]);
             projected
                 .map(|(state, bridge)| root_mean_square(bridge.projection.forward(state), 8))

@@ -151,3 +151,9 @@ pub enum ComposeError {
         source: std::io::Error,
     },
 }
+
+impl From<calm_files::FileError> for ComposeError {
+    fn from(calm_files::FileError { path, source }: calm_files::FileError) -> Self {
+        Self::Io { path, source }
+    }
+}

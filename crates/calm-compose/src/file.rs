@@ -6,8 +6,7 @@
 //! further names for the options; Python opens them with `safetensors.torch.load_file`. The format
 //! is described in docs/composition.md and docs/composition.schema.json.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::module::Param;
@@ -196,10 +195,10 @@ impl CompositionFile {
     /// [`CompositionFile::write`] of bridges as their file has them.
     pub(crate) fn write_files(&self, directory: &Path, weights: &[u8]) -> Result<(), ComposeError> {
         fs::create_dir_all(directory).map_err(io(directory))?;
-        write_atomically(&directory.join(WEIGHTS), weights)?;
+        calm_files::write(directory.join(WEIGHTS), weights)?;
         let mut text = serde_json::to_vec_pretty(self).expect("a description is plain data");
         text.push(b'\n');
-        write_atomically(&directory.join(DESCRIPTION), &text)
+        Ok(calm_files::write(directory.join(DESCRIPTION), &text)?)
     }
 
     /// Reads the bridges, which must fit these models.
@@ -328,18 +327,4 @@ pub(crate) fn serialize(bridges: &Bridges, dtype: FloatType) -> Vec<u8> {
         (name, view.expect("bytes and shape of one tensor agree"))
     });
     safetensors::serialize(views, None).expect("names are distinct and tensors are whole")
-}
-
-/// Writes a file whole or not at all: a temporary sibling, fsync, rename.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ComposeError> {
-    let temporary = path.with_extension("tmp");
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    written.map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        io(path)(source)
-    })
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::file::{MAX_WEIGHTS_BYTES, take_bridges, write_atomically};
+use crate::file::{MAX_WEIGHTS_BYTES, take_bridges};
 use crate::files::read_bytes;
 use crate::tensors::{NamedTensors, parse, to_f32};
 use crate::torch::{self, Stored};
@@ -139,7 +139,7 @@ pub fn export(bridges: &Bridges, to: Project, path: &Path) -> Result<(), Compose
             }
         }
     }
-    write_atomically(path, &serialize(&state))
+    Ok(calm_files::write(path, serialize(&state))?)
 }
 
 fn refuse<T>(project: Project, reason: &'static str) -> Result<T, ComposeError> {

@@ -18,7 +18,7 @@
 //! ```
 //! use burn::tensor::Device;
 //! use calm_compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
-//! use calm_models::{Decoder, DecoderConfig, SequenceOptions, generate};
+//! use calm_models::{Decoder, DecoderConfig, GenerateOptions, generate};
 //!
 //! let device = Device::default();
 //! // Vocabulary, width, blocks, heads. Real ones come from `FrozenModel::load`.
@@ -33,7 +33,7 @@
 //!
 //! let parts = FrozenParts { anchor, augmenting: vec![Augmenting::new(augmenting, connections)] };
 //! let model = ComposedModel { parts, bridges };
-//! let options = SequenceOptions::greedy(5, vec![]);
+//! let options = GenerateOptions::greedy(5, vec![]);
 //! let composed = generate(&model, &[vec![1, 7, 9]], &options)?;
 //! // Until the bridges are trained, a composition is its anchor.
 //! assert_eq!(composed, generate(&model.parts.anchor, &[vec![1, 7, 9]], &options)?);
@@ -42,6 +42,7 @@
 //!
 //! [arXiv 2401.02412]: https://arxiv.org/abs/2401.02412
 
+mod activations;
 mod bridge;
 mod bridges;
 mod cache;
@@ -54,41 +55,42 @@ mod error;
 mod file;
 mod files;
 mod foreign;
-mod frozen_states;
+mod forward;
 mod join;
 mod located;
 mod lora;
+mod memory;
 mod merge;
 mod mode;
 mod options;
 mod overhead;
-mod reading;
 mod tensors;
 mod tokens;
 mod torch;
 mod trace;
 mod training_record;
-mod upper;
 mod verify;
+mod visibility;
 
+pub use activations::{ActivationSize, CachedActivations, Text};
 pub use bridge::{Bridge, BridgeConfig};
 pub use bridges::Bridges;
 pub use cache::{CacheBytes, ComposedCache};
 pub use composed::{Augmenting, ComposedModel, FrozenParts};
 pub use composition::{Composition, CompositionConfig, LoadedModel};
 pub use connection::{Connection, ConnectionPlan};
-pub use conversation::{ComposedPrompt, PromptTexts};
+pub use conversation::{Conversing, PromptTexts};
 pub use error::ComposeError;
 pub use file::{CompositionFile, ModelHashes, ModelReference};
 pub use foreign::{ImportPlan, Imported, Project, export, import};
-pub use frozen_states::{FrozenStates, StateSize, Text};
+pub use forward::TrainableSuffix;
 pub use located::{LocatedComposition, ModelSources};
 pub use lora::LoraPlan;
+pub use memory::Memory;
 pub use mode::Mode;
 pub use options::{BridgeOptions, Gate, OutputInit};
 pub use overhead::{BridgesCost, Overhead, TokenCost};
 pub use tokens::{OwnTokens, PromptText, Rendering, RowTokens};
 pub use trace::{BridgeTrace, ModelTrace, Trace};
 pub use training_record::TrainingRecord;
-pub use upper::Upper;
 pub use verify::{TensorDeviation, Verification, verify};

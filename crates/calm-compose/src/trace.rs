@@ -1,10 +1,11 @@
 //! Which of the augmenting models' tokens the anchor reads.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use calm_models::{ModelError, PaddingMask, check_prompt};
+use calm_models::{ModelError, PaddingMask, check_prompts};
 
-use crate::reading::{Input, Reading};
-use crate::{ComposedModel, Connection};
+use crate::forward::Input;
+use crate::memory::{Memory, Source};
+use crate::{Bridge, ComposedModel, Connection};
 
 /// The attention of every bridge over one text.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +46,7 @@ impl ComposedModel {
     /// [`ModelError`] if there is no token, one is outside the vocabulary, or a model has no room
     /// for the text or no token for a part of it.
     pub fn trace(&self, ids: &[u32]) -> Result<Trace, ModelError> {
-        check_prompt(self, 0, ids)?;
+        check_prompts(self, &[ids.to_vec()])?;
         let mut models = self.unread(ids)?;
         let padding = PaddingMask::none(1, ids.len());
         let signed: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
@@ -55,13 +56,15 @@ impl ComposedModel {
             padding: &padding,
         };
         let mut failed = None;
-        let mut watch = |reading: &Reading<'_>, hidden: &Tensor<3>| {
-            let model = &mut models[reading.place[0]];
-            if let Err(error) = model.watch(reading, hidden.clone()) {
+        let mut watch = |source: &Source, bridge: &Bridge, memory: &Memory, hidden: &Tensor<3>| {
+            let weights = bridge.attention_weights(hidden.clone(), memory);
+            let model = &mut models[source.place[0]];
+            if let Err(error) = model.watch(source.connection, memory, weights) {
                 failed = Some(error);
             }
         };
-        self.parts.pass(&self.bridges, &input, None, &mut watch)?;
+        self.parts
+            .forward(&self.bridges, &input, None, &mut watch)?;
         if let Some(error) = failed {
             return Err(error);
         }
@@ -93,11 +96,16 @@ impl ComposedModel {
 }
 
 impl ModelTrace {
-    fn watch(&mut self, reading: &Reading<'_>, hidden: Tensor<3>) -> Result<(), ModelError> {
+    fn watch(
+        &mut self,
+        connection: Connection,
+        memory: &Memory,
+        weights: Tensor<4>,
+    ) -> Result<(), ModelError> {
         let device = |source| ModelError::Device { source };
-        let [_, seq, _] = hidden.dims();
+        let [_, heads, seq, _] = weights.dims();
         let keys = self.tokens.len();
-        if let Some(masked) = &reading.masked {
+        if let Some(masked) = &memory.masked {
             let masked = masked.clone().expand([1, 1, seq, keys]);
             let masked = masked.int().try_into_vec_as::<u32>().map_err(device)?;
             let rows = masked.chunks(keys).map(|row| {
@@ -109,8 +117,6 @@ impl ModelTrace {
         } else {
             self.sees = vec![(0..keys).collect(); seq];
         }
-        let weights = reading.weights(hidden);
-        let [_, heads, _, _] = weights.dims();
         let weights = weights.try_into_vec_as::<f32>().map_err(device)?;
         let of_head = |head: usize| {
             let rows = weights[head * seq * keys..].chunks(keys).zip(&self.sees);
@@ -118,7 +124,7 @@ impl ModelTrace {
             seen.collect()
         };
         self.bridges.push(BridgeTrace {
-            connection: reading.connection,
+            connection,
             heads: (0..heads).map(of_head).collect(),
         });
         Ok(())

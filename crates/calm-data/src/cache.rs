@@ -24,11 +24,10 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use calm_files::{AtomicFile, Digest, Hashed, Lock, Sha256, hex, sha256};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::examples::{Examples, Index};
-use crate::files::{Hashed, TEMPORARY, hex, try_write_atomically};
 use crate::{DataError, TokenizedExample, Tokenizing};
 
 const MAGIC: [u8; 8] = *b"CALMTOKS";
@@ -67,13 +66,13 @@ impl Cache {
             // Another release may bring another version of the tokenizer library.
             "release": env!("CARGO_PKG_VERSION"),
             "data": data_sha256,
-            "tokenizer": hex(&Sha256::digest(tokenizer_json)),
+            "tokenizer": sha256(tokenizer_json),
             "end_of_text": tokenizing.end_of_text,
             "context": tokenizing.context,
             "too_long": tokenizing.too_long,
         });
         let key: [u8; 32] = Sha256::digest(key.to_string()).into();
-        let path = directory.join(format!("{}.tokens", hex(&key)));
+        let path = directory.join(format!("{}.tokens", hex(key)));
         Self { path, key }
     }
 
@@ -92,7 +91,8 @@ impl Cache {
         build: impl FnOnce(&mut Keep<'_>) -> Result<Misfits, DataError>,
     ) -> Result<(Examples, Misfits), DataError> {
         let directory = self.path.parent().unwrap_or(&self.path);
-        let _lock = lock(directory).map_err(DataError::io(directory))?;
+        let _lock = Lock::acquire(directory)?;
+        clear(directory).map_err(DataError::io(directory))?;
         match self.open() {
             Ok(found) => return Ok(found),
             Err(None) => {}
@@ -101,13 +101,12 @@ impl Cache {
                 tracing::warn!("{path}: {reason}; the data is tokenised anew");
             }
         }
-        try_write_atomically(&self.path, |file| {
-            let io = DataError::io(&self.path);
-            let mut writer = Writer::new(file, self.key).map_err(&io)?;
-            let misfits = build(&mut |example| writer.push(example).map_err(&io))?;
-            writer.finish(misfits).map_err(&io)
-        })?;
-        self.read().map_err(DataError::io(&self.path))
+        let io = DataError::io(&self.path);
+        let file = AtomicFile::create(&self.path)?;
+        let mut writer = Writer::new(file, self.key).map_err(&io)?;
+        let misfits = build(&mut |example| writer.push(example).map_err(&io))?;
+        writer.finish(misfits).map_err(&io)?.commit()?;
+        self.read().map_err(io)
     }
 
     fn read(&self) -> io::Result<(Examples, Misfits)> {
@@ -191,28 +190,25 @@ fn read_array<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Keeps other processes from building in a directory, and clears what killed ones have left in it.
-fn lock(directory: &Path) -> io::Result<File> {
-    fs::create_dir_all(directory)?;
-    let lock = File::create(directory.join("lock"))?;
-    lock.lock()?;
+/// Removes what killed processes have left half-written in a directory that this one has locked.
+fn clear(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(&format!(".tokens{TEMPORARY}")) {
+        if name.contains(".tokens.") && name.ends_with(".tmp") {
             fs::remove_file(&path)?;
         }
     }
-    Ok(lock)
+    Ok(())
 }
 
-struct Writer<'a> {
-    file: Hashed<&'a mut dyn Write>,
+struct Writer {
+    file: Hashed<AtomicFile>,
     index: Index,
 }
 
-impl<'a> Writer<'a> {
-    fn new(file: &'a mut dyn Write, key: [u8; 32]) -> io::Result<Self> {
+impl Writer {
+    fn new(file: AtomicFile, key: [u8; 32]) -> io::Result<Self> {
         let mut file = Hashed::new(file);
         file.write_all(&MAGIC)?;
         file.write_all(&VERSION.to_le_bytes())?;
@@ -227,7 +223,7 @@ impl<'a> Writer<'a> {
         self.file.write_all(ids.as_flattened())
     }
 
-    fn finish(mut self, misfits: Misfits) -> io::Result<()> {
+    fn finish(mut self, misfits: Misfits) -> io::Result<AtomicFile> {
         for end in &self.index.ends {
             self.file.write_all(&end.to_le_bytes())?;
         }
@@ -240,6 +236,7 @@ impl<'a> Writer<'a> {
             self.file.write_all(&count.to_le_bytes())?;
         }
         let sum = self.file.sha256();
-        self.file.write_all(&sum)
+        self.file.write_all(&sum)?;
+        Ok(self.file.into_inner())
     }
 }

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use calm_files::{Hashed, hex, sha256_file};
 use rayon::prelude::*;
 
 use crate::DataError;
 use crate::cache::{Cache, Keep, Misfits};
 use crate::examples::{Examples, InMemory};
-use crate::files::{Hashed, file_sha256, hex};
 use crate::jsonl::{Lines, Record, record};
 use crate::tokenize::{Fitted, TokenizedExample, Tokenizing};
 
@@ -78,7 +78,7 @@ impl DataFile<'_> {
         directory: &Path,
         mut observe: impl FnMut(u64),
     ) -> Result<Tokenized, DataError> {
-        let sha256 = file_sha256(&self.path)?;
+        let sha256 = sha256_file(&self.path)?;
         let cache = Cache::new(directory, &sha256, self.tokenizer_json, &self.tokenizing);
         let found = cache.open().or_else(|_| {
             cache.open_or_build(|keep| match self.tokenize(keep, &mut observe)? {
@@ -122,7 +122,7 @@ impl DataFile<'_> {
         if read as u64 == misfits.skipped {
             return Err(self.nothing_left(read));
         }
-        Ok((hex(&lines.into_inner().sha256()), misfits))
+        Ok((hex(lines.into_inner().sha256()), misfits))
     }
 
     /// Tokenises consecutive records, of which the first has this number.

@@ -133,3 +133,9 @@ impl DataError {
         }
     }
 }
+
+impl From<calm_files::FileError> for DataError {
+    fn from(calm_files::FileError { path, source }: calm_files::FileError) -> Self {
+        Self::Io { path, source }
+    }
+}

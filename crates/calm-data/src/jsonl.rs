@@ -16,7 +16,6 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
-use crate::files::write_atomically;
 
 /// Longest line that is read; a longer one is an error, not a reason to fill the memory.
 const LONGEST_LINE: usize = 16 << 20;
@@ -181,12 +180,13 @@ pub fn write<T: Serialize>(
     path: &Path,
     records: impl IntoIterator<Item = T>,
 ) -> Result<(), DataError> {
-    write_atomically(path, |file| {
+    calm_files::write_with(path, |file| {
         records.into_iter().try_for_each(|record| {
             serde_json::to_writer(&mut *file, &record)?;
             file.write_all(b"\n")
         })
-    })
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]

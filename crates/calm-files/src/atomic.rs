@@ -21,9 +21,21 @@ pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<(), File
     if fs::metadata(path).is_ok_and(is_special) {
         return fs::write(path, bytes).map_err(FileError::at(path));
     }
+    write_with(path, |file| file.write_all(bytes.as_ref()))
+}
+
+/// [`write`] of what is not in memory at once.
+///
+/// # Errors
+///
+/// [`FileError`] if the file cannot be written, or with the error that `fill` returns.
+pub fn write_with(
+    path: impl AsRef<Path>,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FileError> {
+    let path = path.as_ref();
     let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes.as_ref())
-        .map_err(FileError::at(path))?;
+    fill(&mut file).map_err(FileError::at(path))?;
     file.commit()?;
     Ok(())
 }
@@ -123,6 +135,8 @@ mod tests {
         let mut dropped = AtomicFile::create(directory.path().join("dropped")).unwrap();
         dropped.write_all(b"x").unwrap();
         drop(dropped);
+        let full = |_: &mut dyn Write| Err(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(write_with(directory.path().join("full"), full).is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

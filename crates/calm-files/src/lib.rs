@@ -19,7 +19,7 @@ mod lock;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use atomic::{AtomicFile, sync_directory, write};
+pub use atomic::{AtomicFile, sync_directory, write, write_with};
 pub use difference::{Difference, first_difference};
 pub use hash::{Digest, Hashed, Sha256, hex, sha256, sha256_file, sha256_reader};
 pub use lock::{Lock, try_lock};

@@ -36,6 +36,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
+    File(#[from] calm_files::FileError),
+    #[error(transparent)]
     Dataset(#[from] DatasetError),
     #[error(transparent)]
     Fetch(#[from] HubError),

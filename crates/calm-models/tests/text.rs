@@ -6,8 +6,9 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use calm_models::{
-    Continuation, Decoder, ModelError, PaddingMask, SamplingParams, SequenceOptions, SharedPrefix,
-    TextStream, Tokenizer, generate, generate_text, generate_text_after,
+    Continuation, Decoder, Draw, GenerateOptions, ModelError, PaddingMask, Sampling, SharedPrefix,
+    TextContinuation, TextOptions, TextStream, Tokenizer, generate, generate_text,
+    generate_text_after, generate_watched,
 };
 use common::{FIXTURES, fixture, ids, load, values};
 use proptest::prelude::*;
@@ -147,15 +148,18 @@ proptest! {
     }
 }
 
-fn settings(case: &Value) -> SamplingParams {
+fn settings(case: &Value) -> Sampling {
     let get = |key: &str| case["settings"][key].as_f64().map(|value| value as f32);
-    SamplingParams {
-        temperature: get("temperature"),
+    let draw = get("temperature").map(|temperature| Draw {
+        temperature,
         top_k: case["settings"]["top_k"].as_u64().map(|k| k as usize),
         top_p: get("top_p"),
         min_p: get("min_p"),
-        repetition_penalty: get("repetition_penalty"),
         seed: 0,
+    });
+    Sampling {
+        repetition_penalty: get("repetition_penalty"),
+        draw,
     }
 }
 
@@ -184,27 +188,31 @@ const PROMPTS: [&[u32]; 4] = [
     &[1, 2, 3, 4, 5],
 ];
 
-fn continued(
-    decoder: &Decoder,
-    prompts: &[&[u32]],
-    sampling: &SamplingParams,
-) -> Vec<Continuation> {
+fn continued(decoder: &Decoder, prompts: &[&[u32]], sampling: &Sampling) -> Vec<Continuation> {
     let prompts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
-    let options = SequenceOptions {
+    let options = GenerateOptions {
+        max_new_tokens: 12,
+        stop: vec![5, 17],
         sampling: sampling.clone(),
-        ..SequenceOptions::greedy(12, vec![5, 17])
     };
     generate(decoder, &prompts, &options).unwrap()
 }
 
+fn drawn(draw: Draw) -> Sampling {
+    Sampling {
+        repetition_penalty: None,
+        draw: Some(draw),
+    }
+}
+
 #[test]
 fn the_likeliest_of_one_is_the_likeliest() {
-    let one = SamplingParams {
+    let one = drawn(Draw {
         top_k: Some(1),
-        ..SamplingParams::seeded(3)
-    };
+        ..Draw::seeded(3)
+    });
     for decoder in FIXTURES.map(|name| load(name).decoder) {
-        let greedy = continued(&decoder, &PROMPTS, &SamplingParams::default());
+        let greedy = continued(&decoder, &PROMPTS, &Sampling::default());
         assert_eq!(continued(&decoder, &PROMPTS, &one), greedy);
     }
 }
@@ -222,9 +230,9 @@ fn tokens_are_drawn_by_the_logits_of_the_last_real_position() {
                 .unwrap()
         })
     };
-    let penalized = SamplingParams {
+    let penalized = Sampling {
         repetition_penalty: Some(1.0),
-        ..SamplingParams::default()
+        draw: None,
     };
     let mut differ = 0;
     for prompt in [[1, 30, 12], [9, 8, 7], [40, 3, 60], [22, 71, 33]] {
@@ -244,11 +252,13 @@ fn tokens_are_drawn_by_the_logits_of_the_last_real_position() {
 
 #[test]
 fn a_seed_fixes_each_row_whatever_its_batch() {
-    let sampling = |seed| SamplingParams {
-        temperature: Some(1.5),
-        top_p: Some(0.95),
+    let sampling = |seed| Sampling {
         repetition_penalty: Some(1.2),
-        ..SamplingParams::seeded(seed)
+        draw: Some(Draw {
+            temperature: 1.5,
+            top_p: Some(0.95),
+            ..Draw::seeded(seed)
+        }),
     };
     for name in ["llama", "gemma2", "gpt2"] {
         let decoder = load(name).decoder;
@@ -267,14 +277,15 @@ fn a_seed_fixes_each_row_whatever_its_batch() {
 #[test]
 fn a_penalty_keeps_tokens_from_coming_again() {
     let decoder = load("llama").decoder;
-    let sampling = SamplingParams {
+    let sampling = Sampling {
         repetition_penalty: Some(1e6),
-        ..SamplingParams::default()
+        draw: None,
     };
     let prompt = [vec![1, 30]];
-    let options = SequenceOptions {
+    let options = GenerateOptions {
+        max_new_tokens: 20,
+        stop: Vec::new(),
         sampling,
-        ..SequenceOptions::greedy(20, Vec::new())
     };
     let mut ids = generate(&decoder, &prompt, &options).unwrap()[0]
         .ids
@@ -288,41 +299,40 @@ fn a_penalty_keeps_tokens_from_coming_again() {
 #[test]
 fn settings_out_of_range_are_named() {
     let decoder = load("llama").decoder;
-    let with = |change: fn(&mut SamplingParams)| {
-        let mut sampling = SamplingParams::seeded(0);
-        change(&mut sampling);
-        sampling
+    let draw = Draw::seeded(0);
+    let with = |change: fn(&mut Draw)| {
+        let mut draw = draw.clone();
+        change(&mut draw);
+        drawn(draw)
+    };
+    let penalty = Sampling {
+        repetition_penalty: Some(0.0),
+        draw: None,
     };
     for (sampling, words) in [
         (
-            with(|sampling| sampling.temperature = Some(0.0)),
+            with(|draw| draw.temperature = 0.0),
             "temperature is 0; it must be a number above 0",
         ),
         (
-            with(|sampling| sampling.temperature = Some(f32::NAN)),
+            with(|draw| draw.temperature = f32::NAN),
             "temperature is NaN",
         ),
         (
-            with(|sampling| sampling.temperature = Some(f32::INFINITY)),
+            with(|draw| draw.temperature = f32::INFINITY),
             "temperature is inf",
         ),
-        (with(|sampling| sampling.top_k = Some(0)), "top_k is 0"),
+        (with(|draw| draw.top_k = Some(0)), "top_k is 0"),
         (
-            with(|sampling| sampling.top_p = Some(1.5)),
+            with(|draw| draw.top_p = Some(1.5)),
             "top_p is 1.5; it must be from 0 to 1",
         ),
-        (
-            with(|sampling| sampling.min_p = Some(-0.5)),
-            "min_p is -0.5",
-        ),
-        (
-            with(|sampling| sampling.repetition_penalty = Some(0.0)),
-            "repetition_penalty is 0",
-        ),
+        (with(|draw| draw.min_p = Some(-0.5)), "min_p is -0.5"),
+        (penalty, "repetition_penalty is 0"),
     ] {
-        let options = SequenceOptions {
+        let options = GenerateOptions {
             sampling,
-            ..SequenceOptions::greedy(1, Vec::new())
+            ..GenerateOptions::greedy(1, Vec::new())
         };
         let error = generate(&decoder, &[vec![1]], &options).unwrap_err();
         assert!(error.to_string().starts_with(words), "{error}");
@@ -330,12 +340,12 @@ fn settings_out_of_range_are_named() {
 }
 
 /// Greedy texts, and all that was shown of each.
-fn texts(stop_texts: &[String]) -> Vec<(Continuation, String)> {
+fn texts(stop_texts: &[String]) -> Vec<(TextContinuation, String)> {
     let model = load("llama");
     let prompts: Vec<Vec<u32>> = PROMPTS.iter().map(|prompt| prompt.to_vec()).collect();
-    let options = SequenceOptions {
+    let options = TextOptions {
+        tokens: GenerateOptions::greedy(16, Vec::new()),
         stop_texts: stop_texts.to_vec(),
-        ..SequenceOptions::greedy(16, Vec::new())
     };
     let mut shown = vec![String::new(); prompts.len()];
     let found = generate_text(
@@ -379,7 +389,10 @@ fn stop_texts_end_a_row_and_are_never_shown() {
 fn whoever_is_shown_the_text_may_end_a_row() {
     let model = load("llama");
     let prompts = [vec![1, 30], vec![77]];
-    let options = SequenceOptions::greedy(16, Vec::new());
+    let options = TextOptions {
+        tokens: GenerateOptions::greedy(16, Vec::new()),
+        stop_texts: Vec::new(),
+    };
     let mut pieces = [0, 0];
     let found = generate_text(
         &model.decoder,
@@ -401,11 +414,21 @@ fn whoever_is_shown_the_text_may_end_a_row() {
 }
 
 #[test]
+fn errors_of_whoever_watches_end_all_rows() {
+    let decoder = load("llama").decoder;
+    let options = GenerateOptions::greedy(4, Vec::new());
+    let failed = generate_watched(&decoder, &[vec![1], vec![2]], &options, |row, _| {
+        Err(ModelError::EmptyPrompt { row })
+    });
+    assert!(matches!(failed, Err(ModelError::EmptyPrompt { row: 0 })));
+}
+
+#[test]
 fn an_empty_stop_text_is_refused() {
     let model = load("llama");
-    let options = SequenceOptions {
+    let options = TextOptions {
+        tokens: GenerateOptions::greedy(4, Vec::new()),
         stop_texts: vec!["a".to_owned(), String::new()],
-        ..SequenceOptions::greedy(4, Vec::new())
     };
     let prompts = [vec![1]];
     let go_on = |_: usize, _: &str| ControlFlow::Continue(());
@@ -418,7 +441,10 @@ fn a_shared_beginning_changes_nothing() {
     let beginning: Vec<u32> = (0..20).map(|i| 3 + i * 7 % 60).collect();
     let prompts = [vec![9], vec![12, 30, 5, 41], vec![7, 7]];
     let prompts = prompts.map(|rest| [beginning.clone(), rest].concat());
-    let options = SequenceOptions::greedy(12, Vec::new());
+    let options = TextOptions {
+        tokens: GenerateOptions::greedy(12, Vec::new()),
+        stop_texts: Vec::new(),
+    };
     let show = |_: usize, _: &str| ControlFlow::Continue(());
     for name in FIXTURES {
         let model = load(name);

@@ -4,6 +4,7 @@
 //! make up to that position: a function of the past alone, whatever the tokenizers do. Over a whole
 //! text these token sequences share most of their beginnings, and are merged into a prefix tree.
 
+mod batch;
 mod path;
 mod prompt;
 mod text;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use calm_models::{FrozenModel, GrowingText, ModelError, Tokenizer};
 
+pub(crate) use self::batch::{BatchTokens, TreeBatch};
 use self::path::PathTree;
 pub use self::prompt::{PromptText, Rendering};
 use self::text::AnchorText;

@@ -337,9 +337,10 @@ fn hashes([weights, tokenizer]: &[String; 2]) -> ModelHashes<'_> {
 #[test]
 fn a_write_that_fails_leaves_what_was_there() {
     let (directory, parts, _) = saved();
-    // A directory in the place of the temporary file.
-    let description_path = directory.path().join("composition.tmp");
-    fs::create_dir(&description_path).unwrap();
+    // A directory in the place of the bridges.
+    let weights = directory.path().join("bridge.safetensors");
+    fs::remove_file(&weights).unwrap();
+    fs::create_dir(&weights).unwrap();
     let before = fs::read(directory.path().join(DESCRIPTION)).unwrap();
     let mut file = description(&parts);
     file.heads = 2;

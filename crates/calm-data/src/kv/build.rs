@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::{Example, KeyPool, KvDataset, Task};
 use crate::DataError;
-use crate::files::write_atomically;
 
 /// Raised whenever the same settings would give other bytes.
 pub const BUILDER_VERSION: u32 = 1;
@@ -61,17 +60,16 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
             (KeyPool::HeldOut, sizes.held_out),
         ] {
             let path = directory.join(format!("{}.{}.jsonl", task.name(), pool.name()));
-            write_atomically(&path, |file| write_lines(file, dataset, task, pool, count))?;
+            calm_files::write_with(&path, |file| write_lines(file, dataset, task, pool, count))?;
         }
     }
     let tokenizer = dataset.tokenizer_json();
-    write_atomically(&directory.join("tokenizer.json"), |file| {
-        file.write_all(tokenizer.as_bytes())
-    })?;
+    calm_files::write(directory.join("tokenizer.json"), tokenizer)?;
     let description = description(dataset, sizes);
-    write_atomically(&directory.join("kv.json"), |file| {
+    calm_files::write_with(directory.join("kv.json"), |file| {
         Ok(serde_json::to_writer_pretty(file, &description)?)
-    })
+    })?;
+    Ok(())
 }
 
 fn description(dataset: &KvDataset, sizes: KvSizes) -> serde_json::Value {
@@ -131,8 +129,6 @@ fn line(example: Example) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use sha2::{Digest, Sha256};
-
     use super::super::KvConfig;
     use super::*;
 
@@ -148,10 +144,7 @@ mod tests {
             let (task, keys) = (Task::KvArithmetic, KeyPool::HeldIn);
             write_lines(&mut lines, &dataset, task, keys, CHUNK + 2000).unwrap();
         });
-        Sha256::digest(lines)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        calm_files::sha256(lines)
     }
 
     #[test]

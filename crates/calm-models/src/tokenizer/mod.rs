@@ -1,7 +1,6 @@
 //! Text to token ids and back.
 
 mod check;
-mod growing;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -11,10 +10,9 @@ use sha2::{Digest, Sha256};
 use tokenizers::{Encoding, ModelWrapper, PostProcessor, Token};
 
 use self::check::{Refusal, check};
-use self::growing::Cut;
-pub use self::growing::GrowingText;
 use crate::ModelError;
 use crate::files::read_text;
+use crate::growing::Cut;
 use crate::weights::hex;
 
 /// Vocabularies of a few hundred thousand tokens take tens of megabytes.

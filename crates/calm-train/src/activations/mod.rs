@@ -1,7 +1,7 @@
 //! Hidden states that no bridge changes, kept from one epoch to the next.
 //!
 //! In the type of the models nothing is lost: on the processor, where an example's states are the
-//! same bits in whatever batch they are computed ([`FrozenParts::frozen_states`]), a run with a
+//! same bits in whatever batch they are computed ([`FrozenParts::activations`]), a run with a
 //! cache is the run without one, bit for bit. The halves take half the room, and round.
 //!
 //! Every example has a place of its own, as large as its states. Those whose place lies within the
@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{DType, Tensor, TensorData};
 use calm_backend::FloatType;
-use calm_compose::{FrozenParts, FrozenStates, RowTokens, StateSize, Text};
+use calm_compose::{ActivationSize, CachedActivations, FrozenParts, RowTokens, Text};
 use calm_data::TokenizedExample;
 use half::{bf16, f16};
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub enum ActivationPlace {
     Directory(PathBuf),
 }
 
-/// Keeps what [`FrozenParts::frozen_states`] computes of a dataset.
+/// Keeps what [`FrozenParts::activations`] computes of a dataset.
 #[derive(Debug)]
 pub struct ActivationCache {
     store: Mutex<Store>,
@@ -115,7 +115,7 @@ impl<'a> ActivationPlan<'a> {
         for id in text.ids {
             self.key.update(id.to_le_bytes());
         }
-        let sizes = self.parts.state_sizes(text);
+        let sizes = self.parts.activation_sizes(text);
         let elements: usize = sizes.iter().map(|size| size.elements()).sum();
         let start = self.places[self.places.len() - 1];
         self.places
@@ -184,7 +184,7 @@ impl ActivationCache {
         parts: &FrozenParts,
         numbers: &[usize],
         texts: &[Text<'_>],
-    ) -> FrozenStates {
+    ) -> CachedActivations {
         let mut rows: Vec<Option<Vec<u8>>> = {
             let mut store = self.store();
             let read = |number: &usize| store.read(*number, self.place(*number));
@@ -217,10 +217,13 @@ impl ActivationCache {
             return Vec::new();
         }
         let texts: Vec<Text<'_>> = missing.iter().map(|row| texts[*row]).collect();
-        let states = parts.frozen_states(&texts);
+        let states = parts.activations(&texts);
         let mut rows: Vec<(usize, Vec<u8>)> =
             missing.iter().map(|row| (*row, Vec::new())).collect();
-        let sizes: Vec<_> = texts.iter().map(|text| parts.state_sizes(text)).collect();
+        let sizes: Vec<_> = texts
+            .iter()
+            .map(|text| parts.activation_sizes(text))
+            .collect();
         for (number, state) in states.iter().enumerate() {
             let [_, longest, width] = state.dims();
             let values: Vec<f32> = state
@@ -237,13 +240,21 @@ impl ActivationCache {
     }
 
     /// States as tensors, padded on the right with zeros.
-    fn assemble(&self, parts: &FrozenParts, texts: &[Text<'_>], rows: &[Vec<u8>]) -> FrozenStates {
-        let sizes: Vec<_> = texts.iter().map(|text| parts.state_sizes(text)).collect();
+    fn assemble(
+        &self,
+        parts: &FrozenParts,
+        texts: &[Text<'_>],
+        rows: &[Vec<u8>],
+    ) -> CachedActivations {
+        let sizes: Vec<_> = texts
+            .iter()
+            .map(|text| parts.activation_sizes(text))
+            .collect();
         let count = sizes.first().map_or(0, Vec::len);
         let mut read = vec![0; rows.len()];
         let mut states = Vec::with_capacity(count);
         for number in 0..count {
-            let of_row = |sizes: &Vec<StateSize>| sizes[number];
+            let of_row = |sizes: &Vec<ActivationSize>| sizes[number];
             let longest = sizes.iter().map(|sizes| of_row(sizes).positions).max();
             let (longest, width) = (longest.unwrap_or(0), of_row(&sizes[0]).width);
             let mut values = vec![0.0; rows.len() * longest * width];
@@ -259,7 +270,7 @@ impl ActivationCache {
         let device = parts.anchor.device();
         let dtypes = state_dtypes(parts);
         let tensors = states.into_iter().zip(dtypes);
-        parts.frozen_states_from(
+        parts.activations_from(
             tensors.map(|(data, dtype)| Tensor::<3>::from_data(data, &device).cast(dtype)),
         )
     }

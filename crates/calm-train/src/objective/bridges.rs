@@ -6,7 +6,7 @@ use std::ops::Range;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
-use calm_compose::{Bridges, FrozenParts, FrozenStates, RowTokens, Text, Upper};
+use calm_compose::{Bridges, CachedActivations, FrozenParts, RowTokens, Text, TrainableSuffix};
 use calm_data::{Batch, TokenizedExample};
 use calm_models::ModelError;
 
@@ -94,17 +94,17 @@ impl<'a> BridgeTraining<'a> {
     /// # Panics
     ///
     /// If an augmenting model cannot read an example, which [`read_examples`] tells in time.
-    fn upper(&self, batch: &Batch) -> Upper<'a> {
+    fn suffix(&self, batch: &Batch) -> TrainableSuffix<'a> {
         let rows = self.rows_of(batch);
         let texts = texts(batch, &rows);
         let states = match self.activations {
             Some(cache) => cache.states(self.parts, &batch.examples, &texts),
-            None => self.parts.frozen_states(&texts),
+            None => self.parts.activations(&texts),
         };
         let mut noise = Noise::of(batch, self.noise);
         let wanted = head::positions(batch, &self.parts.anchor.device());
         self.parts
-            .upper(&texts, states, wanted, |state| noise.add(state))
+            .trainable_suffix(&texts, states, wanted, |state| noise.add(state))
     }
 
     /// What the augmenting models read of every row of a batch.
@@ -146,14 +146,14 @@ impl Objective for BridgeTraining<'_> {
     type Parameters = Bridges;
 
     fn loss(&self, bridges: &Bridges, batch: &Batch) -> Tensor<1> {
-        let hidden = self.upper(batch).hidden_states(&self.all(bridges));
+        let hidden = self.suffix(batch).hidden_states(&self.all(bridges));
         head::loss(&self.parts.anchor, &hidden, batch)
     }
 
     fn gradients(&self, bridges: &Bridges, batch: &Batch) -> (f64, GradientsParams) {
-        let (upper, all) = (self.upper(batch), self.all(bridges));
-        let stages = self.stages(upper.blocks());
-        let inputs = stage_inputs(&upper, &all, &stages);
+        let (suffix, all) = (self.suffix(batch), self.all(bridges));
+        let stages = self.stages(suffix.blocks());
+        let inputs = stage_inputs(&suffix, &all, &stages);
         let mut sum = GradientsAccumulator::new();
         let mut loss = 0.0;
         // The gradient by the output of a stage, once that of the stage behind it is known.
@@ -163,11 +163,11 @@ impl Objective for BridgeTraining<'_> {
                 0 => input,
                 _ => Tensor::from_inner(input).require_grad(),
             };
-            let output = upper.run(&all, stage, input.clone());
+            let output = suffix.run(&all, stage, input.clone());
             let scalar = match above.take() {
                 Some(gradient) => (output * Tensor::from_inner(gradient)).sum(),
                 None => {
-                    let output = upper.wanted(output);
+                    let output = suffix.at_chosen(output);
                     let (sum, scalar) =
                         head::differentiated(&self.parts.anchor, output, batch, |_| {});
                     loss = sum;
@@ -185,14 +185,18 @@ impl Objective for BridgeTraining<'_> {
 }
 
 /// What each stage starts from: constants.
-fn stage_inputs(upper: &Upper<'_>, bridges: &Bridges, stages: &[Range<usize>]) -> Vec<Tensor<3>> {
-    let mut inputs = vec![upper.start()];
+fn stage_inputs(
+    suffix: &TrainableSuffix<'_>,
+    bridges: &Bridges,
+    stages: &[Range<usize>],
+) -> Vec<Tensor<3>> {
+    let mut inputs = vec![suffix.start()];
     if let Some((_, before)) = stages.split_last()
         && !before.is_empty()
     {
         let bridges = bridges.valid();
         for (number, stage) in before.iter().enumerate() {
-            inputs.push(upper.run(&bridges, stage.clone(), inputs[number].clone()));
+            inputs.push(suffix.run(&bridges, stage.clone(), inputs[number].clone()));
         }
     }
     inputs
@@ -224,7 +228,7 @@ pub fn calibrate(
 ) -> Result<Bridges, ModelError> {
     let rows = read_batch(parts, batch)?;
     let rows: Vec<_> = rows.iter().map(Cow::Borrowed).collect();
-    let states: FrozenStates = parts.frozen_states(&texts(batch, &rows));
+    let states: CachedActivations = parts.activations(&texts(batch, &rows));
     Ok(parts.calibrate(bridges, &texts(batch, &rows), states))
 }
 

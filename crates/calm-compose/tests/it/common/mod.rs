@@ -156,16 +156,18 @@ pub(crate) fn training_logits(
         tokens,
     });
     let texts: Vec<_> = texts.collect();
-    let states = model.parts.frozen_states(&texts);
+    let states = model.parts.activations(&texts);
     let shape = [rows.len(), states.anchor.dims()[1]];
     let all: Vec<u32> = (0..(shape[0] * shape[1]) as u32).collect();
     let all = ChosenPositions::new(&all, shape, &Device::default());
-    let upper = model.parts.upper(&texts, states, all, |state| state);
+    let suffix = model
+        .parts
+        .trainable_suffix(&texts, states, all, |state| state);
     let [batch, seq] = shape;
     let logits = model
         .parts
         .anchor
-        .finish_positions(upper.hidden_states(&model.bridges));
+        .finish_positions(suffix.hidden_states(&model.bridges));
     logits.reshape([batch as i32, seq as i32, -1])
 }
 

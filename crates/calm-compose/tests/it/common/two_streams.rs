@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor};
-use calm_compose::{ComposedModel, FrozenParts};
+use calm_compose::{ComposedModel, FrozenParts, Memory};
 use calm_models::{
     Context, Decoder, DecoderConfig, FrozenModel, PaddingMask, TextStream, Tokenizer,
 };
@@ -111,7 +111,15 @@ pub(crate) fn logits_seeing(
             let state = decoder.embed(ids(&[&seen]), &context);
             let state = decoder.run(0..connection.augmenting_block, state, &context, None);
             let (keys, values) = bridge.keys_values(state);
-            bridge.forward(here, keys, values, None)
+            let masked = None;
+            bridge.forward(
+                here,
+                Memory {
+                    keys,
+                    values,
+                    masked,
+                },
+            )
         });
         hidden = Tensor::cat(positions.collect(), 1);
     }

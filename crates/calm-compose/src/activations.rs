@@ -1,4 +1,4 @@
-//! What training computes of a text that no bridge changes.
+//! Cached activations: hidden states of a text that no bridge changes.
 //!
 //! Both models are frozen, so the augmenting models' hidden states at the connected blocks and the
 //! anchor's below its first bridge are constants of a text: worked out once, they serve for every
@@ -7,31 +7,29 @@
 //! therefore the same to the last bit in whatever batch it comes, and nothing is computed for
 //! padding.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use calm_backend::ops;
 use calm_models::{Context, Decoder, PaddingMask};
 
-use crate::reading::TreeBatch;
-use crate::tokens::RowTokens;
-use crate::{Augmenting, FrozenParts};
+use crate::tokens::{AugmentingTokens, TreeBatch};
+use crate::{Augmenting, FrozenParts, RowTokens};
 
 /// A whole text in the anchor's tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     /// At least one.
     pub ids: &'a [u32],
-    /// How many of them are its prompt, which [`Mode::Encoder`](crate::Mode::Encoder) asks for.
+    /// Number of ids that are its prompt, for [`Mode::Encoder`](crate::Mode::Encoder).
     pub prompt: usize,
-    /// What the augmenting models read of it: [`FrozenParts::read_rows`].
+    /// The tokens that augmenting models read of it: [`FrozenParts::read_rows`].
     pub tokens: &'a RowTokens,
 }
 
-/// Hidden states that no bridge changes, of a batch of texts padded on the right.
+/// Cached activations: hidden states that no bridge changes, of a batch of texts padded on the right.
 #[derive(Debug, Clone)]
-pub struct FrozenStates {
+pub struct CachedActivations {
     /// The output of the anchor's first connected block, before any bridge adds to it,
     /// `[batch, seq, d_anchor]`.
     pub anchor: Tensor<3>,
@@ -40,23 +38,23 @@ pub struct FrozenStates {
     pub augmenting: Vec<Vec<Tensor<3>>>,
 }
 
-/// The size of one of the states of a text.
+/// The size of one activation of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StateSize {
-    /// Of the model that it is a state of.
+pub struct ActivationSize {
+    /// Positions of the model that it belongs to.
     pub positions: usize,
     /// The model's width.
     pub width: usize,
 }
 
-impl StateSize {
-    /// Numbers that the state is made of.
+impl ActivationSize {
+    /// Number of values.
     pub fn elements(self) -> usize {
         self.positions * self.width
     }
 }
 
-impl FrozenStates {
+impl CachedActivations {
     /// All of them, the anchor's first.
     pub fn iter(&self) -> impl Iterator<Item = &Tensor<3>> {
         std::iter::once(&self.anchor).chain(self.augmenting.iter().flatten())
@@ -71,14 +69,14 @@ impl FrozenParts {
         blocks.min().unwrap_or(self.anchor.block_count())
     }
 
-    /// The states of these texts, worked out.
+    /// Computes the activations of these texts.
     ///
     /// # Panics
     ///
     /// If a text is empty, or was not read for these models.
-    pub fn frozen_states(&self, texts: &[Text<'_>]) -> FrozenStates {
+    pub fn activations(&self, texts: &[Text<'_>]) -> CachedActivations {
         let models = self.models_on();
-        FrozenStates {
+        CachedActivations {
             anchor: self.anchor_states(texts),
             augmenting: models
                 .map(|(index, model)| model.states_of(index, texts))
@@ -86,15 +84,19 @@ impl FrozenParts {
         }
     }
 
-    /// States of the sizes that [`FrozenParts::state_sizes`] tells, put together in that order.
+    /// Puts activations together from tensors in the order of [`CachedActivations::iter`], of the
+    /// sizes of [`FrozenParts::activation_sizes`].
     ///
     /// # Panics
     ///
     /// If there are not as many.
-    pub fn frozen_states_from(&self, states: impl IntoIterator<Item = Tensor<3>>) -> FrozenStates {
+    pub fn activations_from(
+        &self,
+        states: impl IntoIterator<Item = Tensor<3>>,
+    ) -> CachedActivations {
         let mut states = states.into_iter();
         let mut next = || states.next().expect("a state for every connection");
-        FrozenStates {
+        CachedActivations {
             anchor: next(),
             augmenting: self
                 .models_on()
@@ -103,9 +105,9 @@ impl FrozenParts {
         }
     }
 
-    /// The size of every state of a text, in the order of [`FrozenStates::iter`].
-    pub fn state_sizes(&self, text: &Text<'_>) -> Vec<StateSize> {
-        let size = |decoder: &Decoder, positions| StateSize {
+    /// The size of every activation of a text, in the order of [`CachedActivations::iter`].
+    pub fn activation_sizes(&self, text: &Text<'_>) -> Vec<ActivationSize> {
+        let size = |decoder: &Decoder, positions| ActivationSize {
             positions,
             width: decoder.config().d_model,
         };
@@ -148,22 +150,32 @@ impl Augmenting {
         }
     }
 
+    /// Own tokens of these texts; none if the model reads the anchor's ids.
+    pub(crate) fn own_tokens<'a>(
+        &self,
+        index: usize,
+        texts: impl IntoIterator<Item = &'a Text<'a>>,
+    ) -> Option<Vec<&'a AugmentingTokens>> {
+        self.tokens.as_ref()?;
+        let rows = texts.into_iter();
+        Some(
+            rows.filter_map(|text| text.tokens.of[index].as_ref())
+                .collect(),
+        )
+    }
+
     fn states_of(&self, index: usize, texts: &[Text<'_>]) -> Vec<Tensor<3>> {
         let lengths = texts.iter().map(|text| self.positions_of(index, text));
         let by_length = ByLength::new(lengths.collect(), &self.decoder);
         by_length.run(self.connections.len(), |rows, length| {
-            if self.tokens.is_none() {
+            let Some(own) = self.own_tokens(index, rows.iter().map(|row| &texts[*row])) else {
                 let ids = beginnings(texts, rows, length, &self.decoder);
-                return self.connected_states(ids, &PaddingMask::none(rows.len(), length), None);
-            }
-            let trees: Vec<_> = rows
-                .iter()
-                .filter_map(|row| texts[*row].tokens.of[index].as_ref().map(Cow::Borrowed))
-                .collect();
+                return self.states_of_ids(ids, &PaddingMask::none(rows.len(), length), None);
+            };
             let lengths: Vec<usize> = rows.iter().map(|row| texts[*row].ids.len()).collect();
             let held = PaddingMask::none(rows.len(), 0);
-            let batch = TreeBatch::new(&trees, &held, &PaddingMask::right(&lengths));
-            self.tree_states(&batch, None)
+            let batch = TreeBatch::new(&own, &held, &PaddingMask::right(&lengths));
+            self.states_of_trees(&batch, None)
         })
     }
 }
