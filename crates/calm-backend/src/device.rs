@@ -203,6 +203,28 @@ pub fn is_processor(device: &Device) -> bool {
     Backend::Cpu.enumerate().contains(&device)
 }
 
+/// The public name of a device, with autodiff or without, as [`device`] takes it: `cpu`, or the
+/// backend of a GPU and its number, as `cuda:0`.
+pub fn device_name(device: &Device) -> String {
+    if is_processor(device) {
+        return Backend::Cpu.name().to_owned();
+    }
+    let device = device.clone().without_autodiff();
+    let numbered = compiled().find_map(|backend| {
+        let devices = backend.devices().ok()?;
+        let index = devices.iter().position(|listed| *listed == device)?;
+        Some(format!("{backend}:{index}"))
+    });
+    // Burn's default GPU stands in no list; it is the one that a name without a number gives.
+    numbered.unwrap_or_else(|| {
+        compiled()
+            .map(Backend::name)
+            .next()
+            .unwrap_or_default()
+            .into()
+    })
+}
+
 /// A device by name: `auto`, `cpu`, or a GPU backend with an optional number, as `cuda:1`.
 ///
 /// `auto` is the first GPU that was compiled in, is found and computes, else the processor, which a
@@ -323,13 +345,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_name_of_a_device_gives_the_device() {
+        for device in compiled().flat_map(|backend| backend.devices().unwrap_or_default()) {
+            assert_eq!(super::device(&device_name(&device)), Ok(device));
+        }
+    }
+
     #[cfg(feature = "flex")]
     #[test]
     fn the_processor_is_always_there_and_is_one_device() {
         assert!(device("cpu").is_ok());
         assert!(device("auto").is_ok());
         let cpu = device("cpu").unwrap();
-        assert!(is_processor(&cpu) && is_processor(&cpu.autodiff()));
+        assert!(is_processor(&cpu) && is_processor(&cpu.clone().autodiff()));
+        assert_eq!(device_name(&cpu), "cpu");
+        assert_eq!(device_name(&cpu.autodiff()), "cpu");
         let error = DeviceError::NotFound {
             backend: Backend::Cpu,
             index: 1,

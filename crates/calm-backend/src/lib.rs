@@ -30,7 +30,7 @@ mod threads;
 
 #[cfg(feature = "allocator")]
 pub use allocator::{Allocator, keep_freed_memory};
-pub use device::{Backend, DeviceError, compiled, device, is_processor, probe};
+pub use device::{Backend, DeviceError, compiled, device, device_name, is_processor, probe};
 pub use dtype::{FloatType, UnknownFloatType};
 pub use guard::guard;
 pub use init::SeededInit;
