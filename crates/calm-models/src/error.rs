@@ -253,3 +253,9 @@ fn join(problems: &[WeightProblem]) -> String {
     }
     texts.join("; ")
 }
+
+impl From<calm_files::FileError> for ModelError {
+    fn from(calm_files::FileError { path, source }: calm_files::FileError) -> Self {
+        Self::Io { path, source }
+    }
+}

@@ -1,6 +1,6 @@
 //! A checkpoint, loaded: decoder, tokenizer and special ids.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -224,12 +224,12 @@ impl FrozenModel {
             .prefix(".saving-")
             .tempdir_in(parent)
             .map_err(as_io)?;
-        write_text(&staging.path().join(CONFIG), &config)?;
-        write_text(
-            &staging.path().join(GENERATION_CONFIG),
-            &pretty(&self.generation_config()),
+        calm_files::write(staging.path().join(CONFIG), config)?;
+        calm_files::write(
+            staging.path().join(GENERATION_CONFIG),
+            pretty(&self.generation_config()),
         )?;
-        write_text(&staging.path().join(TOKENIZER), self.tokenizer.json())?;
+        calm_files::write(staging.path().join(TOKENIZER), self.tokenizer.json())?;
         self.write_beside_tokenizer(staging.path())?;
         let path = staging.path().join(WEIGHTS);
         weights::write(&self.decoder, dtype, &path)?;
@@ -238,7 +238,7 @@ impl FrozenModel {
             .map_err(as_io)?
             .permissions();
         fs::set_permissions(&path, readable).map_err(as_io)?;
-        publish(staging, dir).map_err(as_io)
+        publish(staging, dir)
     }
 
     /// The text of config.json, once it is sure to be read the same.
@@ -261,14 +261,14 @@ impl FrozenModel {
         for name in BESIDE_TOKENIZER {
             let from = from.map(|from| from.join(name));
             if let Some(from) = from.filter(|from| is_there(from)) {
-                write_text(&dir.join(name), &read_text(&from, chat::MAX_BYTES)?)?;
+                calm_files::write(dir.join(name), read_text(&from, chat::MAX_BYTES)?)?;
             }
         }
         let path = dir.join(TOKENIZER_CONFIG);
         if is_there(&path) {
             return Ok(());
         }
-        write_text(&path, &pretty(&self.tokenizer_config()))
+        Ok(calm_files::write(&path, pretty(&self.tokenizer_config()))?)
     }
 
     fn tokenizer_config(&self) -> Value {
@@ -293,34 +293,27 @@ impl FrozenModel {
 }
 
 /// Renames a finished directory, or moves its files into one that exists.
-fn publish(staging: tempfile::TempDir, dir: &Path) -> std::io::Result<()> {
+fn publish(staging: tempfile::TempDir, dir: &Path) -> Result<(), ModelError> {
+    let as_io = |source| ModelError::Io {
+        path: dir.to_owned(),
+        source,
+    };
     if dir.exists() {
         let last = [TOKENIZER, GENERATION_CONFIG, CONFIG, WEIGHTS];
         for name in BESIDE_TOKENIZER.into_iter().chain(last) {
             if is_there(&staging.path().join(name)) {
-                fs::rename(staging.path().join(name), dir.join(name))?;
+                fs::rename(staging.path().join(name), dir.join(name)).map_err(as_io)?;
             }
         }
-        return File::open(dir)?.sync_all();
+        return Ok(calm_files::sync_directory(dir)?);
     }
-    fs::rename(staging.path(), dir)?;
+    fs::rename(staging.path(), dir).map_err(as_io)?;
     // What was renamed must not be removed when the guard goes.
     let _ = staging.keep();
     match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        Some(parent) if !parent.as_os_str().is_empty() => Ok(calm_files::sync_directory(parent)?),
         _ => Ok(()),
     }
-}
-
-fn write_text(path: &Path, text: &str) -> Result<(), ModelError> {
-    let write = || {
-        fs::write(path, text)?;
-        File::open(path)?.sync_all()
-    };
-    write().map_err(|source| ModelError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 fn pretty(value: &Value) -> String {

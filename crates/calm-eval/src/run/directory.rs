@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use calm_files::{Digest, Sha256, hex, try_lock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{Results, RunError, Sample};
-use crate::tasks::{Subset, Task, hex};
+use crate::tasks::{Subset, Task};
 
 /// The layout of the files of a run.
 pub(super) const SCHEMA: u32 = 1;
@@ -70,7 +70,7 @@ impl RunTask {
         }
         Self {
             sha256: task.sha256(),
-            prompts_sha256: hex(&hash.finalize()),
+            prompts_sha256: hex(hash.finalize()),
             task,
         }
     }
@@ -148,10 +148,9 @@ impl RunDir {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut log = options.open(&samples).map_err(io)?;
-        match log.try_lock() {
-            Err(TryLockError::WouldBlock) => return Err(RunError::in_use(path)),
-            // Some network file systems know no locks.
-            Ok(()) | Err(TryLockError::Error(_)) => {}
+        // Some network file systems have no locks.
+        if !try_lock(&log).unwrap_or(true) {
+            return Err(RunError::in_use(path));
         }
         let whole = whole_lines(&mut log).map_err(io)?;
         let done = parse(&samples, &whole)?;
@@ -285,16 +284,10 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Sample>, RunError> {
     lines.map(sample).collect()
 }
 
-/// Writes a file whole or not at all.
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
-    let io = |source| RunError::io(path, source);
-    let temporary = path.with_extension("json.tmp");
-    let file = File::create(&temporary).map_err(io)?;
-    let mut file = BufWriter::new(file);
-    let written = serde_json::to_writer_pretty(&mut file, value);
-    written.map_err(|error| io(error.into()))?;
-    file.write_all(b"\n").map_err(io)?;
-    let file = file.into_inner().map_err(|error| io(error.into_error()))?;
-    file.sync_all().map_err(io)?;
-    fs::rename(&temporary, path).map_err(io)
+    calm_files::write_with(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        file.write_all(b"\n")
+    })?;
+    Ok(())
 }

@@ -131,3 +131,9 @@ impl RunError {
         Self::File { path, reason }
     }
 }
+
+impl From<calm_files::FileError> for RunError {
+    fn from(calm_files::FileError { path, source }: calm_files::FileError) -> Self {
+        Self::Io { path, source }
+    }
+}

@@ -22,7 +22,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::bundle::{Bundle, NotFound, parse};
 use crate::{Chrf, Share, VERSION, passk};
@@ -263,7 +262,7 @@ impl Task {
     /// Never: a task is plain data.
     pub fn sha256(&self) -> String {
         let text = serde_json::to_vec(self).expect("a task is plain data");
-        hex(&Sha256::digest(text))
+        calm_files::sha256(text)
     }
 
     /// The same task with another number of worked examples.
@@ -274,10 +273,6 @@ impl Task {
         }
         self
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

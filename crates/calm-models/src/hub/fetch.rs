@@ -1,19 +1,18 @@
 //! One file, from the Hub into the cache, or from another server to a place of its own.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use calm_files::{sha256_reader, try_lock};
 use hf_hub::Repo;
-use sha2::{Digest, Sha256};
 use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 
 use super::client::{Answer, Client, header, origin, protocol};
 use super::{Fetching, HubError};
-use crate::weights::hex;
 
 /// What a file that is stored elsewhere is, in the answer that says where.
 const LINKED_ETAG: &str = "x-linked-etag";
@@ -95,7 +94,7 @@ impl RemoteFile {
         if path.file_name().is_some_and(|name| name == &*self.etag) {
             return Ok(true);
         }
-        let found = File::open(path).and_then(|mut file| sha256(&mut file));
+        let found = File::open(path).and_then(sha256_reader);
         let found = found.map_err(|source| file_error(path, source))?;
         Ok(self.is_right(&found))
     }
@@ -216,7 +215,7 @@ impl RemoteFile {
 
     /// Whether the whole has the hash that it should.
     fn check(&self, part: &mut Part) -> Result<(), HubError> {
-        let found = sha256(&mut part.file).map_err(|source| file_error(&part.path, source))?;
+        let found = part.sha256()?;
         if self.is_right(&found) {
             return Ok(());
         }
@@ -299,6 +298,11 @@ impl Part {
             .map_err(|source| file_error(&self.path, source))
     }
 
+    fn sha256(&mut self) -> Result<String, HubError> {
+        let found = self.file.rewind().and_then(|()| sha256_reader(&self.file));
+        found.map_err(|source| file_error(&self.path, source))
+    }
+
     fn become_whole(self, path: &Path) -> Result<(), HubError> {
         let sync = self.file.sync_all();
         sync.and_then(|()| fs::rename(&self.path, path))
@@ -317,24 +321,11 @@ impl Part {
     }
 }
 
-/// The hash of a whole file.
-fn sha256(file: &mut File) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; PIECE_BYTES];
-    file.seek(SeekFrom::Start(0))?;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            read => hash.update(&buffer[..read]),
-        }
-    }
-}
-
 /// Waits for whoever fetches the same file.
 fn lock(file: &File, path: &Path) -> io::Result<()> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
+    match try_lock(file) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
             tracing::warn!(
                 "waiting for another process, which fetches {}",
                 path.display()
@@ -342,8 +333,8 @@ fn lock(file: &File, path: &Path) -> io::Result<()> {
             file.lock()
         }
         // A file system without locks: the worst that may come is fetching twice.
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

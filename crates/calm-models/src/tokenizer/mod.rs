@@ -6,14 +6,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use calm_backend::guard;
-use sha2::{Digest, Sha256};
+use calm_files::{Digest, Sha256, hex};
 use tokenizers::{Encoding, ModelWrapper, PostProcessor, Token};
 
 use self::check::{Refusal, check};
 use crate::ModelError;
 use crate::files::read_text;
 use crate::growing::Cut;
-use crate::weights::hex;
 
 /// Vocabularies of a few hundred thousand tokens take tens of megabytes.
 const MAX_BYTES: u64 = 256 << 20;
@@ -220,7 +219,7 @@ impl Tokenizer {
                 hash.update((token.len() as u64).to_le_bytes());
                 hash.update(token);
             }
-            hex(&hash.finalize())
+            hex(hash.finalize())
         })
     }
 

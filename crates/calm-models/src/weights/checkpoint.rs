@@ -4,15 +4,13 @@
 //! model being loaded never stands in memory twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Seek;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use calm_backend::MappedFile;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::header::{self, TensorInfo};
 use super::{Stored, WeightProblem};
@@ -187,7 +185,7 @@ impl Checkpoint {
             .iter()
             .map(|file| Ok(format!("{}  {}\n", file.sha256()?, file.name)))
             .collect();
-        Ok(hex(&Sha256::digest(lines?.as_bytes())))
+        Ok(calm_files::sha256(lines?))
     }
 }
 
@@ -203,19 +201,8 @@ impl WeightFile {
 
     fn sha256(&self) -> Result<String, ModelError> {
         let mut file = &self.file;
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        file.seek(SeekFrom::Start(0))
-            .map_err(|source| self.io_error(source))?;
-        loop {
-            match file
-                .read(&mut buffer)
-                .map_err(|source| self.io_error(source))?
-            {
-                0 => return Ok(hex(&hash.finalize())),
-                read => hash.update(&buffer[..read]),
-            }
-        }
+        let hash = file.rewind().and_then(|()| calm_files::sha256_reader(file));
+        hash.map_err(|source| self.io_error(source))
     }
 
     fn io_error(&self, source: std::io::Error) -> ModelError {
@@ -224,14 +211,6 @@ impl WeightFile {
             source,
         }
     }
-}
-
-pub(crate) fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut hex, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// The weight files of a directory, sorted.

@@ -7,7 +7,7 @@ mod load;
 mod problem;
 mod save;
 
-pub(crate) use checkpoint::{Checkpoint, hex};
+pub(crate) use checkpoint::Checkpoint;
 #[cfg(feature = "hub")]
 pub(crate) use checkpoint::{INDEX, SINGLE, file_names};
 pub(crate) use convert::Stored;

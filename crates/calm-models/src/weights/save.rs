@@ -11,9 +11,7 @@ use burn::tensor::{Tensor, TensorData};
 use calm_backend::FloatType;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, View, serialize, serialize_to_file};
-use sha2::{Digest, Sha256};
 
-use super::checkpoint::hex;
 use super::convert::Number;
 use crate::decoder::{Block, BlockSlot, Norm, Slot};
 use crate::family::Place;
@@ -40,7 +38,7 @@ pub(crate) fn write(decoder: &Decoder, dtype: FloatType, path: &Path) -> Result<
 pub(crate) fn sha256_of_memory(decoder: &Decoder) -> String {
     let bytes = serialize(named_views(decoder, FloatType::F32), metadata())
         .expect("names are unique and shapes those of the tensors");
-    hex(&Sha256::digest(&bytes))
+    calm_files::sha256(bytes)
 }
 
 /// `transformers` refuses files that do not say so.

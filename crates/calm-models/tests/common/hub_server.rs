@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sha2::{Digest, Sha256};
+pub(crate) use calm_files::sha256;
 
 pub(crate) const NAME: &str = "owner/name";
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -118,15 +118,6 @@ pub(crate) fn files(directory: &Path) -> Files {
         (name, fs::read(entry.path()).unwrap())
     });
     named.collect()
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").unwrap();
-            hex
-        })
 }
 
 impl State {
