@@ -4,7 +4,7 @@ use calm_models::{Cache, CausalLm, KvCache, PaddingMask};
 
 use crate::tokens::{AugmentingTokens, BatchTokens, RowStream};
 use crate::visibility::{NewPositions, Visibility, token_counts};
-use crate::{Augmenting, FrozenParts, PromptTexts};
+use crate::{Augmenting, ComposedPrompt, FrozenParts};
 
 /// The state of decoding: one cache for every model, and one for every set of bridges.
 ///
@@ -16,8 +16,8 @@ use crate::{Augmenting, FrozenParts, PromptTexts};
 pub struct ComposedCache {
     pub(crate) anchor: KvCache,
     pub(crate) augmenting: Vec<AugmentingCache>,
-    /// Tokens of every row's prompt, once it is known.
-    prompts: Option<Vec<usize>>,
+    /// Tokens of every row's prompt, once they are known.
+    prompts: Vec<Option<usize>>,
 }
 
 /// What is kept for one augmenting model.
@@ -52,7 +52,7 @@ impl ComposedCache {
             augmenting: augmenting
                 .map(|augmenting| AugmentingCache::new(augmenting, batch))
                 .collect(),
-            prompts: None,
+            prompts: vec![None; batch],
         }
     }
 
@@ -70,8 +70,11 @@ impl ComposedCache {
     }
 
     /// Tokens of every row's prompt: those of the first pass, unless they were known before.
-    pub(crate) fn prompts(&mut self, first: &PaddingMask) -> &[usize] {
-        self.prompts.get_or_insert_with(|| token_counts(first))
+    pub(crate) fn prompts(&mut self, first: &PaddingMask) -> Vec<usize> {
+        let prompts = self.prompts.iter_mut().zip(token_counts(first));
+        prompts
+            .map(|(prompt, first)| *prompt.get_or_insert(first))
+            .collect()
     }
 
     /// Whether what models with tokens of their own have computed so far is what a pass over all
@@ -87,22 +90,15 @@ impl ComposedCache {
         })
     }
 
-    /// With what the augmenting models read while the anchor reads the rows' prompts.
-    pub(crate) fn with_prompts(mut self, parts: &FrozenParts, rows: &[PromptTexts]) -> Self {
-        for (model, cache) in self.augmenting.iter_mut().enumerate() {
-            let streams = cache.streams.iter_mut().flatten();
-            let tokens = &parts.augmenting[model].tokens;
-            for (stream, prompts) in streams.zip(rows) {
-                if let (Some(tokens), Some(prompt)) = (tokens, &prompts[model]) {
-                    *stream = RowStream::with_prompt(tokens, prompt.clone());
-                }
+    /// The cache of one row, which begins with this prompt.
+    pub(crate) fn with_prompt(mut self, parts: &FrozenParts, prompt: &ComposedPrompt) -> Self {
+        let models = parts.augmenting.iter().zip(&mut self.augmenting);
+        for ((model, cache), text) in models.zip(&prompt.texts) {
+            if let (Some(tokens), Some(text)) = (&model.tokens, text) {
+                cache.streams = Some(vec![RowStream::with_prompt(tokens, text.clone())]);
             }
         }
-        let lengths = rows.iter().map(|prompts| {
-            let prompt = prompts.iter().flatten().next();
-            prompt.map(|prompt| prompt.token_count())
-        });
-        self.prompts = lengths.collect();
+        self.prompts = vec![Some(prompt.ids.len())];
         self
     }
 
@@ -181,6 +177,19 @@ impl AugmentingCache {
             *streams = rows.iter().map(|row| streams[*row].clone()).collect();
         }
     }
+
+    /// Adds rows. Positions that are the anchor's move with those by `offsets`.
+    fn append_rows(&mut self, other: Self, offsets: [isize; 2]) {
+        let offsets = match (&mut self.streams, other.streams) {
+            (Some(streams), Some(others)) => {
+                streams.extend(others);
+                [0, 0]
+            }
+            _ => offsets,
+        };
+        self.model.join(other.model, offsets);
+        self.bridges.join(other.bridges, offsets);
+    }
 }
 
 impl Cache for ComposedCache {
@@ -214,9 +223,15 @@ impl Cache for ComposedCache {
         for cache in &mut self.augmenting {
             cache.select_rows(rows);
         }
-        if let Some(prompts) = &mut self.prompts {
-            *prompts = rows.iter().map(|row| prompts[*row]).collect();
-        }
+        self.prompts = rows.iter().map(|row| self.prompts[*row]).collect();
+    }
+
+    fn append_rows(&mut self, other: Self) {
+        let offsets = self.anchor.offsets_to_join(&other.anchor);
+        self.anchor.join(other.anchor, offsets);
+        let caches = self.augmenting.iter_mut().zip(other.augmenting);
+        caches.for_each(|(cache, other)| cache.append_rows(other, offsets));
+        self.prompts.extend(other.prompts);
     }
 
     fn bytes(&self) -> usize {

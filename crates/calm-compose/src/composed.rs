@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::tokens::TreeBatch;
 use crate::visibility::{NewPositions, Visibility};
-use crate::{Bridges, ComposedCache, Connection, Mode, OwnTokens, RowTokens};
+use crate::{Bridges, ComposedCache, ComposedPrompt, Connection, Mode, OwnTokens, RowTokens};
 
 /// One augmenting model and where it is read.
 #[derive(Debug, Clone)]
@@ -172,9 +172,14 @@ impl FrozenParts {
 
 impl CausalLm for ComposedModel {
     type Cache = ComposedCache;
+    type Prompt = ComposedPrompt;
 
     fn new_cache(&self, batch: usize) -> ComposedCache {
         ComposedCache::new(&self.parts, batch)
+    }
+
+    fn cache_for(&self, prompt: &ComposedPrompt) -> ComposedCache {
+        self.new_cache(1).with_prompt(&self.parts, prompt)
     }
 
     fn hidden_states(
@@ -198,9 +203,9 @@ impl CausalLm for ComposedModel {
     }
 
     /// An encoder takes the first pass for the prompt.
-    fn reads_prompts_in_parts(&self) -> bool {
+    fn reads_in_parts(&self, prompt: &ComposedPrompt) -> bool {
         let mut models = self.parts.augmenting.iter();
-        models.all(|model| model.mode == Mode::Iterative)
+        prompt.texts.is_empty() && models.all(|model| model.mode == Mode::Iterative)
     }
 
     /// The anchor's, unless a model that reads its ids knows no positions so far.

@@ -146,7 +146,7 @@ impl FrozenParts {
         watch: &mut Watch<'_>,
     ) -> Result<Tensor<3>, ModelError> {
         let prompts = match cache.as_deref_mut() {
-            Some(cache) => cache.prompts(input.padding).to_vec(),
+            Some(cache) => cache.prompts(input.padding),
             None => token_counts(input.padding),
         };
         let rows = self.read_own_tokens(input, &prompts, cache.as_deref_mut())?;

@@ -18,7 +18,7 @@
 //! ```
 //! use burn::tensor::Device;
 //! use calm_compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
-//! use calm_models::{Decoder, DecoderConfig, GenerateOptions, generate};
+//! use calm_models::{Decoder, DecoderConfig, SequenceOptions, generate};
 //!
 //! let device = Device::default();
 //! // Vocabulary, width, blocks, heads. Real ones come from `FrozenModel::load`.
@@ -33,7 +33,7 @@
 //!
 //! let parts = FrozenParts { anchor, augmenting: vec![Augmenting::new(augmenting, connections)] };
 //! let model = ComposedModel { parts, bridges };
-//! let options = GenerateOptions::greedy(5, vec![]);
+//! let options = SequenceOptions::greedy(5, vec![]);
 //! let composed = generate(&model, &[vec![1, 7, 9]], &options)?;
 //! // Until the bridges are trained, a composition is its anchor.
 //! assert_eq!(composed, generate(&model.parts.anchor, &[vec![1, 7, 9]], &options)?);
@@ -79,7 +79,7 @@ pub use cache::{CacheBytes, ComposedCache};
 pub use composed::{Augmenting, ComposedModel, FrozenParts};
 pub use composition::{Composition, CompositionConfig, LoadedModel};
 pub use connection::{Connection, ConnectionPlan};
-pub use conversation::{Conversing, PromptTexts};
+pub use conversation::{ComposedPrompt, PromptTexts};
 pub use error::ComposeError;
 pub use file::{CompositionFile, ModelHashes, ModelReference};
 pub use foreign::{ImportPlan, Imported, Project, export, import};

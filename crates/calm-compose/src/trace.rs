@@ -1,7 +1,7 @@
 //! Which of the augmenting models' tokens the anchor reads.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use calm_models::{ModelError, PaddingMask, check_prompts};
+use calm_models::{ModelError, PaddingMask, check_prompt};
 
 use crate::forward::Input;
 use crate::memory::{Memory, Source};
@@ -46,7 +46,7 @@ impl ComposedModel {
     /// [`ModelError`] if there is no token, one is outside the vocabulary, or a model has no room
     /// for the text or no token for a part of it.
     pub fn trace(&self, ids: &[u32]) -> Result<Trace, ModelError> {
-        check_prompts(self, &[ids.to_vec()])?;
+        check_prompt(self, 0, ids)?;
         let mut models = self.unread(ids)?;
         let padding = PaddingMask::none(1, ids.len());
         let signed: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();

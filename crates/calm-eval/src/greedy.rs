@@ -1,7 +1,7 @@
 //! Greedy, free-running evaluation by exact match.
 
 use calm_data::jsonl::PromptTarget;
-use calm_models::{CausalLm, GenerateOptions, ModelError, Tokenizer, generate};
+use calm_models::{CausalLm, ModelError, SequenceOptions, Tokenizer, generate};
 use serde::{Deserialize, Serialize};
 
 use crate::Proportion;
@@ -60,7 +60,7 @@ fn chunk<M: CausalLm>(
         .map(|example| encode(&example.target, false))
         .collect::<Result<Vec<_>, ModelError>>()?;
     let longest = targets.iter().map(Vec::len).max().unwrap_or(0);
-    let options = GenerateOptions::greedy(longest + 1, vec![end_of_text]);
+    let options = SequenceOptions::greedy(longest + 1, vec![end_of_text]);
     let continuations = generate(model, &prompts, &options)?;
     examples
         .iter()

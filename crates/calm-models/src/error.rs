@@ -183,6 +183,9 @@ pub enum ModelError {
         /// 0-based number of the stop text.
         index: usize,
     },
+    /// A session without a tokenizer was to read a text or look for one.
+    #[error("texts and stop texts need the model's tokenizer; give it to the session")]
+    NoTokenizer,
     /// A prompt holds an id that the model has no embedding for.
     #[error("prompt {row}: token id {id} is outside the vocabulary of {vocab_size} tokens")]
     TokenOutOfRange {

@@ -29,8 +29,9 @@
 //! A model that is not on this machine is fetched by [`ModelSource::resolve`], which knows names such
 //! as `hf:owner/name@revision` (feature `hub`).
 //!
-//! Besides: [`generate`] continues prompts, with caches, for anything that is a [`CausalLm`], and
-//! [`generate_text`] shows the text while it is written; [`ChatTemplate`] writes a conversation as a
+//! Besides: a [`Session`] decodes sequences that come and go, with caches, for anything that is a
+//! [`CausalLm`]; [`generate`] continues a batch of prompts, and [`generate_text`] shows the text while
+//! it is written; [`ChatTemplate`] writes a conversation as a
 //! model's prompt; [`verify`] holds a checkpoint against values computed elsewhere;
 //! [`CheckpointInfo`] describes one without loading it; [`FrozenModel::save`] writes what
 //! `transformers` opens.
@@ -39,6 +40,7 @@
 //! settings that might change the numbers and are not known are errors, and every [`ModelError`]
 //! says in one line which file is wrong, and how.
 
+mod causal_lm;
 mod chat;
 mod config;
 mod decoder;
@@ -46,19 +48,17 @@ mod error;
 mod family;
 mod files;
 mod frozen;
-mod generate;
-mod growing;
 mod hub;
 mod info;
 mod padding;
-mod sampling;
-mod text;
+mod session;
 mod tokenizer;
 mod trees;
 mod unique;
 mod verify;
 mod weights;
 
+pub use causal_lm::CausalLm;
 pub use chat::{Chat, ChatTemplate};
 pub use config::{
     Activation, BlockConfig, ConfigError, DecoderConfig, NormKind, RopeConfig, RopeScaling,
@@ -71,19 +71,16 @@ pub use error::ModelError;
 pub use family::Family;
 pub use files::open as open_file;
 pub use frozen::{FrozenModel, LoadOptions};
-pub use generate::{
-    CausalLm, Continuation, GenerateOptions, SharedPrefix, check_prompts, generate,
-    generate_watched,
-};
-pub use growing::GrowingText;
 pub use hub::{
     Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource, PinnedFile, SourceError,
 };
 pub use info::{CheckpointInfo, Part, TensorEntry, WeightFileInfo};
 pub use padding::PaddingMask;
-pub use sampling::{Draw, Sampling};
-pub use text::{TextContinuation, TextOptions, TextStream, generate_text, generate_text_after};
-pub use tokenizer::{Encoded, Tokenizer};
+pub use session::{
+    Continuation, Event, FinishReason, SamplingParams, SequenceId, SequenceOptions, Session,
+    SharedPrefix, TextStream, check_prompt, generate, generate_text, generate_text_after,
+};
+pub use tokenizer::{Encoded, GrowingText, Tokenizer};
 pub use trees::TokenTrees;
 pub use verify::{Deviation, EXPECTED_FILE, GreedyCheck, Verification, verify};
 pub use weights::{HeaderError, WeightProblem};

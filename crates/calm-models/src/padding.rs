@@ -107,6 +107,31 @@ impl PaddingMask {
         })
     }
 
+    /// The rows of `other` below those of `self`, where positions move by these offsets. Positions
+    /// before the first one are dropped; the end of the shorter one is padding.
+    pub(crate) fn with_rows_of(&self, other: &Self, offsets: [isize; 2]) -> Self {
+        let end = |mask: &Self, offset| match mask.seq {
+            0 => 0,
+            seq => seq.saturating_add_signed(offset),
+        };
+        let seq = end(self, offsets[0]).max(end(other, offsets[1]));
+        Self::new(self.batch + other.batch, seq, |row, position| {
+            let (mask, row, offset) = match row.checked_sub(self.batch) {
+                None => (self, row, offsets[0]),
+                Some(row) => (other, row, offsets[1]),
+            };
+            let before = position.checked_add_signed(-offset);
+            before.is_some_and(|before| mask.row(row).get(before) == Some(&true))
+        })
+    }
+
+    /// Positions at the beginning that are padding in all rows.
+    pub(crate) fn leading_padding(&self) -> usize {
+        let first = |row| self.row(row).iter().position(|real| *real);
+        let first_of_all = (0..self.batch).filter_map(first).min();
+        first_of_all.unwrap_or(self.seq)
+    }
+
     /// The first `seq` positions of these rows.
     pub(crate) fn select(&self, rows: &[usize], seq: usize) -> Self {
         Self::new(rows.len(), seq, |row, position| {
@@ -140,6 +165,22 @@ mod tests {
             (&[true, false, false][..], &[true; 3][..])
         );
         assert!(!left.is_full() && PaddingMask::none(2, 3).is_full());
+    }
+
+    #[test]
+    fn joining_rows_moves_them() {
+        let long = PaddingMask::new(1, 4, |_, position| position > 1);
+        let short = PaddingMask::none(1, 1);
+        assert_eq!((long.leading_padding(), short.leading_padding()), (2, 0));
+        let joined = long.with_rows_of(&short, [-2, 1]);
+        assert_eq!(joined, PaddingMask::left(&[2, 1]));
+        let joined = short.with_rows_of(&long, [0, 0]);
+        assert_eq!(
+            (joined.row(0), joined.row(1)),
+            (&[true, false, false, false][..], long.row(0))
+        );
+        let empty = PaddingMask::none(2, 0);
+        assert_eq!(empty.with_rows_of(&empty, [3, 0]), PaddingMask::none(4, 0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::weights::Checkpoint;
 use crate::{
-    CausalLm, Context, Decoder, FrozenModel, GenerateOptions, LoadOptions, ModelError, PaddingMask,
+    CausalLm, Context, Decoder, FrozenModel, LoadOptions, ModelError, PaddingMask, SequenceOptions,
     generate,
 };
 
@@ -128,7 +128,7 @@ fn continue_cached(
     prompt: &[u32],
     max_new_tokens: usize,
 ) -> Result<Vec<u32>, ModelError> {
-    let options = GenerateOptions::greedy(max_new_tokens, Vec::new());
+    let options = SequenceOptions::greedy(max_new_tokens, Vec::new());
     let continuations = generate(decoder, &[prompt.to_vec()], &options)?;
     Ok(continuations
         .into_iter()

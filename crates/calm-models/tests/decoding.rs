@@ -7,8 +7,8 @@ use std::panic::AssertUnwindSafe;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_models::{
-    Cache, CausalLm, Context, Continuation, Decoder, GenerateOptions, KvCache, ModelError,
-    PaddingMask, generate,
+    Cache, CausalLm, Context, Continuation, Decoder, KvCache, ModelError, PaddingMask,
+    SequenceOptions, generate,
 };
 use common::{FIXTURES, assert_close, ids, load};
 
@@ -236,7 +236,7 @@ fn rows_can_leave_a_cache() {
 
 fn greedy(decoder: &Decoder, prompts: &[&[u32]], stop: &[u32]) -> Vec<Continuation> {
     let prompts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
-    let options = GenerateOptions::greedy(10, stop.to_vec());
+    let options = SequenceOptions::greedy(10, stop.to_vec());
     generate(decoder, &prompts, &options).unwrap()
 }
 
@@ -315,7 +315,7 @@ fn continuations_end_with_the_context() {
 #[test]
 fn prompts_that_cannot_be_continued_are_named() {
     let decoder = load("llama").decoder;
-    let options = GenerateOptions::greedy(1, Vec::new());
+    let options = SequenceOptions::greedy(1, Vec::new());
     let error = |prompt: Vec<u32>| generate(&decoder, &[vec![1], prompt], &options).unwrap_err();
     assert!(matches!(error(vec![]), ModelError::EmptyPrompt { row: 1 }));
     assert!(matches!(

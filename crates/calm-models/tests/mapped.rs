@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::tensor::{DType, Device, Tensor};
 use calm_backend::FloatType;
 use calm_models::{
-    Context, Decoder, DecoderConfig, FrozenModel, GenerateOptions, LoadOptions, PaddingMask,
+    Context, Decoder, DecoderConfig, FrozenModel, LoadOptions, PaddingMask, SequenceOptions,
     generate,
 };
 use common::{assert_close, halves, ids, load};
@@ -61,7 +61,7 @@ fn logits_and_continuations_are_those_of_the_model_that_was_saved() {
         assert_close(logits_of_a_long_text(&again), logits_of_a_long_text(&model));
         let continued = |model: &FrozenModel| {
             let prompts = [vec![1, 30], vec![3, 4, 5, 6, 7]];
-            let options = GenerateOptions::greedy(8, vec![]);
+            let options = SequenceOptions::greedy(8, vec![]);
             generate(&model.decoder, &prompts, &options).unwrap()
         };
         let ids = |model| continued(model).into_iter().map(|text| text.ids);

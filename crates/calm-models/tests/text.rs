@@ -6,9 +6,8 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use calm_models::{
-    Continuation, Decoder, Draw, GenerateOptions, ModelError, PaddingMask, Sampling, SharedPrefix,
-    TextContinuation, TextOptions, TextStream, Tokenizer, generate, generate_text,
-    generate_text_after, generate_watched,
+    Continuation, Decoder, ModelError, PaddingMask, SamplingParams, SequenceOptions, SharedPrefix,
+    TextStream, Tokenizer, generate, generate_text, generate_text_after,
 };
 use common::{FIXTURES, fixture, ids, load, values};
 use proptest::prelude::*;
@@ -148,18 +147,15 @@ proptest! {
     }
 }
 
-fn settings(case: &Value) -> Sampling {
+fn settings(case: &Value) -> SamplingParams {
     let get = |key: &str| case["settings"][key].as_f64().map(|value| value as f32);
-    let draw = get("temperature").map(|temperature| Draw {
-        temperature,
+    SamplingParams {
+        temperature: get("temperature"),
         top_k: case["settings"]["top_k"].as_u64().map(|k| k as usize),
         top_p: get("top_p"),
         min_p: get("min_p"),
-        seed: 0,
-    });
-    Sampling {
         repetition_penalty: get("repetition_penalty"),
-        draw,
+        seed: 0,
     }
 }
 
@@ -188,31 +184,27 @@ const PROMPTS: [&[u32]; 4] = [
     &[1, 2, 3, 4, 5],
 ];
 
-fn continued(decoder: &Decoder, prompts: &[&[u32]], sampling: &Sampling) -> Vec<Continuation> {
+fn continued(
+    decoder: &Decoder,
+    prompts: &[&[u32]],
+    sampling: &SamplingParams,
+) -> Vec<Continuation> {
     let prompts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
-    let options = GenerateOptions {
-        max_new_tokens: 12,
-        stop: vec![5, 17],
+    let options = SequenceOptions {
         sampling: sampling.clone(),
+        ..SequenceOptions::greedy(12, vec![5, 17])
     };
     generate(decoder, &prompts, &options).unwrap()
 }
 
-fn drawn(draw: Draw) -> Sampling {
-    Sampling {
-        repetition_penalty: None,
-        draw: Some(draw),
-    }
-}
-
 #[test]
 fn the_likeliest_of_one_is_the_likeliest() {
-    let one = drawn(Draw {
+    let one = SamplingParams {
         top_k: Some(1),
-        ..Draw::seeded(3)
-    });
+        ..SamplingParams::seeded(3)
+    };
     for decoder in FIXTURES.map(|name| load(name).decoder) {
-        let greedy = continued(&decoder, &PROMPTS, &Sampling::default());
+        let greedy = continued(&decoder, &PROMPTS, &SamplingParams::default());
         assert_eq!(continued(&decoder, &PROMPTS, &one), greedy);
     }
 }
@@ -230,9 +222,9 @@ fn tokens_are_drawn_by_the_logits_of_the_last_real_position() {
                 .unwrap()
         })
     };
-    let penalized = Sampling {
+    let penalized = SamplingParams {
         repetition_penalty: Some(1.0),
-        draw: None,
+        ..SamplingParams::default()
     };
     let mut differ = 0;
     for prompt in [[1, 30, 12], [9, 8, 7], [40, 3, 60], [22, 71, 33]] {
@@ -252,13 +244,11 @@ fn tokens_are_drawn_by_the_logits_of_the_last_real_position() {
 
 #[test]
 fn a_seed_fixes_each_row_whatever_its_batch() {
-    let sampling = |seed| Sampling {
+    let sampling = |seed| SamplingParams {
+        temperature: Some(1.5),
+        top_p: Some(0.95),
         repetition_penalty: Some(1.2),
-        draw: Some(Draw {
-            temperature: 1.5,
-            top_p: Some(0.95),
-            ..Draw::seeded(seed)
-        }),
+        ..SamplingParams::seeded(seed)
     };
     for name in ["llama", "gemma2", "gpt2"] {
         let decoder = load(name).decoder;
@@ -277,15 +267,14 @@ fn a_seed_fixes_each_row_whatever_its_batch() {
 #[test]
 fn a_penalty_keeps_tokens_from_coming_again() {
     let decoder = load("llama").decoder;
-    let sampling = Sampling {
+    let sampling = SamplingParams {
         repetition_penalty: Some(1e6),
-        draw: None,
+        ..SamplingParams::default()
     };
     let prompt = [vec![1, 30]];
-    let options = GenerateOptions {
-        max_new_tokens: 20,
-        stop: Vec::new(),
+    let options = SequenceOptions {
         sampling,
+        ..SequenceOptions::greedy(20, Vec::new())
     };
     let mut ids = generate(&decoder, &prompt, &options).unwrap()[0]
         .ids
@@ -299,40 +288,41 @@ fn a_penalty_keeps_tokens_from_coming_again() {
 #[test]
 fn settings_out_of_range_are_named() {
     let decoder = load("llama").decoder;
-    let draw = Draw::seeded(0);
-    let with = |change: fn(&mut Draw)| {
-        let mut draw = draw.clone();
-        change(&mut draw);
-        drawn(draw)
-    };
-    let penalty = Sampling {
-        repetition_penalty: Some(0.0),
-        draw: None,
+    let with = |change: fn(&mut SamplingParams)| {
+        let mut sampling = SamplingParams::seeded(0);
+        change(&mut sampling);
+        sampling
     };
     for (sampling, words) in [
         (
-            with(|draw| draw.temperature = 0.0),
+            with(|sampling| sampling.temperature = Some(0.0)),
             "temperature is 0; it must be a number above 0",
         ),
         (
-            with(|draw| draw.temperature = f32::NAN),
+            with(|sampling| sampling.temperature = Some(f32::NAN)),
             "temperature is NaN",
         ),
         (
-            with(|draw| draw.temperature = f32::INFINITY),
+            with(|sampling| sampling.temperature = Some(f32::INFINITY)),
             "temperature is inf",
         ),
-        (with(|draw| draw.top_k = Some(0)), "top_k is 0"),
+        (with(|sampling| sampling.top_k = Some(0)), "top_k is 0"),
         (
-            with(|draw| draw.top_p = Some(1.5)),
+            with(|sampling| sampling.top_p = Some(1.5)),
             "top_p is 1.5; it must be from 0 to 1",
         ),
-        (with(|draw| draw.min_p = Some(-0.5)), "min_p is -0.5"),
-        (penalty, "repetition_penalty is 0"),
+        (
+            with(|sampling| sampling.min_p = Some(-0.5)),
+            "min_p is -0.5",
+        ),
+        (
+            with(|sampling| sampling.repetition_penalty = Some(0.0)),
+            "repetition_penalty is 0",
+        ),
     ] {
-        let options = GenerateOptions {
+        let options = SequenceOptions {
             sampling,
-            ..GenerateOptions::greedy(1, Vec::new())
+            ..SequenceOptions::greedy(1, Vec::new())
         };
         let error = generate(&decoder, &[vec![1]], &options).unwrap_err();
         assert!(error.to_string().starts_with(words), "{error}");
@@ -340,12 +330,12 @@ fn settings_out_of_range_are_named() {
 }
 
 /// Greedy texts, and all that was shown of each.
-fn texts(stop_texts: &[String]) -> Vec<(TextContinuation, String)> {
+fn texts(stop_texts: &[String]) -> Vec<(Continuation, String)> {
     let model = load("llama");
     let prompts: Vec<Vec<u32>> = PROMPTS.iter().map(|prompt| prompt.to_vec()).collect();
-    let options = TextOptions {
-        tokens: GenerateOptions::greedy(16, Vec::new()),
+    let options = SequenceOptions {
         stop_texts: stop_texts.to_vec(),
+        ..SequenceOptions::greedy(16, Vec::new())
     };
     let mut shown = vec![String::new(); prompts.len()];
     let found = generate_text(
@@ -389,10 +379,7 @@ fn stop_texts_end_a_row_and_are_never_shown() {
 fn whoever_is_shown_the_text_may_end_a_row() {
     let model = load("llama");
     let prompts = [vec![1, 30], vec![77]];
-    let options = TextOptions {
-        tokens: GenerateOptions::greedy(16, Vec::new()),
-        stop_texts: Vec::new(),
-    };
+    let options = SequenceOptions::greedy(16, Vec::new());
     let mut pieces = [0, 0];
     let found = generate_text(
         &model.decoder,
@@ -414,21 +401,11 @@ fn whoever_is_shown_the_text_may_end_a_row() {
 }
 
 #[test]
-fn errors_of_whoever_watches_end_all_rows() {
-    let decoder = load("llama").decoder;
-    let options = GenerateOptions::greedy(4, Vec::new());
-    let failed = generate_watched(&decoder, &[vec![1], vec![2]], &options, |row, _| {
-        Err(ModelError::EmptyPrompt { row })
-    });
-    assert!(matches!(failed, Err(ModelError::EmptyPrompt { row: 0 })));
-}
-
-#[test]
 fn an_empty_stop_text_is_refused() {
     let model = load("llama");
-    let options = TextOptions {
-        tokens: GenerateOptions::greedy(4, Vec::new()),
+    let options = SequenceOptions {
         stop_texts: vec!["a".to_owned(), String::new()],
+        ..SequenceOptions::greedy(4, Vec::new())
     };
     let prompts = [vec![1]];
     let go_on = |_: usize, _: &str| ControlFlow::Continue(());
@@ -441,10 +418,7 @@ fn a_shared_beginning_changes_nothing() {
     let beginning: Vec<u32> = (0..20).map(|i| 3 + i * 7 % 60).collect();
     let prompts = [vec![9], vec![12, 30, 5, 41], vec![7, 7]];
     let prompts = prompts.map(|rest| [beginning.clone(), rest].concat());
-    let options = TextOptions {
-        tokens: GenerateOptions::greedy(12, Vec::new()),
-        stop_texts: Vec::new(),
-    };
+    let options = SequenceOptions::greedy(12, Vec::new());
     let show = |_: usize, _: &str| ControlFlow::Continue(());
     for name in FIXTURES {
         let model = load(name);

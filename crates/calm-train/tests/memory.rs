@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calm_compose::{Augmenting, Bridges, ComposedModel, FrozenParts};
 use calm_data::{Batch, TokenizedExample};
-use calm_models::{Decoder, DecoderConfig, GenerateOptions, generate};
+use calm_models::{Decoder, DecoderConfig, SequenceOptions, generate};
 use calm_train::{Objective, TrainConfig, Trainer};
 use peak_alloc::PeakAlloc;
 
@@ -114,7 +114,7 @@ fn memory_does_not_grow_with_steps_or_texts() {
 
     let bridges = trainer.into_parameters().valid();
     let model = ComposedModel { parts, bridges };
-    let options = GenerateOptions::greedy(20, Vec::new());
+    let options = SequenceOptions::greedy(20, Vec::new());
     let used = (0..12).map(|text| {
         generate(&model, &[vec![1, text, 3]], &options).unwrap();
         MEMORY.current_usage()

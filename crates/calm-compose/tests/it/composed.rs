@@ -7,14 +7,14 @@ use crate::common::{
 use burn::tensor::Device;
 use calm_compose::{Augmenting, ComposedModel, FrozenParts, Mode};
 use calm_models::{
-    Cache, CausalLm, Decoder, DecoderConfig, GenerateOptions, PaddingMask, generate,
+    Cache, CausalLm, Decoder, DecoderConfig, PaddingMask, SequenceOptions, generate,
 };
 use proptest::prelude::*;
 
 const TEXT: [u32; 8] = [1, 30, 12, 45, 7, 7, 41, 20];
 
-fn greedy(max_new_tokens: usize) -> GenerateOptions {
-    GenerateOptions::greedy(max_new_tokens, Vec::new())
+fn greedy(max_new_tokens: usize) -> SequenceOptions {
+    SequenceOptions::greedy(max_new_tokens, Vec::new())
 }
 
 fn prompts() -> Vec<Vec<u32>> {

@@ -10,7 +10,7 @@ use crate::common::{
 };
 use burn::tensor::{Device, Tensor};
 use calm_compose::{Bridges, ComposedModel, FrozenParts, Mode};
-use calm_models::{Cache, CausalLm, GenerateOptions, PaddingMask, SharedPrefix, generate};
+use calm_models::{Cache, CausalLm, PaddingMask, SequenceOptions, SharedPrefix, generate};
 
 type Start = fn(&FrozenParts, &Device) -> Bridges;
 
@@ -83,7 +83,7 @@ fn a_fresh_composition_is_the_anchor_bit_for_bit() {
             );
         }
         let prompts = PROMPTS.map(<[u32]>::to_vec);
-        let options = GenerateOptions::greedy(20, Vec::new());
+        let options = SequenceOptions::greedy(20, Vec::new());
         assert_eq!(
             generate(&composed, &prompts, &options).unwrap(),
             generate(anchor, &prompts, &options).unwrap()

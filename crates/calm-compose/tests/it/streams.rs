@@ -11,10 +11,12 @@ use crate::common::{
     assert_close, fresh_bridges, ids, logits, logits_after, random_bridges, values,
 };
 use burn::tensor::{Device, Tensor};
-use calm_compose::{Bridges, ComposedModel, FrozenParts, Mode, PromptText, Rendering};
+use calm_compose::{
+    Bridges, ComposedCache, ComposedModel, ComposedPrompt, FrozenParts, Mode, PromptText, Rendering,
+};
 use calm_models::{
-    Cache, CausalLm, Chat, ChatTemplate, DecoderConfig, FrozenModel, GenerateOptions, LoadOptions,
-    ModelError, PaddingMask, TextStream, Tokenizer, generate,
+    Cache, CausalLm, Chat, ChatTemplate, DecoderConfig, FrozenModel, LoadOptions, ModelError,
+    PaddingMask, SequenceOptions, TextStream, Tokenizer, generate,
 };
 use proptest::prelude::*;
 
@@ -183,7 +185,7 @@ proptest! {
             .prop_flat_map(|(a, b)| (Just(a), Just(b), prop::collection::vec(tokens(a), 1..4))),
     ) {
         let model = composed(anchor, augmenting);
-        let found = generate(&model, &rows, &GenerateOptions::greedy(12, Vec::new())).unwrap();
+        let found = generate(&model, &rows, &SequenceOptions::greedy(12, Vec::new())).unwrap();
         for (found, prompt) in found.iter().zip(&rows) {
             prop_assert_eq!(&found.ids, &recomputed(&model, prompt, 12));
         }
@@ -215,7 +217,7 @@ fn fresh_bridges_leave_the_anchor_as_it_is() {
                 values(logits_after(alone, &[&[*id]], &mut cache))
             );
         }
-        let options = GenerateOptions::greedy(20, Vec::new());
+        let options = SequenceOptions::greedy(20, Vec::new());
         assert_eq!(
             generate(&model, &prompts, &options).unwrap(),
             generate(alone, &prompts, &options).unwrap()
@@ -397,7 +399,7 @@ fn texts_that_cannot_be_read_along_are_errors() {
     let bridges = random_bridges(&parts, &Device::default());
     let model = ComposedModel { parts, bridges };
     let prompt = anchor.tokenizer.encode("one two three", true).unwrap().ids;
-    let error = generate(&model, &[prompt], &GenerateOptions::greedy(1, vec![])).unwrap_err();
+    let error = generate(&model, &[prompt], &SequenceOptions::greedy(1, vec![])).unwrap_err();
     assert!(matches!(error, ModelError::TextTooLong { .. }), "{error}");
 }
 
@@ -431,10 +433,16 @@ impl Question {
         }
     }
 
+    /// An empty cache of a text that begins with the question.
+    fn cache(&self, model: &ComposedModel) -> ComposedCache {
+        model.cache_for(&ComposedPrompt {
+            ids: self.ids.clone(),
+            texts: vec![Some(self.prompt.clone())],
+        })
+    }
+
     fn logits(&self, model: &ComposedModel, text: &[u32]) -> Tensor<3> {
-        let rows = [vec![Some(self.prompt.clone())]];
-        let padding = PaddingMask::none(1, text.len());
-        logits(&model.conversing(&rows), ids(&[text]), &padding)
+        logits_after(model, &[text], &mut self.cache(model))
     }
 }
 
@@ -462,12 +470,11 @@ fn conversations_are_read_in_markup_of_their_own() {
     assert_close(found.clone(), expected);
 
     // Token by token, as in decoding.
-    let rows = vec![vec![Some(question.prompt.clone())]; 2];
-    let conversing = model.conversing(&rows);
-    let mut cache = conversing.new_cache(2);
+    let mut cache = question.cache(&model);
+    cache.append_rows(question.cache(&model));
     let steps = text
         .iter()
-        .map(|id| logits_after(&conversing, &[&[*id], &[*id]], &mut cache));
+        .map(|id| logits_after(&model, &[&[*id], &[*id]], &mut cache));
     let steps = Tensor::cat(steps.collect(), 1);
     assert_close(steps.clone().narrow(0, 0, 1), found.clone());
     assert_close(steps.narrow(0, 1, 1), found);
@@ -491,12 +498,10 @@ fn an_encoder_reads_a_conversation_up_to_the_answer() {
             .ids
     });
     assert_close(question.logits(&model, &text), expected.clone());
-    let rows = vec![vec![Some(question.prompt.clone())]];
-    let conversing = model.conversing(&rows);
-    let mut cache = conversing.new_cache(1);
+    let mut cache = question.cache(&model);
     let steps = text
         .iter()
-        .map(|id| logits_after(&conversing, &[&[*id]], &mut cache));
+        .map(|id| logits_after(&model, &[&[*id]], &mut cache));
     assert_close(Tensor::cat(steps.collect(), 1), expected);
 }
 

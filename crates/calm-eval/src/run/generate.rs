@@ -1,8 +1,7 @@
 use std::ops::ControlFlow;
 
 use calm_models::{
-    CausalLm, GenerateOptions, ModelError, SharedPrefix, TextOptions, Tokenizer,
-    generate_text_after,
+    CausalLm, ModelError, SequenceOptions, SharedPrefix, Tokenizer, generate_text_after,
 };
 
 use super::{RunDir, RunError, Sample, Scorer, TooLong, Written};
@@ -136,12 +135,9 @@ impl<M: CausalLm> Answering<'_, M> {
         prefix: Option<&SharedPrefix<M>>,
         prompts: &[Vec<u32>],
     ) -> Result<Vec<(String, bool)>, ModelError> {
-        let options = TextOptions {
-            tokens: GenerateOptions::greedy(
-                task.generation.max_new_tokens,
-                self.end_of_text.to_vec(),
-            ),
+        let options = SequenceOptions {
             stop_texts: task.generation.stop_texts.clone(),
+            ..SequenceOptions::greedy(task.generation.max_new_tokens, self.end_of_text.to_vec())
         };
         let show = |_: usize, _: &str| ControlFlow::Continue(());
         let written =

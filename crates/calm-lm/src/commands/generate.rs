@@ -3,12 +3,13 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 
+use calm_lm::compose::ComposedPrompt;
 use calm_lm::data::encode_prompt;
-use calm_lm::models::{Chat, Draw, GenerateOptions, Sampling, TextContinuation, TextOptions};
+use calm_lm::models::{Chat, Continuation, SamplingParams, SequenceOptions};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::model::{Model, ModelArgs, Prompts, ScaleArgs};
+use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -98,17 +99,14 @@ struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    fn resolve(&self, seed: u64) -> Sampling {
-        let draw = self.temperature.map(|temperature| Draw {
-            temperature,
+    fn resolve(&self, seed: u64) -> SamplingParams {
+        SamplingParams {
+            temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
-            seed,
-        });
-        Sampling {
             repetition_penalty: self.repetition_penalty,
-            draw,
+            seed,
         }
     }
 }
@@ -125,26 +123,23 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
         let chat = |prompt: &String| Chat::question(args.system.as_deref(), prompt);
         model.encode_chats(&prompts.iter().map(chat).collect::<Vec<_>>())?
     } else {
-        encode_prompts(&model, &prompts, origin)?.into()
+        encode_prompts(&model, &prompts, origin)?
     };
-    let options = TextOptions {
-        tokens: GenerateOptions {
-            max_new_tokens: args.max_new_tokens,
-            stop: model.special().eos.clone(),
-            sampling: args.sampling.resolve(common.seed),
-        },
+    let options = SequenceOptions {
+        max_new_tokens: args.max_new_tokens,
+        stop_ids: model.special().eos.clone(),
         stop_texts: args.stop.clone(),
+        sampling: args.sampling.resolve(common.seed),
     };
     if args.stream {
         return stream(&model, &encoded, &options);
     }
     let mut text = String::new();
     let mut continuations = Vec::new();
-    for first in (0..prompts.len()).step_by(ROWS) {
-        let numbers = first..prompts.len().min(first + ROWS);
+    for (prompts, encoded) in prompts.chunks(ROWS).zip(encoded.chunks(ROWS)) {
         let show = |_, _: &str| ControlFlow::Continue(());
-        let found = model.generate(&encoded, numbers.clone(), &options, show)?;
-        for (prompt, continuation) in prompts[numbers].iter().zip(found) {
+        let found = model.generate(encoded, &options, show)?;
+        for (prompt, continuation) in prompts.iter().zip(found) {
             text.push_str(&continuation.text);
             text.push('\n');
             continuations.push(describe(prompt, &continuation));
@@ -155,9 +150,13 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
 }
 
 /// Shows a continuation while it is written.
-fn stream(model: &Model, prompts: &Prompts, options: &TextOptions) -> Result<Report, Failure> {
+fn stream(
+    model: &Model,
+    prompts: &[ComposedPrompt],
+    options: &SequenceOptions,
+) -> Result<Report, Failure> {
     let mut written = Ok(());
-    model.generate(prompts, 0..1, options, |_, text| {
+    model.generate(prompts, options, |_, text| {
         let mut stdout = io::stdout().lock();
         written = stdout
             .write_all(text.as_bytes())
@@ -181,18 +180,20 @@ fn encode_prompts(
     model: &Model,
     prompts: &[String],
     origin: &str,
-) -> Result<Vec<Vec<u32>>, Failure> {
+) -> Result<Vec<ComposedPrompt>, Failure> {
     let prompts = prompts.iter().enumerate();
-    let ids =
-        prompts.map(|(number, prompt)| encode_prompt(model.tokenizer().inner(), number, prompt));
-    ids.collect::<Result<_, _>>()
+    let encoded = prompts.map(|(number, prompt)| {
+        encode_prompt(model.tokenizer().inner(), number, prompt).map(ComposedPrompt::from)
+    });
+    encoded
+        .collect::<Result<_, _>>()
         .map_err(|source| Failure::Text {
             origin: origin.to_owned(),
             source,
         })
 }
 
-fn describe(prompt: &str, continuation: &TextContinuation) -> Value {
+fn describe(prompt: &str, continuation: &Continuation) -> Value {
     json!({
         "prompt": prompt,
         "output": continuation.text,

@@ -1,22 +1,22 @@
 //! What can continue texts: a checkpoint, or a composition with its checkpoints.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use calm_lm::backend::{DeviceError, FloatType};
 use calm_lm::compose::{
-    ComposeError, ComposedModel, Composition, LoadedModel, LocatedComposition, ModelSources,
-    OwnTokens, PromptText, PromptTexts, Rendering,
+    ComposeError, ComposedModel, ComposedPrompt, Composition, LoadedModel, LocatedComposition,
+    ModelSources, OwnTokens, PromptText, PromptTexts, Rendering,
 };
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::eval::run::{Answering, Decoding, RunDir, RunError, Sample as Answered, Scorer};
 use calm_lm::eval::tasks::{Subset, Task};
 use calm_lm::eval::{Sample, exact_match};
 use calm_lm::models::{
-    CausalLm, Chat, ChatTemplate, CheckpointInfo, Encoded, Fetching, FrozenModel, LoadOptions,
-    ModelError, ModelFiles, ModelSource, SpecialIds, TextContinuation, TextOptions, Tokenizer,
+    CausalLm, Chat, ChatTemplate, CheckpointInfo, Continuation, Encoded, Fetching, FrozenModel,
+    LoadOptions, ModelError, ModelFiles, ModelSource, SequenceOptions, SpecialIds, Tokenizer,
     generate_text,
 };
 use calm_lm::terminal::Progress;
@@ -77,18 +77,6 @@ struct Composed {
     tokenizers: Vec<Tokenizer>,
     directories: Vec<PathBuf>,
     bridges_sha256: String,
-}
-
-/// Prompts in the anchor's tokens, and for conversations what the augmenting models read of them.
-pub(super) struct Prompts {
-    pub(super) ids: Vec<Vec<u32>>,
-    rows: Option<Vec<PromptTexts>>,
-}
-
-impl From<Vec<Vec<u32>>> for Prompts {
-    fn from(ids: Vec<Vec<u32>>) -> Self {
-        Self { ids, rows: None }
-    }
 }
 
 impl Model {
@@ -170,17 +158,21 @@ impl Model {
 
     /// Conversations as the chat template of each model writes them. A template writes the special
     /// tokens itself.
-    pub(super) fn encode_chats(&mut self, chats: &[Chat]) -> Result<Prompts, Failure> {
+    pub(super) fn encode_chats(&mut self, chats: &[Chat]) -> Result<Vec<ComposedPrompt>, Failure> {
         let template = ChatTemplate::read(&self.directory)?;
         let encode = |chat: &Chat| self.anchor.tokenizer.encode(&template.render(chat)?, false);
         let encoded = chats.iter().map(encode);
         let encoded = encoded.collect::<Result<Vec<_>, ModelError>>()?;
-        let rows = match &mut self.composed {
+        let texts = match &mut self.composed {
             Some(composed) => composed.read_chats(chats, &encoded, &self.anchor, &template)?,
-            None => None,
+            None => vec![PromptTexts::new(); chats.len()],
         };
-        let ids = encoded.into_iter().map(|encoded| encoded.ids).collect();
-        Ok(Prompts { ids, rows })
+        let prompts = encoded.into_iter().zip(texts);
+        let prompts = prompts.map(|(encoded, texts)| ComposedPrompt {
+            ids: encoded.ids,
+            texts,
+        });
+        Ok(prompts.collect())
     }
 
     /// The longest text that it can read.
@@ -188,23 +180,20 @@ impl Model {
         self.anchor.config().context_length
     }
 
-    /// Continues the prompts with these numbers.
+    /// Continues prompts, and shows the text of each while it is written.
     pub(super) fn generate(
         &self,
-        prompts: &Prompts,
-        numbers: Range<usize>,
-        options: &TextOptions,
+        prompts: &[ComposedPrompt],
+        options: &SequenceOptions,
         show: impl FnMut(usize, &str) -> ControlFlow<()>,
-    ) -> Result<Vec<TextContinuation>, ModelError> {
+    ) -> Result<Vec<Continuation>, ModelError> {
         let tokenizer = self.tokenizer();
-        let ids = &prompts.ids[numbers.clone()];
-        match (&self.composed, &prompts.rows) {
-            (None, _) => generate_text(&self.anchor.decoder, tokenizer, ids, options, show),
-            (Some(composed), None) => generate_text(&composed.model, tokenizer, ids, options, show),
-            (Some(composed), Some(rows)) => {
-                let conversing = composed.model.conversing(&rows[numbers]);
-                generate_text(&conversing, tokenizer, ids, options, show)
+        match &self.composed {
+            None => {
+                let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
+                generate_text(&self.anchor.decoder, tokenizer, &ids, options, show)
             }
+            Some(composed) => generate_text(&composed.model, tokenizer, prompts, options, show),
         }
     }
 
@@ -288,21 +277,21 @@ impl Model {
 
 impl Composed {
     /// What the augmenting models read of conversations, each as its own template writes them.
-    /// Those without a template read the anchor's text; none if all do.
+    /// Those without a template read the anchor's text.
     fn read_chats(
         &mut self,
         chats: &[Chat],
         encoded: &[Encoded],
         anchor: &FrozenModel,
         template: &ChatTemplate,
-    ) -> Result<Option<Vec<PromptTexts>>, Failure> {
+    ) -> Result<Vec<PromptTexts>, Failure> {
         let templates = self.directories.iter().map(|dir| ChatTemplate::find(dir));
         let templates = templates.collect::<Result<Vec<_>, ModelError>>()?;
+        let mut rows = vec![PromptTexts::new(); chats.len()];
         if templates.iter().all(Option::is_none) {
-            return Ok(None);
+            return Ok(rows);
         }
         let anchors = renderings(template, chats)?;
-        let mut rows = vec![Vec::new(); chats.len()];
         for (index, model) in self.model.parts.augmenting.iter_mut().enumerate() {
             let own = templates[index].as_ref();
             let own = own.map(|own| renderings(own, chats)).transpose()?;
@@ -321,7 +310,7 @@ impl Composed {
                 prompts.push(own.as_ref().map(|own| Arc::new(align(own))));
             }
         }
-        Ok(Some(rows))
+        Ok(rows)
     }
 }
 

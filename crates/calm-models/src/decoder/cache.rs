@@ -13,7 +13,7 @@ const GROWTH: usize = 32;
 /// So many positions can always be forgotten again.
 const UNDONE: usize = 32;
 
-/// What a model remembers of the positions so far, so that decoding need not compute them again.
+/// State of the positions that a model has computed, so that decoding need not compute them again.
 pub trait Cache {
     /// Positions held, padding included.
     fn len(&self) -> usize;
@@ -23,10 +23,10 @@ pub trait Cache {
         self.len() == 0
     }
 
-    /// How many tokens the longest row had in the pass that filled it last; 0 if nothing is held.
+    /// Tokens of the longest row in the pass that filled it last; 0 if nothing is held.
     fn filled_at(&self) -> usize;
 
-    /// How many tokens the longest row will have after a pass over these positions.
+    /// Tokens of the longest row after a pass over these positions.
     fn longest_row_with(&self, next: &PaddingMask) -> usize;
 
     /// Forgets all positions from `len` on.
@@ -42,6 +42,13 @@ pub trait Cache {
     ///
     /// If a row is out of range.
     fn select_rows(&mut self, rows: &[usize]);
+
+    /// Adds the rows of another cache of the same model behind those of this one, which must both
+    /// serve the longest row of the two. Both end at the same position then: the shorter one is padded
+    /// on the left, and leading positions that are padding in all rows are dropped.
+    fn append_rows(&mut self, other: Self)
+    where
+        Self: Sized;
 
     /// Memory in use, in bytes.
     fn bytes(&self) -> usize;
@@ -173,6 +180,34 @@ impl KvCache {
             held.values = select_places(&held.values, &rows);
         }
         self.past = PaddingMask::right(&lengths);
+    }
+
+    /// How far the positions of this cache and of `other` move when [`Cache::append_rows`] makes them
+    /// end at the same position.
+    pub fn offsets_to_join(&self, other: &Self) -> [isize; 2] {
+        let end = |cache: &Self| cache.len() - cache.past.leading_padding();
+        let end = end(self).max(end(other));
+        [self, other].map(|cache| end as isize - cache.len() as isize)
+    }
+
+    /// [`Cache::append_rows`], where positions move by these offsets. Positions that would come before
+    /// the first one must be padding.
+    pub fn join(&mut self, other: Self, offsets: [isize; 2]) {
+        let past = self.past.with_rows_of(&other.past, offsets);
+        let blocks = self.blocks.iter_mut().zip(other.blocks);
+        for (held, other_held) in blocks {
+            let parts = [
+                MovedRows::new(held.take(), &self.past, offsets[0]),
+                MovedRows::new(other_held, &other.past, offsets[1]),
+            ];
+            *held = MovedRows::join(&parts, past.seq());
+        }
+        self.past = past;
+        self.filled_at = match [self.filled_at, other.filled_at] {
+            [0, filled_at] | [filled_at, 0] => filled_at,
+            // Had they other frequencies, the cache would serve no pass over the longer ones.
+            [ours, theirs] => ours.min(theirs),
+        };
     }
 
     fn assert_keeps_all(&self) {
@@ -336,6 +371,11 @@ impl Cache for KvCache {
         }
     }
 
+    fn append_rows(&mut self, other: Self) {
+        let offsets = self.offsets_to_join(&other);
+        self.join(other, offsets);
+    }
+
     fn bytes(&self) -> usize {
         let tensors = self
             .blocks
@@ -345,6 +385,68 @@ impl Cache for KvCache {
         tensors
             .map(|tensor| tensor.shape().num_elements() * tensor.dtype().size())
             .sum()
+    }
+}
+
+/// Rows of a block whose positions move.
+struct MovedRows {
+    /// None if no position is held.
+    held: Option<KeysValues>,
+    rows: usize,
+    /// Positions after moving: from the first that is held to the end.
+    positions: Range<usize>,
+    /// How many of the first that are held are dropped.
+    dropped: usize,
+}
+
+impl MovedRows {
+    fn new(held: Option<KeysValues>, past: &PaddingMask, offset: isize) -> Self {
+        let held = held.filter(|held| held.first < past.seq());
+        let first = held.as_ref().map_or(0, |held| held.first as isize) + offset;
+        let start = first.max(0) as usize;
+        Self {
+            held,
+            rows: past.batch(),
+            positions: start..past.seq().saturating_add_signed(offset).max(start),
+            dropped: (-first).max(0) as usize,
+        }
+    }
+
+    /// The rows of all parts, with storage for the positions before `end`.
+    fn join(parts: &[Self], end: usize) -> Option<KeysValues> {
+        let held = || parts.iter().filter(|part| part.held.is_some());
+        let first = held().map(|part| part.positions.start).min()?;
+        Some(KeysValues {
+            keys: Self::join_tensors(parts, first..end, |held| &held.keys)?,
+            values: Self::join_tensors(parts, first..end, |held| &held.values)?,
+            first,
+        })
+    }
+
+    fn join_tensors(
+        parts: &[Self],
+        positions: Range<usize>,
+        tensor: impl Fn(&KeysValues) -> &Tensor<4>,
+    ) -> Option<Tensor<4>> {
+        let like = tensor(parts.iter().find_map(|part| part.held.as_ref())?);
+        let [_, kv_heads, _, d_head] = like.dims();
+        let rows = parts.iter().map(|part| part.rows).sum();
+        let capacity = positions.len().next_multiple_of(GROWTH);
+        let shape = [rows, kv_heads, capacity, d_head];
+        let mut storage = Tensor::zeros(shape, (&like.device(), like.dtype()));
+        let mut row = 0;
+        for part in parts {
+            let rows = row..row + part.rows;
+            row = rows.end;
+            if let Some(held) = &part.held {
+                let count = part.positions.len();
+                let at = part.positions.start - positions.start;
+                let moved = tensor(held).clone().narrow(2, part.dropped, count);
+                storage =
+                    storage.slice_assign([rows, 0..kv_heads, at..at + count, 0..d_head], moved);
+            }
+        }
+        Some(storage)
     }
 }
 

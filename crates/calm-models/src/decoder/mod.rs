@@ -195,4 +195,11 @@ impl Decoder {
     pub(crate) fn kinds(&self) -> Arc<PositionKinds> {
         self.kinds.clone()
     }
+
+    /// Whether a sequence of `before` tokens has the same rotary frequencies as one of `after`.
+    pub(crate) fn has_same_frequencies(&self, before: usize, after: usize) -> bool {
+        let ropes = self.kinds.kinds.iter().flat_map(|kind| &kind.rope);
+        let mut scalings = ropes.map(|rope| &rope.scaling);
+        scalings.all(|scaling| scaling.is_same_at(before, after))
+    }
 }

@@ -1,6 +1,7 @@
 //! Text to token ids and back.
 
 mod check;
+mod growing;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -10,9 +11,10 @@ use calm_files::{Digest, Sha256, hex};
 use tokenizers::{Encoding, ModelWrapper, PostProcessor, Token};
 
 use self::check::{Refusal, check};
+use self::growing::Cut;
+pub use self::growing::GrowingText;
 use crate::ModelError;
 use crate::files::read_text;
-use crate::growing::Cut;
 
 /// Vocabularies of a few hundred thousand tokens take tens of megabytes.
 const MAX_BYTES: u64 = 256 << 20;

@@ -5,7 +5,6 @@ mod epochs;
 mod machine;
 mod train;
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,7 +13,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{Augmenting, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
 use calm_lm::models::{
-    CausalLm, Decoder, GenerateOptions, LoadOptions, ModelError, PaddingMask, generate_watched,
+    CausalLm, Decoder, LoadOptions, ModelError, PaddingMask, SequenceOptions, Session,
 };
 use clap::{Args, Subcommand};
 use rand::{RngExt, SeedableRng};
@@ -303,15 +302,19 @@ fn continuations<M: CausalLm>(
     prompts: &[Vec<u32>],
     args: &DecodeArgs,
 ) -> Result<Continued, ModelError> {
-    let options = GenerateOptions::greedy(args.new, vec![]);
+    let options = SequenceOptions::greedy(args.new, vec![]);
     let mut after_first = Vec::new();
     let seconds = median(args.run.repeats, || {
-        let mut first = None;
-        generate_watched(model, prompts, &options, |_, _| {
-            first.get_or_insert_with(Instant::now);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        after_first.extend(first.map(|first| first.elapsed().as_secs_f64()));
+        let mut session = Session::new(model);
+        for prompt in prompts {
+            session.add(prompt.clone(), &options)?;
+        }
+        session.step()?;
+        let first = Instant::now();
+        while !session.is_empty() {
+            session.step()?;
+        }
+        after_first.push(first.elapsed().as_secs_f64());
         Ok(())
     })?;
     let steps = args.new.saturating_sub(1).max(1) as f64;

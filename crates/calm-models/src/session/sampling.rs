@@ -8,54 +8,68 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::ModelError;
 
-/// What a token is drawn from, rather than taking the likeliest.
+/// How the next token is chosen.
 ///
-/// Departs from `transformers`: there, top-k is 50 unless something else is asked for; here what
-/// is not asked for changes nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Draw {
-    /// Divides the logits: above 1 evens out probabilities, below 1 sharpens them.
-    pub temperature: f32,
+/// The default takes the likeliest token as the model has it.
+///
+/// Departs from `transformers`: there, top-k is 50 unless something else is asked for; here a
+/// setting that is left out changes nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SamplingParams {
+    /// Draws tokens, with logits divided by this: above 1 evens out probabilities, below 1 sharpens
+    /// them. None takes the likeliest token, and leaves `top_k`, `top_p`, `min_p` and `seed` without
+    /// effect.
+    pub temperature: Option<f32>,
     /// Keeps so many of the likeliest tokens, and those as likely as the last of them.
     pub top_k: Option<usize>,
     /// Keeps the likeliest tokens that together have at least this probability.
     pub top_p: Option<f32>,
     /// Keeps tokens with at least this share of the likeliest one's probability.
     pub min_p: Option<f32>,
-    /// Fixes what is drawn: in every row, whatever the batch that it is in. Equal prompts are thus
-    /// continued alike; whoever wants several continuations of one takes several seeds.
+    /// Makes tokens of the prompt and the continuation less likely (above 1) or more so (below).
+    /// Padding does not count, unlike in `transformers`.
+    pub repetition_penalty: Option<f32>,
+    /// Fixes the tokens that are drawn, whatever the batch. Equal prompts are continued alike;
+    /// several continuations of one prompt need several seeds.
     pub seed: u64,
 }
 
-impl Draw {
+impl SamplingParams {
     /// Draws from all tokens by the model's own probabilities.
     pub fn seeded(seed: u64) -> Self {
         Self {
-            temperature: 1.0,
-            top_k: None,
-            top_p: None,
-            min_p: None,
+            temperature: Some(1.0),
             seed,
+            ..Self::default()
         }
     }
 
-    fn validate(&self) -> Result<(), ModelError> {
+    /// Whether the likeliest token is taken as the model has it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.temperature.is_none() && self.repetition_penalty.is_none()
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ModelError> {
         let share = |value: &f32| (0.0..=1.0).contains(value);
-        check(
-            "temperature",
-            Some(self.temperature),
-            is_positive,
-            "a number above 0",
-        )?;
+        let penalty = self.repetition_penalty;
+        check("repetition_penalty", penalty, is_positive, ABOVE_0)?;
+        check("temperature", self.temperature, is_positive, ABOVE_0)?;
         check("top_k", self.top_k, |k| *k > 0, "at least 1")?;
         check("top_p", self.top_p, share, "from 0 to 1")?;
         check("min_p", self.min_p, share, "from 0 to 1")
     }
 
-    /// Scales the logits, and sets those of tokens that are not to be drawn to -∞.
-    fn warp(&self, logits: &mut [f32]) {
+    /// Turns a model's logits into those that the next token is chosen by. `seen` are the tokens so
+    /// far, prompt and continuation, each below the length of `logits`.
+    pub fn process(&self, logits: &mut [f32], seen: &[u32]) {
+        if let Some(penalty) = self.repetition_penalty {
+            penalize(logits, seen, penalty);
+        }
+        let Some(temperature) = self.temperature else {
+            return;
+        };
         for logit in logits.iter_mut() {
-            *logit /= self.temperature;
+            *logit /= temperature;
         }
         if let Some(k) = self.top_k {
             keep_top_k(logits, k);
@@ -69,63 +83,38 @@ impl Draw {
     }
 }
 
-/// How logits are changed, and whether one of the tokens is drawn.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sampling {
-    /// Makes tokens that the prompt or the continuation holds already less likely (above 1) or
-    /// more so (below). Padding does not count, unlike in `transformers`.
-    pub repetition_penalty: Option<f32>,
-    /// None takes the likeliest token.
-    pub draw: Option<Draw>,
-}
-
-impl Sampling {
-    /// Whether the likeliest token is taken as the model has it.
-    pub(crate) fn is_plain(&self) -> bool {
-        *self == Self::default()
-    }
-
-    pub(crate) fn validate(&self) -> Result<(), ModelError> {
-        check(
-            "repetition_penalty",
-            self.repetition_penalty,
-            is_positive,
-            "a number above 0",
-        )?;
-        self.draw.as_ref().map_or(Ok(()), Draw::validate)
-    }
-
-    /// Turns a model's logits into those that the next token is chosen by. `seen` are the tokens so
-    /// far, prompt and continuation, each below the length of `logits`.
-    pub fn process(&self, logits: &mut [f32], seen: &[u32]) {
-        if let Some(penalty) = self.repetition_penalty {
-            penalize(logits, seen, penalty);
-        }
-        if let Some(draw) = &self.draw {
-            draw.warp(logits);
-        }
-    }
-}
-
-/// Chooses the tokens of one row.
+/// Chooses the tokens of one sequence.
 #[derive(Debug, Clone)]
-pub(crate) struct Sampler(Option<ChaCha8Rng>);
+pub(super) struct Sampler {
+    params: SamplingParams,
+    random: Option<ChaCha8Rng>,
+}
 
 impl Sampler {
-    pub(crate) fn new(sampling: &Sampling) -> Self {
-        let draw = sampling.draw.as_ref();
-        Self(draw.map(|draw| ChaCha8Rng::seed_from_u64(draw.seed)))
+    pub(super) fn new(params: SamplingParams) -> Self {
+        let is_random = params.temperature.is_some();
+        Self {
+            random: is_random.then(|| ChaCha8Rng::seed_from_u64(params.seed)),
+            params,
+        }
     }
 
-    /// The next token, by logits that were processed.
-    pub(crate) fn choose(&mut self, logits: &[f32]) -> u32 {
-        let chosen = match &mut self.0 {
+    pub(super) fn params(&self) -> &SamplingParams {
+        &self.params
+    }
+
+    /// The token after `seen`, by the model's logits.
+    pub(super) fn next(&mut self, logits: &mut [f32], seen: &[u32]) -> u32 {
+        self.params.process(logits, seen);
+        let chosen = match &mut self.random {
             None => likeliest(logits),
-            Some(rng) => at_quantile(logits, rng.random()),
+            Some(random) => at_quantile(logits, random.random()),
         };
         chosen as u32
     }
 }
+
+const ABOVE_0: &str = "a number above 0";
 
 fn is_positive(value: &f32) -> bool {
     value.is_finite() && *value > 0.0
@@ -148,11 +137,12 @@ fn check<T: std::fmt::Display>(
 }
 
 fn penalize(logits: &mut [f32], seen: &[u32], penalty: f32) {
-    let mut ids = seen.to_vec();
-    ids.sort_unstable();
-    ids.dedup();
-    for id in ids {
-        let logit = &mut logits[id as usize];
+    let mut is_done = vec![false; logits.len()];
+    for id in seen.iter().map(|id| *id as usize) {
+        if std::mem::replace(&mut is_done[id], true) {
+            continue;
+        }
+        let logit = &mut logits[id];
         *logit = if *logit < 0.0 {
             *logit * penalty
         } else {
@@ -253,14 +243,10 @@ mod tests {
 
     #[test]
     fn tokens_come_as_often_as_they_are_likely() {
-        let sampling = Sampling {
-            draw: Some(Draw::seeded(5)),
-            ..Sampling::default()
-        };
-        let mut sampler = Sampler::new(&sampling);
+        let mut sampler = Sampler::new(SamplingParams::seeded(5));
         let mut counts = [0.0; 4];
         for _ in 0..20_000 {
-            counts[sampler.choose(&LOGITS) as usize] += 1.0 / 20_000.0;
+            counts[sampler.next(&mut LOGITS.clone(), &[]) as usize] += 1.0 / 20_000.0;
         }
         for (count, probability) in counts.iter().zip(probabilities(&LOGITS)) {
             assert!((count - probability).abs() < 0.015, "{counts:?}");
@@ -270,12 +256,8 @@ mod tests {
     #[test]
     fn a_seed_fixes_what_is_drawn() {
         let draw = |seed| {
-            let draw = Some(Draw::seeded(seed));
-            let mut sampler = Sampler::new(&Sampling {
-                draw,
-                ..Sampling::default()
-            });
-            std::array::from_fn::<u32, 50, _>(|_| sampler.choose(&LOGITS))
+            let mut sampler = Sampler::new(SamplingParams::seeded(seed));
+            std::array::from_fn::<u32, 50, _>(|_| sampler.next(&mut LOGITS.clone(), &[]))
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

@@ -4,16 +4,17 @@ use serde_json::Value;
 
 use crate::{ModelError, Tokenizer};
 
-/// Between a character that is no space and a space, and a character that is neither space nor a
-/// sign for one, some tokenizers can be cut: the tokens of both sides together are those of the
-/// whole, whatever is on either side.
+/// Places at which a text can be cut: the tokens of both sides together are those of the whole,
+/// whatever is on either side.
 ///
-/// Known for tokenizers of these kinds, and only if no added token has a space in it or reaches
-/// beyond its own text, and not where one may begin, or has just ended:
+/// A place is in front of a space that has a character other than a space before it, and one that is
+/// neither a space nor a sign for one behind it. Tokenizers of these kinds can be cut there, if no
+/// added token has a space in it or reaches beyond its own text, and none may begin or has just ended
+/// at the place:
 ///
-/// * Pieces of text are made by a pattern that no piece matches in which a space follows another
-///   character (byte-level ones of GPT-2, Llama 3, Qwen and GPT-4, and words), and each is tokenised
-///   by itself. The other side keeps its space.
+/// * A pattern splits the text into pieces, none of which has a space behind another character
+///   (byte-level ones of GPT-2, Llama 3, Qwen and GPT-4, and words), and each piece is tokenised by
+///   itself. The other side keeps its space.
 /// * A space is written as `▁`, and so is one put before every text, as in SentencePiece. Then the
 ///   space itself becomes the one that is put before the other side. Either the text is split at
 ///   every `▁`, or it is merged as a whole, and no token of the vocabulary has a `▁` behind another
@@ -36,7 +37,7 @@ const PATTERNS: [&str; 3] = [
 const SPACE_SIGN: char = '▁';
 
 impl Cut {
-    /// How a tokenizer with this `tokenizer.json` can be cut, if it is known to be possible.
+    /// The places of a tokenizer with this `tokenizer.json`, if it is known to have any.
     pub(crate) fn of(json: &str) -> Option<Self> {
         let file: Value = serde_json::from_str(json).ok()?;
         let added = file["added_tokens"].as_array()?;
@@ -152,12 +153,12 @@ fn merges_before_signs(model: &Value) -> bool {
 
 /// Tokenises a text again and again while it grows.
 ///
-/// What is given out is exactly [`Tokenizer::encode_unfinished`] of the whole text, or its tokens
-/// alone. Where the tokenizer is known to allow it, what is far from the end is not tokenised again.
+/// The result is exactly [`Tokenizer::encode_unfinished`] of the whole text, or its tokens alone.
+/// Where the tokenizer is known to allow it, text far from the end is not tokenised again.
 #[derive(Debug, Clone)]
 pub struct GrowingText {
     tokenizer: Tokenizer,
-    /// Whether there is what the tokenizer puts before a text.
+    /// Whether the tokens begin with those that the tokenizer puts before a text.
     with_start: bool,
     /// The text up to here will have these tokens for good.
     settled: usize,
@@ -168,7 +169,8 @@ pub struct GrowingText {
 const UNSETTLED_BYTES: usize = 64;
 
 impl GrowingText {
-    /// A text that is empty so far. `with_start` gives it what the tokenizer puts before a text.
+    /// A text that is empty so far. `with_start` begins with the tokens that the
+    /// tokenizer puts before a text.
     pub fn new(tokenizer: &Tokenizer, with_start: bool) -> Self {
         Self {
             tokenizer: tokenizer.clone(),
