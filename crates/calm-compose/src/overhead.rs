@@ -89,6 +89,16 @@ impl Overhead {
         let read = self.augmenting.iter().copied().chain(bridges);
         self.anchor.cache_bytes + read.map(|cost| cost.cache_bytes).sum::<u64>()
     }
+
+    /// Keys and values per token of the anchor, where each augmenting model reads so many tokens
+    /// for it.
+    pub fn cache_bytes_where(&self, read_per_token: &[f64]) -> f64 {
+        let models = self.augmenting.iter().zip(&self.bridges);
+        let models = models.zip(read_per_token).map(|((model, bridges), read)| {
+            read * (model.cache_bytes + bridges.of_augmenting.cache_bytes) as f64
+        });
+        self.anchor.cache_bytes as f64 + models.sum::<f64>()
+    }
 }
 
 /// Some blocks of a decoder.

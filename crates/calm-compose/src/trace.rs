@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 use calm_models::{ModelError, PaddingMask, check_prompt};
+use serde::Serialize;
 
 use crate::forward::Input;
 use crate::memory::{Memory, Source};
@@ -28,7 +29,7 @@ pub struct ModelTrace {
 }
 
 /// The attention of one bridge.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BridgeTrace {
     /// Which block is read where.
     pub connection: Connection,

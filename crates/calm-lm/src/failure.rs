@@ -11,6 +11,7 @@ use calm_lm::eval::ScoreError;
 use calm_lm::eval::datasets::DatasetError;
 use calm_lm::eval::run::RunError;
 use calm_lm::eval::tasks::TaskError;
+use calm_lm::files::FileError;
 use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::sandbox::SandboxError;
 use calm_lm::terminal::{Unfinished, interrupt};
@@ -36,7 +37,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
-    File(#[from] calm_files::FileError),
+    File(#[from] FileError),
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     #[error(transparent)]

@@ -10,6 +10,7 @@
 //! | [`train`] | the training loop |
 //! | [`sandbox`] | generated programs in a process without rights |
 //! | [`eval`] | metrics and tasks |
+//! | [`files`] | files written whole or not at all, hashes, locks |
 //! | [`chart`] | curves as pictures |
 //! | [`terminal`] | progress, Ctrl-C and warnings of programs with a terminal |
 
@@ -17,6 +18,7 @@ pub use calm_backend as backend;
 pub use calm_compose as compose;
 pub use calm_data as data;
 pub use calm_eval as eval;
+pub use calm_files as files;
 pub use calm_models as models;
 pub use calm_sandbox as sandbox;
 pub use calm_train as train;

@@ -1,8 +1,9 @@
-//! What a command found out, for people and for programs.
+//! Result of a command: text for people, JSON for programs.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 /// Version of the layout of what `--json` prints.
 const SCHEMA: u32 = 1;
 
-/// The outcome of a command that did what it was asked to.
+/// Result of a command that did what it was asked to.
 #[derive(Debug)]
 pub(crate) struct Report {
     text: String,
@@ -19,12 +20,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// An outcome as text, every line ended, and as a JSON object.
-    pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
-        let text = text.into();
+    /// A result as text, every line ended, and as a value that becomes a JSON object.
+    pub(crate) fn new(text: impl Into<String>, result: impl Serialize) -> Self {
         Self {
-            text,
-            json,
+            text: text.into(),
+            json: serde_json::to_value(result).expect("results have texts as keys"),
             is_negative: false,
         }
     }
@@ -38,11 +38,20 @@ impl Report {
         }
     }
 
+    /// The result for programs, with the version of its layout.
+    pub(crate) fn json(&self) -> Value {
+        let mut all = Map::from_iter([("schema".to_owned(), json!(SCHEMA))]);
+        if let Value::Object(fields) = &self.json {
+            all.extend(fields.clone());
+        }
+        Value::Object(all)
+    }
+
     /// Prints it on standard output.
     pub(crate) fn print(self, as_json: bool) -> Result<ExitCode, Failure> {
         let code = ExitCode::from(u8::from(self.is_negative));
         let text = if as_json {
-            format!("{:#}\n", with_schema(self.json))
+            format!("{:#}\n", self.json())
         } else {
             self.text
         };
@@ -62,12 +71,14 @@ impl Report {
     }
 }
 
-fn with_schema(json: Value) -> Value {
-    let mut all = Map::from_iter([("schema".to_owned(), json!(SCHEMA))]);
-    if let Value::Object(fields) = json {
-        all.extend(fields);
+/// Names and values in this order, as JSON an object.
+#[derive(Debug)]
+pub(crate) struct Fields<T>(pub(crate) Vec<(String, T)>);
+
+impl<T: Serialize> Serialize for Fields<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
-    Value::Object(all)
 }
 
 /// Lines of names and values, the values in one column.
@@ -108,7 +119,7 @@ mod tests {
 
     #[test]
     fn json_begins_with_its_version() {
-        let text = with_schema(json!({"n": 3})).to_string();
+        let text = Report::new("", json!({"n": 3})).json().to_string();
         assert_eq!(text, r#"{"schema":1,"n":3}"#);
     }
 }

@@ -4,14 +4,11 @@ mod activations;
 mod baseline;
 mod bench;
 mod bridges;
-mod checkpoint;
 mod compose;
 mod composing;
 mod data;
 mod doctor;
 mod eval;
-mod eval_tasks;
-mod fetch;
 mod footprint;
 mod generate;
 mod import;
@@ -19,8 +16,6 @@ mod inspect;
 mod merge;
 mod model;
 mod optimizer;
-mod overhead;
-mod picture;
 mod pretrain;
 mod preview;
 mod runs;
@@ -33,7 +28,7 @@ mod verify;
 mod version;
 mod workers;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -42,7 +37,7 @@ use crate::report::Report;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Build a dataset, or fetch one
-    Data(DataArgs),
+    Data(data::DataArgs),
     /// Train a small language model from nothing
     #[command(after_long_help = pretrain::EXAMPLES)]
     Pretrain(pretrain::PretrainArgs),
@@ -86,31 +81,11 @@ pub(crate) enum Verb {
     Doctor,
 }
 
-/// Which dataset.
-#[derive(Debug, Args)]
-pub(crate) struct DataArgs {
-    #[command(subcommand)]
-    dataset: Dataset,
-}
-
-#[derive(Debug, Subcommand)]
-enum Dataset {
-    /// Key-value arithmetic (section 4.1 of the paper)
-    #[command(after_long_help = data::EXAMPLES)]
-    Kv(data::KvArgs),
-    /// Files of benchmarks, from their publishers
-    #[command(after_long_help = fetch::EXAMPLES)]
-    Fetch(fetch::FetchArgs),
-}
-
 impl Verb {
     /// Does what was asked for.
     pub(crate) fn run(&self, common: &Common) -> Result<Report, Failure> {
         match self {
-            Self::Data(args) => match &args.dataset {
-                Dataset::Kv(args) => data::run(args, common),
-                Dataset::Fetch(args) => fetch::run(args, common),
-            },
+            Self::Data(args) => data::run(args, common),
             Self::Pretrain(args) => pretrain::run(args, common),
             Self::Compose(args) => compose::run(args, common),
             Self::Generate(args) => generate::run(args, common),

@@ -147,9 +147,10 @@ impl Model {
     }
 
     /// Those of the composition's augmenting models.
-    pub(super) fn augmenting_tokenizers(&self) -> &[Tokenizer] {
-        let composed = self.composed.as_ref();
-        composed.map_or(&[], |composed| &composed.tokenizers)
+    pub(super) fn augmenting_tokenizers(&self) -> impl Iterator<Item = &Tokenizer> {
+        self.composed
+            .iter()
+            .flat_map(|composed| &composed.tokenizers)
     }
 
     pub(super) fn special(&self) -> &SpecialIds {

@@ -8,7 +8,7 @@ use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Share, Smoothing, Statistics
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::eval_tasks::{self, CageArgs};
+use super::eval::tasks::{self, CageArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -183,7 +183,7 @@ impl ScoreArgs {
 
 pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> {
     if let Some(samples) = &args.samples {
-        return eval_tasks::again(samples, &args.cage, common);
+        return tasks::again(samples, &args.cage, common);
     }
     args.check_flags()?;
     let metrics = args.metrics.iter().map(|&name| args.metric(name));

@@ -1,19 +1,19 @@
-//! `calm data fetch`: files of benchmarks, from their publishers.
+//! `calm data fetch`: fetches files of benchmarks from their publishers.
 
 use std::path::{Path, PathBuf};
 
 use calm_lm::eval::datasets::{Published, PublishedFile, unpack};
 use calm_lm::models::{Fetching, PinnedFile};
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::model::show_fetching;
 use crate::cli::Common;
+use crate::commands::model::show_fetching;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
-  What can be fetched, and under which terms:
+  All datasets with their licences:
     calm data fetch --list
 
   The files of two benchmarks, which are then evaluated on:
@@ -24,10 +24,10 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm data fetch humaneval --out benchmarks --mirror https://mirror.example/raw
 
 Size and SHA-256 of every file are part of the program. A file that is there and has them is
-kept, one that has not is replaced; what was cut is gone on with.";
+kept, another is replaced; an interrupted download goes on.";
 
 #[derive(Debug, Args)]
-pub(crate) struct FetchArgs {
+pub(super) struct FetchArgs {
     /// Datasets, as --list names them, or paths of files that describe some
     #[arg(value_name = "NAME", required_unless_present = "list")]
     names: Vec<String>,
@@ -52,9 +52,13 @@ pub(super) fn run(args: &FetchArgs, common: &Common) -> Result<Report, Failure> 
     for dataset in &datasets {
         fetched.push(fetch(dataset, out, args.mirror.as_deref(), common.quiet)?);
     }
-    let rows: Vec<(&str, String)> = fetched.iter().flat_map(Fetched::rows).collect();
-    let json: Vec<Value> = fetched.iter().map(Fetched::json).collect();
-    Ok(Report::new(table(&rows), json!({ "datasets": json })))
+    let text = table(&fetched.iter().flat_map(Fetched::rows).collect::<Vec<_>>());
+    Ok(Report::new(text, Datasets { datasets: fetched }))
+}
+
+#[derive(Serialize)]
+struct Datasets<T> {
+    datasets: T,
 }
 
 fn list() -> Report {
@@ -65,15 +69,27 @@ fn list() -> Report {
         (&*dataset.name, format!("{about} ({licence}{how})"))
     });
     let text = table(&rows.collect::<Vec<_>>());
-    Report::new(text, json!({ "datasets": datasets }))
+    Report::new(text, Datasets { datasets })
 }
 
-/// What is there of a dataset.
+/// Files of a dataset that are there now.
+#[derive(Serialize)]
 struct Fetched<'a> {
-    dataset: &'a Published,
-    /// With whether they had to be fetched.
-    files: Vec<(PathBuf, bool)>,
+    dataset: &'a str,
+    licence: &'a str,
+    page: &'a str,
+    files: Vec<FetchedFile<'a>>,
     unpacked: Vec<PathBuf>,
+    by_hand: &'a str,
+}
+
+#[derive(Serialize)]
+struct FetchedFile<'a> {
+    path: PathBuf,
+    /// Whether it had to be fetched.
+    fetched: bool,
+    bytes: u64,
+    sha256: &'a str,
 }
 
 fn fetch<'a>(
@@ -92,18 +108,26 @@ fn fetch<'a>(
     for file in &dataset.files {
         let path = out.join(&file.name);
         let pinned = pinned(dataset, file, mirror);
-        let is_new = show_fetching(quiet, |show: &mut dyn FnMut(Fetching<'_>)| {
+        let fetched = show_fetching(quiet, |show: &mut dyn FnMut(Fetching<'_>)| {
             pinned.fetch(&path, show)
         })?;
         if let Some(below) = &file.unpack {
             unpacked.extend(unpack(&path, below, out)?);
         }
-        files.push((path, is_new));
+        files.push(FetchedFile {
+            path,
+            fetched,
+            bytes: file.bytes,
+            sha256: &file.sha256,
+        });
     }
     Ok(Fetched {
-        dataset,
+        dataset: &dataset.name,
+        licence: &dataset.licence,
+        page: &dataset.page,
         files,
         unpacked,
+        by_hand: &dataset.by_hand,
     })
 }
 
@@ -117,41 +141,20 @@ fn pinned(dataset: &Published, file: &PublishedFile, mirror: Option<&str>) -> Pi
 }
 
 impl Fetched<'_> {
-    fn rows(&self) -> Vec<(&str, String)> {
-        let dataset = self.dataset;
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let shown = |path: &PathBuf| path.display().to_string();
         let mut rows = vec![
-            ("dataset", format!("{}, {}", dataset.name, dataset.page)),
-            ("licence", dataset.licence.clone()),
+            ("dataset", format!("{}, {}", self.dataset, self.page)),
+            ("licence", self.licence.to_owned()),
         ];
-        for (path, is_new) in &self.files {
-            let what = ["was there", "fetched"][usize::from(*is_new)];
-            rows.push((what, path.display().to_string()));
-        }
-        let unpacked = self.unpacked.iter();
-        rows.extend(unpacked.map(|path| ("unpacked", path.display().to_string())));
-        if !dataset.by_hand.is_empty() {
-            rows.push(("by hand", dataset.by_hand.clone()));
+        rows.extend(self.files.iter().map(|file| {
+            let state = ["was there", "fetched"][usize::from(file.fetched)];
+            (state, shown(&file.path))
+        }));
+        rows.extend(self.unpacked.iter().map(|path| ("unpacked", shown(path))));
+        if !self.by_hand.is_empty() {
+            rows.push(("by hand", self.by_hand.to_owned()));
         }
         rows
-    }
-
-    fn json(&self) -> Value {
-        let files = self.files.iter().zip(&self.dataset.files);
-        let files = files.map(|((path, is_new), file)| {
-            json!({
-                "path": path,
-                "fetched": is_new,
-                "bytes": file.bytes,
-                "sha256": file.sha256,
-            })
-        });
-        json!({
-            "dataset": self.dataset.name,
-            "licence": self.dataset.licence,
-            "page": self.dataset.page,
-            "files": files.collect::<Vec<_>>(),
-            "unpacked": self.unpacked,
-            "by_hand": self.dataset.by_hand,
-        })
     }
 }

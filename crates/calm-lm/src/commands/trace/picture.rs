@@ -7,12 +7,12 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 /// The weights of one head.
 pub(super) struct Panel<'a> {
     pub(super) title: String,
-    /// Panels with the same are drawn in a line.
+    /// Panels of the same model and bridge are drawn in a line.
     pub(super) line: (usize, usize),
     /// Texts of the anchor's tokens.
-    pub(super) rows: &'a [String],
-    /// Texts of the augmenting model's.
-    pub(super) columns: &'a [String],
+    pub(super) rows: Vec<&'a str>,
+    /// Texts of the augmenting model's tokens.
+    pub(super) columns: Vec<&'a str>,
     /// For every row, the columns that it may see.
     pub(super) sees: &'a [Vec<usize>],
     /// Their weights.
@@ -80,14 +80,14 @@ pub(super) fn draw(panels: &[Panel<'_>]) -> String {
 
 impl Sizes {
     fn of(panel: &Panel<'_>) -> Self {
-        let [rows, columns] = [panel.rows, panel.columns].map(|side| side.len().max(1) as i32);
+        let [rows, columns] = [&panel.rows, &panel.columns].map(|side| side.len().max(1) as i32);
         let cell = (SIDE / rows.max(columns)).clamp(*CELLS.start(), *CELLS.end());
-        let longest = |texts: &[String]| {
+        let longest = |texts: &[&str]| {
             let letters = texts.iter().map(|text| shown(text).chars().count());
             letters.max().unwrap_or(0) as i32 * LETTER + 6
         };
         let margins = match cell >= LABELLED {
-            true => [longest(panel.rows), longest(panel.columns)],
+            true => [longest(&panel.rows), longest(&panel.columns)],
             false => [0, 0],
         };
         let title = panel.title.chars().count() as i32 * LETTER;
@@ -177,15 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn every_cell_is_drawn_and_what_is_not_seen_is_not() {
-        let [rows, columns] = [["a", "b<"], ["x", "&"]].map(|texts| texts.map(str::to_owned));
+    fn only_cells_that_are_seen_are_drawn() {
         let sees = [vec![0], vec![0, 1]];
         let weights = [vec![1.0], vec![0.0, 0.25]];
         let panel = Panel {
             title: "head".to_owned(),
             line: (0, 0),
-            rows: &rows,
-            columns: &columns,
+            rows: vec!["a", "b<"],
+            columns: vec!["x", "&"],
             sees: &sees,
             weights: &weights,
         };

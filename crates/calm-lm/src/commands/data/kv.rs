@@ -1,11 +1,11 @@
-//! `calm data kv`: builds key-value arithmetic.
+//! `calm data kv`: builds the key-value arithmetic of section 4.1.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use calm_lm::data::kv::{BUILDER_VERSION, KvConfig, KvDataset, KvSizes, Operator, build};
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   The scale of the committed checkpoints, with fewer expressions:
     calm data kv --laptop --all 5000 --held-in 5000 --held-out 500 --out kv
 
-  Something else altogether:
+  Other sizes:
     calm data kv --pairs 100 --largest-value 100 --operands 2..4 \
         --operators '+ - *' --seed 7 --out kv
 
@@ -27,7 +27,7 @@ kv.json with all settings and the secret table. The same settings and --seed alw
 give the same bytes.";
 
 #[derive(Debug, Args)]
-pub(crate) struct KvArgs {
+pub(super) struct KvArgs {
     /// Directory to write to; files of the same names are replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -139,6 +139,16 @@ fn hull(spans: &[Span]) -> Option<[usize; 2]> {
     Some([spans.first()?.first, spans.last()?.last])
 }
 
+#[derive(Serialize)]
+struct Built<'a> {
+    out: &'a Path,
+    builder_version: u32,
+    config: &'a KvConfig,
+    sizes: KvSizes,
+    held_in_keys: usize,
+    answer_width: usize,
+}
+
 pub(super) fn run(args: &KvArgs, common: &Common) -> Result<Report, Failure> {
     let dataset = KvDataset::new(args.config(common.seed))?;
     let sizes = args.sizes();
@@ -159,15 +169,15 @@ pub(super) fn run(args: &KvArgs, common: &Common) -> Result<Report, Failure> {
             ),
         ),
     ]);
-    let json = json!({
-        "out": args.out,
-        "builder_version": BUILDER_VERSION,
-        "config": config,
-        "sizes": sizes,
-        "held_in_keys": config.held_in(),
-        "answer_width": dataset.answer_width(),
-    });
-    Ok(Report::new(text, json))
+    let built = Built {
+        out: &args.out,
+        builder_version: BUILDER_VERSION,
+        config,
+        sizes,
+        held_in_keys: config.held_in(),
+        answer_width: dataset.answer_width(),
+    };
+    Ok(Report::new(text, built))
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use calm_lm::terminal::{Progress, interrupt};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::model::{Model, ModelArgs, ScaleArgs};
-use super::version;
 use crate::cli::Common;
+use crate::commands::model::{Model, ModelArgs, ScaleArgs};
+use crate::commands::version;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
@@ -75,7 +75,7 @@ impl From<Policy> for TooLong {
 
 /// Where generated programs are run.
 #[derive(Debug, Args)]
-pub(super) struct CageArgs {
+pub(in crate::commands) struct CageArgs {
     /// The Python that runs generated programs [default: python3]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
@@ -248,7 +248,11 @@ pub(super) fn run(
 }
 
 /// Scores a run again, without any model.
-pub(super) fn again(samples: &Path, cage: &CageArgs, common: &Common) -> Result<Report, Failure> {
+pub(in crate::commands) fn again(
+    samples: &Path,
+    cage: &CageArgs,
+    common: &Common,
+) -> Result<Report, Failure> {
     let out = samples.parent().unwrap_or(Path::new("."));
     let description = RunDir::description(out)?;
     let cage = cage.options();

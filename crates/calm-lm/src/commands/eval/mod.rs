@@ -1,5 +1,7 @@
 //! `calm eval`: greedy exact match, and benchmarks.
 
+pub(super) mod tasks;
+
 use std::path::{Path, PathBuf};
 
 use calm_lm::data::jsonl::{self, PromptTarget};
@@ -9,7 +11,7 @@ use calm_lm::terminal::Progress;
 use clap::Args;
 use serde_json::json;
 
-use super::eval_tasks::{self, TaskArgs};
+use self::tasks::TaskArgs;
 use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -71,13 +73,13 @@ pub(crate) struct EvalArgs {
 
 pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Report, Failure> {
     if args.list {
-        return Ok(eval_tasks::list());
+        return Ok(tasks::list());
     }
     if let Some(task) = &args.show {
-        return eval_tasks::show(task, args.data.as_deref(), &args.tasks);
+        return tasks::show(task, args.data.as_deref(), &args.tasks);
     }
     if !args.compare.is_empty() {
-        return eval_tasks::compared(&args.compare, common);
+        return tasks::compared(&args.compare, common);
     }
     let missing = |flag, reason: &str| Failure::flag(flag, reason);
     let (model, data) = match (&args.model, &args.data) {
@@ -86,7 +88,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Report, Failure> {
         (_, None) => return Err(missing("--data", "say where the examples are")),
     };
     if !args.tasks.tasks.is_empty() {
-        return eval_tasks::run(model, &args.scales, data, &args.tasks, common);
+        return tasks::run(model, &args.scales, data, &args.tasks, common);
     }
     if data.is_dir() {
         let reason = "is a directory; say with --task which benchmark's files are in it";

@@ -1,0 +1,192 @@
+//! `calm inspect`: describes a checkpoint or a composition, without loading weights.
+
+mod checkpoint;
+mod cost;
+
+use std::path::Path;
+
+use calm_lm::backend::FloatType;
+use calm_lm::compose::{
+    BridgeOptions, CompositionInfo, Connection, Mode, ModelReference, Overhead, TrainingRecord,
+};
+use calm_lm::models::CheckpointInfo;
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use self::cost::{Cost, CostArgs, Measured};
+use super::model::{Located, ModelArgs};
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::report::{Report, table};
+
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  Sizes, files and hash of a checkpoint:
+    calm inspect anchor
+
+  Where each of its weights comes from:
+    calm inspect anchor --tensors
+
+  A checkpoint of the Hugging Face Hub, at a branch that holds a request:
+    calm inspect hf:owner/name@refs/pr/1
+
+  The models, connections, cost and training of a composition:
+    calm inspect composition
+
+  The same with the time per token, measured at the end of a text:
+    calm inspect composition --measure text.txt
+
+  One number for a script, by way of jq:
+    calm inspect composition --json | jq .added_parameters.stored
+
+Bytes per token are those of the keys and values that decoding keeps, of a composition
+in f32. A window is full with the tokens that it shows; decoding keeps up to twice as
+many. FLOPs are two for each weight, and those of attention over --context tokens.
+FLOPs and cache of augmenting models are per token that the model reads. A model with a
+tokenizer of its own reads more or fewer tokens than the anchor: --measure counts them.
+Added parameters by the paper's count are n (D_A D_B + 3 D_B²), without output
+projections, biases, norms and gates.";
+
+/// Type that a composition is decoded in.
+const DTYPE: FloatType = FloatType::F32;
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// List every tensor of a checkpoint: its file, type, part and shape
+    #[arg(long)]
+    tensors: bool,
+    #[command(flatten)]
+    cost: CostArgs,
+}
+
+pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure> {
+    match args.model.locate(common.quiet)? {
+        Located::Checkpoint(_) if args.cost.measure.is_some() => Err(Failure::flag(
+            "--measure",
+            "is for compositions; leave it out",
+        )),
+        Located::Checkpoint(files) => checkpoint::report(&files, args.tensors),
+        Located::Composition(located) => {
+            let info = CompositionInfo::read(*located)?;
+            let cost = info.overhead(args.cost.context(), DTYPE);
+            let measured = cost::measure(&args.model, &args.cost, &cost, common)?;
+            let composition = Composition::new(&info, &cost, args.cost.context(), measured);
+            Ok(Report::new(composition.text(&info), composition))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Composition<'a> {
+    kind: &'static str,
+    directory: &'a Path,
+    anchor: &'a ModelReference,
+    augmenting: &'a [ModelReference],
+    connections: &'a [Vec<Connection>],
+    heads: usize,
+    options: BridgeOptions,
+    mode: Mode,
+    added_parameters: ParameterCounts,
+    share_of_anchor: f64,
+    cache_bytes_per_token: u64,
+    overhead: Cost,
+    measured: Option<Measured>,
+    training: &'a TrainingRecord,
+}
+
+#[derive(Serialize)]
+struct ParameterCounts {
+    stored: usize,
+    paper: usize,
+}
+
+impl<'a> Composition<'a> {
+    fn new(
+        info: &'a CompositionInfo,
+        overhead: &Overhead,
+        context: usize,
+        measured: Option<Measured>,
+    ) -> Self {
+        let file = &info.file;
+        let stored = info.parameter_count();
+        Self {
+            kind: "composition",
+            directory: &info.directory,
+            anchor: &file.anchor,
+            augmenting: &file.augmenting,
+            connections: &file.connections,
+            heads: file.heads,
+            options: file.options,
+            mode: file.mode,
+            added_parameters: ParameterCounts {
+                stored,
+                paper: info.paper_parameter_count(),
+            },
+            share_of_anchor: stored as f64 / info.anchor.parameters() as f64,
+            cache_bytes_per_token: overhead.cache_bytes(),
+            overhead: Cost::new(overhead, context),
+            measured,
+            training: &file.training,
+        }
+    }
+
+    fn text(&self, info: &CompositionInfo) -> String {
+        let ParameterCounts { stored, paper } = self.added_parameters;
+        let mut rows = vec![
+            ("composition", self.directory.display().to_string()),
+            ("anchor", model(self.anchor, &info.anchor)),
+        ];
+        let augmenting = self.augmenting.iter().zip(&info.augmenting);
+        rows.extend(augmenting.map(|(reference, info)| ("augmenting", model(reference, info))));
+        let mode = match self.mode {
+            Mode::Iterative => "iterative, augmenting models read all of a text",
+            Mode::Encoder => "encoder, augmenting models read the prompt only",
+        };
+        let share = 100.0 * self.share_of_anchor;
+        rows.extend([
+            ("connections", json!(self.connections).to_string()),
+            ("heads", self.heads.to_string()),
+            ("options", options(&self.options)),
+            ("mode", mode.to_owned()),
+            (
+                "added parameters",
+                format!("{stored}, {paper} by the paper's count"),
+            ),
+            ("share of the anchor", format!("{share:.2} %")),
+        ]);
+        rows.extend(self.overhead.rows(self.cache_bytes_per_token, self.mode));
+        rows.extend(self.measured.iter().flat_map(Measured::rows));
+        format!("{}training {}\n", table(&rows), self.training)
+    }
+}
+
+/// The options that depart from the paper's bridge, as composition.json has them.
+fn options(options: &BridgeOptions) -> String {
+    let (mut given, default) = (json!(options), json!(BridgeOptions::default()));
+    if let Some(given) = given.as_object_mut() {
+        given.retain(|name, value| default.get(name) != Some(value));
+        if given.is_empty() {
+            return "the paper's".to_owned();
+        }
+    }
+    given.to_string()
+}
+
+fn model(reference: &ModelReference, info: &CheckpointInfo) -> String {
+    let weights = match reference.untrained_seed {
+        None => format!("sha256 {}", info.weights_sha256),
+        Some(seed) => format!(
+            "untrained weights of seed {seed}, sha256 {}",
+            reference.weights_sha256
+        ),
+    };
+    format!(
+        "{}, {} blocks of width {}, {} parameters, {weights}",
+        reference.path.display(),
+        info.config.block_count(),
+        info.config.d_model,
+        info.parameters(),
+    )
+}

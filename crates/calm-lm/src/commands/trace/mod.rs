@@ -1,0 +1,185 @@
+//! `calm trace`: shows which tokens of its augmenting models an anchor reads.
+
+mod picture;
+
+use std::path::PathBuf;
+
+use calm_lm::compose::{BridgeTrace, Trace};
+use calm_lm::data::encode_prompt;
+use calm_lm::models::Tokenizer;
+use clap::Args;
+use serde::Serialize;
+
+use self::picture::{Panel, draw};
+use super::model::{Model, ModelArgs, ScaleArgs};
+use crate::cli::Common;
+use crate::failure::Failure;
+use crate::report::{Report, table};
+
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  The tokens that the last token of a text reads most through each bridge:
+    calm trace composition --text 'kip + qat - zu ='
+
+  Every weight, per connection, head and token, as JSON and as a picture:
+    calm trace composition --text 'kip + qat =' --out trace.json --picture trace.svg
+
+Weights are those of the softmax, before values, gates and W_O. A picture has a row for
+each token of the anchor and a column for each of the augmenting model; tokens that a row
+may not see are grey. For a composition that reads prompts only, the text is a prompt.";
+
+/// Tokens that the summary names for every bridge.
+const NAMED: usize = 3;
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    scales: ScaleArgs,
+    /// Text to read
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    text: String,
+    /// Write every weight to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Draw every weight into this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<Report, Failure> {
+    let model = Model::load(&args.model, &args.scales, &common.device()?, common.quiet)?;
+    let Some(composed) = model.composed() else {
+        let reason = "is no composition (there is no composition.json in it), and reads nothing";
+        return Err(Failure::path(&model.name, reason));
+    };
+    let ids = encode_prompt(model.tokenizer().inner(), 0, &args.text);
+    let ids = ids.map_err(|source| Failure::Text {
+        origin: "--text".to_owned(),
+        source,
+    })?;
+    let traced = Traced::new(&model, &args.text, &ids, composed.trace(&ids)?);
+    let report = Report::new(traced.summary(), &traced);
+    if let Some(path) = &args.out {
+        calm_lm::files::write(path, format!("{}\n", report.json()))?;
+    }
+    if let Some(path) = &args.picture {
+        calm_lm::files::write(path, draw(&traced.panels()))?;
+    }
+    Ok(report)
+}
+
+/// A trace with the texts of all tokens.
+#[derive(Serialize)]
+struct Traced<'a> {
+    composition: &'a str,
+    text: &'a str,
+    anchor_tokens: Vec<Token>,
+    augmenting: Vec<TracedModel>,
+}
+
+#[derive(Serialize)]
+struct TracedModel {
+    tokens: Vec<Token>,
+    /// For every token of the anchor, the places in `tokens` that it may see.
+    sees: Vec<Vec<usize>>,
+    bridges: Vec<BridgeTrace>,
+}
+
+#[derive(Serialize)]
+struct Token {
+    id: u32,
+    text: String,
+}
+
+impl<'a> Traced<'a> {
+    fn new(model: &'a Model, text: &'a str, ids: &[u32], trace: Trace) -> Self {
+        let augmenting = model.augmenting_tokenizers().zip(trace.models);
+        let augmenting = augmenting.map(|(tokenizer, model)| TracedModel {
+            tokens: tokens(tokenizer, &model.tokens),
+            sees: model.sees,
+            bridges: model.bridges,
+        });
+        Self {
+            composition: &model.name,
+            text,
+            anchor_tokens: tokens(model.tokenizer(), ids),
+            augmenting: augmenting.collect(),
+        }
+    }
+
+    /// Every bridge with its model and its name.
+    fn bridges(
+        &self,
+    ) -> impl Iterator<Item = ((usize, usize), &TracedModel, &BridgeTrace, String)> {
+        let models = self.augmenting.iter().enumerate();
+        models.flat_map(|(m, model)| {
+            let bridges = model.bridges.iter().enumerate();
+            bridges.map(move |(n, bridge)| {
+                let connection = bridge.connection;
+                let (from, to) = (connection.augmenting_block, connection.anchor_block);
+                let name = format!("a{m}.c{n}, block {from} at {to}");
+                ((m, n), model, bridge, name)
+            })
+        })
+    }
+
+    fn panels(&self) -> Vec<Panel<'_>> {
+        let rows: Vec<&str> = texts(&self.anchor_tokens);
+        let panels = self.bridges().flat_map(|(line, model, bridge, name)| {
+            let (rows, columns) = (rows.clone(), texts(&model.tokens));
+            let heads = bridge.heads.iter().enumerate();
+            heads.map(move |(head, weights)| Panel {
+                title: format!("{name}, head {}", head + 1),
+                line,
+                rows: rows.clone(),
+                columns: columns.clone(),
+                sees: &model.sees,
+                weights,
+            })
+        });
+        panels.collect()
+    }
+
+    /// The tokens that the last token reads most, as the mean over the heads.
+    fn summary(&self) -> String {
+        let last = self.anchor_tokens.len() - 1;
+        let rows = self.bridges().map(|(_, model, bridge, name)| {
+            let sees = model.sees[last].iter().enumerate();
+            let mut seen: Vec<(f32, usize)> = sees
+                .map(|(place, token)| {
+                    let heads = bridge.heads.iter().map(|head| head[last][place]);
+                    (heads.sum::<f32>() / bridge.heads.len() as f32, *token)
+                })
+                .collect();
+            seen.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let named = seen.iter().take(NAMED).map(|(weight, token)| {
+                format!("{:?} {:.0} %", model.tokens[*token].text, 100.0 * weight)
+            });
+            (name, named.collect::<Vec<_>>().join(", "))
+        });
+        format!(
+            "{:?}, the last of {} tokens, reads most, over all heads:\n{}",
+            self.anchor_tokens[last].text,
+            self.anchor_tokens.len(),
+            table(&rows.collect::<Vec<_>>())
+        )
+    }
+}
+
+fn texts(tokens: &[Token]) -> Vec<&str> {
+    tokens.iter().map(|token| token.text.as_str()).collect()
+}
+
+/// Each token by itself. A token that is no text by itself has its name in the vocabulary.
+fn tokens(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<Token> {
+    let text = |id: u32| {
+        let decoded = tokenizer.decode(&[id], false).unwrap_or_default();
+        if decoded.is_empty() || decoded.contains(char::REPLACEMENT_CHARACTER) {
+            return tokenizer.token(id).unwrap_or(decoded);
+        }
+        decoded
+    };
+    let ids = ids.iter();
+    ids.map(|&id| Token { id, text: text(id) }).collect()
+}
