@@ -1,13 +1,10 @@
 //! Θ_C: all bridges of a composition, the only thing that is trained.
 
-use std::path::Path;
-
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use calm_backend::{FloatType, SeededInit};
+use calm_backend::SeededInit;
 use calm_models::ModelError;
 
-use crate::file::serialize;
 use crate::{Bridge, BridgeConfig, ComposeError, Connection};
 
 /// The bridges of every augmenting model, in the order of its connections.
@@ -80,15 +77,6 @@ impl Bridges {
             |weight| gradient(weight, gradients),
             |vector| gradient(vector, gradients),
         )
-    }
-
-    /// Writes the parameters alone, in `f32`: the `bridge.safetensors` of a composition.
-    ///
-    /// # Errors
-    ///
-    /// [`ComposeError::Io`] if the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), ComposeError> {
-        Ok(calm_files::write(path, serialize(self, FloatType::F32))?)
     }
 
     fn named(

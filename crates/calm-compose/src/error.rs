@@ -153,7 +153,8 @@ pub enum ComposeError {
 }
 
 impl From<calm_files::FileError> for ComposeError {
-    fn from(calm_files::FileError { path, source }: calm_files::FileError) -> Self {
+    fn from(error: calm_files::FileError) -> Self {
+        let calm_files::FileError { path, source } = error;
         Self::Io { path, source }
     }
 }

@@ -7,9 +7,7 @@ use calm_backend::ops;
 use calm_models::{Decoder, FrozenModel, LoadOptions, PaddingMask};
 use serde::Deserialize;
 
-use crate::file::take_bridges;
-use crate::files::read_bytes;
-use crate::tensors::NamedTensors;
+use crate::file::{NamedTensors, read_bytes, take_bridges};
 use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts};
 
 const DESCRIPTION: &str = "composition.json";

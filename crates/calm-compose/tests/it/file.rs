@@ -337,10 +337,10 @@ fn hashes([weights, tokenizer]: &[String; 2]) -> ModelHashes<'_> {
 #[test]
 fn a_write_that_fails_leaves_what_was_there() {
     let (directory, parts, _) = saved();
-    // A directory in the place of the bridges.
-    let weights = directory.path().join("bridge.safetensors");
-    fs::remove_file(&weights).unwrap();
-    fs::create_dir(&weights).unwrap();
+    // A directory in the place of the weights.
+    let weights_path = directory.path().join(WEIGHTS);
+    fs::remove_file(&weights_path).unwrap();
+    fs::create_dir_all(weights_path.join("not empty")).unwrap();
     let before = fs::read(directory.path().join(DESCRIPTION)).unwrap();
     let mut file = description(&parts);
     file.heads = 2;
@@ -349,6 +349,8 @@ fn a_write_that_fails_leaves_what_was_there() {
     assert!(matches!(error, ComposeError::Io { .. }), "{error}");
     let after = fs::read(directory.path().join(DESCRIPTION)).unwrap();
     assert_eq!(before, after);
+    let files = fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(files, 2, "no temporary file is left");
 }
 
 #[test]

@@ -4,16 +4,18 @@
 //! docs/composition.md has the table of names. What our bridges have no place for is refused by
 //! its name.
 
+mod deepmind;
+mod lucidrains;
+mod torch;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device};
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::file::{MAX_WEIGHTS_BYTES, take_bridges};
-use crate::files::read_bytes;
-use crate::tensors::{NamedTensors, parse, to_f32};
-use crate::torch::{self, Stored};
+use self::torch::Stored;
+use crate::file::{MAX_WEIGHTS_BYTES, NamedTensors, parse, read_bytes, take_bridges, to_f32};
 use crate::{BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, Gate};
 
 /// Whose state dict it is.
@@ -72,10 +74,15 @@ pub fn import(path: &Path, plan: &ImportPlan, device: &Device) -> Result<Importe
     let state = read(path)?;
     let connections = plan.connections()?;
     let (ours, options) = match plan.project {
-        Project::Deepmind => (from_deepmind(&state), plan.deepmind_options()),
-        Project::Lucidrains => (from_lucidrains(&state), plan.lucidrains_options(&state)),
+        Project::Deepmind => (deepmind::to_ours(&state), deepmind::options(plan)),
+        Project::Lucidrains => (
+            lucidrains::to_ours(&state),
+            lucidrains::options(plan, &state),
+        ),
     };
-    let gates = state.iter().find(|(name, _)| name.ends_with(HEAD_GATE));
+    let gates = state
+        .iter()
+        .find(|(name, _)| name.ends_with(lucidrains::HEAD_GATE));
     let told = gates.and_then(|(_, gate)| gate.shape.first().copied());
     let heads = plan.heads.or(told).ok_or_else(|| ComposeError::Malformed {
         path: path.to_owned(),
@@ -134,8 +141,10 @@ pub fn export(bridges: &Bridges, to: Project, path: &Path) -> Result<(), Compose
                 prefix: format!("a{m}.c{n}."),
             };
             match to {
-                Project::Deepmind => to_deepmind(&parts, n, &mut state),
-                Project::Lucidrains => to_lucidrains(&parts, m, n, bridge.config(), &mut state),
+                Project::Deepmind => deepmind::from_ours(&parts, n, &mut state),
+                Project::Lucidrains => {
+                    lucidrains::from_ours(&parts, m, n, bridge.config(), &mut state)
+                }
             }
         }
     }
@@ -196,168 +205,6 @@ impl ImportPlan {
             .map(|pairs| pairs.iter().copied().map(ours).collect())
             .collect())
     }
-
-    fn deepmind_options(&self) -> BridgeOptions {
-        BridgeOptions {
-            output_norm: true,
-            bias: true,
-            norm_epsilon: self.norm_epsilon,
-            ..BridgeOptions::default()
-        }
-    }
-
-    fn lucidrains_options(&self, state: &StateDict) -> BridgeOptions {
-        let has = |end: &str| state.keys().any(|name| name.ends_with(end));
-        let query = state
-            .iter()
-            .find(|(name, _)| name.ends_with(".attn.to_q.weight"));
-        let d_inner = query.and_then(|(_, weight)| weight.shape.first().copied());
-        BridgeOptions {
-            d_inner: d_inner.filter(|d_inner| *d_inner != self.d_anchor),
-            anchor_norm: has(".pre_rmsnorm.g"),
-            // It divides by the norm itself, which it only keeps from being zero.
-            norm_epsilon: 1e-12,
-            gate: if has(HEAD_GATE) {
-                Gate::Heads
-            } else {
-                Gate::None
-            },
-            ..BridgeOptions::default()
-        }
-    }
-}
-
-const HEAD_GATE: &str = ".attn.to_v_head_gate.weight";
-
-/// Names behind `{m}.{n}.` in lucidrains/CALM-pytorch, and ours.
-const LUCIDRAINS: [(&str, &str); 9] = [
-    ("context_proj.weight", "proj.weight"),
-    ("context_proj.bias", "proj.bias"),
-    ("pre_rmsnorm.g", "anchor_norm.weight"),
-    ("attn.to_q.weight", "q.weight"),
-    ("attn.to_k.weight", "k.weight"),
-    ("attn.to_v.weight", "v.weight"),
-    ("attn.to_out.weight", "o.weight"),
-    ("attn.to_v_head_gate.weight", "head_gate.weight"),
-    ("attn.to_v_head_gate.bias", "head_gate.bias"),
-];
-
-/// Under our names; what has none of ours keeps its own, and is refused by it.
-fn from_lucidrains(state: &StateDict) -> StateDict {
-    let renamed = state.iter().map(|(name, tensor)| {
-        let ours = || {
-            let (m, rest) = name.split_once('.')?;
-            let (n, part) = rest.split_once('.')?;
-            let (m, n): (usize, usize) = (m.parse().ok()?, n.parse().ok()?);
-            let (_, part) = LUCIDRAINS.into_iter().find(|(theirs, _)| *theirs == part)?;
-            Some(format!("a{m}.c{n}.{part}"))
-        };
-        (ours().unwrap_or_else(|| name.clone()), tensor.clone())
-    });
-    renamed.collect()
-}
-
-/// A gate that is open: σ(100) is 1 in `f32`.
-const OPEN: f32 = 100.0;
-
-fn to_lucidrains(
-    parts: &Parts<'_>,
-    m: usize,
-    n: usize,
-    config: BridgeConfig,
-    state: &mut StateDict,
-) {
-    for (theirs, ours) in LUCIDRAINS {
-        if let Some(tensor) = parts.get(ours) {
-            state.insert(format!("{m}.{n}.{theirs}"), tensor.clone());
-        }
-    }
-    if config.options.gate == Gate::None {
-        let (heads, d_anchor) = (config.heads, config.d_anchor);
-        let gate = |shape: Vec<usize>, value: f32| {
-            let values = vec![value; shape.iter().product()];
-            Stored { shape, values }
-        };
-        let name = |kind| format!("{m}.{n}.attn.to_v_head_gate.{kind}");
-        state.insert(name("weight"), gate(vec![heads, d_anchor], 0.0));
-        state.insert(name("bias"), gate(vec![heads], OPEN));
-    }
-}
-
-/// Names behind `cross_attention_hooks.{n}.` in google-deepmind/calm, and ours. Besides them there
-/// are W_Q, W_K and W_V in one tensor, and the weight of a norm that has one added to it.
-const DEEPMIND: [(&str, &str); 4] = [
-    ("proj.weight", "proj.weight"),
-    ("proj.bias", "proj.bias"),
-    ("cross_attention.out_proj.weight", "o.weight"),
-    ("cross_attention.out_proj.bias", "o.bias"),
-];
-const DEEPMIND_NORM: &str = "post_attention_layernorm.weight";
-const QUERY_KEY_VALUE: [&str; 3] = ["q", "k", "v"];
-
-/// Under our names; what has none of ours keeps its own, and is refused by it.
-fn from_deepmind(state: &StateDict) -> StateDict {
-    let mut ours = StateDict::new();
-    for (name, tensor) in state {
-        let hook = name.strip_prefix("cross_attention_hooks.");
-        let hook = hook.and_then(|rest| rest.split_once('.'));
-        let hook = hook.and_then(|(n, part)| Some((n.parse::<usize>().ok()?, part)));
-        let Some((n, part)) = hook else {
-            ours.insert(name.clone(), tensor.clone());
-            continue;
-        };
-        let simple = DEEPMIND.into_iter().find(|(theirs, _)| *theirs == part);
-        let packed = part.strip_prefix("cross_attention.in_proj_");
-        match (simple, packed, thirds(tensor)) {
-            (Some((_, part)), ..) => {
-                ours.insert(format!("a0.c{n}.{part}"), tensor.clone());
-            }
-            (_, Some(kind @ ("weight" | "bias")), Some(thirds)) => {
-                for (part, third) in QUERY_KEY_VALUE.into_iter().zip(thirds) {
-                    ours.insert(format!("a0.c{n}.{part}.{kind}"), third);
-                }
-            }
-            _ if part == DEEPMIND_NORM => {
-                let weight = tensor.plus(1.0);
-                ours.insert(format!("a0.c{n}.output_norm.weight"), weight);
-            }
-            _ => {
-                ours.insert(name.clone(), tensor.clone());
-            }
-        }
-    }
-    ours
-}
-
-fn to_deepmind(parts: &Parts<'_>, n: usize, state: &mut StateDict) {
-    let mut insert = |name: &str, tensor: Option<Stored>| {
-        let name = format!("cross_attention_hooks.{n}.{name}");
-        state.extend(tensor.map(|tensor| (name, tensor)));
-    };
-    let d_anchor = parts.get("proj.bias").map_or(0, |bias| bias.values.len());
-    let bias = |name: &str| {
-        let none = || Stored {
-            shape: vec![d_anchor],
-            values: vec![0.0; d_anchor],
-        };
-        parts.get(name).cloned().unwrap_or_else(none)
-    };
-    insert("proj.weight", parts.get("proj.weight").cloned());
-    insert("proj.bias", parts.get("proj.bias").cloned());
-    insert(
-        "cross_attention.out_proj.weight",
-        parts.get("o.weight").cloned(),
-    );
-    insert("cross_attention.out_proj.bias", Some(bias("o.bias")));
-    let weights = QUERY_KEY_VALUE.map(|part| parts.get(&format!("{part}.weight")).cloned());
-    insert(
-        "cross_attention.in_proj_weight",
-        stacked(weights.into_iter().flatten()),
-    );
-    let biases = QUERY_KEY_VALUE.map(|part| bias(&format!("{part}.bias")));
-    insert("cross_attention.in_proj_bias", stacked(biases));
-    let norm = parts.get("output_norm.weight");
-    insert(DEEPMIND_NORM, norm.map(|weight| weight.plus(-1.0)));
 }
 
 /// The parameters of one bridge.
@@ -370,42 +217,6 @@ impl Parts<'_> {
     fn get(&self, part: &str) -> Option<&Stored> {
         self.ours.get(&format!("{}{part}", self.prefix))
     }
-}
-
-impl Stored {
-    fn plus(&self, number: f32) -> Self {
-        Self {
-            shape: self.shape.clone(),
-            values: self.values.iter().map(|value| value + number).collect(),
-        }
-    }
-}
-
-/// A tensor whose rows are those of three.
-fn thirds(tensor: &Stored) -> Option<Vec<Stored>> {
-    let rows = *tensor.shape.first()?;
-    if rows == 0 || rows % 3 != 0 {
-        return None;
-    }
-    let mut shape = tensor.shape.clone();
-    shape[0] = rows / 3;
-    let parts = tensor.values.chunks(tensor.values.len() / 3);
-    let parts = parts.map(|values| Stored {
-        shape: shape.clone(),
-        values: values.to_vec(),
-    });
-    Some(parts.collect())
-}
-
-/// The reverse of [`thirds`].
-fn stacked(tensors: impl IntoIterator<Item = Stored>) -> Option<Stored> {
-    let mut tensors = tensors.into_iter();
-    let mut stack = tensors.next()?;
-    for tensor in tensors {
-        stack.shape[0] += tensor.shape[0];
-        stack.values.extend(tensor.values);
-    }
-    Some(stack)
 }
 
 fn read(path: &Path) -> Result<StateDict, ComposeError> {

@@ -28,7 +28,7 @@ pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Compose
 }
 
 /// Turns the system's answer into an error that names the file.
-pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> ComposeError {
+pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> ComposeError {
     let path = path.to_owned();
     move |source| ComposeError::Io {
         path: path.clone(),

@@ -5,10 +5,8 @@ use std::path::Path;
 use safetensors::tensor::TensorView;
 use serde::Serialize;
 
-use crate::file::{MAX_WEIGHTS_BYTES, WEIGHTS};
-use crate::files::read_bytes;
-use crate::tensors::parse;
-use crate::{ComposeError, CompositionFile, TrainingRecord};
+use super::{CompositionFile, MAX_WEIGHTS_BYTES, TrainingRecord, WEIGHTS, parse, read_bytes};
+use crate::ComposeError;
 
 impl CompositionFile {
     /// Writes to `out` a composition that reads the augmenting models of `first`, then those of

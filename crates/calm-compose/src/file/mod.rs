@@ -6,27 +6,33 @@
 //! further names for the options; Python opens them with `safetensors.torch.load_file`. The format
 //! is described in docs/composition.md and docs/composition.schema.json.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod bytes;
+mod merge;
+mod reference;
+mod tensors;
+mod training;
+mod weights;
 
-use burn::module::Param;
-use burn::nn::Linear;
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use calm_backend::FloatType;
-use safetensors::tensor::TensorView;
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::files::{io, read_bytes};
-use crate::tensors::{NamedTensors, stored_type};
-use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts, Mode, TrainingRecord};
+pub(crate) use self::bytes::read_bytes;
+pub use self::reference::{ModelHashes, ModelReference};
+pub(crate) use self::tensors::{NamedTensors, parse, to_f32};
+pub use self::training::TrainingRecord;
+pub(crate) use self::weights::take_bridges;
+use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts, Mode};
 
 /// Version 1 had neither `options` nor `tokenizer_sha256`, version 2 neither `mode` nor
 /// `untrained_seed`; they are read as ones without them.
 const FORMAT_VERSION: u32 = 3;
 const READ_VERSIONS: [u64; 3] = [1, 2, 3];
 const DESCRIPTION: &str = "composition.json";
-pub(crate) const WEIGHTS: &str = "bridge.safetensors";
+const WEIGHTS: &str = "bridge.safetensors";
 
 /// How something was trained is told in kilobytes.
 const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
@@ -34,37 +40,6 @@ const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
 /// The most that bridges are read without knowing what they join: those of the largest models have
 /// a few billion parameters.
 pub(crate) const MAX_WEIGHTS_BYTES: u64 = 64 << 30;
-
-/// A header has about a hundred bytes per tensor.
-const MAX_HEADER_BYTES: u64 = 1 << 20;
-
-/// A frozen model that a composition was trained over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelReference {
-    /// The directory it was read from, as the user gave it, or `hf:owner/name@commit`.
-    pub path: PathBuf,
-    /// SHA-256 of its weight files; of untrained weights, of the file that they would be saved in,
-    /// see [`FrozenModel::weights_sha256`](calm_models::FrozenModel::weights_sha256).
-    pub weights_sha256: String,
-    /// Its weights are not those of the directory, but drawn from this seed:
-    /// [`LoadedModel::random_init_like`](crate::LoadedModel::random_init_like).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub untrained_seed: Option<u64>,
-    /// SHA-256 of its vocabulary, [`Tokenizer::sha256`](calm_models::Tokenizer::sha256); none if
-    /// the composition was made before it was kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokenizer_sha256: Option<String>,
-}
-
-/// Hashes of a model at hand, to be held against a [`ModelReference`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ModelHashes<'a> {
-    /// SHA-256 of its weight files.
-    pub weights: &'a str,
-    /// SHA-256 of its vocabulary.
-    pub tokenizer: &'a str,
-}
 
 /// `composition.json`: what is composed, and how it was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -189,16 +164,16 @@ impl CompositionFile {
     ///
     /// [`ComposeError::Io`] naming the file that could not be written.
     pub fn write(&self, directory: &Path, bridges: &Bridges) -> Result<(), ComposeError> {
-        self.write_files(directory, &serialize(bridges, self.options.dtype))
+        self.write_files(directory, &weights::serialize(bridges, self.options.dtype))
     }
 
     /// [`CompositionFile::write`] of bridges as their file has them.
-    pub(crate) fn write_files(&self, directory: &Path, weights: &[u8]) -> Result<(), ComposeError> {
-        fs::create_dir_all(directory).map_err(io(directory))?;
+    fn write_files(&self, directory: &Path, weights: &[u8]) -> Result<(), ComposeError> {
+        fs::create_dir_all(directory).map_err(bytes::io(directory))?;
         calm_files::write(directory.join(WEIGHTS), weights)?;
         let mut text = serde_json::to_vec_pretty(self).expect("a description is plain data");
         text.push(b'\n');
-        Ok(calm_files::write(directory.join(DESCRIPTION), &text)?)
+        Ok(calm_files::write(directory.join(DESCRIPTION), text)?)
     }
 
     /// Reads the bridges, which must fit these models.
@@ -213,118 +188,6 @@ impl CompositionFile {
         device: &Device,
     ) -> Result<Bridges, ComposeError> {
         let bridges = Bridges::init(&parts.bridge_sets_with(self.heads, self.options), 0, device)?;
-        read_tensors(&directory.join(WEIGHTS), bridges, device)
+        weights::read(&directory.join(WEIGHTS), bridges, device)
     }
-}
-
-impl ModelReference {
-    fn check(
-        &self,
-        directory: &Path,
-        role: &str,
-        found: ModelHashes<'_>,
-    ) -> Result<(), ComposeError> {
-        let (path, role) = (directory.join(DESCRIPTION), role.to_owned());
-        if self.weights_sha256 != found.weights {
-            let (expected, found) = (self.weights_sha256.clone(), found.weights.to_owned());
-            return Err(ComposeError::OtherWeights {
-                path,
-                role,
-                expected,
-                found,
-            });
-        }
-        match &self.tokenizer_sha256 {
-            Some(expected) if expected != found.tokenizer => Err(ComposeError::OtherTokenizer {
-                path,
-                role,
-                expected: expected.clone(),
-                found: found.tokenizer.to_owned(),
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn read_tensors(path: &Path, bridges: Bridges, device: &Device) -> Result<Bridges, ComposeError> {
-    let max_bytes = MAX_HEADER_BYTES + 4 * bridges.parameter_count() as u64;
-    let bytes = read_bytes(path, max_bytes)?;
-    let mut tensors = NamedTensors::parse(path, &bytes)?;
-    let bridges = take_bridges(&mut tensors, bridges, device);
-    tensors.finish()?;
-    Ok(bridges)
-}
-
-/// The bridges with every parameter taken from a file, or as they were where it has a problem.
-pub(crate) fn take_bridges(
-    tensors: &mut NamedTensors<'_>,
-    mut bridges: Bridges,
-    device: &Device,
-) -> Bridges {
-    for (m, set) in bridges.of.iter_mut().enumerate() {
-        for (n, bridge) in set.iter_mut().enumerate() {
-            let dtype = bridge.config().options.dtype;
-            for (part, linear) in bridge.linears_mut() {
-                take_linear(tensors, &format!("a{m}.c{n}.{part}"), linear, dtype, device);
-            }
-            for (part, vector) in bridge.vectors_mut() {
-                take_vector(tensors, &format!("a{m}.c{n}.{part}"), vector, dtype, device);
-            }
-        }
-    }
-    bridges
-}
-
-fn take_linear(
-    tensors: &mut NamedTensors<'_>,
-    name: &str,
-    linear: &mut Linear,
-    dtype: FloatType,
-    device: &Device,
-) {
-    let [d_input, d_output] = linear.weight.shape().dims();
-    let shape = [d_output, d_input];
-    if let Some(data) = tensors.take_float(&format!("{name}.weight"), dtype, &shape) {
-        // Turned in memory, too: products with a matrix in another order differ in their last bits
-        // from those that it was trained with.
-        let weight = from_data::<2>(data, dtype, device).transpose().into_data();
-        linear.weight = Param::from_tensor(from_data(weight, dtype, device));
-    }
-    if let Some(bias) = &mut linear.bias {
-        take_vector(tensors, &format!("{name}.bias"), bias, dtype, device);
-    }
-}
-
-fn take_vector(
-    tensors: &mut NamedTensors<'_>,
-    name: &str,
-    vector: &mut Param<Tensor<1>>,
-    dtype: FloatType,
-    device: &Device,
-) {
-    let shape: [usize; 1] = vector.shape().dims();
-    if let Some(data) = tensors.take_float(name, dtype, &shape) {
-        *vector = Param::from_tensor(from_data(data, dtype, device));
-    }
-}
-
-/// Without the type, data of any type would become `f32`.
-fn from_data<const D: usize>(data: TensorData, dtype: FloatType, device: &Device) -> Tensor<D> {
-    let dtype: FloatDType = dtype.into();
-    Tensor::from_data(data, (device, DType::from(dtype)))
-}
-
-pub(crate) fn serialize(bridges: &Bridges, dtype: FloatType) -> Vec<u8> {
-    let stored_type = stored_type(dtype);
-    let dtype = DType::from(FloatDType::from(dtype));
-    let tensors = bridges.named_parameters().into_iter();
-    let tensors: Vec<_> = tensors
-        .map(|(name, data)| (name, data.convert_dtype(dtype)))
-        .collect();
-    let views = tensors.iter().map(|(name, data)| {
-        let shape = data.shape().to_vec();
-        let view = TensorView::new(stored_type, shape, data.as_bytes());
-        (name, view.expect("bytes and shape of one tensor agree"))
-    });
-    safetensors::serialize(views, None).expect("names are distinct and tensors are whole")
 }
