@@ -162,3 +162,9 @@ fn last_good(checkpoint: usize) -> String {
         step => format!("the last good checkpoint is that of step {step}"),
     }
 }
+
+impl From<calm_files::FileError> for TrainError {
+    fn from(calm_files::FileError { path, source }: calm_files::FileError) -> Self {
+        Self::Io { path, source }
+    }
+}

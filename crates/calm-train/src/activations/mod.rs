@@ -17,10 +17,10 @@ use burn::tensor::{DType, Tensor, TensorData};
 use calm_backend::FloatType;
 use calm_compose::{ActivationSize, CachedActivations, FrozenParts, RowTokens, Text};
 use calm_data::TokenizedExample;
+use calm_files::{Digest, Sha256};
 use half::{bf16, f16};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use self::store::{Place, Store};
 use crate::TrainError;

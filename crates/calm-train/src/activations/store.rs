@@ -18,6 +18,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
+use calm_files::{AtomicFile, hex};
+
 use crate::TrainError;
 
 const MAGIC: &[u8; 16] = b"calm activations";
@@ -137,23 +139,28 @@ fn open_file(
     examples: usize,
     bytes: u64,
 ) -> Result<(Medium, Vec<Option<u32>>), TrainError> {
-    let name: String = key[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = directory.join(format!("activations-{name}.bin"));
+    let path = directory.join(format!("activations-{}.bin", hex(&key[..8])));
     let failed = |source| TrainError::Io {
         path: path.clone(),
         source,
     };
     fs::create_dir_all(directory).map_err(failed)?;
     let head = [MAGIC, &key[..], &(examples as u64).to_le_bytes(), &[0; 8]].concat();
-    let start = HEAD + examples as u64 * ENTRY;
+    let no_entries = vec![0; examples * ENTRY as usize];
+    let start = HEAD + no_entries.len() as u64;
     let (file, entries) = match read_entries(&path, &head, examples) {
         Ok(found) => found,
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::warn!("{}: {error}; beginning anew", path.display());
             }
-            let file = create(&path, &head, start).map_err(failed)?;
-            (file, vec![0; examples * ENTRY as usize])
+            // Another process may be creating the same file.
+            let mut file = AtomicFile::create(&path)?;
+            let written = file.write_all(&head);
+            written
+                .and_then(|()| file.write_all(&no_entries))
+                .map_err(failed)?;
+            (file.commit()?, no_entries)
         }
     };
     let length = file.metadata().map_err(failed)?.len();
@@ -182,23 +189,6 @@ fn read_entries(path: &Path, head: &[u8], examples: usize) -> io::Result<(File, 
     let mut entries = vec![0; examples * ENTRY as usize];
     file.read_exact(&mut entries)?;
     Ok((file, entries))
-}
-
-/// A file without states, under its name only once it is whole: another process may have the same
-/// thing in mind.
-fn create(path: &Path, head: &[u8], length: u64) -> io::Result<File> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&temporary)?;
-    file.write_all(head)?;
-    file.set_len(length)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    Ok(file)
 }
 
 fn write_at(file: &mut File, place: u64, bytes: &[u8]) -> io::Result<()> {

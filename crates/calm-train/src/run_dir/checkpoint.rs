@@ -1,13 +1,12 @@
 //! Checkpoints: written whole or not at all, found again whole or not at all.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Bytes;
+use calm_files::{sha256, sync_directory};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::io;
 use crate::TrainError;
@@ -171,12 +170,11 @@ fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
     fs::create_dir(path).map_err(io(path))?;
     let seal = Seal {
         state: checkpoint.state.clone(),
-        parameters_sha256: write_synced(&path.join(PARAMETERS), &checkpoint.parameters)?,
-        optimizer_sha256: write_synced(&path.join(OPTIMIZER), &checkpoint.optimizer)?,
+        parameters_sha256: write_hashed(&path.join(PARAMETERS), &checkpoint.parameters)?,
+        optimizer_sha256: write_hashed(&path.join(OPTIMIZER), &checkpoint.optimizer)?,
     };
     let seal = serde_json::to_vec_pretty(&seal).expect("a seal is plain data");
-    write_synced(&path.join(SEAL), &seal)?;
-    sync_directory(path)
+    Ok(calm_files::write(path.join(SEAL), seal)?)
 }
 
 fn read_seal(path: &Path, step: usize) -> Result<Seal, TrainError> {
@@ -198,7 +196,7 @@ fn read_seal(path: &Path, step: usize) -> Result<Seal, TrainError> {
 
 fn read_hashed(path: &Path, expected: &str) -> Result<Bytes, TrainError> {
     let bytes = fs::read(path).map_err(io(path))?;
-    if hex_sha256(&bytes) == expected {
+    if sha256(&bytes) == expected {
         return Ok(Bytes::from_bytes_vec(bytes));
     }
     Err(TrainError::Malformed {
@@ -208,28 +206,9 @@ fn read_hashed(path: &Path, expected: &str) -> Result<Bytes, TrainError> {
 }
 
 /// Writes a file through to the disk and returns the SHA-256 of what it holds.
-pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> Result<String, TrainError> {
-    let mut file = File::create(path).map_err(io(path))?;
-    file.write_all(bytes).map_err(io(path))?;
-    file.sync_all().map_err(io(path))?;
-    Ok(hex_sha256(bytes))
-}
-
-/// Makes sure that new names in a directory outlast a power failure, where a directory can be
-/// opened at all.
-pub(super) fn sync_directory(path: &Path) -> Result<(), TrainError> {
-    if cfg!(unix) {
-        let directory = File::open(path).map_err(io(path))?;
-        directory.sync_all().map_err(io(path))?;
-    }
-    Ok(())
-}
-
-fn hex_sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+fn write_hashed(path: &Path, bytes: &[u8]) -> Result<String, TrainError> {
+    calm_files::write(path, bytes)?;
+    Ok(sha256(bytes))
 }
 
 #[cfg(test)]

@@ -17,15 +17,16 @@ mod checkpoint;
 mod log;
 mod records;
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use calm_files::{Lock, first_difference};
 use serde_json::{Value, json};
 
 pub(crate) use self::checkpoint::{Checkpoint, Damaged, Newest};
 pub use self::records::{Event, EventKind, Metric, StepMetrics, ValidationMetrics};
 
-use self::checkpoint::{Checkpoints, sync_directory, write_synced};
+use self::checkpoint::Checkpoints;
 use self::log::Log;
 use crate::TrainError;
 
@@ -40,7 +41,7 @@ pub struct RunDir {
     validations: Log<ValidationMetrics>,
     events: Log<Event>,
     checkpoints: Checkpoints,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What is left of the logs of a run that goes on.
@@ -63,7 +64,9 @@ impl RunDir {
     /// holds a run with other settings, [`TrainError::Io`] if it cannot be written.
     pub fn open(path: &Path, settings: &Value, environment: &Value) -> Result<Self, TrainError> {
         fs::create_dir_all(path).map_err(io(path))?;
-        let lock = lock(path)?;
+        let lock = Lock::try_acquire(path)?.ok_or_else(|| TrainError::Locked {
+            path: path.to_owned(),
+        })?;
         describe(&path.join("run.json"), settings, environment)?;
         Ok(Self {
             path: path.to_owned(),
@@ -178,19 +181,6 @@ impl RunDir {
     }
 }
 
-/// Keeps other processes out, as long as the file is open.
-fn lock(path: &Path) -> Result<File, TrainError> {
-    let lock_path = path.join("lock");
-    let lock = File::create(&lock_path).map_err(io(&lock_path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(TrainError::Locked {
-            path: path.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(io(&lock_path)(source)),
-    }
-}
-
 /// Writes the description of a run, or holds the one that is there against it.
 fn describe(path: &Path, settings: &Value, environment: &Value) -> Result<(), TrainError> {
     let directory = path.parent().unwrap_or(path);
@@ -201,38 +191,16 @@ fn describe(path: &Path, settings: &Value, environment: &Value) -> Result<(), Tr
             "environment": environment,
         });
         let text = serde_json::to_vec_pretty(&description).expect("settings are plain data");
-        let temporary = path.with_extension("json.tmp");
-        write_synced(&temporary, &text)?;
-        fs::rename(&temporary, path).map_err(io(path))?;
-        return sync_directory(directory);
+        return Ok(calm_files::write(path, text)?);
     }
     let found = RunDir::read_description(directory)?;
-    match first_difference("", &found["settings"], settings) {
+    match first_difference(&found["settings"], settings) {
         Some(difference) => Err(TrainError::OtherRun {
             path: directory.to_owned(),
-            difference,
+            difference: difference.to_string(),
         }),
         None => Ok(()),
     }
-}
-
-/// Where two settings first differ, as `name: there, here`.
-pub(crate) fn first_difference(name: &str, found: &Value, wanted: &Value) -> Option<String> {
-    let (Value::Object(there), Value::Object(here)) = (found, wanted) else {
-        return (found != wanted).then(|| format!("{name}: {found} there, {wanted} here"));
-    };
-    let keys: std::collections::BTreeSet<_> = there.keys().chain(here.keys()).collect();
-    keys.into_iter().find_map(|key| {
-        let name = if name.is_empty() {
-            key.clone()
-        } else {
-            format!("{name}.{key}")
-        };
-        let side = |values: &serde_json::Map<String, Value>| {
-            values.get(key).cloned().unwrap_or(Value::Null)
-        };
-        first_difference(&name, &side(there), &side(here))
-    })
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> TrainError {

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use burn::tensor::TensorData;
+use calm_files::{Digest, Sha256, first_difference};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use socket2::{SockRef, TcpKeepalive};
 use tungstenite::client::client_with_config;
 use tungstenite::error::ProtocolError;
@@ -23,7 +23,6 @@ use tungstenite::{Bytes, ClientRequestBuilder, Error, Message, WebSocket, accept
 use super::WorkerError;
 use super::message::{Hello, PROTOCOL, TensorHead};
 use super::remote::Terms;
-use crate::run_dir::first_difference;
 
 /// How often somebody who waits looks whether it still makes sense.
 const POLL: Duration = Duration::from_millis(50);
@@ -126,7 +125,8 @@ impl Connection {
         }
         let found: Value =
             serde_json::from_str(&theirs.settings).map_err(|error| not_understood(&error))?;
-        if let Some(difference) = first_difference("", &found, settings) {
+        if let Some(difference) = first_difference(&found, settings) {
+            let difference = difference.to_string();
             return Err(WorkerError::OtherRun { difference });
         }
         self.capacity = theirs.capacity;
