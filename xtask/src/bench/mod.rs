@@ -371,7 +371,7 @@ impl<'a> Bench<'a> {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
-        crate::reproduce::write(&self.args.out.join(name), text.as_bytes())
+        calm_files::write(self.args.out.join(name), text).into_diagnostic()
     }
 }
 

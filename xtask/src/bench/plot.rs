@@ -1,10 +1,9 @@
 //! Pictures of measurements.
 
-use std::fs;
 use std::path::Path;
 
 use calm_lm::chart::{Axis, Chart, Curve, Style};
-use miette::{Result, miette};
+use miette::{IntoDiagnostic, Result};
 
 /// What the curves of [`growth`] are.
 const CURVES: [&str; 3] = ["anchor alone", "composed", "anchor alone, transformers"];
@@ -29,5 +28,5 @@ pub(super) fn growth(path: &Path, rows: &[(usize, [f64; 3])]) -> Result<()> {
         y: Axis::new("ms per token", true),
         curves: CURVES.into_iter().enumerate().map(curve).collect(),
     };
-    fs::write(path, chart.svg()).map_err(|error| miette!("{}: {error}", path.display()))
+    calm_files::write(path, chart.svg()).into_diagnostic()
 }

@@ -1,7 +1,6 @@
 //! The model card and the loss curve that lie beside a checkpoint.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use calm_lm::data::jsonl::PromptTarget;
@@ -9,7 +8,7 @@ use calm_lm::data::kv::{KeyPool, KvDataset, Task};
 use calm_lm::eval::{accuracy, exact_match};
 use calm_lm::models::FrozenModel;
 use calm_lm::train::StepMetrics;
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result};
 use serde_json::Value;
 
 use super::recipe::Recipe;
@@ -32,10 +31,7 @@ pub(super) fn write(
 ) -> Result<()> {
     let card = card(recipe, settings, model, dataset)?;
     for (name, text) in [("README.md", card), ("loss.csv", curve(metrics))] {
-        let path = directory.join(name);
-        fs::write(&path, text)
-            .into_diagnostic()
-            .wrap_err_with(|| path.display().to_string())?;
+        calm_files::write(directory.join(name), text).into_diagnostic()?;
     }
     Ok(())
 }

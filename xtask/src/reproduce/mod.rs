@@ -134,7 +134,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         commit,
     };
     let text = report(&settings, &measured, &cost);
-    write(&directory.join("report.md"), text.as_bytes())?;
+    calm_files::write(directory.join("report.md"), &text).into_diagnostic()?;
     let results = json!({
         "schema": 1,
         "provenance": provenance,
@@ -146,7 +146,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         "measured": measured,
     });
     let results = serde_json::to_vec_pretty(&results).into_diagnostic()?;
-    write(&directory.join("results.json"), &results)?;
+    calm_files::write(directory.join("results.json"), results).into_diagnostic()?;
     println!("{text}\nWritten to {}", directory.display());
     Ok(())
 }
@@ -250,7 +250,7 @@ fn measure(experiment: &Experiment<'_>, job: Job) -> Result<Measured> {
     }
     let measured = experiment.run(job)?;
     let text = serde_json::to_vec_pretty(&measured).into_diagnostic()?;
-    write(&path, &text)?;
+    calm_files::write(&path, text).into_diagnostic()?;
     Ok(measured)
 }
 
@@ -272,17 +272,8 @@ fn run_directory(out: &Path, provenance: &Value) -> Result<PathBuf> {
     fs::create_dir_all(directory.join("results"))
         .into_diagnostic()
         .wrap_err_with(|| directory.display().to_string())?;
-    write(&directory.join("provenance.json"), &text)?;
+    calm_files::write(directory.join("provenance.json"), text).into_diagnostic()?;
     Ok(directory)
-}
-
-/// Writes a file whole or not at all.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    fs::write(&temporary, bytes)
-        .and_then(|()| fs::rename(&temporary, path))
-        .into_diagnostic()
-        .wrap_err_with(|| path.display().to_string())
 }
 
 pub(crate) fn commit() -> String {

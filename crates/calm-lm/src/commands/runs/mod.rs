@@ -5,7 +5,6 @@ mod curves;
 mod find;
 mod run;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -124,8 +123,7 @@ impl PlotArgs {
         let Some(path) = &self.plot else {
             return Ok(());
         };
-        let svg = curves::losses(runs).svg();
-        fs::write(path, svg).map_err(|error| Failure::path(path, error.to_string()))
+        Ok(calm_files::write(path, curves::losses(runs).svg())?)
     }
 }
 

@@ -1,10 +1,11 @@
 //! One run, as far as it is.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use calm_files::Lock;
 use calm_lm::train::StepMetrics;
 use indicatif::FormattedDuration;
 use serde::Deserialize;
@@ -79,7 +80,7 @@ impl Run {
             steps: read_lines(&path.join("metrics.jsonl"))?,
             validations: read_lines(&path.join("validation.jsonl"))?,
             last_event: events.into_iter().next_back().map(|last| last.event),
-            is_running: is_locked(&path.join("lock")),
+            is_running: Lock::is_held(path),
         })
     }
 
@@ -234,13 +235,6 @@ fn name(path: &Path) -> String {
         true => ".".to_owned(),
         false => shown,
     }
-}
-
-/// Whether a process trains there. It is asked by a lock that any number of readers may hold, and
-/// that is let go at once.
-fn is_locked(path: &Path) -> bool {
-    let lock = File::open(path).map(|file| file.try_lock_shared());
-    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
 fn flatten(name: String, value: &Value, found: &mut Vec<(String, String)>) {
