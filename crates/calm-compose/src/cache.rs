@@ -50,7 +50,11 @@ impl ComposedCache {
         Self {
             anchor: KvCache::within_windows(parts.anchor.config(), batch),
             augmenting: augmenting
-                .map(|augmenting| AugmentingCache::new(augmenting, batch))
+                .map(|augmenting| {
+                    let tokens = augmenting.tokens.as_ref();
+                    let streams = tokens.map(|tokens| vec![RowStream::new(tokens); batch]);
+                    AugmentingCache::new(augmenting, batch, streams)
+                })
                 .collect(),
             prompts: vec![None; batch],
         }
@@ -90,16 +94,18 @@ impl ComposedCache {
         })
     }
 
-    /// The cache of one row, which begins with this prompt.
-    pub(crate) fn with_prompt(mut self, parts: &FrozenParts, prompt: &ComposedPrompt) -> Self {
-        let models = parts.augmenting.iter().zip(&mut self.augmenting);
+    /// An empty cache of one row, which begins with this prompt.
+    pub(crate) fn of_prompt(parts: &FrozenParts, prompt: &ComposedPrompt) -> Self {
+        let mut cache = Self::new(parts, 1);
+        let models = parts.augmenting.iter().zip(&mut cache.augmenting);
         for ((model, cache), text) in models.zip(&prompt.texts) {
-            if let (Some(tokens), Some(text)) = (&model.tokens, text) {
-                cache.streams = Some(vec![RowStream::with_prompt(tokens, text.clone())]);
+            if let Some(text) = text {
+                let streams = vec![RowStream::of_prompt(text)];
+                *cache = AugmentingCache::new(model, 1, Some(streams));
             }
         }
-        self.prompts = vec![Some(prompt.ids.len())];
-        self
+        cache.prompts = vec![Some(prompt.ids.len())];
+        cache
     }
 
     /// The tokens of every row, if a model reads along in tokens of its own.
@@ -113,8 +119,8 @@ impl ComposedCache {
 }
 
 impl AugmentingCache {
-    fn new(augmenting: &Augmenting, batch: usize) -> Self {
-        let (decoder, streams) = (&augmenting.decoder, augmenting.tokens.as_ref());
+    fn new(augmenting: &Augmenting, batch: usize, streams: Option<Vec<RowStream>>) -> Self {
+        let decoder = &augmenting.decoder;
         Self {
             // A token may change how much of the text before it is tokenised, so that own tokens are
             // rolled back by any number, row by row; only those of the anchor go on and on.
@@ -123,7 +129,7 @@ impl AugmentingCache {
                 None => KvCache::within_windows(decoder.config(), batch),
             },
             bridges: KvCache::new(augmenting.connections.len(), batch),
-            streams: streams.map(|tokens| vec![RowStream::new(tokens); batch]),
+            streams,
         }
     }
 

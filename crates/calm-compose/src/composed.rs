@@ -179,7 +179,15 @@ impl CausalLm for ComposedModel {
     }
 
     fn cache_for(&self, prompt: &ComposedPrompt) -> ComposedCache {
-        self.new_cache(1).with_prompt(&self.parts, prompt)
+        ComposedCache::of_prompt(&self.parts, prompt)
+    }
+
+    /// Of an augmenting model, either all rows of a batch read the anchor's ids or none does.
+    fn can_share_batch(&self, a: &ComposedPrompt, b: &ComposedPrompt) -> bool {
+        let mut models = self.parts.augmenting.iter().enumerate();
+        models.all(|(index, model)| {
+            model.tokens.is_some() || a.text_of(index).is_some() == b.text_of(index).is_some()
+        })
     }
 
     fn hidden_states(
@@ -205,7 +213,8 @@ impl CausalLm for ComposedModel {
     /// An encoder takes the first pass for the prompt.
     fn reads_in_parts(&self, prompt: &ComposedPrompt) -> bool {
         let mut models = self.parts.augmenting.iter();
-        prompt.texts.is_empty() && models.all(|model| model.mode == Mode::Iterative)
+        prompt.texts.iter().all(Option::is_none)
+            && models.all(|model| model.mode == Mode::Iterative)
     }
 
     /// The anchor's, unless a model that reads its ids knows no positions so far.

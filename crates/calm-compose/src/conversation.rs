@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::PromptText;
+use calm_models::{Chat, ChatTemplate, ModelError, Tokenizer};
+
+use crate::{ComposeError, LoadedModel, OwnTokens, PromptText, Rendering};
 
 /// What every augmenting model reads of one prompt; none where it reads the anchor's text.
 pub type PromptTexts = Vec<Option<Arc<PromptText>>>;
@@ -12,10 +14,16 @@ pub type PromptTexts = Vec<Option<Arc<PromptText>>>;
 pub struct ComposedPrompt {
     /// The anchor's tokens.
     pub ids: Vec<u32>,
-    /// The renderings that augmenting models read while the anchor reads these tokens, for those that
-    /// have [`tokens`](crate::Augmenting::tokens) of their own; empty if all read the anchor's text.
-    /// Each was made by [`PromptText::align`] for these tokens.
+    /// The renderings that augmenting models read in their own tokens while the anchor reads these;
+    /// empty if all read the anchor's text. Each was made by [`PromptText::align`] for these tokens.
     pub texts: PromptTexts,
+}
+
+impl ComposedPrompt {
+    /// The rendering that an augmenting model reads, if not the anchor's text.
+    pub(crate) fn text_of(&self, model: usize) -> Option<&Arc<PromptText>> {
+        self.texts.get(model)?.as_ref()
+    }
 }
 
 impl From<Vec<u32>> for ComposedPrompt {
@@ -30,5 +38,80 @@ impl From<Vec<u32>> for ComposedPrompt {
 impl AsRef<[u32]> for ComposedPrompt {
     fn as_ref(&self) -> &[u32] {
         &self.ids
+    }
+}
+
+/// The chat templates of a model, and of the augmenting models that read it.
+///
+/// Each augmenting model reads a conversation as its own template writes it; one without a template
+/// reads the anchor's text.
+#[derive(Debug)]
+pub struct ChatFormat {
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    augmenting: Vec<Option<OwnFormat>>,
+}
+
+/// The chat template of an augmenting model.
+#[derive(Debug)]
+struct OwnFormat {
+    template: ChatTemplate,
+    tokens: OwnTokens,
+    /// Whether it reads the anchor's ids where there is no reason to read its own.
+    has_anchor_ids: bool,
+}
+
+impl ChatFormat {
+    /// Reads the templates of these models, of which none need be an augmenting one.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Model`] if the anchor has no template, or a file that holds one is damaged.
+    pub fn read(anchor: &LoadedModel, augmenting: &[LoadedModel]) -> Result<Self, ComposeError> {
+        let own_format = |model: &LoadedModel| {
+            let template = ChatTemplate::find(&model.files.directory)?;
+            Ok(template.map(|template| OwnFormat {
+                template,
+                tokens: OwnTokens::between(&model.model, &anchor.model),
+                has_anchor_ids: OwnTokens::of(&model.model, &anchor.model).is_none(),
+            }))
+        };
+        let augmenting = augmenting.iter().map(own_format);
+        Ok(Self {
+            template: ChatTemplate::read(&anchor.files.directory)?,
+            tokenizer: anchor.model.tokenizer.clone(),
+            augmenting: augmenting.collect::<Result<_, ModelError>>()?,
+        })
+    }
+
+    /// The prompt of a conversation. Templates write special tokens themselves, so that none are
+    /// added.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Model`] if a template refuses the conversation, [`ComposeError::Content`] if
+    /// models with templates of their own read it and one of them changes a content.
+    pub fn prompt(&self, chat: &Chat) -> Result<ComposedPrompt, ComposeError> {
+        if self.augmenting.iter().all(Option::is_none) {
+            let text = self.template.render(chat)?;
+            return Ok(self.tokenizer.encode(&text, false)?.ids.into());
+        }
+        let anchor = Rendering::new(&self.template, chat)?;
+        let encoded = self.tokenizer.encode(&anchor.text, false)?;
+        let texts = self.augmenting.iter().map(|format| {
+            let Some(format) = format else {
+                return Ok(None);
+            };
+            let own = Rendering::new(&format.template, chat)?;
+            let reads_own = !format.has_anchor_ids || own != anchor;
+            Ok(reads_own.then(|| {
+                let text = PromptText::align(&format.tokens, &anchor, &encoded.offsets, &own);
+                Arc::new(text)
+            }))
+        });
+        Ok(ComposedPrompt {
+            texts: texts.collect::<Result<_, ComposeError>>()?,
+            ids: encoded.ids,
+        })
     }
 }

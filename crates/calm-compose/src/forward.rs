@@ -15,7 +15,7 @@ use calm_models::{Cache as _, ChosenPositions, Context, ModelError, PaddingMask}
 
 use crate::cache::{AugmentingCache, ComposedCache};
 use crate::memory::{Memory, Source};
-use crate::tokens::{AugmentingTokens, BatchTokens};
+use crate::tokens::{AugmentingTokens, BatchTokens, RowStream};
 use crate::visibility::{AnchorPositions, Visibility, token_counts};
 use crate::{Bridge, Bridges, CachedActivations, FrozenParts, Text};
 
@@ -193,17 +193,20 @@ impl FrozenParts {
         mut cache: Option<&mut ComposedCache>,
     ) -> Result<Vec<Option<BatchTokens>>, ModelError> {
         let models = self.augmenting.iter().enumerate();
-        let of = models.map(|(index, model)| match &model.tokens {
-            Some(tokens) if model.is_on() => {
-                let cache = cache.as_deref_mut();
-                let streams =
-                    cache.and_then(|cache| cache.augmenting[index].streams.as_deref_mut());
-                let ends: Vec<usize> = prompts.iter().map(|end| model.mode.read_of(*end)).collect();
-                tokens
-                    .read_batch(&input.real_ids()?, &ends, streams)
-                    .map(Some)
-            }
-            _ => Ok(None),
+        let of = models.map(|(index, model)| {
+            let cache = cache.as_deref_mut();
+            let streams = cache.map(|cache| cache.augmenting[index].streams.as_deref_mut());
+            let ends = prompts.iter().map(|end| model.mode.read_of(*end));
+            let ends: Vec<usize> = ends.collect();
+            let own = match (streams, &model.tokens) {
+                _ if !model.is_on() => return Ok(None),
+                (Some(None), _) | (None, None) => return Ok(None),
+                (Some(Some(streams)), _) => {
+                    RowStream::read_batch(streams, &input.real_ids()?, &ends)
+                }
+                (None, Some(tokens)) => tokens.read_batch(&input.real_ids()?, &ends),
+            };
+            own.map(Some)
         });
         of.collect()
     }

@@ -76,7 +76,7 @@ pub use cache::{CacheBytes, ComposedCache};
 pub use composed::{Augmenting, ComposedModel, FrozenParts};
 pub use composition::{Composition, CompositionConfig, LoadedModel};
 pub use connection::{Connection, ConnectionPlan};
-pub use conversation::{ComposedPrompt, PromptTexts};
+pub use conversation::{ChatFormat, ComposedPrompt, PromptTexts};
 pub use cost::{BridgesCost, Overhead, TokenCost};
 pub use error::ComposeError;
 pub use file::{CompositionFile, ModelHashes, ModelReference, TrainingRecord};

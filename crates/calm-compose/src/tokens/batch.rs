@@ -12,22 +12,28 @@ use super::{AugmentingTokens, OwnTokens, RowStream};
 pub(crate) type BatchTokens = Vec<AugmentingTokens>;
 
 impl OwnTokens {
-    /// New tokens of every row, given the anchor's new ids without padding. Of row i, the text of
-    /// the anchor tokens before `ends[i]` is read. With `streams` the rows go on from there.
+    /// Tokens of whole rows, given the anchor's ids without padding. Of row i, the text of the anchor
+    /// tokens before `ends[i]` is read.
     pub(crate) fn read_batch(
         &self,
         rows: &[Vec<u32>],
         ends: &[usize],
-        streams: Option<&mut [RowStream]>,
     ) -> Result<BatchTokens, ModelError> {
         let rows = rows.par_iter().zip(ends);
-        match streams {
-            None => rows.map(|(ids, end)| self.read(ids, *end)).collect(),
-            Some(streams) => rows
-                .zip(streams)
-                .map(|((ids, end), stream)| stream.read(self, ids, *end))
-                .collect(),
-        }
+        rows.map(|(ids, end)| self.read(ids, *end)).collect()
+    }
+}
+
+impl RowStream {
+    /// New tokens of rows that go on, as those of [`OwnTokens::read_batch`].
+    pub(crate) fn read_batch(
+        streams: &mut [Self],
+        rows: &[Vec<u32>],
+        ends: &[usize],
+    ) -> Result<BatchTokens, ModelError> {
+        let rows = streams.par_iter_mut().zip(rows).zip(ends);
+        rows.map(|((stream, ids), end)| stream.read(ids, *end))
+            .collect()
     }
 }
 

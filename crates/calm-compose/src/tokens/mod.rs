@@ -87,33 +87,29 @@ pub(crate) struct RowStream {
     own: GrowingText,
     /// What it reads while the anchor reads the prompt, if not the anchor's text.
     prompt: Option<Arc<PromptText>>,
+    max_tokens: Option<usize>,
 }
 
 impl OwnTokens {
     /// How a model reads an anchor's text; none if it reads the anchor's ids.
     pub fn of(augmenting: &FrozenModel, anchor: &FrozenModel) -> Option<Self> {
-        let config = augmenting.config();
         let differs = !augmenting.tokenizer.has_same_ids(&anchor.tokenizer);
-        differs.then(|| Self {
+        differs.then(|| Self::between(augmenting, anchor))
+    }
+
+    /// How a model reads an anchor's text in its own tokens, even if they are the anchor's.
+    pub fn between(augmenting: &FrozenModel, anchor: &FrozenModel) -> Self {
+        let config = augmenting.config();
+        Self {
             anchor: anchor.tokenizer.clone(),
             augmenting: augmenting.tokenizer.clone(),
             max_tokens: config.learnt_positions.then_some(config.context_length),
-        })
+        }
     }
 
     /// What the augmenting model reads of a whole row, of which it gets the tokens before `end`.
     pub(crate) fn read(&self, ids: &[u32], end: usize) -> Result<AugmentingTokens, ModelError> {
-        RowStream::new(self).read(self, ids, end)
-    }
-
-    fn check_length(&self, tokens: usize) -> Result<(), ModelError> {
-        match self.max_tokens {
-            Some(context_length) if tokens > context_length => Err(ModelError::TextTooLong {
-                tokens,
-                context_length,
-            }),
-            _ => Ok(()),
-        }
+        RowStream::new(self).read(ids, end)
     }
 }
 
@@ -124,27 +120,24 @@ impl RowStream {
             path: Vec::new(),
             own: GrowingText::new(&tokens.augmenting, true),
             prompt: None,
+            max_tokens: tokens.max_tokens,
         }
     }
 
-    /// The anchor's first tokens are a prompt that the augmenting model reads in markup of its own.
-    pub(crate) fn with_prompt(tokens: &OwnTokens, prompt: Arc<PromptText>) -> Self {
+    /// A row whose first tokens are a prompt that the augmenting model reads in markup of its own.
+    pub(crate) fn of_prompt(prompt: &Arc<PromptText>) -> Self {
+        let tokens = prompt.tokens();
         Self {
             // Templates write special tokens themselves.
             own: GrowingText::new(&tokens.augmenting, false),
-            prompt: Some(prompt),
+            prompt: Some(prompt.clone()),
             ..Self::new(tokens)
         }
     }
 
     /// Reads on: `ids` follow the anchor's tokens so far, and what is read of all is the text of
     /// those before `end`.
-    pub(crate) fn read(
-        &mut self,
-        tokens: &OwnTokens,
-        ids: &[u32],
-        end: usize,
-    ) -> Result<AugmentingTokens, ModelError> {
+    pub(crate) fn read(&mut self, ids: &[u32], end: usize) -> Result<AugmentingTokens, ModelError> {
         let mut tree = PathTree::new(&self.path);
         let mut ends = Vec::with_capacity(ids.len());
         let mut read = None;
@@ -154,7 +147,7 @@ impl RowStream {
             let now = Some(self.lengths(end));
             if read != now {
                 let ids = self.encode(end)?;
-                tokens.check_length(ids.len())?;
+                self.check_length(ids.len())?;
                 tree.follow(&ids);
                 read = now;
             }
@@ -164,6 +157,16 @@ impl RowStream {
             self.path = tree.path_ids();
         }
         Ok(tree.into_tokens(ends))
+    }
+
+    fn check_length(&self, tokens: usize) -> Result<(), ModelError> {
+        match self.max_tokens {
+            Some(context_length) if tokens > context_length => Err(ModelError::TextTooLong {
+                tokens,
+                context_length,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// How many bytes it has read of its prompt and of the anchor's text after that, as of the

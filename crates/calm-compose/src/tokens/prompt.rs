@@ -7,7 +7,7 @@ use std::sync::Arc;
 use calm_models::{Chat, ChatTemplate};
 use serde_json::Value;
 
-use crate::ComposeError;
+use crate::{ComposeError, OwnTokens};
 
 /// A conversation as one model's chat template writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,9 @@ pub struct Rendering {
 /// the anchor is in the markup between two contents, it has read up to the end of the first; at the
 /// markup's end, its own markup, too. Space in a content counts once something follows it, since a
 /// template may strip what is at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PromptText {
+    tokens: OwnTokens,
     text: Arc<str>,
     /// For every token of the anchor's prompt, how many bytes of the text are read.
     ends: Vec<usize>,
@@ -114,13 +115,19 @@ fn find(
 }
 
 impl PromptText {
-    /// What is read of `own` at each token of the anchor's rendering, of which `offsets` has the
-    /// bytes, start and end, as [`Encoded::offsets`](calm_models::Encoded::offsets).
+    /// The rendering `own` of a model that reads in these `tokens`, aligned with the tokens of the
+    /// anchor's rendering, of which `offsets` has the bytes, start and end, as
+    /// [`Encoded::offsets`](calm_models::Encoded::offsets).
     ///
     /// # Panics
     ///
     /// If the renderings are of different conversations.
-    pub fn align(anchor: &Rendering, offsets: &[(usize, usize)], own: &Rendering) -> Self {
+    pub fn align(
+        tokens: &OwnTokens,
+        anchor: &Rendering,
+        offsets: &[(usize, usize)],
+        own: &Rendering,
+    ) -> Self {
         let counts = [anchor.contents.len(), own.contents.len()];
         assert_eq!(counts[0], counts[1], "contents of one conversation");
         let mut read = 0;
@@ -135,6 +142,7 @@ impl PromptText {
             *last = own.text.len();
         }
         Self {
+            tokens: tokens.clone(),
             text: own.text.as_str().into(),
             ends,
         }
@@ -152,6 +160,11 @@ impl PromptText {
             None => 0,
             Some(last) => self.ends[last.min(self.ends.len() - 1)],
         }
+    }
+
+    /// The tokenizers of the model that reads it.
+    pub(super) fn tokens(&self) -> &OwnTokens {
+        &self.tokens
     }
 
     pub(super) fn text(&self) -> &str {
@@ -186,6 +199,7 @@ fn translate(read: usize, anchor: &Rendering, own: &Rendering) -> usize {
 mod tests {
     use std::path::Path;
 
+    use calm_models::Tokenizer;
     use serde_json::json;
 
     use super::*;
@@ -202,6 +216,17 @@ mod tests {
             messages: messages.collect(),
             add_generation_prompt: true,
             ..Chat::default()
+        }
+    }
+
+    fn tokens() -> OwnTokens {
+        let json = r#"{"added_tokens":[],"normalizer":null,"pre_tokenizer":null,"decoder":null,
+            "post_processor":null,"model":{"type":"WordLevel","vocab":{"?":0},"unk_token":"?"}}"#;
+        let tokenizer = Tokenizer::from_json(json, Path::new("tokenizer.json")).unwrap();
+        OwnTokens {
+            anchor: tokenizer.clone(),
+            augmenting: tokenizer,
+            max_tokens: None,
         }
     }
 
@@ -259,7 +284,7 @@ mod tests {
             (14, 15),
             (15, 22),
         ];
-        let prompt = PromptText::align(&anchor, &offsets, &own);
+        let prompt = PromptText::align(&tokens(), &anchor, &offsets, &own);
         let read: Vec<&str> = (1..=8)
             .map(|tokens| &own.text[..prompt.read_after(tokens)])
             .collect();

@@ -11,6 +11,7 @@ mod lora;
 mod modes;
 mod options;
 mod schema;
+mod session;
 mod streams;
 mod torch;
 mod trace;

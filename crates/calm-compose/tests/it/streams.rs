@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::common::two_streams::{
     anchor_model, augmenting_model, composed, decoder, join, logits_seeing, model_fixtures, pairs,
-    seen_by_definition, tokenizer, word_level,
+    seen_by_definition, three, tokenizer, word_level,
 };
 use crate::common::{
     assert_close, fresh_bridges, ids, logits, logits_after, random_bridges, values,
@@ -425,7 +425,7 @@ impl Question {
         let [anchors, own] = [render(anchors), render(own)];
         let tokens = model.parts.augmenting[0].tokens.as_ref().unwrap();
         let encoded = tokens.anchor.encode(&anchors.text, false).unwrap();
-        let prompt = PromptText::align(&anchors, &encoded.offsets, &own);
+        let prompt = PromptText::align(tokens, &anchors, &encoded.offsets, &own);
         Self {
             ids: encoded.ids,
             own: own.text,
@@ -528,22 +528,6 @@ fn what_is_said_later_never_moves_an_earlier_logit_of_a_conversation() {
         let relative = crate::common::relative_error(earlier(&one), earlier(&other));
         assert!(relative < 1e-6, "{relative:e}");
     }
-}
-
-/// Three augmenting models: one reads the anchor's ids, two have tokenizers of their own.
-fn three() -> (FrozenModel, ComposedModel) {
-    let anchor = anchor_model(tokenizer("byte-level"));
-    let same = augmenting_model(tokenizer("byte-level"));
-    let others = ["byte-fallback", "words"].map(|name| augmenting_model(tokenizer(name)));
-    let connections = |pairs: &[[usize; 2]]| pairs.iter().copied().map(Into::into).collect();
-    let augmenting = [
-        (&others[0], connections(&[[2, 1], [4, 2]])),
-        (&same, connections(&[[1, 1], [3, 3]])),
-        (&others[1], connections(&[[4, 1]])),
-    ];
-    let parts = FrozenParts::join(&anchor, augmenting).unwrap();
-    let bridges = random_bridges(&parts, &Device::default());
-    (anchor, ComposedModel { parts, bridges })
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 
-use calm_lm::compose::ComposedPrompt;
+use calm_lm::compose::{ComposeError, ComposedPrompt};
 use calm_lm::data::encode_prompt;
 use calm_lm::models::{Chat, Continuation, SamplingParams, SequenceOptions};
 use clap::Args;
@@ -118,10 +118,12 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
         let reason = "shows the text of one prompt; give one, and leave out --json";
         return Err(Failure::flag("--stream", reason));
     }
-    let mut model = Model::load(&args.model, &args.scales, &device, common.quiet)?;
+    let model = Model::load(&args.model, &args.scales, &device, common.quiet)?;
     let encoded = if args.chat {
+        let format = model.chat_format()?;
         let chat = |prompt: &String| Chat::question(args.system.as_deref(), prompt);
-        model.encode_chats(&prompts.iter().map(chat).collect::<Vec<_>>())?
+        let encoded = prompts.iter().map(|prompt| format.prompt(&chat(prompt)));
+        encoded.collect::<Result<_, ComposeError>>()?
     } else {
         encode_prompts(&model, &prompts, origin)?
     };

@@ -1,23 +1,21 @@
 //! What can continue texts: a checkpoint, or a composition with its checkpoints.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use burn::tensor::Device;
 use calm_lm::backend::{DeviceError, FloatType};
 use calm_lm::compose::{
-    ComposeError, ComposedModel, ComposedPrompt, Composition, LoadedModel, LocatedComposition,
-    ModelSources, OwnTokens, PromptText, PromptTexts, Rendering,
+    ChatFormat, ComposeError, ComposedModel, ComposedPrompt, Composition, LoadedModel,
+    LocatedComposition, ModelSources,
 };
 use calm_lm::data::jsonl::PromptTarget;
 use calm_lm::eval::run::{Answering, Decoding, RunDir, RunError, Sample as Answered, Scorer};
 use calm_lm::eval::tasks::{Subset, Task};
 use calm_lm::eval::{Sample, exact_match};
 use calm_lm::models::{
-    CausalLm, Chat, ChatTemplate, CheckpointInfo, Continuation, Encoded, Fetching, FrozenModel,
-    LoadOptions, ModelError, ModelFiles, ModelSource, SequenceOptions, SpecialIds, Tokenizer,
-    generate_text,
+    CausalLm, CheckpointInfo, Continuation, Fetching, FrozenModel, LoadOptions, ModelError,
+    ModelFiles, ModelSource, SequenceOptions, SpecialIds, Tokenizer, generate_text,
 };
 use calm_lm::terminal::Progress;
 use clap::Args;
@@ -62,20 +60,17 @@ fn scale(text: &str) -> Result<f64, String> {
 
 /// Something that continues texts.
 pub(super) struct Model {
-    /// The checkpoint, or the composition's anchor: whose tokens are read and written.
-    anchor: FrozenModel,
-    /// Where that is.
-    directory: PathBuf,
+    /// The checkpoint, or the composition's anchor: its tokens are read and written.
+    anchor: LoadedModel,
     composed: Option<Composed>,
     /// What was loaded, so that it can be found again.
     pub(super) name: String,
 }
 
-/// A composition, and of its augmenting models what conversations need.
+/// A composition and its augmenting models.
 struct Composed {
     model: ComposedModel,
-    tokenizers: Vec<Tokenizer>,
-    directories: Vec<PathBuf>,
+    augmenting: Vec<LoadedModel>,
     bridges_sha256: String,
 }
 
@@ -91,11 +86,14 @@ impl Model {
             Located::Composition(located) => located,
             Located::Checkpoint(files) => {
                 scales.check(0)?;
+                let options = LoadOptions {
+                    device: device.clone(),
+                    ..LoadOptions::default()
+                };
                 return Ok(Self {
-                    anchor: load_checkpoint(&files.directory, device)?,
-                    directory: files.directory,
-                    composed: None,
                     name: files.source.to_string(),
+                    anchor: LoadedModel::from_files(files, &options)?,
+                    composed: None,
                 });
             }
         };
@@ -115,17 +113,11 @@ impl Model {
         for (part, scale) in composed.parts.augmenting.iter_mut().zip(&scales.scale) {
             part.scale = *scale;
         }
-        let (tokenizers, directories) = augmenting
-            .into_iter()
-            .map(|model| (model.model.tokenizer, model.files.directory))
-            .unzip();
         Ok(Self {
-            anchor: anchor.model,
-            directory: anchor.files.directory,
+            anchor,
             composed: Some(Composed {
                 model: composed,
-                tokenizers,
-                directories,
+                augmenting,
                 bridges_sha256: calm_files::sha256_file(directory.join("bridge.safetensors"))?,
             }),
             name: directory.display().to_string(),
@@ -134,7 +126,7 @@ impl Model {
 
     /// The token that ends a text.
     pub(super) fn end_of_text(&self) -> Result<u32, Failure> {
-        end_of_text(&self.anchor.special, &self.directory)
+        end_of_text(self.special(), &self.anchor.files.directory)
     }
 
     /// The composition, if it is one.
@@ -143,42 +135,32 @@ impl Model {
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
-        &self.anchor.tokenizer
+        &self.anchor.model.tokenizer
     }
 
     /// Those of the composition's augmenting models.
     pub(super) fn augmenting_tokenizers(&self) -> impl Iterator<Item = &Tokenizer> {
-        self.composed
-            .iter()
-            .flat_map(|composed| &composed.tokenizers)
+        let augmenting = self.augmenting().iter();
+        augmenting.map(|model| &model.model.tokenizer)
+    }
+
+    fn augmenting(&self) -> &[LoadedModel] {
+        let composed = self.composed.as_ref();
+        composed.map_or(&[], |composed| &composed.augmenting)
     }
 
     pub(super) fn special(&self) -> &SpecialIds {
-        &self.anchor.special
+        &self.anchor.model.special
     }
 
-    /// Conversations as the chat template of each model writes them. A template writes the special
-    /// tokens itself.
-    pub(super) fn encode_chats(&mut self, chats: &[Chat]) -> Result<Vec<ComposedPrompt>, Failure> {
-        let template = ChatTemplate::read(&self.directory)?;
-        let encode = |chat: &Chat| self.anchor.tokenizer.encode(&template.render(chat)?, false);
-        let encoded = chats.iter().map(encode);
-        let encoded = encoded.collect::<Result<Vec<_>, ModelError>>()?;
-        let texts = match &mut self.composed {
-            Some(composed) => composed.read_chats(chats, &encoded, &self.anchor, &template)?,
-            None => vec![PromptTexts::new(); chats.len()],
-        };
-        let prompts = encoded.into_iter().zip(texts);
-        let prompts = prompts.map(|(encoded, texts)| ComposedPrompt {
-            ids: encoded.ids,
-            texts,
-        });
-        Ok(prompts.collect())
+    /// The chat templates of all its models.
+    pub(super) fn chat_format(&self) -> Result<ChatFormat, ComposeError> {
+        ChatFormat::read(&self.anchor, self.augmenting())
     }
 
     /// The longest text that it can read.
     pub(super) fn context_length(&self) -> usize {
-        self.anchor.config().context_length
+        self.anchor.model.config().context_length
     }
 
     /// Continues prompts, and shows the text of each while it is written.
@@ -192,7 +174,7 @@ impl Model {
         match &self.composed {
             None => {
                 let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
-                generate_text(&self.anchor.decoder, tokenizer, &ids, options, show)
+                generate_text(&self.anchor.model.decoder, tokenizer, &ids, options, show)
             }
             Some(composed) => generate_text(&composed.model, tokenizer, prompts, options, show),
         }
@@ -202,12 +184,12 @@ impl Model {
     pub(super) fn identity(&self) -> Result<Value, Failure> {
         let mut identity = json!({
             "name": self.name,
-            "weights_sha256": self.anchor.weights_sha256()?,
+            "weights_sha256": self.anchor.model.weights_sha256()?,
         });
         if let Some(composed) = &self.composed {
-            let augmenting = composed.directories.iter();
+            let augmenting = composed.augmenting.iter();
             let augmenting = augmenting
-                .map(|directory| Ok(CheckpointInfo::read(directory)?.weights_sha256))
+                .map(|model| Ok(CheckpointInfo::read(&model.files.directory)?.weights_sha256))
                 .collect::<Result<Vec<_>, ModelError>>()?;
             let models = composed.model.parts.augmenting.iter();
             identity["augmenting_sha256"] = json!(augmenting);
@@ -226,7 +208,7 @@ impl Model {
     ) -> Result<(), RunError> {
         match &self.composed {
             None => self
-                .answering(&self.anchor.decoder, decoding)
+                .answering(&self.anchor.model.decoder, decoding)
                 .check(task, subset),
             Some(composed) => self
                 .answering(&composed.model, decoding)
@@ -246,7 +228,7 @@ impl Model {
     ) -> Result<ControlFlow<()>, RunError> {
         match &self.composed {
             None => self
-                .answering(&self.anchor.decoder, decoding)
+                .answering(&self.anchor.model.decoder, decoding)
                 .answer(task, subset, scorer, run, watch),
             Some(composed) => self
                 .answering(&composed.model, decoding)
@@ -270,55 +252,10 @@ impl Model {
     ) -> Result<Vec<Sample>, ModelError> {
         let tokenizer = self.tokenizer();
         match &self.composed {
-            None => exact_match(&self.anchor.decoder, tokenizer, end_of_text, examples),
+            None => exact_match(&self.anchor.model.decoder, tokenizer, end_of_text, examples),
             Some(composed) => exact_match(&composed.model, tokenizer, end_of_text, examples),
         }
     }
-}
-
-impl Composed {
-    /// What the augmenting models read of conversations, each as its own template writes them.
-    /// Those without a template read the anchor's text.
-    fn read_chats(
-        &mut self,
-        chats: &[Chat],
-        encoded: &[Encoded],
-        anchor: &FrozenModel,
-        template: &ChatTemplate,
-    ) -> Result<Vec<PromptTexts>, Failure> {
-        let templates = self.directories.iter().map(|dir| ChatTemplate::find(dir));
-        let templates = templates.collect::<Result<Vec<_>, ModelError>>()?;
-        let mut rows = vec![PromptTexts::new(); chats.len()];
-        if templates.iter().all(Option::is_none) {
-            return Ok(rows);
-        }
-        let anchors = renderings(template, chats)?;
-        for (index, model) in self.model.parts.augmenting.iter_mut().enumerate() {
-            let own = templates[index].as_ref();
-            let own = own.map(|own| renderings(own, chats)).transpose()?;
-            // Who reads the anchor's ids reads the anchor's markup, which may be its own.
-            let own = own.filter(|own| model.tokens.is_some() || *own != anchors);
-            if own.is_some() && model.tokens.is_none() {
-                model.tokens = Some(OwnTokens {
-                    anchor: anchor.tokenizer.clone(),
-                    augmenting: self.tokenizers[index].clone(),
-                    max_tokens: None,
-                });
-            }
-            for (row, prompts) in rows.iter_mut().enumerate() {
-                let (rendering, offsets) = (&anchors[row], &encoded[row].offsets);
-                let align = |own: &Vec<Rendering>| PromptText::align(rendering, offsets, &own[row]);
-                prompts.push(own.as_ref().map(|own| Arc::new(align(own))));
-            }
-        }
-        Ok(rows)
-    }
-}
-
-/// What a template makes of conversations, and where their contents are.
-fn renderings(template: &ChatTemplate, chats: &[Chat]) -> Result<Vec<Rendering>, ComposeError> {
-    let chats = chats.iter();
-    chats.map(|chat| Rendering::new(template, chat)).collect()
 }
 
 /// What the arguments name, with all files on this machine.
@@ -434,11 +371,6 @@ pub(super) fn augmenting_device(
     anchor: &Device,
 ) -> Result<Device, DeviceError> {
     name.map_or_else(|| Ok(anchor.clone()), calm_lm::backend::device)
-}
-
-/// Loads a checkpoint to compute with it in `f32`.
-pub(super) fn load_checkpoint(directory: &Path, device: &Device) -> Result<FrozenModel, Failure> {
-    load_checkpoint_as(directory, FloatType::F32, device)
 }
 
 /// Loads a checkpoint to compute with it in this type.

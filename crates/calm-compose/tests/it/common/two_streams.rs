@@ -125,3 +125,19 @@ pub(crate) fn logits_seeing(
     }
     anchor.finish(anchor.run(done..anchor.block_count(), hidden, &context, None))
 }
+
+/// Three augmenting models: one reads the anchor's ids, two have tokenizers of their own.
+pub(crate) fn three() -> (FrozenModel, ComposedModel) {
+    let anchor = anchor_model(tokenizer("byte-level"));
+    let same = augmenting_model(tokenizer("byte-level"));
+    let others = ["byte-fallback", "words"].map(|name| augmenting_model(tokenizer(name)));
+    let connections = |pairs: &[[usize; 2]]| pairs.iter().copied().map(Into::into).collect();
+    let augmenting = [
+        (&others[0], connections(&[[2, 1], [4, 2]])),
+        (&same, connections(&[[1, 1], [3, 3]])),
+        (&others[1], connections(&[[4, 1]])),
+    ];
+    let parts = FrozenParts::join(&anchor, augmenting).unwrap();
+    let bridges = random_bridges(&parts, &Device::default());
+    (anchor, ComposedModel { parts, bridges })
+}
