@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BridgeOptions, Bridges, ComposeError, ComposedModel, CompositionFile, Connection,
-    ConnectionPlan, FrozenParts, LocatedComposition, Mode, ModelHashes, ModelReference,
-    ModelSources, TrainingRecord,
+    ConnectionPlan, FrozenParts, Mode, ModelHashes, ModelReference, TrainingRecord,
 };
 
 /// Settings of a composition, besides its models and their connections.
@@ -181,18 +180,6 @@ impl Composition {
         self.model.parts.augmenting.extend(parts.augmenting);
         self.model.bridges = self.model.bridges.followed_by(bridges);
         Ok(self)
-    }
-
-    /// Opens a composition with the models that it names, which must still be the same. Those of
-    /// the Hub are fetched if they are not here. Models that are elsewhere now, or not the same, or
-    /// on several devices: [`LocatedComposition`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`LocatedComposition::find`] and [`LocatedComposition::load`].
-    pub fn open(directory: &Path, options: &LoadOptions) -> Result<Self, ComposeError> {
-        let sources = ModelSources::default();
-        LocatedComposition::find(directory, &sources, &mut |_| {})?.load(options, &options.device)
     }
 
     /// Opens a composition over models that are loaded already.

@@ -14,10 +14,10 @@ use burn::tensor::{Int, Tensor, TensorData};
 use calm_models::{Cache as _, ChosenPositions, Context, ModelError, PaddingMask};
 
 use crate::cache::{AugmentingCache, ComposedCache};
-use crate::memory::{Memory, Source};
+use crate::source::Source;
 use crate::tokens::{AugmentingTokens, BatchTokens, RowStream};
 use crate::visibility::{AnchorPositions, Visibility, token_counts};
-use crate::{Bridge, Bridges, CachedActivations, FrozenParts, Text};
+use crate::{Bridge, Bridges, CachedActivations, FrozenParts, Memory, Text};
 
 /// Is told of every bridge before it is applied: its source, itself, its memory, and the anchor's
 /// hidden states.

@@ -64,6 +64,7 @@ mod lora;
 mod memory;
 mod mode;
 mod options;
+mod source;
 mod tokens;
 mod trace;
 mod verify;

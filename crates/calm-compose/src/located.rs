@@ -96,6 +96,20 @@ impl LocatedComposition {
     }
 }
 
+impl Composition {
+    /// Opens a composition with the models that it names, which must still be the same. Those of
+    /// the Hub are fetched if they are not here. Models that are elsewhere now, or not the same, or
+    /// on several devices: [`LocatedComposition`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LocatedComposition::find`] and [`LocatedComposition::load`].
+    pub fn open(directory: &Path, options: &LoadOptions) -> Result<Self, ComposeError> {
+        let sources = ModelSources::default();
+        LocatedComposition::find(directory, &sources, &mut |_| {})?.load(options, &options.device)
+    }
+}
+
 impl ModelReference {
     /// The source of a model that was given when the composition was made. A path is taken as it
     /// stands, which for a relative one means in the current directory, or else from the

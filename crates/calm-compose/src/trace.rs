@@ -5,8 +5,8 @@ use calm_models::{ModelError, PaddingMask, check_prompt};
 use serde::Serialize;
 
 use crate::forward::Input;
-use crate::memory::{Memory, Source};
-use crate::{Bridge, ComposedModel, Connection};
+use crate::source::Source;
+use crate::{Bridge, ComposedModel, Connection, Memory};
 
 /// The attention of every bridge over one text.
 #[derive(Debug, Clone, PartialEq)]

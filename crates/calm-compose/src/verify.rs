@@ -1,20 +1,19 @@
-//! Holding compositions against values that another implementation computed.
+//! Comparison of a composition with values that another implementation computed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_backend::ops;
-use calm_models::{Decoder, FrozenModel, LoadOptions, PaddingMask};
-use serde::Deserialize;
+use calm_models::{Decoder, LoadOptions, ModelSource, PaddingMask};
 
-use crate::file::{NamedTensors, read_bytes, take_bridges};
-use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts};
+use crate::file::{NamedTensors, read_bytes};
+use crate::{
+    Bridges, ComposeError, ComposedModel, Composition, CompositionFile, FrozenParts, LoadedModel,
+    ModelReference,
+};
 
-const DESCRIPTION: &str = "composition.json";
 const EXPECTED: &str = "expected.safetensors";
-
-/// Names and pairs of numbers.
-const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
 
 /// Expected values are kept for small models only.
 const MAX_EXPECTED_BYTES: u64 = 1 << 30;
@@ -54,77 +53,40 @@ impl Verification {
 
 /// Compares a composition with values computed elsewhere, in `f32`.
 ///
-/// `directory` holds `composition.json` (`anchor`, `augments`, `heads`, `connections`, and
-/// `options` if the bridges have any) and `expected.safetensors`: parameters `a{m}.c{n}.*` as in a composition's own file, `input_ids`,
+/// `directory` is a composition with `expected.safetensors` beside it: `input_ids`,
 /// `attention_mask` and `labels` (−100 where there is no loss) `[batch, seq]`, `logits`
 /// `[batch, seq, vocab]`, `loss` `[1]`, the mean over the labels, and for every parameter
-/// `grad.{name}`. The models are directories of `fixtures`, by the names in `composition.json`.
+/// `grad.{name}`. The models are directories of `checkpoints`, by their paths in
+/// `composition.json`.
 ///
 /// # Errors
 ///
-/// [`ComposeError::Model`] if a model can't be loaded, [`ComposeError::Connections`] or
-/// [`ComposeError::Heads`] if the models can't be joined so, [`ComposeError::Malformed`] if a
-/// tensor is missing, unknown, or of another type or shape.
+/// Those of [`Composition::open_over`], and [`ComposeError::Malformed`] if a tensor is missing,
+/// unknown, or of another type or shape.
 pub fn verify(
     directory: &Path,
-    fixtures: &Path,
+    checkpoints: &Path,
     device: &Device,
 ) -> Result<Verification, ComposeError> {
-    let case = Case::read(&directory.join(DESCRIPTION))?;
-    let parts = case.load(fixtures, device)?;
-    let sets = parts.bridge_sets_with(case.heads, case.options);
-    let bridges = Bridges::init(&sets, 0, &device.clone().autodiff())?;
+    let file = CompositionFile::read(directory)?;
+    let options = LoadOptions {
+        device: device.clone(),
+        ..LoadOptions::default()
+    };
+    let load = |reference: &ModelReference| {
+        let source = ModelSource::Directory(checkpoints.join(&reference.path));
+        LoadedModel::load(&source, &options)
+    };
+    let augmenting = file.augmenting.iter().map(load).collect::<Result<_, _>>()?;
+    let composition = Composition::open_over(directory, load(&file.anchor)?, augmenting)?;
+    let ComposedModel { parts, bridges } = composition.model;
+    let bridges = bridges.train();
     let path = directory.join(EXPECTED);
     let bytes = read_bytes(&path, MAX_EXPECTED_BYTES)?;
-    let (expected, bridges) = Expected::parse(&path, &bytes, &parts.anchor, bridges)?;
-    expected.compare(&parts, &bridges)
+    Expected::parse(&path, &bytes, &parts.anchor, &bridges)?.compare(&parts, &bridges)
 }
 
-/// `composition.json` of expected values. Its writers may say more about where it comes from.
-#[derive(Debug, Deserialize)]
-struct Case {
-    anchor: PathBuf,
-    augments: Vec<PathBuf>,
-    heads: usize,
-    connections: Vec<Vec<Connection>>,
-    #[serde(default)]
-    options: BridgeOptions,
-}
-
-impl Case {
-    fn read(path: &Path) -> Result<Self, ComposeError> {
-        let text = read_bytes(path, MAX_DESCRIPTION_BYTES)?;
-        let malformed = |reason| ComposeError::Malformed {
-            path: path.to_owned(),
-            reason,
-        };
-        let case: Self =
-            serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
-        if case.connections.len() != case.augments.len() {
-            let reason = "`connections` and `augments` differ in length".to_owned();
-            return Err(malformed(reason));
-        }
-        Ok(case)
-    }
-
-    fn load(&self, fixtures: &Path, device: &Device) -> Result<FrozenParts, ComposeError> {
-        let options = LoadOptions {
-            device: device.clone(),
-            ..LoadOptions::default()
-        };
-        let load = |name: &PathBuf| FrozenModel::load(&fixtures.join(name), &options);
-        let anchor = load(&self.anchor)?;
-        let augmenting = self
-            .augments
-            .iter()
-            .map(load)
-            .collect::<Result<Vec<_>, _>>()?;
-        let connections = self.connections.iter().cloned();
-        FrozenParts::join(&anchor, augmenting.iter().zip(connections))
-    }
-}
-
-/// `expected.safetensors` but for the parameters.
+/// `expected.safetensors`.
 struct Expected {
     batch: Batch,
     logits: TensorData,
@@ -134,15 +96,13 @@ struct Expected {
 }
 
 impl Expected {
-    /// Takes the file apart into bridges and what they should compute.
     fn parse(
         path: &Path,
         bytes: &[u8],
         anchor: &Decoder,
-        bridges: Bridges,
-    ) -> Result<(Self, Bridges), ComposeError> {
+        bridges: &Bridges,
+    ) -> Result<Self, ComposeError> {
         let mut tensors = NamedTensors::parse(path, bytes)?;
-        let bridges = take_bridges(&mut tensors, bridges, &anchor.device().autodiff());
         let vocab_size = anchor.config().vocab_size;
         let batch = Batch::take(&mut tensors, vocab_size);
         let [rows, seq] = batch.as_ref().map_or([0, 0], Batch::shape);
@@ -156,7 +116,7 @@ impl Expected {
             .collect();
         tensors.finish()?;
         let reported = "what could not be taken is a problem, and problems are errors";
-        let expected = Self {
+        Ok(Self {
             batch: batch.expect(reported),
             logits: logits.expect(reported),
             loss: loss.expect(reported),
@@ -164,8 +124,7 @@ impl Expected {
                 .into_iter()
                 .collect::<Option<_>>()
                 .expect(reported),
-        };
-        Ok((expected, bridges))
+        })
     }
 
     fn compare(

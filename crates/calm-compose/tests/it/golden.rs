@@ -35,7 +35,11 @@ fn logits_loss_and_every_gradient_are_those_of_pytorch() {
 fn copy() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let from = fixtures().join("compositions").join(COMPOSITIONS[0].0);
-    for name in ["composition.json", "expected.safetensors"] {
+    for name in [
+        "bridge.safetensors",
+        "composition.json",
+        "expected.safetensors",
+    ] {
         fs::copy(from.join(name), directory.path().join(name)).unwrap();
     }
     directory
@@ -73,10 +77,12 @@ fn another_head_count_is_found_out() {
 #[test]
 fn another_connection_is_found_out() {
     let directory = copy();
-    let path = directory.path().join("composition.json");
-    let case = r#"{"anchor": "llama", "augments": ["llama3-scaled-tied"], "heads": 4,
-                   "connections": [[[2, 2], [4, 3]]]}"#;
-    fs::write(path, case).unwrap();
+    replace(
+        directory.path(),
+        "composition.json",
+        "2,\n        1",
+        "2,\n        2",
+    );
     assert!(!verify_copy(directory.path()).unwrap().is_within(1e-2));
 }
 
@@ -100,7 +106,11 @@ fn unusable_expectations_are_named() {
     assert!(heads.contains("3 heads do not divide"), "{heads}");
     let model = message(description, "\"llama3-scaled-tied\"", "\"absent\"");
     assert!(model.contains("absent"), "{model}");
-    let count = message(description, "\"augments\": [", "\"augments\": [\"llama\",");
+    let count = message(
+        description,
+        "\"augmenting\": [",
+        "\"augmenting\": [{\"path\": \"llama\", \"weights_sha256\": \"\"},",
+    );
     assert!(count.contains("differ in length"), "{count}");
     let range = message(description, "[\n        2,", "[\n        7,");
     assert!(range.contains("[7, 1] is out of range"), "{range}");
