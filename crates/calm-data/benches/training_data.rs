@@ -3,16 +3,19 @@
 //! The rows of a batch are drawn from all over the file. How long that takes if the system does not
 //! have the file in memory is for `batch_of_32_from_a_cold_file`, which asks Linux to forget it.
 
+#[path = "../tests/it/word_tokenizer.rs"]
+mod word_tokenizer;
+
 use std::path::PathBuf;
 use std::process::Command;
 
 use calm_data::jsonl;
-use calm_data::kv::{EOS, KeyPool, KvConfig, KvDataset, Task};
-use calm_data::{Batches, DataFile, Tokenizing, TooLong};
+use calm_data::kv::{KeyPool, KvConfig, KvDataset, Task};
+use calm_data::{Batches, DataFile, TooLong};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use tempfile::TempDir;
-use tokenizers::Tokenizer;
+use word_tokenizer::WordTokenizer;
 
 const EXAMPLES: u64 = 400_000;
 
@@ -22,39 +25,29 @@ fn main() {
 
 struct Data {
     directory: TempDir,
-    tokenizer: Tokenizer,
-    json: String,
+    tokenizer: WordTokenizer,
 }
 
 impl Data {
     /// Key-value arithmetic of about 20 tokens an example.
     fn new() -> Self {
         let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
-        let json = dataset.tokenizer_json();
         let directory = tempfile::tempdir().unwrap();
         let examples = (0..EXAMPLES).map(|index| {
             let drawn = dataset.example(Task::KvArithmetic, KeyPool::All, index);
             jsonl::PromptTarget::from(drawn)
         });
         jsonl::write(&directory.path().join("data.jsonl"), examples).unwrap();
-        let tokenizer = Tokenizer::from_bytes(&json).unwrap();
         Self {
             directory,
-            tokenizer,
-            json,
+            tokenizer: WordTokenizer::laptop(),
         }
     }
 
     fn file(&self) -> DataFile<'_> {
         DataFile {
             path: self.directory.path().join("data.jsonl"),
-            tokenizing: Tokenizing {
-                tokenizer: &self.tokenizer,
-                end_of_text: self.tokenizer.token_to_id(EOS).unwrap(),
-                context: 64,
-                too_long: TooLong::Error,
-            },
-            tokenizer_json: &self.json,
+            tokenizing: self.tokenizer.with(64, TooLong::Error),
         }
     }
 

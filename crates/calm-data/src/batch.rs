@@ -17,16 +17,16 @@ pub struct Batch {
     pub loss_positions: Vec<u32>,
     /// That next token, for each of them.
     pub targets: Vec<u32>,
-    /// Which examples the rows are.
+    /// Number of the example of each row.
     pub examples: Vec<usize>,
 }
 
 impl Batch {
-    /// Puts examples, each with its number, into one batch.
+    /// Collates examples, each with its number.
     ///
-    /// The last token of a row is only ever a target, so a row has one position fewer than its
-    /// example has tokens. A target at the very beginning has no position that predicts its first
-    /// token, which then carries no loss.
+    /// The last token of an example is only ever a target, so a row has one position fewer than its
+    /// example has tokens. If a target begins an example, nothing predicts its first token, which
+    /// then carries no loss.
     pub fn collate<'a>(
         examples: impl IntoIterator<Item = (usize, &'a TokenizedExample)>,
         padding: u32,
@@ -81,7 +81,7 @@ impl Batch {
         ends.into_iter()
     }
 
-    /// Share of the positions that is padding, from 0 to 1: what is computed for nothing.
+    /// Share of the positions that is padding, from 0 to 1.
     pub fn padding_share(&self) -> f64 {
         let padding = self.real.iter().filter(|&&real| !real).count();
         padding as f64 / self.real.len().max(1) as f64

@@ -1,4 +1,4 @@
-//! In which order examples are put into batches.
+//! Examples to batches, in an order that a seed fixes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -26,9 +26,9 @@ pub struct Batches {
 #[derive(Debug)]
 struct Epoch {
     number: usize,
-    /// Examples by length; so many at a time are a batch.
+    /// Examples by length; consecutive ones are a batch.
     examples: Vec<u32>,
-    /// In which order these batches come.
+    /// Order of these batches.
     batches: Vec<u32>,
 }
 
@@ -56,7 +56,7 @@ impl Batches {
         }
     }
 
-    /// All examples, by the numbers that batches name them by.
+    /// All examples, by the numbers that [`Batch::examples`] holds.
     pub fn examples(&self) -> &Examples {
         &self.examples
     }

@@ -1,22 +1,39 @@
-//! What can be wrong with data.
+//! Errors of this crate.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// Errors of this crate. Every message says what was wrong, where, and what would mend it.
+use crate::TokenizeError;
+
+/// Errors of this crate. Every message says what is wrong, where, and what mends it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// A setting of a dataset builder is out of its range.
-    #[error("key-value setting `{field}` is {found}; it may be {expected}")]
-    Config {
+    #[error("{builder} setting `{field}` is {found}; it may be {expected}")]
+    Setting {
+        /// The builder.
+        builder: &'static str,
         /// Name of the setting.
         field: &'static str,
-        /// What it is.
+        /// Its value.
         found: String,
-        /// What it may be.
+        /// Its range.
         expected: String,
     },
-    /// A line of a JSON Lines file cannot be used.
+    /// There is neither a bundled file nor a file of that name.
+    #[error("there is no {kind} '{name}' and no such file; did you mean '{nearest}'? See {list}")]
+    Unknown {
+        /// Kind of the file.
+        kind: &'static str,
+        /// The given name.
+        name: String,
+        /// The most similar name.
+        nearest: String,
+        /// Command that lists the bundled files.
+        list: &'static str,
+    },
+    /// A line of a file cannot be used.
     #[error("{}, line {line}: {reason}", path.display())]
     Line {
         /// The file.
@@ -26,7 +43,32 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
-    /// There is nothing to train on or to evaluate.
+    /// A file as a whole cannot be used.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Files whose lines belong together have different numbers of lines.
+    #[error(
+        "{} has {found} lines and {} has {expected}; one of them is cut short, or they do not \
+         belong together",
+        path.display(),
+        other.display()
+    )]
+    Counts {
+        /// The file.
+        path: PathBuf,
+        /// Its lines.
+        found: usize,
+        /// The file that it belongs to.
+        other: PathBuf,
+        /// Lines of the other file.
+        expected: usize,
+    },
+    /// A file of examples holds none.
     #[error("{}: holds no example; each line should be an object with `prompt` and `target`", path.display())]
     Empty {
         /// The file.
@@ -43,7 +85,7 @@ pub enum DataError {
         /// The word.
         word: String,
     },
-    /// Nothing stands before the target from which its first token could be predicted.
+    /// No token stands before the target, from which its first token could be predicted.
     #[error(
         "example {example}: the prompt has no token, and the tokenizer puts none before a text; \
          write a prompt"
@@ -52,13 +94,13 @@ pub enum DataError {
         /// 0-based example.
         example: usize,
     },
-    /// A target that is empty has nothing to be learnt or scored.
+    /// A target without tokens teaches nothing and cannot be scored.
     #[error("example {example}: the target has no token")]
     EmptyTarget {
         /// 0-based example.
         example: usize,
     },
-    /// A text that is empty has nothing to be learnt.
+    /// A text without tokens teaches nothing.
     #[error("example {example}: the text has no token")]
     EmptyText {
         /// 0-based example.
@@ -71,16 +113,16 @@ pub enum DataError {
         example: usize,
         /// Its tokens, end of text included.
         tokens: usize,
-        /// The longest that the models can read.
+        /// Context of the models, in tokens.
         context: usize,
     },
     /// The tokenizer failed on a text.
-    #[error("example {example}: the tokenizer refused it: {reason}")]
+    #[error("example {example}: {source}")]
     Tokenizer {
         /// 0-based example.
         example: usize,
-        /// Its answer.
-        reason: String,
+        /// The tokenizer's error.
+        source: TokenizeError,
     },
     /// An example of a file cannot be used.
     #[error("{}: {source}", path.display())]
@@ -99,12 +141,12 @@ pub enum DataError {
     AllTooLong {
         /// The file.
         path: PathBuf,
-        /// How many it has.
+        /// Number of its examples.
         examples: usize,
-        /// The longest that the models can read.
+        /// Context of the models, in tokens.
         context: usize,
     },
-    /// A file is not the one that its hash was computed of a moment ago.
+    /// A file changed between hashing and reading it.
     #[error(
         "{}: was changed while it was read; start again once it is complete",
         path.display()
@@ -118,18 +160,35 @@ pub enum DataError {
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
+        /// The system's error.
+        source: io::Error,
     },
 }
 
 impl DataError {
-    /// What becomes of the system's answer about a file.
-    pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + use<> {
+    /// Names the path in an error of the system; for `map_err`.
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io {
             path: path.clone(),
             source,
+        }
+    }
+
+    /// A [`DataError::Line`].
+    pub fn line(path: &Path, line: usize, reason: impl Into<String>) -> Self {
+        Self::Line {
+            path: path.to_owned(),
+            line,
+            reason: reason.into(),
+        }
+    }
+
+    /// A [`DataError::File`].
+    pub fn file(path: &Path, reason: impl Into<String>) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            reason: reason.into(),
         }
     }
 }

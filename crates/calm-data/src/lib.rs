@@ -1,9 +1,13 @@
-//! Data for composing language models, from builder to batch, without any model code.
+//! Data for composing language models, from a corpus or a builder to batches, without any model code.
 //!
-//! * [`kv`] builds the paper's key-value arithmetic (section 4.1) at any size;
-//! * [`jsonl`] reads and writes files of examples;
-//! * [`DataFile`] tokenises such a file, however large, and keeps what it came to;
-//! * [`Batches`] turns [`Examples`] into batches in an order that a seed fixes.
+//! | module | holds |
+//! | --- | --- |
+//! | [`kv`] | builder of the paper's key-value arithmetic (section 4.1), its mixtures and curricula |
+//! | [`corpus`] | readers of files: [`jsonl`], literals of Python, archives, published [`benchmarks`] |
+//! | [`bundle`] | TOML files that are part of the program |
+//! | [`Mixture`] | parts of a dataset by their shares |
+//! | [`Tokenize`], [`Tokenizing`], [`DataFile`] | texts to token ids, in memory or through a cache |
+//! | [`Batches`] | [`Examples`] to batches, in an order that a seed fixes |
 //!
 //! ```
 //! use calm_data::kv::{KeyPool, KvConfig, KvDataset, Task};
@@ -16,17 +20,20 @@
 
 mod batch;
 mod batches;
-mod cache;
-mod data_file;
+mod builders;
+pub mod bundle;
+pub mod corpus;
 mod error;
-mod examples;
-pub mod jsonl;
-pub mod kv;
-mod tokenize;
+mod mixture;
+mod tokens;
 
 pub use batch::Batch;
 pub use batches::Batches;
-pub use data_file::{DataFile, Tokenized};
+pub use builders::kv;
+pub use corpus::{benchmarks, jsonl};
 pub use error::DataError;
-pub use examples::Examples;
-pub use tokenize::{Fitted, TokenizedExample, Tokenizing, TooLong, encode_prompt, tokenize};
+pub use mixture::{Mixture, weighted};
+pub use tokens::{
+    DataFile, EncodedText, Examples, Fitted, Tokenize, TokenizeError, Tokenized, TokenizedExample,
+    Tokenizing, TooLong, encode_prompt, tokenize,
+};

@@ -1,13 +1,15 @@
 //! What a data file takes of memory, by the allocator.
 
+#[path = "it/word_tokenizer.rs"]
+mod word_tokenizer;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use calm_data::kv::{EOS, KvConfig, KvDataset};
-use calm_data::{Batches, DataFile, Tokenizing, TooLong};
+use calm_data::{Batches, DataFile, TooLong};
 use peak_alloc::PeakAlloc;
-use tokenizers::Tokenizer;
+use word_tokenizer::WordTokenizer;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -38,22 +40,14 @@ fn peak<T>(read: impl FnOnce() -> T) -> usize {
 
 #[test]
 fn only_the_index_of_the_examples_is_held_in_memory() {
-    let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
-    let json = dataset.tokenizer_json();
-    let tokenizer = Tokenizer::from_bytes(&json).unwrap();
+    let tokenizer = WordTokenizer::laptop();
     let directory = tempfile::tempdir().unwrap();
     let peaks = |examples: usize| {
         let path = directory.path().join(format!("{examples}.jsonl"));
         write_data(&path, examples);
         let file = DataFile {
             path,
-            tokenizing: Tokenizing {
-                tokenizer: &tokenizer,
-                end_of_text: tokenizer.token_to_id(EOS).unwrap(),
-                context: 2 * TOKENS,
-                too_long: TooLong::Error,
-            },
-            tokenizer_json: &json,
+            tokenizing: tokenizer.with(2 * TOKENS, TooLong::Error),
         };
         let through = || {
             file.read_through(&directory.path().join("cache"), |_| {})

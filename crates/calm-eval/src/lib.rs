@@ -22,18 +22,13 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`answer`] | exact match and the last number of a text |
 //! | [`passk`] | pass@k |
 //! | [`significance`] | bootstrap, paired bootstrap, paired approximate randomisation |
-//! | [`datasets`] | readers of published files |
 //! | [`tasks`] | benchmarks as data |
 //! | [`run`] | evaluations of models: every answer, scores, comparisons |
 
-pub mod answer;
 mod bleu;
-mod bundle;
 mod chrf;
-pub mod datasets;
 #[cfg(feature = "models")]
 mod greedy;
 mod metric;

@@ -1,8 +1,9 @@
 //! Shares of texts that give the right answer, as metrics.
 
-use crate::answer::{exact_match, last_number, strict_number};
+use calm_data::corpus::number::{last_number, strict_number};
+
 use crate::metric::Metric;
-use crate::text::case_name;
+use crate::text::{case_name, cased};
 
 /// The share, from 0 to 100, of texts that give the answer of any of their references.
 ///
@@ -23,12 +24,13 @@ pub enum Share {
 }
 
 impl Share {
-    fn is_right(self, hypothesis: &str, reference: &str) -> bool {
+    fn is_right(&self, hypothesis: &str, reference: &str) -> bool {
         let number = match self {
-            Self::Exact { lowercase: true } => {
-                return exact_match(&hypothesis.to_lowercase(), &reference.to_lowercase());
+            Self::Exact { lowercase } => {
+                let [hypothesis, reference] =
+                    [hypothesis, reference].map(|text| cased(text.trim(), *lowercase));
+                return hypothesis == reference;
             }
-            Self::Exact { lowercase: false } => return exact_match(hypothesis, reference),
             Self::Number => last_number(hypothesis),
             Self::NumberStrict => strict_number(hypothesis),
         };

@@ -8,7 +8,6 @@ use calm_lm::backend::DeviceError;
 use calm_lm::compose::ComposeError;
 use calm_lm::data::DataError;
 use calm_lm::eval::ScoreError;
-use calm_lm::eval::datasets::DatasetError;
 use calm_lm::eval::run::RunError;
 use calm_lm::eval::tasks::TaskError;
 use calm_lm::files::FileError;
@@ -38,8 +37,6 @@ pub(crate) enum Failure {
     Data(#[from] DataError),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
     #[error(transparent)]
     Fetch(#[from] HubError),
     #[error(transparent)]

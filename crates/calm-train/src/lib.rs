@@ -33,6 +33,7 @@
 mod activations;
 mod adamw;
 mod config;
+mod data_tokenizer;
 mod error;
 mod gradient;
 mod objective;
@@ -45,6 +46,7 @@ mod workers;
 
 pub use activations::{ActivationCache, ActivationPlace, ActivationPlan, ActivationStatistics};
 pub use config::{OptimizerKind, Schedule, TrainConfig};
+pub use data_tokenizer::DataTokenizer;
 pub use error::TrainError;
 pub use objective::{BridgeTraining, LanguageModelling, Objective, calibrate, read_examples};
 pub use run_dir::{Event, EventKind, Metric, RunDir, StepMetrics, ValidationMetrics};

@@ -17,14 +17,14 @@ use std::time::Instant;
 
 use calm_lm::backend::{FloatType, device};
 use calm_lm::compose::ConnectionPlan;
-use calm_lm::data::kv::KvDataset;
+use calm_lm::data::kv::{DataMixture, KvDataset};
 use calm_lm::models::{FrozenModel, LoadOptions};
 use clap::Args;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde_json::{Value, json};
 
 use self::report::{Cost, report};
-use self::settings::{Reading, Settings};
+use self::settings::Settings;
 use self::systems::{Experiment, Job, Measured, System};
 use crate::scale::Scale;
 
@@ -34,7 +34,7 @@ pub(crate) struct ReproduceArgs {
     /// One seed, and half the steps.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Five seeds, all three readings of D_C, and the baselines with as many seeds.
+    /// Five seeds, all three mixtures of D_C, and the baselines with as many seeds.
     #[arg(long)]
     full: bool,
     /// Where results and checkpoints go.
@@ -174,25 +174,25 @@ fn jobs(args: &ReproduceArgs) -> Vec<Job> {
         (_, true) => (5, 5),
         _ => (3, 1),
     };
-    let readings: &[Reading] = if args.full {
-        &Reading::ALL
+    let mixtures: &[DataMixture] = if args.full {
+        &DataMixture::ALL
     } else {
-        &Reading::ALL[..1]
+        &DataMixture::ALL[..1]
     };
-    let job = |system, reading, seed| Job {
+    let job = |system, mixture, seed| Job {
         system,
-        reading,
+        mixture,
         seed: args.seed + seed,
     };
     let mut jobs = vec![
-        job(System::Augmenting, Reading::Mixed, 0),
-        job(System::Anchor, Reading::Mixed, 0),
+        job(System::Augmenting, DataMixture::Mixed, 0),
+        job(System::Anchor, DataMixture::Mixed, 0),
     ];
-    for reading in readings {
-        jobs.extend((0..seeds).map(|seed| job(System::Composed, *reading, seed)));
+    for mixture in mixtures {
+        jobs.extend((0..seeds).map(|seed| job(System::Composed, *mixture, seed)));
     }
     for system in [System::Lora, System::UntrainedAugmenting] {
-        jobs.extend((0..baseline_seeds).map(|seed| job(system, Reading::Mixed, seed)));
+        jobs.extend((0..baseline_seeds).map(|seed| job(system, DataMixture::Mixed, seed)));
     }
     jobs.retain(|job| args.only.is_empty() || args.only.contains(&job.system));
     jobs

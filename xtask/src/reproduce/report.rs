@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use calm_lm::data::kv::Task;
+use calm_lm::data::kv::{DataMixture, Task};
 use calm_lm::eval::{Proportion, Spread};
 
-use super::settings::{Reading, Settings};
+use super::settings::Settings;
 use super::systems::{Measured, System};
 
 /// Table 1 of the paper, %: m_A, m_B, m_A⊕B for each of [`Task::TABLE`].
@@ -34,15 +34,15 @@ pub(super) fn report(settings: &Settings, measured: &[Measured], cost: &Cost) ->
         keys - held_in,
         settings.evaluated,
     );
-    for reading in Reading::ALL {
-        let of_reading: Vec<&Measured> = measured
+    for mixture in DataMixture::ALL {
+        let of_mixture: Vec<&Measured> = measured
             .iter()
-            .filter(|m| !m.job.system.is_trained() || m.job.reading == reading)
+            .filter(|m| !m.job.system.is_trained() || m.job.mixture == mixture)
             .collect();
-        if of_reading.iter().any(|m| m.job.system.is_trained()) {
-            let _ = writeln!(text, "## D_C: {}\n", reading.name());
-            text.push_str(&table(&of_reading));
-            text.push_str(&seeds(&of_reading));
+        if of_mixture.iter().any(|m| m.job.system.is_trained()) {
+            let _ = writeln!(text, "## D_C: {}\n", mixture.name());
+            text.push_str(&table(&of_mixture));
+            text.push_str(&seeds(&of_mixture));
         }
     }
     let _ = writeln!(text, "{}", footer(settings, cost));

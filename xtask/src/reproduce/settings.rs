@@ -2,50 +2,13 @@
 
 use calm_lm::compose::{BridgeOptions, Connection, ConnectionPlan};
 use calm_lm::data::jsonl::PromptTarget;
-use calm_lm::data::kv::{Draw, KeyPool, KvConfig, KvDataset, Task};
+use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvConfig, KvDataset, PAD_ID, Task};
 use calm_lm::data::{Batches, DataError, Examples, tokenize};
 use calm_lm::models::FrozenModel;
-use calm_lm::train::{OptimizerKind, TrainConfig};
+use calm_lm::train::{DataTokenizer, OptimizerKind, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::scale::Scale;
-
-/// What D_C, the composition's training data, consists of. The paper can be read in three ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Reading {
-    /// KV-Arithmetic, KV-Substitution and some numeric arithmetic.
-    Mixed,
-    /// KV-Arithmetic alone (section 3.2 and figure 1).
-    Arithmetic,
-    /// KV-Substitution alone (section 4.1).
-    Substitution,
-}
-
-impl Reading {
-    pub(crate) const ALL: [Self; 3] = [Self::Mixed, Self::Arithmetic, Self::Substitution];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Mixed => "mixed",
-            Self::Arithmetic => "arithmetic",
-            Self::Substitution => "substitution",
-        }
-    }
-
-    /// Shares of the tasks in D_C, in percent.
-    fn shares(self) -> &'static [(Task, usize)] {
-        match self {
-            Self::Mixed => &[
-                (Task::KvArithmetic, 60),
-                (Task::KvSubstitution, 10),
-                (Task::NumericArithmetic, 30),
-            ],
-            Self::Arithmetic => &[(Task::KvArithmetic, 100)],
-            Self::Substitution => &[(Task::KvSubstitution, 100)],
-        }
-    }
-}
 
 /// Everything that fixes the numbers in the table, written beside them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,38 +75,30 @@ impl Settings {
         ConnectionPlan::Explicit(pairs.collect())
     }
 
-    /// D_C in this reading, as batches in the order of a seed. The expressions are the same for
-    /// every seed.
+    /// D_C as batches in the order of a seed. The expressions are the same for every seed.
     pub(crate) fn batches(
         &self,
         dataset: &KvDataset,
-        reading: Reading,
+        mixture: DataMixture,
         model: &FrozenModel,
         seed: u64,
     ) -> Result<Batches, DataError> {
-        let [pad, eos] = [PAD_ID, EOS_ID];
-        let examples = (0..self.training_expressions)
-            .map(|index| {
-                let task = task_of(reading, index);
-                // Numbers are no secret: only the keys that D_C may name are held in.
-                let (pool, operands) = match task {
-                    Task::NumericArithmetic => (KeyPool::All, self.data.operands),
-                    _ => (KeyPool::HeldIn, self.training_operands),
-                };
-                let draw = Draw {
-                    task,
-                    pool,
-                    operands,
-                    operators: self.data.operators.clone(),
-                    round: false,
-                };
-                let text = dataset.draw(&draw, TRAINING_STREAM, index as u64);
-                let context = model.config().context_length;
-                let tokenizer = model.tokenizer.inner();
-                tokenize(tokenizer, index, &text.prompt, &text.target, eos, context)
-            })
-            .collect::<Result<Examples, DataError>>()?;
-        Ok(Batches::new(examples, self.rows, pad, seed))
+        let (operands, count) = (self.training_operands, self.training_expressions);
+        let context = model.config().context_length;
+        let tokenizer = DataTokenizer(&model.tokenizer);
+        let examples = dataset.training_examples(mixture, operands, count);
+        let examples = examples.enumerate().map(|(index, text)| {
+            tokenize(
+                &tokenizer,
+                index,
+                &text.prompt,
+                &text.target,
+                EOS_ID,
+                context,
+            )
+        });
+        let examples = examples.collect::<Result<Examples, DataError>>()?;
+        Ok(Batches::new(examples, self.rows, PAD_ID, seed))
     }
 
     /// Expressions to evaluate a task on: over held-out keys for the table, over held-in keys to
@@ -162,41 +117,4 @@ impl Settings {
 
 fn is_default(options: &BridgeOptions) -> bool {
     *options == BridgeOptions::default()
-}
-
-/// Other expressions than those of evaluation, also over the same keys.
-const TRAINING_STREAM: u64 = 1;
-
-/// Fixed by the vocabulary of the key-value datasets.
-const PAD_ID: u32 = 0;
-/// Fixed by the vocabulary of the key-value datasets.
-pub(crate) const EOS_ID: u32 = 2;
-
-/// Tasks take turns in their shares, so that every stretch of D_C has the same mixture.
-fn task_of(reading: Reading, index: usize) -> Task {
-    let mut turn = index * 37 % 100;
-    for (task, share) in reading.shares() {
-        if turn < *share {
-            return *task;
-        }
-        turn -= share;
-    }
-    unreachable!("shares add up to 100")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_kept() {
-        for reading in Reading::ALL {
-            for (task, share) in reading.shares() {
-                let drawn = (0..1000)
-                    .filter(|index| task_of(reading, *index) == *task)
-                    .count();
-                assert_eq!(drawn, 10 * share, "{task:?} in {reading:?}");
-            }
-        }
-    }
 }

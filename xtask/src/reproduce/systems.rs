@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{Bridges, ComposedModel, FrozenParts, LoraPlan};
 use calm_lm::data::Batches;
-use calm_lm::data::kv::{KeyPool, KvDataset, Task};
+use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvDataset, Task};
 use calm_lm::eval::{Proportion, accuracy, exact_match};
 use calm_lm::models::{CausalLm, FrozenModel};
 use calm_lm::terminal;
@@ -16,7 +16,7 @@ use miette::{IntoDiagnostic, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::settings::{EOS_ID, Reading, Settings};
+use super::settings::Settings;
 
 /// Seed of the weights of the untrained m_A; which one does not matter, so it never changes.
 const UNTRAINED_SEED: u64 = 1_000_003;
@@ -48,7 +48,7 @@ impl System {
         }
     }
 
-    /// Whether anything is trained, and so whether reading and seed matter.
+    /// Whether anything is trained, and so whether mixture and seed matter.
     pub(crate) fn is_trained(self) -> bool {
         !matches!(self, Self::Augmenting | Self::Anchor)
     }
@@ -58,7 +58,8 @@ impl System {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) system: System,
-    pub(crate) reading: Reading,
+    #[serde(rename = "reading")]
+    pub(crate) mixture: DataMixture,
     pub(crate) seed: u64,
 }
 
@@ -68,7 +69,7 @@ impl Job {
         let system = serde_json::to_value(self.system).expect("a name is plain data");
         let system = system.as_str().unwrap_or_default();
         if self.system.is_trained() {
-            format!("{system}-{}-{}", self.reading.name(), self.seed)
+            format!("{system}-{}-{}", self.mixture.name(), self.seed)
         } else {
             system.to_owned()
         }
@@ -176,7 +177,7 @@ impl Experiment<'_> {
     /// D_C.
     fn batches(&self, job: Job) -> Result<Batches> {
         self.settings
-            .batches(self.dataset, job.reading, self.anchor, job.seed)
+            .batches(self.dataset, job.mixture, self.anchor, job.seed)
             .into_diagnostic()
     }
 

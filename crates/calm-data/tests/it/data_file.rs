@@ -6,31 +6,26 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use calm_data::jsonl::Record;
-use calm_data::kv::{EOS, KvConfig, KvDataset};
 use calm_data::{
-    Batches, DataError, DataFile, Examples, Fitted, Tokenized, TokenizedExample, Tokenizing,
-    TooLong,
+    Batches, DataError, DataFile, Examples, Fitted, Tokenized, TokenizedExample, TooLong,
 };
 use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
-use tokenizers::Tokenizer;
+
+use crate::word_tokenizer::WordTokenizer;
 
 /// A directory with a data file, and what reads it.
 struct Workshop {
     directory: TempDir,
-    tokenizer: Tokenizer,
-    json: String,
+    tokenizer: WordTokenizer,
 }
 
 impl Workshop {
     fn new(data: &str) -> Self {
-        let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
-        let json = dataset.tokenizer_json();
         let workshop = Self {
             directory: tempfile::tempdir().unwrap(),
-            tokenizer: Tokenizer::from_bytes(&json).unwrap(),
-            json,
+            tokenizer: WordTokenizer::laptop(),
         };
         workshop.write(data);
         workshop
@@ -47,13 +42,7 @@ impl Workshop {
     fn file(&self, context: usize, too_long: TooLong) -> DataFile<'_> {
         DataFile {
             path: self.directory.path().join("data.jsonl"),
-            tokenizing: Tokenizing {
-                tokenizer: &self.tokenizer,
-                end_of_text: self.tokenizer.token_to_id(EOS).unwrap(),
-                context,
-                too_long,
-            },
-            tokenizer_json: &self.json,
+            tokenizing: self.tokenizer.with(context, too_long),
         }
     }
 
@@ -220,10 +209,10 @@ fn a_cache_serves_only_what_it_was_made_for() {
     let mut other_end = file.clone();
     other_end.tokenizing.end_of_text += 1;
     assert!(anew(&other_end), "end of text");
-    let other_tokenizer = DataFile {
-        tokenizer_json: "{}",
-        ..file.clone()
-    };
+    let mut tokenizer = WordTokenizer::laptop();
+    tokenizer.json = "{}".to_owned();
+    let mut other_tokenizer = file.clone();
+    other_tokenizer.tokenizing.tokenizer = &tokenizer;
     assert!(anew(&other_tokenizer), "tokenizer");
     workshop.write(&some().replace('7', "8"));
     assert!(anew(&file), "data");

@@ -1,4 +1,9 @@
 //! Integration tests of calm-data, in one program.
 
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+
 mod data_file;
 mod kv;
+mod published_files;
+mod tokenize;
+mod word_tokenizer;

@@ -1,53 +1,17 @@
-use std::io;
-use std::path::{Path, PathBuf};
+//! Errors of tasks and their data.
 
-use crate::bundle::Mistake;
-use crate::datasets::DatasetError;
+use std::path::PathBuf;
 
-/// What can be wrong with a task or with its data.
+use calm_data::DataError;
+
+/// Why a task, or its data, cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
-    /// There is neither a task nor a file of that name.
-    #[error(
-        "there is no task '{name}' and no such file; did you mean '{nearest}'? See calm eval --list"
-    )]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// The task whose name is most like it.
-        nearest: String,
-    },
-    /// A task file can't be used.
-    #[error("{}{place}: {reason}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, if it is about one.
-        place: String,
-        /// What is wrong, and what would mend it.
-        reason: String,
-    },
-    /// A file can't be read.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// A file can't be read as what it is.
+    /// A task file, or a file of its data.
     #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// A file is not what the task takes it for.
-    #[error("{}: {reason}", path.display())]
-    Data {
-        /// The file.
-        path: PathBuf,
-        /// Where in it, and what is wrong.
-        reason: String,
-    },
-    /// The worked examples are missing.
+    Data(#[from] DataError),
+    /// There are too few worked examples.
     #[error(
         "{}: the task '{task}' takes {wanted} worked examples from this file, and there are {found}; \
          put the file there, or ask for fewer with --shots {found}",
@@ -56,61 +20,39 @@ pub enum TaskError {
     Shots {
         /// The task.
         task: String,
-        /// Where they should be.
+        /// Their file.
         path: PathBuf,
-        /// How many the task wants.
+        /// Number of them that the task takes.
         wanted: usize,
-        /// How many there are.
+        /// Number of them in the file.
         found: usize,
     },
-    /// None of the files that a task reads is there.
+    /// None of the task's files is there.
     #[error("{}: the task '{task}' reads this file, which is not there; calm data fetch --list tells where it comes from", path.display())]
     NoData {
         /// The task.
         task: String,
-        /// The file, `{language}` standing for one.
+        /// The file; `{language}` stands for a language.
         path: PathBuf,
     },
-    /// A language was asked for that there is no data of.
+    /// There is no data of a language.
     #[error("the task '{task}' has no language '{language}'; {known}")]
     Language {
         /// The task.
         task: String,
-        /// What was asked for.
+        /// The requested language.
         language: String,
-        /// What there is, in words.
+        /// The available ones, in words.
         known: String,
     },
-    /// A template can't be rendered.
+    /// A template cannot be rendered.
     #[error("task '{task}', {template}: {reason}")]
     Template {
         /// The task.
         task: String,
-        /// Which one.
+        /// Name of the template.
         template: &'static str,
         /// What is wrong with it.
         reason: String,
     },
-}
-
-impl TaskError {
-    pub(super) fn io(path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        Self::Io { path, source }
-    }
-
-    pub(super) fn data(path: &Path, reason: impl Into<String>) -> Self {
-        let (path, reason) = (path.to_owned(), reason.into());
-        Self::Data { path, reason }
-    }
-
-    /// What is wrong with a task file.
-    pub(super) fn mistake(path: &Path, mistake: Mistake) -> Self {
-        let place = mistake.line.map(|line| format!(", line {line}"));
-        Self::File {
-            path: path.to_owned(),
-            place: place.unwrap_or_default(),
-            reason: mistake.reason,
-        }
-    }
 }

@@ -21,35 +21,39 @@ mod template;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use calm_data::DataError;
+use calm_data::bundle::{Bundle, parse};
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{Bundle, NotFound, parse};
 use crate::{Chrf, Share, VERSION, passk};
 
-pub use crate::bundle::nearest;
 pub use error::TaskError;
 pub use prompt::{Item, Subset};
 pub use source::{Format, Source};
 pub use template::{ProgramTemplates, Template};
 
 /// The tasks that are part of the program, by name.
-const BUILTIN: Bundle = Bundle(&[
-    ("codexglue", include_str!("builtin/codexglue.toml")),
-    ("flores-v1", include_str!("builtin/flores-v1.toml")),
-    ("flores200", include_str!("builtin/flores200.toml")),
-    ("gsm8k", include_str!("builtin/gsm8k.toml")),
-    (
-        "gsm8k-translated",
-        include_str!("builtin/gsm8k-translated.toml"),
-    ),
-    ("humaneval", include_str!("builtin/humaneval.toml")),
-    ("mbpp", include_str!("builtin/mbpp.toml")),
-    (
-        "mbpp-sanitized",
-        include_str!("builtin/mbpp-sanitized.toml"),
-    ),
-    ("mgsm", include_str!("builtin/mgsm.toml")),
-]);
+const BUILTIN: Bundle = Bundle {
+    kind: "task",
+    list: "calm eval --list",
+    files: &[
+        ("codexglue", include_str!("builtin/codexglue.toml")),
+        ("flores-v1", include_str!("builtin/flores-v1.toml")),
+        ("flores200", include_str!("builtin/flores200.toml")),
+        ("gsm8k", include_str!("builtin/gsm8k.toml")),
+        (
+            "gsm8k-translated",
+            include_str!("builtin/gsm8k-translated.toml"),
+        ),
+        ("humaneval", include_str!("builtin/humaneval.toml")),
+        ("mbpp", include_str!("builtin/mbpp.toml")),
+        (
+            "mbpp-sanitized",
+            include_str!("builtin/mbpp-sanitized.toml"),
+        ),
+        ("mgsm", include_str!("builtin/mgsm.toml")),
+    ],
+};
 
 /// The layout of task files that is read.
 const LAYOUT: u32 = 1;
@@ -195,7 +199,7 @@ impl Task {
         let parse = |(name, text): &(&str, &str)| {
             Self::parse(Path::new(name), text).expect("a test parses every task of the program")
         };
-        BUILTIN.0.iter().map(parse).collect()
+        BUILTIN.files.iter().map(parse).collect()
     }
 
     /// A task of the program by its name, or else the file of that path.
@@ -204,29 +208,18 @@ impl Task {
     ///
     /// [`TaskError`] if there is neither, or if the file is no task.
     pub fn named(name: &str) -> Result<Self, TaskError> {
-        let path = Path::new(name);
-        let text = BUILTIN.text(name).map_err(|error| match error {
-            NotFound::Unknown { nearest } => TaskError::Unknown {
-                name: name.to_owned(),
-                nearest: nearest.to_owned(),
-            },
-            NotFound::Io(source) => TaskError::io(path, source),
-        })?;
-        Self::parse(path, &text)
+        Self::parse(Path::new(name), &BUILTIN.text(name)?)
     }
 
     /// A task as its file says it; `path` is what errors name.
     ///
     /// # Errors
     ///
-    /// [`TaskError::File`] naming the line.
+    /// [`TaskError::Data`] naming the line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, TaskError> {
-        let task: Self = parse(text).map_err(|mistake| TaskError::mistake(path, mistake))?;
-        task.check().map_err(|reason| TaskError::File {
-            path: path.to_owned(),
-            place: String::new(),
-            reason,
-        })?;
+        let task: Self = parse(path, text)?;
+        task.check()
+            .map_err(|reason| DataError::file(path, reason))?;
         Ok(task)
     }
 

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use calm_data::DataError;
 use serde_json::{Map, Value};
 
 use super::read::Record;
@@ -100,7 +101,7 @@ impl Task {
             if self.score.metric.is_of_texts() && reference.trim().is_empty() {
                 let path = self.data.file_of(directory, language);
                 let reason = format!("record {}: its reference is empty; remove it", index + 1);
-                return Err(TaskError::data(&path, reason));
+                return Err(DataError::file(&path, reason).into());
             }
             Ok(Item {
                 index,

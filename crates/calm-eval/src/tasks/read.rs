@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
+use calm_data::DataError;
+use calm_data::corpus::{assignments, check_counts, json, json_lines, whole_lines};
 use serde_json::{Map, Value};
 
-use super::TaskError;
 use super::source::{Format, Source};
-use crate::datasets::python::assignments;
-use crate::datasets::read::{check_counts, json, json_lines, whole_lines};
 
 /// The fields of a record.
 pub(super) type Record = Map<String, Value>;
@@ -18,7 +17,7 @@ impl Source {
         &self,
         directory: &Path,
         language: &str,
-    ) -> Result<Vec<Record>, TaskError> {
+    ) -> Result<Vec<Record>, DataError> {
         let path = self.file_of(directory, language);
         let records = match self.format {
             Format::Lines => self.lines(directory, language)?,
@@ -28,13 +27,13 @@ impl Source {
             Format::Jsonl => json_lines(&path)?,
         };
         match records.is_empty() {
-            true => Err(TaskError::data(&path, "holds no record")),
+            true => Err(DataError::file(&path, "holds no record")),
             false => Ok(records),
         }
     }
 
     /// Files side by side.
-    fn lines(&self, directory: &Path, language: &str) -> Result<Vec<Record>, TaskError> {
+    fn lines(&self, directory: &Path, language: &str) -> Result<Vec<Record>, DataError> {
         let mut records: Vec<Record> = Vec::new();
         let mut first = None;
         for (field, path) in self.files_of(directory, language) {
@@ -50,14 +49,14 @@ impl Source {
     }
 
     /// Columns between tabs.
-    fn rows(&self, path: &Path) -> Result<Vec<Record>, TaskError> {
+    fn rows(&self, path: &Path) -> Result<Vec<Record>, DataError> {
         let rows = whole_lines(path)?.into_iter().enumerate();
         let record = |(number, row): (usize, String)| {
             let values: Vec<&str> = row.split('\t').collect();
             let (found, wanted) = (values.len(), self.columns.len());
             if found != wanted {
                 let reason = format!("line {}: has {found} columns, not {wanted}", number + 1);
-                return Err(TaskError::data(path, reason));
+                return Err(DataError::file(path, reason));
             }
             let values = values.into_iter().map(Value::from);
             Ok(self.columns.iter().cloned().zip(values).collect())
@@ -71,7 +70,7 @@ impl Source {
         document: &Value,
         path: &Path,
         language: &str,
-    ) -> Result<Vec<Record>, TaskError> {
+    ) -> Result<Vec<Record>, DataError> {
         let pointer = self.pointer.as_deref().unwrap_or_default();
         let pointer = pointer.replace("{language}", language);
         let records = match document.pointer(&pointer) {
@@ -79,12 +78,12 @@ impl Source {
             Some(Value::Object(records)) => records.values().cloned().collect(),
             _ => {
                 let reason = format!("has no records at '{pointer}'");
-                return Err(TaskError::data(path, reason));
+                return Err(DataError::file(path, reason));
             }
         };
         let record = |(index, record)| match record {
             Value::Object(record) => Ok(record),
-            _ => Err(TaskError::data(
+            _ => Err(DataError::file(
                 path,
                 format!("record {index}: is no object"),
             )),

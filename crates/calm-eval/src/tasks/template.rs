@@ -1,13 +1,13 @@
 use std::sync::OnceLock;
 
+use calm_data::bundle::nearest;
+use calm_data::corpus::number::last_number;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::read::Record;
-use crate::answer::last_number;
-use crate::bundle::nearest;
 
 /// A text with places for fields, in the language of Jinja.
 ///

@@ -65,7 +65,12 @@ fn capitals() -> TempDir {
 
 #[test]
 fn every_task_of_the_program_is_one() {
-    for (name, task) in BUILTIN.0.iter().map(|(name, _)| *name).zip(Task::builtin()) {
+    for (name, task) in BUILTIN
+        .files
+        .iter()
+        .map(|(name, _)| *name)
+        .zip(Task::builtin())
+    {
         assert_eq!(task.name, name);
         assert!(!task.paper.is_empty(), "{name}");
     }

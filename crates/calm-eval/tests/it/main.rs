@@ -2,5 +2,4 @@
 
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
-mod published_files;
 mod published_scores;

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use calm_lm::compose::{ComposeError, ComposedPrompt};
 use calm_lm::data::encode_prompt;
 use calm_lm::models::{Chat, Continuation, SamplingParams, SequenceOptions};
+use calm_lm::train::DataTokenizer;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -183,9 +184,10 @@ fn encode_prompts(
     prompts: &[String],
     origin: &str,
 ) -> Result<Vec<ComposedPrompt>, Failure> {
+    let tokenizer = DataTokenizer(model.tokenizer());
     let prompts = prompts.iter().enumerate();
     let encoded = prompts.map(|(number, prompt)| {
-        encode_prompt(model.tokenizer().inner(), number, prompt).map(ComposedPrompt::from)
+        encode_prompt(&tokenizer, number, prompt).map(ComposedPrompt::from)
     });
     encoded
         .collect::<Result<_, _>>()

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use calm_lm::eval::datasets::{DatasetError, check_counts, code_text, text_lines};
+use calm_lm::data::DataError;
+use calm_lm::data::benchmarks::code_text;
+use calm_lm::data::corpus::{check_counts, text_lines};
 use calm_lm::eval::significance::{bootstrap, paired_bootstrap, paired_randomisation};
 use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Share, Smoothing, Statistics, Tokenizer};
 use clap::{Args, ValueEnum};
@@ -302,7 +304,7 @@ fn sentences(scores: &[Value]) -> impl Iterator<Item = String> {
 type Texts = (Vec<Vec<String>>, Vec<Vec<String>>);
 
 /// Lines, which belong to those of the same number.
-fn read_lines(args: &ScoreArgs) -> Result<Texts, DatasetError> {
+fn read_lines(args: &ScoreArgs) -> Result<Texts, DataError> {
     let read = |paths: &[PathBuf]| {
         let texts = paths.iter().map(|path| text_lines(path));
         texts.collect::<Result<Vec<_>, _>>()
@@ -317,16 +319,16 @@ fn read_lines(args: &ScoreArgs) -> Result<Texts, DatasetError> {
 }
 
 /// Texts behind indices, in the order of these.
-fn read_indexed(args: &ScoreArgs) -> Result<Texts, DatasetError> {
-    let joined = |hyp: &Path, reference: &Path| -> Result<(Vec<_>, Vec<_>), DatasetError> {
+fn read_indexed(args: &ScoreArgs) -> Result<Texts, DataError> {
+    let joined = |hyp: &Path, reference: &Path| -> Result<(Vec<_>, Vec<_>), DataError> {
         Ok(code_text::predictions(hyp, reference)?.into_iter().unzip())
     };
     let (hyp, reference) = (&args.hyp[0], &args.references[0]);
     let systems = args.hyp.iter().map(|hyp| Ok(joined(hyp, reference)?.0));
-    let systems = systems.collect::<Result<_, DatasetError>>()?;
+    let systems = systems.collect::<Result<_, DataError>>()?;
     let others = args.references.iter();
     let references = others.map(|other| Ok(joined(hyp, other)?.1));
-    let references = references.collect::<Result<_, DatasetError>>()?;
+    let references = references.collect::<Result<_, DataError>>()?;
     Ok((systems, references))
 }
 

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use calm_lm::data::{Batches, DataFile, Tokenizing, TooLong};
 use calm_lm::models::{SpecialIds, Tokenizer};
 use calm_lm::terminal::{self, Display};
-use calm_lm::train::{Crew, Objective, RunDir, StepMetrics, TrainConfig, Trainer, Validator};
+use calm_lm::train::{
+    Crew, DataTokenizer, Objective, RunDir, StepMetrics, TrainConfig, Trainer, Validator,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -205,16 +207,16 @@ impl Training<'_> {
         end_of_text: u32,
         context: usize,
     ) -> Result<TrainingData, Failure> {
+        let data_tokenizer = DataTokenizer(tokenizer);
         let read = |path: &Path, with_run: &str| {
             let file = DataFile {
                 path: path.to_owned(),
                 tokenizing: Tokenizing {
-                    tokenizer: tokenizer.inner(),
+                    tokenizer: &data_tokenizer,
                     end_of_text,
                     context,
                     too_long: self.args.data.too_long(),
                 },
-                tokenizer_json: tokenizer.json(),
             };
             let with_run = self.out.join(RUN).join(with_run);
             let with_run = (self.has_run && !self.is_dry()).then_some(with_run.as_path());

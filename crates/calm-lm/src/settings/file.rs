@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use calm_lm::eval::tasks::nearest;
+use calm_lm::data::bundle::nearest;
 use clap::Command;
 use toml::de::DeTable;
 

@@ -43,6 +43,8 @@ pub struct Encoded {
     /// Each token's bytes in the text, start and end, which are between characters: tokens that
     /// share a character share its bytes. Empty for tokens that stand for no text.
     pub offsets: Vec<(usize, usize)>,
+    /// Number of tokens at the beginning that the tokenizer puts before every text.
+    pub special: usize,
 }
 
 impl Tokenizer {
@@ -113,9 +115,12 @@ impl Tokenizer {
         special
     }
 
-    /// The library's own tokenizer, for code that does not know of models.
-    pub fn inner(&self) -> &tokenizers::Tokenizer {
-        &self.inner
+    /// Id of every word outside the vocabulary, if the tokens are words.
+    pub fn unknown_word_id(&self) -> Option<u32> {
+        match self.inner.get_model() {
+            ModelWrapper::WordLevel(words) => self.inner.token_to_id(&words.unk_token),
+            _ => None,
+        }
     }
 
     /// Encodes a text; `with_special` adds what the tokenizer puts around every text, such as a
@@ -131,9 +136,11 @@ impl Tokenizer {
             let start = text.floor_char_boundary(*start);
             (start, text.ceil_char_boundary(*end))
         });
+        let special = encoding.get_special_tokens_mask().iter();
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
             offsets: offsets.collect(),
+            special: special.take_while(|special| **special == 1).count(),
         })
     }
 

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use calm_lm::eval::datasets::{Published, PublishedFile, unpack};
+use calm_lm::data::benchmarks::{Published, PublishedFile};
+use calm_lm::data::corpus::unpack;
 use calm_lm::models::{Fetching, PinnedFile};
 use clap::Args;
 use serde::Serialize;

@@ -8,6 +8,7 @@ use calm_lm::data::jsonl::{self, PromptTarget};
 use calm_lm::data::tokenize;
 use calm_lm::eval::{Sample, accuracy};
 use calm_lm::terminal::Progress;
+use calm_lm::train::DataTokenizer;
 use clap::Args;
 use serde_json::json;
 
@@ -155,10 +156,10 @@ fn check(
     end_of_text: u32,
     path: &Path,
 ) -> Result<(), Failure> {
-    let (tokenizer, context) = (model.tokenizer().inner(), model.context_length());
+    let (tokenizer, context) = (DataTokenizer(model.tokenizer()), model.context_length());
     for (number, example) in examples.iter().enumerate() {
         let (prompt, target) = (&example.prompt, &example.target);
-        tokenize(tokenizer, number, prompt, target, end_of_text, context).map_err(|source| {
+        tokenize(&tokenizer, number, prompt, target, end_of_text, context).map_err(|source| {
             Failure::Text {
                 origin: path.display().to_string(),
                 source,

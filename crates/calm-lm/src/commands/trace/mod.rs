@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use calm_lm::compose::{BridgeTrace, Trace};
 use calm_lm::data::encode_prompt;
 use calm_lm::models::Tokenizer;
+use calm_lm::train::DataTokenizer;
 use clap::Args;
 use serde::Serialize;
 
@@ -53,7 +54,7 @@ pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<Report, Failure> 
         let reason = "is no composition (there is no composition.json in it), and reads nothing";
         return Err(Failure::path(&model.name, reason));
     };
-    let ids = encode_prompt(model.tokenizer().inner(), 0, &args.text);
+    let ids = encode_prompt(&DataTokenizer(model.tokenizer()), 0, &args.text);
     let ids = ids.map_err(|source| Failure::Text {
         origin: "--text".to_owned(),
         source,

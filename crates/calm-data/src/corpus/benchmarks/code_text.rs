@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::DatasetError;
-use super::read::{json_lines, text_lines};
+use crate::DataError;
+use crate::corpus::read::{json_lines, text_lines};
 
-/// The languages, as directories are called.
+/// Languages, as their directories are called.
 pub const LANGUAGES: [&str; 6] = ["go", "java", "javascript", "php", "python", "ruby"];
 
-/// A function and what is said of it.
+/// A function and its summary.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct CodeText {
     /// One of [`LANGUAGES`].
@@ -22,18 +22,18 @@ pub struct CodeText {
     pub code_tokens: Vec<String>,
     /// The comment.
     pub docstring: String,
-    /// Its first paragraph as tokens: what is to be written.
+    /// Its first paragraph as tokens: the target.
     pub docstring_tokens: Vec<String>,
 }
 
 impl CodeText {
-    /// What a model reads: tokens with single spaces between them, as the benchmark's own programs
-    /// prepare it.
+    /// Text that a model reads: tokens with single spaces between them, as the benchmark's own
+    /// programs prepare it.
     pub fn source(&self) -> String {
         one_line(&self.code_tokens)
     }
 
-    /// What it is to write, likewise.
+    /// Text that it should write, likewise.
     pub fn target(&self) -> String {
         one_line(&self.docstring_tokens)
     }
@@ -49,12 +49,12 @@ fn one_line(tokens: &[String]) -> String {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read, or naming the line that is no such record, is of
+/// [`DataError`] if the file cannot be read, or naming the line that is no such record, is of
 /// another language than the six, or has no summary.
-pub fn code_text(path: &Path) -> Result<Vec<CodeText>, DatasetError> {
+pub fn code_text(path: &Path) -> Result<Vec<CodeText>, DataError> {
     let records: Vec<CodeText> = json_lines(path)?;
     for (index, record) in records.iter().enumerate() {
-        let error = |reason: String| Err(DatasetError::line(path, index + 1, reason));
+        let error = |reason: String| Err(DataError::line(path, index + 1, reason));
         if !LANGUAGES.contains(&&*record.language) {
             let known = LANGUAGES.join(", ");
             return error(format!(
@@ -73,19 +73,19 @@ pub fn code_text(path: &Path) -> Result<Vec<CodeText>, DatasetError> {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read, or naming the line that has no index or one that
+/// [`DataError`] if the file cannot be read, or naming the line that has no index or one that
 /// an earlier line has.
-pub fn indexed_texts(path: &Path) -> Result<BTreeMap<u64, String>, DatasetError> {
+pub fn indexed_texts(path: &Path) -> Result<BTreeMap<u64, String>, DataError> {
     let mut texts = BTreeMap::new();
     for (number, line) in text_lines(path)?.into_iter().enumerate() {
         let (index, text) = line.split_once('\t').unwrap_or((&line, ""));
         let index = index.trim().parse().map_err(|_| {
             let reason = format!("begins with {index:?} instead of an index and a tab");
-            DatasetError::line(path, number + 1, reason)
+            DataError::line(path, number + 1, reason)
         })?;
         if texts.insert(index, text.to_owned()).is_some() {
             let reason = format!("has the index {index} of an earlier line");
-            return Err(DatasetError::line(path, number + 1, reason));
+            return Err(DataError::line(path, number + 1, reason));
         }
     }
     Ok(texts)
@@ -95,32 +95,32 @@ pub fn indexed_texts(path: &Path) -> Result<BTreeMap<u64, String>, DatasetError>
 ///
 /// # Errors
 ///
-/// [`DatasetError`] as [`indexed_texts`], if a reference is empty, or naming an index that only one
+/// [`DataError`] as [`indexed_texts`], if a reference is empty, or naming an index that only one
 /// of the files has.
 pub fn predictions(
     predicted: &Path,
     references: &Path,
-) -> Result<Vec<(String, String)>, DatasetError> {
+) -> Result<Vec<(String, String)>, DataError> {
     let mut hypotheses = indexed_texts(predicted)?;
     let mut pairs = Vec::new();
     for (index, reference) in indexed_texts(references)? {
         if reference.trim().is_empty() {
             let reason = format!("the reference of index {index} is empty");
-            return Err(DatasetError::file(references, reason));
+            return Err(DataError::file(references, reason));
         }
         let hypothesis = hypotheses.remove(&index).ok_or_else(|| {
             let reason = format!(
                 "has no prediction for index {index} of {}",
                 references.display()
             );
-            DatasetError::file(predicted, reason)
+            DataError::file(predicted, reason)
         })?;
         pairs.push((hypothesis, reference));
     }
     match hypotheses.keys().next() {
         Some(index) => {
             let reason = format!("has index {index}, which {} lacks", references.display());
-            Err(DatasetError::file(predicted, reason))
+            Err(DataError::file(predicted, reason))
         }
         None => Ok(pairs),
     }

@@ -1,4 +1,4 @@
-//! Where tokenised examples are: in memory, or in a file.
+//! Tokenised examples, in memory or in a file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,16 +10,16 @@ use crate::{DataError, TokenizedExample};
 
 /// Tokenised examples, by their numbers.
 ///
-/// Their ids are in memory, where examples are collected from an iterator, or in a file, where they
-/// come from the cache of a [`DataFile`](crate::DataFile). In memory there is, in both cases, the
-/// index: twelve bytes for each example.
+/// The ids of examples that were collected from an iterator are in memory; those from the cache of a
+/// [`DataFile`](crate::DataFile) stay in its file. The index is in memory in both cases: twelve bytes
+/// for each example.
 #[derive(Debug)]
 pub struct Examples {
     index: Index,
     ids: Ids,
 }
 
-/// Where each example's ids are, counted in ids, and where its target begins.
+/// End of each example's ids, counted in ids, and start of its target.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(crate) ends: Vec<u64>,
@@ -36,7 +36,7 @@ enum Ids {
 #[derive(Debug)]
 struct Stored {
     path: PathBuf,
-    /// Behind a lock, since reading moves the file's position.
+    /// Behind a lock, since reading moves the position.
     file: Mutex<File>,
     /// Position of the first id.
     begin: u64,
@@ -49,7 +49,7 @@ impl Index {
         self.target_starts.push(example.target_start as u32);
     }
 
-    /// Of all examples together.
+    /// Tokens of all examples.
     pub(crate) fn tokens(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0)
     }
@@ -84,14 +84,14 @@ impl Stored {
 }
 
 impl Examples {
-    /// Those whose ids are in a file from position `begin` on.
+    /// Examples whose ids are in a file from position `begin` on.
     pub(crate) fn stored(index: Index, file: File, path: PathBuf, begin: u64) -> Self {
         let file = Mutex::new(file);
         let ids = Ids::Stored(Stored { path, file, begin });
         Self { index, ids }
     }
 
-    /// How many there are.
+    /// Number of examples.
     pub fn len(&self) -> usize {
         self.index.ends.len()
     }
@@ -101,12 +101,12 @@ impl Examples {
         self.index.ends.is_empty()
     }
 
-    /// Tokens of all of them, those that are only ever a target included.
+    /// Tokens of all examples, including those that are only ever a target.
     pub fn tokens(&self) -> u64 {
         self.index.tokens()
     }
 
-    /// Tokens of one of them, which takes no reading.
+    /// Tokens of an example, without reading it.
     ///
     /// # Panics
     ///
@@ -116,7 +116,7 @@ impl Examples {
         (range.end - range.start) as usize
     }
 
-    /// One of them.
+    /// An example.
     ///
     /// # Errors
     ///
@@ -135,13 +135,13 @@ impl Examples {
         Ok(TokenizedExample { ids, target_start })
     }
 
-    /// All of them in order, read one at a time.
+    /// All examples in order, read one at a time.
     pub fn iter(&self) -> impl Iterator<Item = Result<TokenizedExample, DataError>> {
         (0..self.len()).map(|number| self.get(number))
     }
 }
 
-/// Examples that are collected in memory.
+/// Collects examples in memory.
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     index: Index,

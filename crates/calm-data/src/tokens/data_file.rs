@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use calm_files::{Hashed, hex, sha256_file};
 use rayon::prelude::*;
 
+use super::cache::{Cache, Keep, Misfits};
+use super::examples::{Examples, InMemory};
+use super::tokenize::{Fitted, TokenizedExample, Tokenizing};
 use crate::DataError;
-use crate::cache::{Cache, Keep, Misfits};
-use crate::examples::{Examples, InMemory};
 use crate::jsonl::{Lines, Record, record};
-use crate::tokenize::{Fitted, TokenizedExample, Tokenizing};
 
-/// So much of a file is in memory at a time: as many examples, or as many bytes of them.
+/// Part of a file that is in memory at a time: this many examples, or bytes of them.
 const PART_EXAMPLES: usize = 4096;
 const PART_BYTES: u64 = 4 << 20;
 
-/// A JSON Lines file of [records](Record), and how to tokenise them.
+/// A JSON Lines file of [records](Record), and how they are tokenised.
 ///
 /// Examples are tokenised by all threads of the rayon pool, part by part, and stay in the order of
 /// the file. Those that are left out ([`TooLong::Skip`](crate::TooLong::Skip)) have no number.
@@ -25,22 +25,20 @@ const PART_BYTES: u64 = 4 << 20;
 pub struct DataFile<'a> {
     /// The file.
     pub path: PathBuf,
-    /// What its texts become.
+    /// How its texts become examples.
     pub tokenizing: Tokenizing<'a>,
-    /// What the tokenizer was read from.
-    pub tokenizer_json: &'a str,
 }
 
-/// What a file came to.
+/// A tokenised file.
 #[derive(Debug)]
 pub struct Tokenized {
     /// Its examples.
     pub examples: Examples,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// How many of the examples were cut to fit.
+    /// Number of examples that were cut to fit.
     pub truncated: u64,
-    /// How many others were left out since they did not fit.
+    /// Number of examples that were left out since they did not fit.
     pub skipped: u64,
 }
 
@@ -61,13 +59,12 @@ impl DataFile<'_> {
         Ok(Tokenized::new(examples.into(), sha256, misfits))
     }
 
-    /// The same through a cache: what the file comes to is kept in `directory`, which is made if
-    /// need be, and of which any number of files and processes may make use. A file that is found
-    /// there is read instead, without tokenising.
+    /// Reads the file through a cache in `directory`, which is made if need be. Any number of files
+    /// and processes can share it. A file that is found there is not tokenised again.
     ///
-    /// Only the index of the examples is held in memory; see [`Examples`]. The cache depends on the
-    /// bytes of the data, on the tokenizer and on everything else that the ids depend on, so it is
-    /// never out of date. One that is damaged is warned of, and built anew.
+    /// Only the index of the examples is held in memory; see [`Examples`]. The key of the cache holds
+    /// everything that ids depend on, so it is never out of date. A damaged one is built anew, with
+    /// a warning.
     ///
     /// # Errors
     ///
@@ -79,7 +76,7 @@ impl DataFile<'_> {
         mut observe: impl FnMut(u64),
     ) -> Result<Tokenized, DataError> {
         let sha256 = sha256_file(&self.path)?;
-        let cache = Cache::new(directory, &sha256, self.tokenizer_json, &self.tokenizing);
+        let cache = Cache::new(directory, &sha256, &self.tokenizing);
         let found = cache.open().or_else(|_| {
             cache.open_or_build(|keep| match self.tokenize(keep, &mut observe)? {
                 (read, misfits) if read == sha256 => Ok(misfits),
@@ -92,7 +89,7 @@ impl DataFile<'_> {
         Ok(Tokenized::new(examples, sha256, misfits))
     }
 
-    /// Gives all examples to `keep`. Returns the hash of the file that they were read from.
+    /// Gives all examples to `keep`. Returns the hash of the file.
     fn tokenize(
         &self,
         keep: &mut Keep<'_>,
@@ -125,7 +122,7 @@ impl DataFile<'_> {
         Ok((hex(lines.into_inner().sha256()), misfits))
     }
 
-    /// Tokenises consecutive records, of which the first has this number.
+    /// Tokenises consecutive records; the first has this number.
     fn fit(&self, part: &[Record], first: usize) -> Vec<Result<Fitted, DataError>> {
         let numbered = part.par_iter().enumerate();
         let fitted = numbered.map(|(offset, record)| {
@@ -162,7 +159,7 @@ impl Tokenized {
     }
 }
 
-/// The next records of a file; none at its end.
+/// The next records of a file; empty at its end.
 fn next_part<R: io::Read>(lines: &mut Lines<R>) -> Result<Vec<Record>, DataError> {
     let (mut part, begin) = (Vec::new(), lines.bytes_read());
     while part.len() < PART_EXAMPLES && lines.bytes_read() - begin < PART_BYTES {

@@ -5,8 +5,8 @@
 //! {"text": "Once upon a time"}
 //! ```
 //!
-//! Where models are trained, a line may also hold a plain text, of which all is to be learnt. Further
-//! fields are allowed and ignored.
+//! In training data, a line may also hold a plain text, all of which is learnt. Further fields are
+//! ignored.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -17,24 +17,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::DataError;
 
-/// Longest line that is read; a longer one is an error, not a reason to fill the memory.
+/// Longest line that is read, so that no file can fill the memory.
 const LONGEST_LINE: usize = 16 << 20;
 
-/// A text and what is to follow it.
+/// A prompt, and the text that should follow it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptTarget {
-    /// What the model reads.
+    /// Text that the model reads.
     pub prompt: String,
-    /// What it is to write.
+    /// Text that it should write.
     pub target: String,
 }
 
-/// What a model can be trained on.
+/// A line of training data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// The target carries the loss.
     PromptTarget(PromptTarget),
-    /// All of the text does.
+    /// All of the text carries it.
     Text(String),
 }
 
@@ -58,7 +58,7 @@ pub fn read(path: &Path) -> Result<Vec<PromptTarget>, DataError> {
     Ok(examples)
 }
 
-/// The lines of a file that are not blank, one at a time.
+/// Reader of the lines of a file that are not blank.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     path: PathBuf,
@@ -81,7 +81,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// What `parse` makes of the next one; nothing at the end.
+    /// The next line, parsed; `None` at the end.
     pub(crate) fn next<T>(
         &mut self,
         parse: impl Fn(&str) -> Result<T, String>,
@@ -136,7 +136,7 @@ fn prompt_target(text: &str) -> Result<PromptTarget, String> {
     serde_json::from_str(text).map_err(|error| explain(&error, expected))
 }
 
-/// What a line of training data holds, or what is wrong with it.
+/// Parses a line of training data.
 pub(crate) fn record(text: &str) -> Result<Record, String> {
     #[derive(Deserialize)]
     struct Text {
@@ -155,7 +155,7 @@ pub(crate) fn record(text: &str) -> Result<Record, String> {
             prompt: None,
             target: None,
         }) => Ok(Record::Text(text)),
-        // Whoever wrote one of the two meant both.
+        // A line with one of the two fields should have both.
         _ => {
             let expected =
                 "an object with the strings `prompt` and `target`, or with the string `text`";
@@ -166,7 +166,7 @@ pub(crate) fn record(text: &str) -> Result<Record, String> {
 
 fn explain(error: &serde_json::Error, expected: &str) -> String {
     let message = error.to_string();
-    // Its line is the line within this line.
+    // Its line number counts within this line.
     let what = message.split(" at line ").next().unwrap_or(&message);
     format!("{what} at column {}; expected {expected}", error.column())
 }

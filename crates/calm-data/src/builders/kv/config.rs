@@ -65,7 +65,7 @@ impl KvConfig {
     ///
     /// # Errors
     ///
-    /// [`DataError::Config`] naming the first setting out of range, what it is and may be.
+    /// [`DataError::Setting`] naming the first setting out of range, what it is and may be.
     pub fn validate(&self) -> Result<(), DataError> {
         let rules = self.key_rules().into_iter().chain(self.expression_rules());
         rules.into_iter().try_for_each(Rule::check)
@@ -167,7 +167,8 @@ impl Rule {
         if holds {
             Ok(())
         } else {
-            Err(DataError::Config {
+            Err(DataError::Setting {
+                builder: "key-value",
                 field,
                 found,
                 expected,

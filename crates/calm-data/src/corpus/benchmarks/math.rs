@@ -5,17 +5,17 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::DatasetError;
-use super::read::{json, json_lines, whole_lines};
-use crate::answer::{Number, strict_number};
+use crate::DataError;
+use crate::corpus::number::{Number, strict_number};
+use crate::corpus::read::{json, json_lines, whole_lines};
 
 /// A problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WordProblem {
-    /// What is asked.
+    /// The question.
     pub question: String,
-    /// The worked answer of GSM8K as published, with its marks for a calculator and the line
-    /// `#### N`; of MGSM the number as published.
+    /// The answer as published: in GSM8K worked out, with marks for a calculator and the line
+    /// `#### N`; in MGSM a number.
     pub answer: String,
     /// The number.
     pub gold: Number,
@@ -31,14 +31,14 @@ struct Published {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read, or naming the line that is no such record or whose
+/// [`DataError`] if the file cannot be read, or naming the line that is no such record or whose
 /// answer does not end in `#### N`.
-pub fn gsm8k(path: &Path) -> Result<Vec<WordProblem>, DatasetError> {
+pub fn gsm8k(path: &Path) -> Result<Vec<WordProblem>, DataError> {
     let records: Vec<Published> = json_lines(path)?;
     let problems = records.into_iter().enumerate().map(|(index, record)| {
         let gold = strict_number(&record.answer);
         let gold = gold.ok_or_else(|| {
-            DatasetError::line(path, index + 1, "its `answer` does not end in `#### N`")
+            DataError::line(path, index + 1, "its `answer` does not end in `#### N`")
         })?;
         Ok(WordProblem {
             question: record.question,
@@ -54,9 +54,9 @@ pub fn gsm8k(path: &Path) -> Result<Vec<WordProblem>, DatasetError> {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read or is cut short, or naming the line that has not two
+/// [`DataError`] if the file cannot be read or is cut short, or naming the line that has not two
 /// columns or no number.
-pub fn mgsm(path: &Path) -> Result<Vec<WordProblem>, DatasetError> {
+pub fn mgsm(path: &Path) -> Result<Vec<WordProblem>, DataError> {
     let lines = whole_lines(path)?.into_iter().enumerate();
     let problems = lines.map(|(index, line)| {
         let columns: Vec<&str> = line.split('\t').collect();
@@ -65,11 +65,11 @@ pub fn mgsm(path: &Path) -> Result<Vec<WordProblem>, DatasetError> {
                 "has {} columns; expected question and answer",
                 columns.len()
             );
-            return Err(DatasetError::line(path, index + 1, reason));
+            return Err(DataError::line(path, index + 1, reason));
         };
         let gold = answer.parse().map_err(|_| {
             let reason = format!("its answer {answer:?} is no number");
-            DatasetError::line(path, index + 1, reason)
+            DataError::line(path, index + 1, reason)
         })?;
         Ok(WordProblem {
             question: question.to_owned(),
@@ -80,14 +80,14 @@ pub fn mgsm(path: &Path) -> Result<Vec<WordProblem>, DatasetError> {
     problems.collect()
 }
 
-/// What MGSM puts before its problems.
+/// Worked examples of MGSM.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct MgsmExemplars {
     /// The numbers that answer them.
     pub number_answers: Vec<i64>,
     /// The same as equations.
     pub equation_solutions: Vec<String>,
-    /// By language, then by number from "1".
+    /// Examples by language, then by number from "1".
     pub exemplars: BTreeMap<String, BTreeMap<String, MgsmExemplar>>,
 }
 
@@ -106,7 +106,7 @@ pub struct MgsmExemplar {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read or is not such an object.
-pub fn mgsm_exemplars(path: &Path) -> Result<MgsmExemplars, DatasetError> {
+/// [`DataError`] if the file cannot be read or is not such an object.
+pub fn mgsm_exemplars(path: &Path) -> Result<MgsmExemplars, DataError> {
     json(path)
 }

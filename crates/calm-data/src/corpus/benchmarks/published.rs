@@ -1,114 +1,105 @@
-//! Where publishers have their files.
-//!
-//! Nothing is fetched here: a [`Published`] says what is to be fetched, and what it should be.
+//! Addresses and hashes of the files of published datasets. Nothing is fetched here.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::DatasetError;
-use crate::bundle::{Bundle, NotFound, parse};
+use crate::DataError;
+use crate::bundle::{Bundle, parse};
 
-/// The datasets that are part of the program, by name.
-const BUILTIN: Bundle = Bundle(&[
-    ("codexglue", include_str!("published/codexglue.toml")),
-    ("flores-v1", include_str!("published/flores-v1.toml")),
-    ("flores200", include_str!("published/flores200.toml")),
-    ("gsm8k", include_str!("published/gsm8k.toml")),
-    ("humaneval", include_str!("published/humaneval.toml")),
-    ("mbpp", include_str!("published/mbpp.toml")),
-    ("mgsm", include_str!("published/mgsm.toml")),
-]);
+/// Bundled datasets, by name.
+const BUILTIN: Bundle = Bundle {
+    kind: "dataset",
+    list: "calm data fetch --list",
+    files: &[
+        ("codexglue", include_str!("pinned/codexglue.toml")),
+        ("flores-v1", include_str!("pinned/flores-v1.toml")),
+        ("flores200", include_str!("pinned/flores200.toml")),
+        ("gsm8k", include_str!("pinned/gsm8k.toml")),
+        ("humaneval", include_str!("pinned/humaneval.toml")),
+        ("mbpp", include_str!("pinned/mbpp.toml")),
+        ("mgsm", include_str!("pinned/mgsm.toml")),
+    ],
+};
 
-/// The layout of these files that is read.
+/// Layout version of these files.
 const LAYOUT: u32 = 1;
 
-/// A dataset as its publisher gives it.
+/// Files of a published dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
     /// Version of the layout; 1.
     pub layout: u32,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What it is, in one line.
+    /// Its content, in one line.
     pub about: String,
-    /// Under which terms it is given.
+    /// Its licence.
     pub licence: String,
-    /// Where its publisher writes of it.
+    /// Page of its publisher.
     pub page: String,
     /// Scheme and host of the files.
     #[serde(default)]
     pub host: String,
-    /// The path that all of them have in common: for a repository, of a commit.
+    /// Common part of their paths: in a repository, that of a commit.
     #[serde(default)]
     pub base: String,
-    /// Those that can be fetched.
+    /// Files that can be fetched.
     #[serde(default)]
     pub files: Vec<PublishedFile>,
-    /// How to come by what can't be.
+    /// How to get the other files.
     #[serde(default)]
     pub by_hand: String,
 }
 
-/// A file of a publisher.
+/// A file of a published dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedFile {
     /// Its name.
     pub name: String,
-    /// Its hash, in hexadecimal.
+    /// Its SHA-256, in hexadecimal.
     pub sha256: String,
     /// Its size.
     pub bytes: u64,
-    /// It is a packed archive, and the files of this directory in it are what is wanted.
+    /// Directory of the wanted files, if this is an archive.
     #[serde(default)]
     pub unpack: Option<String>,
 }
 
 impl Published {
-    /// The datasets that are part of the program.
+    /// All bundled datasets.
     ///
     /// # Panics
     ///
-    /// If one of them is none, which a test rules out.
+    /// If one of them is invalid, which a test rules out.
     pub fn builtin() -> Vec<Self> {
         let read = |(name, text): &(&str, &str)| {
-            Self::parse(Path::new(name), text).expect("a test reads every dataset of the program")
+            Self::parse(Path::new(name), text).expect("a test reads every bundled dataset")
         };
-        BUILTIN.0.iter().map(read).collect()
+        BUILTIN.files.iter().map(read).collect()
     }
 
-    /// A dataset of the program by its name, or else the file of that path.
+    /// A bundled dataset by its name, or else a file of that path.
     ///
     /// # Errors
     ///
-    /// [`DatasetError`] if there is neither, or if the file describes no dataset.
-    pub fn named(name: &str) -> Result<Self, DatasetError> {
-        let path = Path::new(name);
-        let text = BUILTIN.text(name).map_err(|error| match error {
-            NotFound::Unknown { nearest } => DatasetError::Unknown {
-                name: name.to_owned(),
-                nearest: nearest.to_owned(),
-            },
-            NotFound::Io(source) => DatasetError::io(path, source),
-        })?;
-        Self::parse(path, &text)
+    /// [`DataError`] if there is neither, or if the file is invalid.
+    pub fn named(name: &str) -> Result<Self, DataError> {
+        Self::parse(Path::new(name), &BUILTIN.text(name)?)
     }
 
-    /// Where a file is: on its own host, or on one that has the same paths.
+    /// Address of a file, on its own host or on a mirror with the same paths.
     pub fn url(&self, file: &PublishedFile, mirror: Option<&str>) -> String {
         let host = mirror.unwrap_or(&self.host).trim_end_matches('/');
         format!("{host}/{}/{}", self.base, file.name)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, DatasetError> {
-        let dataset: Self = parse(text).map_err(|mistake| match mistake.line {
-            Some(line) => DatasetError::line(path, line, mistake.reason),
-            None => DatasetError::file(path, mistake.reason),
-        })?;
+    fn parse(path: &Path, text: &str) -> Result<Self, DataError> {
+        let dataset: Self = parse(path, text)?;
         match dataset.mistake() {
-            Some(mistake) => Err(DatasetError::file(path, mistake)),
+            Some(mistake) => Err(DataError::file(path, mistake)),
             None => Ok(dataset),
         }
     }
@@ -142,7 +133,7 @@ mod tests {
     #[test]
     fn every_dataset_of_the_program_is_one() {
         let datasets = Published::builtin();
-        for (dataset, (name, _)) in datasets.iter().zip(BUILTIN.0) {
+        for (dataset, (name, _)) in datasets.iter().zip(BUILTIN.files) {
             assert_eq!(dataset.name, *name);
             assert!(!dataset.licence.is_empty() && dataset.page.starts_with("https://"));
         }
@@ -158,7 +149,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let (_, text) = BUILTIN.0[3];
+        let (_, text) = BUILTIN.files[3];
         let refused = |from: &str, to: &str| {
             assert!(text.contains(from));
             let changed = text.replacen(from, to, 1);

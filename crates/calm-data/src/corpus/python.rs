@@ -1,4 +1,4 @@
-//! Literals of Python modules: how some publishers give their data. Nothing is run.
+//! Literals of Python modules, in which some publishers give their data. Nothing is executed.
 
 use std::iter::Peekable;
 use std::path::Path;
@@ -6,16 +6,19 @@ use std::str::CharIndices;
 
 use serde_json::{Map, Number, Value};
 
-use super::DatasetError;
-use super::read::text;
+use crate::DataError;
+use crate::corpus::read::text;
 
-/// Literals may be nested so deep.
+/// Deepest nesting of literals.
 const DEEPEST: usize = 32;
 
-/// What a module assigns to names at its margin, in order: texts, numbers, lists, tuples and
-/// dictionaries of texts. Anything else in it is an error; comments and texts that nobody has
-/// named are passed over.
-pub(crate) fn assignments(path: &Path) -> Result<Value, DatasetError> {
+/// Values that a module assigns to names on its top level, in order: texts, numbers, lists, tuples
+/// and dictionaries of texts. Comments and unnamed texts are skipped.
+///
+/// # Errors
+///
+/// [`DataError`] if the file cannot be read, or naming the line that holds anything else.
+pub fn assignments(path: &Path) -> Result<Value, DataError> {
     let text = text(path)?;
     let mut reader = Reader {
         chars: text.char_indices().peekable(),
@@ -24,11 +27,11 @@ pub(crate) fn assignments(path: &Path) -> Result<Value, DatasetError> {
     reader.module().map_err(|(at, reason)| {
         let line = text[..at].matches('\n').count() + 1;
         let hint = ["", "; the file is cut short, fetch it again"][usize::from(at == text.len())];
-        DatasetError::line(path, line, format!("{reason}{hint}"))
+        DataError::line(path, line, format!("{reason}{hint}"))
     })
 }
 
-/// What is wrong, and at which byte.
+/// Byte and description of a mistake.
 type Mistake = (usize, String);
 
 struct Reader<'a> {
@@ -107,7 +110,7 @@ impl Reader<'_> {
             .map_err(|_| self.mistake("is no text, number, list, tuple or dictionary"))
     }
 
-    /// Texts that follow each other are one.
+    /// One or more adjacent texts, joined.
     fn texts(&mut self) -> Result<String, Mistake> {
         let mut whole = String::new();
         while let Some(quote @ ('"' | '\'')) = self.next_token() {
@@ -132,7 +135,7 @@ impl Reader<'_> {
         Ok(whole)
     }
 
-    /// Up to three quotes.
+    /// The rest of a text, up to three quotes.
     fn long_text(&mut self, quote: char, whole: &mut String) -> Result<(), Mistake> {
         let mut quotes = 0;
         while quotes < 3 {
@@ -176,7 +179,7 @@ impl Reader<'_> {
         char.ok_or_else(|| self.mistake("has an escape that is no character"))
     }
 
-    /// The first character that is neither white space nor part of a comment; it stays.
+    /// Peeks at the first character that is neither white space nor part of a comment.
     fn next_token(&mut self) -> Option<char> {
         loop {
             match self.chars.peek()?.1 {
@@ -208,7 +211,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A comma, or the end, which stays.
+    /// Consumes a comma, or peeks at the end.
     fn separator(&mut self, close: char) -> Result<(), Mistake> {
         match self.next_token() {
             Some(char) if char == close => Ok(()),

@@ -1,29 +1,29 @@
+//! Archives of files.
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use tar::{Archive, EntryType};
-use tempfile::NamedTempFile;
 
-use super::DatasetError;
+use crate::DataError;
 
-/// The largest file that is unpacked; those of the datasets that come in archives have a few
-/// megabytes.
+/// Largest file that is unpacked. Files of known datasets have a few megabytes.
 const LARGEST_MEMBER: u64 = 1 << 30;
 
-/// Unpacks the plain files of one directory of a `.tar.gz` into another, replacing those of the same
-/// names, each whole or not at all. Returns where they are, in the order of the archive.
+/// Unpacks the plain files of one directory of a `.tar.gz` into another, each whole or not at all;
+/// files of the same names are replaced. Returns their paths, in the order of the archive.
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the archive is damaged or has no such files, or a file cannot be written.
-pub fn unpack(archive: &Path, below: &str, into: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+/// [`DataError`] if the archive is damaged or has no such files, or a file cannot be written.
+pub fn unpack(archive: &Path, below: &str, into: &Path) -> Result<Vec<PathBuf>, DataError> {
     let damaged = |error: io::Error| {
         let reason = format!("cannot be unpacked ({error}); remove it and fetch it again");
-        DatasetError::file(archive, reason)
+        DataError::file(archive, reason)
     };
-    let packed = File::open(archive).map_err(|source| DatasetError::io(archive, source))?;
+    let packed = File::open(archive).map_err(DataError::io(archive))?;
     let mut members = Archive::new(GzDecoder::new(packed));
     let mut unpacked = Vec::new();
     for member in members.entries().map_err(damaged)? {
@@ -32,44 +32,27 @@ pub fn unpack(archive: &Path, below: &str, into: &Path) -> Result<Vec<PathBuf>, 
         let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
             continue;
         };
-        // Names of links, or of what is elsewhere, are none of the dataset's.
+        // Links and files of other directories are skipped.
         let is_plain = member.header().entry_type() == EntryType::Regular;
         if !is_plain || parent != Path::new(below) {
             continue;
         }
         if member.size() > LARGEST_MEMBER {
             let reason = format!("{} is too large", path.display());
-            return Err(DatasetError::file(archive, reason));
+            return Err(DataError::file(archive, reason));
         }
         let whole = into.join(name);
-        write(&mut member, into, &whole).map_err(|source| DatasetError::io(&whole, source))?;
+        fs::create_dir_all(into).map_err(DataError::io(into))?;
+        calm_files::write_with(&whole, |file| io::copy(&mut member, file).map(drop))?;
         unpacked.push(whole);
     }
     match unpacked.is_empty() {
-        true => Err(DatasetError::file(
+        true => Err(DataError::file(
             archive,
             format!("holds no file in {below}"),
         )),
         false => Ok(unpacked),
     }
-}
-
-fn write(member: &mut impl io::Read, into: &Path, whole: &Path) -> io::Result<()> {
-    fs::create_dir_all(into)?;
-    let mut file = NamedTempFile::new_in(into)?;
-    io::copy(member, &mut file)?;
-    file.as_file().sync_all()?;
-    open_to_all(file.as_file())?;
-    file.persist(whole)?;
-    Ok(())
-}
-
-/// A temporary file is its owner's alone; a dataset need not be.
-fn open_to_all(file: &File) -> io::Result<()> {
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    let _ = file;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use calm_files::{AtomicFile, Digest, Hashed, Lock, Sha256, hex, sha256};
 use serde_json::json;
 
-use crate::examples::{Examples, Index};
+use super::examples::{Examples, Index};
 use crate::{DataError, TokenizedExample, Tokenizing};
 
 const MAGIC: [u8; 8] = *b"CALMTOKS";
@@ -36,17 +36,17 @@ const HEADER_BYTES: u64 = 8 + 4 + 32;
 const COUNTS_BYTES: u64 = 4 * 8;
 const CHECKSUM_BYTES: u64 = 32;
 
-/// How many examples were not taken as they are.
+/// Numbers of examples that did not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Misfits {
     pub(crate) truncated: u64,
     pub(crate) skipped: u64,
 }
 
-/// Where examples go, one after the other.
+/// Receiver of examples, one after the other.
 pub(crate) type Keep<'a> = dyn FnMut(&TokenizedExample) -> Result<(), DataError> + 'a;
 
-/// The file that examples are kept in.
+/// A file of tokenised examples.
 #[derive(Debug)]
 pub(crate) struct Cache {
     path: PathBuf,
@@ -54,19 +54,14 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// That of a data file with this hash, tokenised like this by the tokenizer of this JSON.
-    pub(crate) fn new(
-        directory: &Path,
-        data_sha256: &str,
-        tokenizer_json: &str,
-        tokenizing: &Tokenizing<'_>,
-    ) -> Self {
+    /// The cache of a data file with this hash, tokenised like this.
+    pub(crate) fn new(directory: &Path, data_sha256: &str, tokenizing: &Tokenizing<'_>) -> Self {
         let key = json!({
             "layout": VERSION,
             // Another release may bring another version of the tokenizer library.
             "release": env!("CARGO_PKG_VERSION"),
             "data": data_sha256,
-            "tokenizer": sha256(tokenizer_json),
+            "tokenizer": sha256(tokenizing.tokenizer.json()),
             "end_of_text": tokenizing.end_of_text,
             "context": tokenizing.context,
             "too_long": tokenizing.too_long,
@@ -76,7 +71,7 @@ impl Cache {
         Self { path, key }
     }
 
-    /// What is kept, if it is whole; otherwise what is wrong with it, if there is anything.
+    /// Opens the file. The error is the damage, or `None` if there is no file.
     pub(crate) fn open(&self) -> Result<(Examples, Misfits), Option<String>> {
         self.read().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => None,
@@ -84,8 +79,7 @@ impl Cache {
         })
     }
 
-    /// What is kept, or else what `build` puts into the file, which no other process writes
-    /// meanwhile.
+    /// Opens the file, or else builds it, while no other process does.
     pub(crate) fn open_or_build(
         &self,
         build: impl FnOnce(&mut Keep<'_>) -> Result<Misfits, DataError>,
@@ -155,7 +149,7 @@ fn damaged(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-/// The four counts before the checksum; the file is at its beginning again.
+/// Reads the four counts before the checksum, and goes back to the beginning.
 fn counts(file: &mut File, sealed: u64) -> io::Result<[u64; 4]> {
     let Some(begin) = sealed.checked_sub(COUNTS_BYTES) else {
         return Err(damaged("is cut short"));

@@ -18,13 +18,17 @@
 
 mod build;
 mod config;
+mod curriculum;
 mod dataset;
 mod expression;
+mod mixture;
 mod notation;
 mod vocabulary;
 
 pub use build::{BUILDER_VERSION, KvSizes, build};
 pub use config::KvConfig;
+pub use curriculum::{CONTEXT, Curriculum, Lesson};
 pub use dataset::{Draw, Example, KeyPool, KvDataset, Task};
 pub use expression::Operator;
-pub use vocabulary::{BOS, EOS, PAD, UNKNOWN};
+pub use mixture::DataMixture;
+pub use vocabulary::{BOS, BOS_ID, EOS, EOS_ID, PAD, PAD_ID, UNKNOWN};

@@ -138,7 +138,7 @@ impl KvDataset {
     ///
     /// # Errors
     ///
-    /// [`DataError::Config`] if a setting is out of range.
+    /// [`DataError::Setting`] if a setting is out of range.
     pub fn new(config: KvConfig) -> Result<Self, DataError> {
         config.validate()?;
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);

@@ -4,26 +4,26 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::DatasetError;
-use super::read::{json, json_lines};
+use crate::DataError;
+use crate::corpus::read::{json, json_lines};
 
 /// A function to be completed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct HumanEval {
     /// Such as `HumanEval/0`.
     pub task_id: String,
-    /// A program that ends within the function.
+    /// A program up to the body of the function.
     pub prompt: String,
     /// Name of the function.
     pub entry_point: String,
-    /// A right rest of it.
+    /// A correct body.
     pub canonical_solution: String,
     /// Defines `check(candidate)`.
     pub test: String,
 }
 
 impl HumanEval {
-    /// The program that shows whether a completion of the prompt is right.
+    /// A program that fails if a completion of the prompt is wrong.
     pub fn program(&self, completion: &str) -> String {
         let (prompt, test, name) = (&self.prompt, &self.test, &self.entry_point);
         format!("{prompt}{completion}\n{test}\ncheck({name})")
@@ -34,9 +34,9 @@ impl HumanEval {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read or unpacked, or naming the line that is no such
+/// [`DataError`] if the file cannot be read or unpacked, or naming the line that is no such
 /// record.
-pub fn human_eval(path: &Path) -> Result<Vec<HumanEval>, DatasetError> {
+pub fn human_eval(path: &Path) -> Result<Vec<HumanEval>, DataError> {
     json_lines(path)
 }
 
@@ -47,18 +47,18 @@ pub struct Mbpp {
     pub task_id: u32,
     /// The description.
     pub prompt: String,
-    /// A right program.
+    /// A correct program.
     pub code: String,
-    /// What is run before the tests: imports of the sanitised file, code of the full one.
+    /// Code that runs before the tests: imports in the sanitised file, any code in the full one.
     pub setup: String,
     /// Assertions.
     pub tests: Vec<String>,
-    /// Harder ones, of the full file alone.
+    /// Harder assertions; only the full file has them.
     pub challenge_tests: Vec<String>,
 }
 
 impl Mbpp {
-    /// The program that shows whether a solution is right.
+    /// A program that fails if a solution is wrong.
     pub fn program(&self, solution: &str) -> String {
         let tests = self.tests.join("\n");
         match self.setup.is_empty() {
@@ -119,8 +119,8 @@ impl From<Sanitised> for Mbpp {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read, or naming the line that is no such record.
-pub fn mbpp(path: &Path) -> Result<Vec<Mbpp>, DatasetError> {
+/// [`DataError`] if the file cannot be read, or naming the line that is no such record.
+pub fn mbpp(path: &Path) -> Result<Vec<Mbpp>, DataError> {
     let records: Vec<Full> = json_lines(path)?;
     Ok(records.into_iter().map(Mbpp::from).collect())
 }
@@ -129,8 +129,8 @@ pub fn mbpp(path: &Path) -> Result<Vec<Mbpp>, DatasetError> {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read, or naming the line that is not as it should be.
-pub fn mbpp_sanitised(path: &Path) -> Result<Vec<Mbpp>, DatasetError> {
+/// [`DataError`] if the file cannot be read, or naming the line that is not as it should be.
+pub fn mbpp_sanitised(path: &Path) -> Result<Vec<Mbpp>, DataError> {
     let records: Vec<Sanitised> = json(path)?;
     Ok(records.into_iter().map(Mbpp::from).collect())
 }

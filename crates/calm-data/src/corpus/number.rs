@@ -1,4 +1,4 @@
-//! The answer that a text gives: exact match, and the number that it ends with.
+//! Numbers in texts, such as the answers of word problems.
 //!
 //! [`strict_number`] reads the line `#### N` that answers of GSM8K end in; [`last_number`] reads the
 //! last number of any text. Numbers are compared by value, digit for digit: `1,234.50`, `$1 234.5`
@@ -9,22 +9,22 @@ use std::str::FromStr;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// What stands before the answer of GSM8K.
+/// Mark before the answer of GSM8K.
 const MARK: &str = "####";
 
 /// Hyphen, minus sign, small hyphen-minus, full-width hyphen-minus, en dash.
 const MINUS: [char; 5] = ['-', '\u{2212}', '\u{fe63}', '\u{ff0d}', '\u{2013}'];
 
-/// Signs of groups that are never those of decimals: no-break, thin and narrow spaces, apostrophes,
-/// the Arabic sign.
+/// Separators of groups that never separate decimals: no-break, thin and narrow spaces, apostrophes,
+/// the Arabic separator.
 const GROUP_ONLY: [char; 7] = [
     '\u{a0}', '\u{2009}', '\u{202f}', '\'', '\u{2019}', '\u{66c}', '\u{ff0c}',
 ];
 
-/// The Arabic sign of decimals.
+/// The Arabic decimal separator.
 const ARABIC_DECIMAL: char = '\u{66b}';
 
-/// A decimal number without needless digits.
+/// A decimal number in canonical form: no leading or trailing zeros.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Number(String);
 
@@ -54,7 +54,7 @@ pub struct NotANumber;
 impl FromStr for Number {
     type Err = NotANumber;
 
-    /// A text that is one number and nothing else, besides spaces, signs of currencies and `%`.
+    /// Parses a text that is one number, besides spaces, signs of currencies and `%`.
     fn from_str(text: &str) -> Result<Self, NotANumber> {
         let letters: Vec<char> = text.chars().collect();
         let found = numbers(&letters);
@@ -70,16 +70,11 @@ impl FromStr for Number {
     }
 }
 
-/// Whether two texts are the same, apart from white space at their ends.
-pub fn exact_match(answer: &str, gold: &str) -> bool {
-    answer.trim() == gold.trim()
-}
-
-/// The number behind the first `####` of a text, up to the end of its line; nothing if there is no
-/// such line or something else stands there.
+/// The number behind the first `####` of a text, up to the end of its line. `None` without such a
+/// line, or if it holds anything else.
 ///
 /// ```
-/// use calm_eval::answer::strict_number;
+/// use calm_data::corpus::number::strict_number;
 ///
 /// let number = strict_number("3 * 4 = <<3*4=12>>12\n#### 1,012").expect("it has a mark");
 /// assert_eq!(number.to_string(), "1012");
@@ -93,14 +88,14 @@ pub fn strict_number(text: &str) -> Option<Number> {
 
 /// The last number of a text.
 ///
-/// Groups of thousands may be set off by commas, points (if there are several), apostrophes and
-/// no-break spaces, also as in India (`1,00,000`). A single point is one of decimals, and so is a
-/// comma that three digits do not follow. Digits may be those of any script. A minus sign counts if
-/// neither a digit nor a letter stands before it: `10-5` ends with 5, `-$5` with -5. Signs of
-/// currencies and of percent do not change the number.
+/// Commas, points (if there are several), apostrophes and no-break spaces may separate groups of
+/// thousands, also as in India (`1,00,000`). A single point separates decimals, and so does a comma
+/// that is not followed by three digits. Digits of every script count. A minus sign counts if neither
+/// a digit nor a letter stands before it: `10-5` ends with 5, `-$5` with -5. Signs of currencies and
+/// of percent do not change the number.
 ///
 /// ```
-/// use calm_eval::answer::last_number;
+/// use calm_data::corpus::number::last_number;
 ///
 /// let last = |text| last_number(text).map(|number| number.to_string());
 /// assert_eq!(last("Of 12, he sold half: \u{2212}$1,006.50."), Some("-1006.5".to_owned()));
@@ -111,7 +106,7 @@ pub fn last_number(text: &str) -> Option<Number> {
     numbers(&letters).pop().map(|(_, _, number)| number)
 }
 
-/// All numbers with the letters that they begin and end at.
+/// All numbers, with their first and their past-the-end letter.
 fn numbers(letters: &[char]) -> Vec<(usize, usize, Number)> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -141,7 +136,7 @@ fn numbers(letters: &[char]) -> Vec<(usize, usize, Number)> {
     found
 }
 
-/// Where a number begins with its sign, and whether that is minus.
+/// Start of a number with its sign, and whether it is negative.
 fn sign(letters: &[char], start: usize) -> (usize, bool) {
     let mut at = start;
     // `-$5`, and `$-5` has its minus next to the digits.
@@ -164,7 +159,7 @@ fn sign(letters: &[char], start: usize) -> (usize, bool) {
     }
 }
 
-/// The number that begins with these digits: where it ends, and its digits.
+/// End, whole part and fraction of the number that starts here.
 fn digits_with_marks(letters: &[char], start: usize) -> (usize, String, String) {
     let first = start..run(letters, start);
     let mut parts = vec![first];
@@ -186,7 +181,7 @@ fn digits_with_marks(letters: &[char], start: usize) -> (usize, String, String) 
     }
 }
 
-/// How many parts after the first are groups of thousands.
+/// Number of parts after the first that are groups of thousands.
 fn groups(marks: &[char], parts: &[std::ops::Range<usize>]) -> usize {
     let Some(&mark) = marks.first() else { return 0 };
     let is_group_mark = mark == ',' || mark == '.' || GROUP_ONLY.contains(&mark);
@@ -202,14 +197,14 @@ fn groups(marks: &[char], parts: &[std::ops::Range<usize>]) -> usize {
                 || (mark == ',' && parts[0].len() <= 2 && inner.iter().all(|part| part.len() == 2)))
     };
     match (1..=same).rev().find(|&count| fits(count)) {
-        // One point is that of decimals.
+        // A single point separates decimals.
         Some(1) if mark == '.' => 0,
         Some(count) => count,
         None => 0,
     }
 }
 
-/// A mark and the digits right behind it.
+/// A separator and the digits right behind it.
 fn next_part(letters: &[char], at: usize) -> Option<(char, std::ops::Range<usize>)> {
     let mark = *letters.get(at)?;
     let is_mark = matches!(mark, '.' | ',' | ARABIC_DECIMAL) || GROUP_ONLY.contains(&mark);
@@ -217,7 +212,7 @@ fn next_part(letters: &[char], at: usize) -> Option<(char, std::ops::Range<usize
     (is_mark && end > at + 1).then_some((mark, at + 1..end))
 }
 
-/// Where digits end that begin here.
+/// End of the digits that start here.
 fn run(letters: &[char], start: usize) -> usize {
     let rest = letters.get(start..).unwrap_or_default();
     start + rest.iter().take_while(|&&c| digit(c).is_some()).count()
@@ -231,7 +226,7 @@ fn digits(letters: &[char]) -> String {
         .collect()
 }
 
-/// The value of a digit of any script.
+/// Value of a digit of any script.
 fn digit(c: char) -> Option<u8> {
     if c.is_ascii() {
         return c.is_ascii_digit().then(|| c as u8 - b'0');
@@ -244,7 +239,7 @@ fn digit(c: char) -> Option<u8> {
     if !is_digit(code) {
         return None;
     }
-    // Ten digits stand in order, and five such rows of mathematics one behind the other.
+    // Ten digits stand in order; mathematical digits are five such rows in a row.
     let before = (1..50)
         .take_while(|&distance| is_digit(code - distance))
         .count();

@@ -5,9 +5,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use calm_eval::datasets::flores::{Split, flores_200, flores_plus, flores_v1};
-use calm_eval::datasets::math::{gsm8k, mgsm, mgsm_exemplars};
-use calm_eval::datasets::{DatasetError, code, code_text, text_lines};
+use calm_data::DataError;
+use calm_data::benchmarks::flores::{Split, flores_200, flores_plus, flores_v1};
+use calm_data::benchmarks::math::{gsm8k, mgsm, mgsm_exemplars};
+use calm_data::benchmarks::{code, code_text};
+use calm_data::corpus::text_lines;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
@@ -34,7 +36,7 @@ fn files(files: &[(&str, &[u8])]) -> TempDir {
 
 /// What a reader says of a file of these bytes.
 fn refused<T: std::fmt::Debug>(
-    read: impl Fn(&Path) -> Result<T, DatasetError>,
+    read: impl Fn(&Path) -> Result<T, DataError>,
     bytes: &[u8],
 ) -> String {
     let directory = files(&[("file", bytes)]);

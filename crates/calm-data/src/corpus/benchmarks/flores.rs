@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::DatasetError;
-use super::read::{check_counts, json_lines, whole_lines};
+use crate::DataError;
+use crate::corpus::read::{check_counts, json_lines, whole_lines};
 
 /// A part of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// What settings are tuned on, and few-shot examples are from.
+    /// For tuning settings and for worked examples.
     Dev,
-    /// What is reported.
+    /// For reported scores.
     DevTest,
 }
 
 impl Split {
-    /// As files are called.
+    /// Name in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dev => "dev",
@@ -32,12 +32,12 @@ impl Split {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read, is not UTF-8, is cut short, or has an empty sentence.
+/// [`DataError`] if the file cannot be read, is not UTF-8, is cut short, or has an empty sentence.
 pub fn flores_200(
     directory: &Path,
     split: Split,
     language: &str,
-) -> Result<Vec<String>, DatasetError> {
+) -> Result<Vec<String>, DataError> {
     let name = split.name();
     let path = directory.join(name).join(format!("{language}.{name}"));
     let sentences = whole_lines(&path)?;
@@ -62,12 +62,12 @@ pub struct FloresPlus {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if the file cannot be read, or naming the line that is no such record.
-pub fn flores_plus(path: &Path) -> Result<Vec<FloresPlus>, DatasetError> {
+/// [`DataError`] if the file cannot be read, or naming the line that is no such record.
+pub fn flores_plus(path: &Path) -> Result<Vec<FloresPlus>, DataError> {
     let mut records: Vec<FloresPlus> = json_lines(path)?;
     for (index, record) in records.iter().enumerate() {
         if record.text.trim().is_empty() {
-            return Err(DatasetError::line(path, index + 1, "its `text` is empty"));
+            return Err(DataError::line(path, index + 1, "its `text` is empty"));
         }
     }
     records.sort_by_key(|record| record.id);
@@ -76,7 +76,7 @@ pub fn flores_plus(path: &Path) -> Result<Vec<FloresPlus>, DatasetError> {
             "has the `id` {} twice; give one split of one language",
             pair[0].id
         );
-        return Err(DatasetError::file(path, reason));
+        return Err(DataError::file(path, reason));
     }
     Ok(records)
 }
@@ -97,16 +97,12 @@ pub struct FloresPair {
 ///
 /// # Errors
 ///
-/// [`DatasetError`] if a file cannot be read, is not UTF-8, is cut short, has an empty sentence, or
+/// [`DataError`] if a file cannot be read, is not UTF-8, is cut short, has an empty sentence, or
 /// if they have different numbers of lines.
-pub fn flores_v1(
-    directory: &Path,
-    split: Split,
-    pair: &str,
-) -> Result<Vec<FloresPair>, DatasetError> {
+pub fn flores_v1(directory: &Path, split: Split, pair: &str) -> Result<Vec<FloresPair>, DataError> {
     let (source, target) = pair.split_once('-').ok_or_else(|| {
         let reason = format!("'{pair}' is no pair of languages; give one such as ne-en");
-        DatasetError::file(directory, reason)
+        DataError::file(directory, reason)
     })?;
     let path = |ending: &str| -> PathBuf {
         directory.join(format!("wikipedia.{}.{pair}.{ending}", split.name()))
@@ -128,10 +124,10 @@ pub fn flores_v1(
     Ok(pairs.collect())
 }
 
-/// Nothing can be translated from or to nothing.
-fn check_sentences(path: &Path, sentences: &[String]) -> Result<(), DatasetError> {
+/// Checks that no sentence is empty.
+fn check_sentences(path: &Path, sentences: &[String]) -> Result<(), DataError> {
     match sentences.iter().position(|text| text.trim().is_empty()) {
-        Some(index) => Err(DatasetError::line(path, index + 1, "the sentence is empty")),
+        Some(index) => Err(DataError::line(path, index + 1, "the sentence is empty")),
         None => Ok(()),
     }
 }

@@ -4,13 +4,19 @@ use serde_json::{Value, json};
 
 use super::KvDataset;
 
-/// Padding, token 0.
+/// Padding.
 pub const PAD: &str = "<pad>";
-/// Beginning of text, token 1, which the tokenizer puts before every prompt.
+/// Id of [`PAD`].
+pub const PAD_ID: u32 = 0;
+/// Beginning of text, which the tokenizer puts before every prompt.
 pub const BOS: &str = "<s>";
-/// End of text, token 2.
+/// Id of [`BOS`].
+pub const BOS_ID: u32 = 1;
+/// End of text.
 pub const EOS: &str = "</s>";
-/// Any word that is not in the vocabulary, token 3.
+/// Id of [`EOS`].
+pub const EOS_ID: u32 = 2;
+/// Any word that is not in the vocabulary, token 3. Data that becomes it is refused.
 pub const UNKNOWN: &str = "<unk>";
 
 impl KvDataset {

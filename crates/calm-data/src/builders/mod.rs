@@ -1,0 +1,3 @@
+//! Builders of datasets, one folder each.
+
+pub mod kv;

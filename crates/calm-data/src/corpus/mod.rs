@@ -1,0 +1,15 @@
+//! Readers of files that hold texts.
+//!
+//! Every reader takes a path that the user gives; nothing is bundled, nothing is fetched here.
+//! Lines end at LF alone, and all else in them is kept: spaces at the ends are part of a sentence.
+
+mod archive;
+pub mod benchmarks;
+pub mod jsonl;
+pub mod number;
+mod python;
+mod read;
+
+pub use archive::unpack;
+pub use python::assignments;
+pub use read::{check_counts, json, json_lines, text_lines, whole_lines};

@@ -1,0 +1,13 @@
+//! Texts to token ids, in memory or through a cache.
+
+mod cache;
+mod data_file;
+mod examples;
+mod tokenize;
+
+pub use data_file::{DataFile, Tokenized};
+pub use examples::Examples;
+pub use tokenize::{
+    EncodedText, Fitted, Tokenize, TokenizeError, TokenizedExample, Tokenizing, TooLong,
+    encode_prompt, tokenize,
+};

@@ -1,0 +1,244 @@
+//! Texts to examples of token ids.
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use serde::Serialize;
+
+use crate::DataError;
+use crate::jsonl::{PromptTarget, Record};
+
+/// A tokenizer, as far as data needs one. Models implement it, since data knows no models.
+pub trait Tokenize: Debug + Sync {
+    /// Encodes a text. `with_special` adds the tokens that the tokenizer puts around every text.
+    ///
+    /// # Errors
+    ///
+    /// The tokenizer's own.
+    fn encode(&self, text: &str, with_special: bool) -> Result<EncodedText, TokenizeError>;
+
+    /// The file of the tokenizer, on which all ids depend.
+    fn json(&self) -> &str;
+}
+
+/// Error of a tokenizer.
+pub type TokenizeError = Box<dyn Error + Send + Sync>;
+
+/// Tokens of a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EncodedText {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Number of tokens at the beginning that the tokenizer puts before every text.
+    pub special: usize,
+    /// First word outside a vocabulary of words.
+    pub unknown_word: Option<String>,
+}
+
+/// An example as token ids: the prompt, then the target, then the end of text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizedExample {
+    /// All ids.
+    pub ids: Vec<u32>,
+    /// Position of the target, which carries the loss together with the end of text.
+    pub target_start: usize,
+}
+
+impl TokenizedExample {
+    /// Ids that a model reads: all but the last, which is only ever a target.
+    pub fn inputs(&self) -> &[u32] {
+        &self.ids[..self.ids.len().saturating_sub(1)]
+    }
+}
+
+/// Policy for an example that is longer than the context of the models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TooLong {
+    /// It is an error.
+    #[default]
+    Error,
+    /// The prompt loses its beginning, behind the tokens that the tokenizer puts before every text.
+    /// If the target still does not fit, it loses its end, and the end of text with it. A plain text
+    /// loses its end.
+    Truncate,
+    /// It is left out.
+    Skip,
+}
+
+/// An example after [`TooLong`] was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fitted {
+    /// The example, which fits.
+    Whole(TokenizedExample),
+    /// The rest of an example, which fits.
+    Truncated(TokenizedExample),
+    /// It was too long.
+    Skipped,
+}
+
+/// How texts become examples.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokenizing<'a> {
+    /// Tokenizer of the models.
+    pub tokenizer: &'a dyn Tokenize,
+    /// Id of the token that ends every text.
+    pub end_of_text: u32,
+    /// Largest number of tokens of an example.
+    pub context: usize,
+    /// Policy for longer ones.
+    pub too_long: TooLong,
+}
+
+impl Tokenizing<'_> {
+    /// Tokenises example number `example`.
+    ///
+    /// A prompt or a plain text gets the tokenizer's own special tokens (beginning of text). Prompt
+    /// and target are tokenised apart, so that evaluation, which has only the prompt, sees the same
+    /// ids. All tokens of a plain text but the first, which nothing predicts, carry loss.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::UnknownWord`] if a word is not in the vocabulary, [`DataError::EmptyPrompt`],
+    /// [`DataError::EmptyTarget`] or [`DataError::EmptyText`] if one of these has no token,
+    /// [`DataError::TooLong`] if the example does not fit and that is an error, or if the context
+    /// has no room for a token that carries loss.
+    pub fn example(&self, example: usize, record: &Record) -> Result<Fitted, DataError> {
+        let (tokenized, special) = match record {
+            Record::PromptTarget(pair) => self.pair(example, pair)?,
+            Record::Text(text) => self.text(example, text)?,
+        };
+        self.fit(example, tokenized, special)
+    }
+
+    /// An example of any length, and the number of its leading special tokens.
+    fn pair(
+        &self,
+        example: usize,
+        pair: &PromptTarget,
+    ) -> Result<(TokenizedExample, usize), DataError> {
+        let prompt = encode_nonempty_prompt(self.tokenizer, example, &pair.prompt)?;
+        let target = encode(self.tokenizer, example, &pair.target, false)?;
+        if target.ids.is_empty() {
+            return Err(DataError::EmptyTarget { example });
+        }
+        let target_start = prompt.ids.len();
+        let ids = [prompt.ids, target.ids, vec![self.end_of_text]].concat();
+        Ok((TokenizedExample { ids, target_start }, prompt.special))
+    }
+
+    /// The same of a plain text.
+    fn text(&self, example: usize, text: &str) -> Result<(TokenizedExample, usize), DataError> {
+        let EncodedText {
+            mut ids, special, ..
+        } = encode(self.tokenizer, example, text, true)?;
+        if special == ids.len() {
+            return Err(DataError::EmptyText { example });
+        }
+        // Some tokenizers end every text by themselves.
+        if ids.last() != Some(&self.end_of_text) {
+            ids.push(self.end_of_text);
+        }
+        let target_start = 1;
+        Ok((TokenizedExample { ids, target_start }, special))
+    }
+
+    fn fit(
+        &self,
+        example: usize,
+        mut tokenized: TokenizedExample,
+        special: usize,
+    ) -> Result<Fitted, DataError> {
+        let (tokens, context) = (tokenized.ids.len(), self.context);
+        // Something has to stand before the target.
+        let shortest_prompt = special.clamp(1, tokenized.target_start);
+        if tokens <= context {
+            Ok(Fitted::Whole(tokenized))
+        } else if self.too_long == TooLong::Skip {
+            Ok(Fitted::Skipped)
+        } else if self.too_long == TooLong::Truncate && shortest_prompt < context {
+            let cut = (tokens - context).min(tokenized.target_start - shortest_prompt);
+            tokenized.ids.drain(special..special + cut);
+            tokenized.ids.truncate(context);
+            tokenized.target_start -= cut;
+            Ok(Fitted::Truncated(tokenized))
+        } else {
+            Err(DataError::TooLong {
+                example,
+                tokens,
+                context,
+            })
+        }
+    }
+}
+
+/// Tokenises example number `example`. One that does not fit is an error.
+///
+/// # Errors
+///
+/// As [`Tokenizing::example`].
+pub fn tokenize(
+    tokenizer: &dyn Tokenize,
+    example: usize,
+    prompt: &str,
+    target: &str,
+    end_of_text: u32,
+    context: usize,
+) -> Result<TokenizedExample, DataError> {
+    let tokenizing = Tokenizing {
+        tokenizer,
+        end_of_text,
+        context,
+        too_long: TooLong::Error,
+    };
+    let pair = PromptTarget {
+        prompt: prompt.to_owned(),
+        target: target.to_owned(),
+    };
+    match tokenizing.example(example, &Record::PromptTarget(pair))? {
+        Fitted::Whole(tokenized) | Fitted::Truncated(tokenized) => Ok(tokenized),
+        Fitted::Skipped => unreachable!("nothing is skipped"),
+    }
+}
+
+/// Ids that a model reads of the prompt of example number `example`, with the tokenizer's own
+/// special tokens.
+///
+/// # Errors
+///
+/// [`DataError::UnknownWord`] if a word is not in the vocabulary, [`DataError::EmptyPrompt`] if
+/// there is no token.
+pub fn encode_prompt(
+    tokenizer: &dyn Tokenize,
+    example: usize,
+    prompt: &str,
+) -> Result<Vec<u32>, DataError> {
+    encode_nonempty_prompt(tokenizer, example, prompt).map(|encoded| encoded.ids)
+}
+
+fn encode_nonempty_prompt(
+    tokenizer: &dyn Tokenize,
+    example: usize,
+    prompt: &str,
+) -> Result<EncodedText, DataError> {
+    let encoded = encode(tokenizer, example, prompt, true)?;
+    match encoded.ids.is_empty() {
+        true => Err(DataError::EmptyPrompt { example }),
+        false => Ok(encoded),
+    }
+}
+
+/// Encodes a text. A vocabulary of words without one of its words would train on noise.
+fn encode(
+    tokenizer: &dyn Tokenize,
+    example: usize,
+    text: &str,
+    with_special: bool,
+) -> Result<EncodedText, DataError> {
+    let encoded = tokenizer.encode(text, with_special);
+    let encoded = encoded.map_err(|source| DataError::Tokenizer { example, source })?;
+    match encoded.unknown_word {
+        Some(word) => Err(DataError::UnknownWord { example, word }),
+        None => Ok(encoded),
+    }
+}
