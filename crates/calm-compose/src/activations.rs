@@ -246,7 +246,7 @@ impl<'a> ByLength<'a> {
         if length == 0 {
             return vec![self.zeros(rows.len(), 0); count];
         }
-        let run = rows.len().max(ops::ROWS_ALIKE.div_ceil(length));
+        let run = rows.len().max(ops::BATCH_INVARIANT_ROWS.div_ceil(length));
         let repeated: Vec<usize> = rows.iter().copied().cycle().take(run).collect();
         let states = states(&repeated, length);
         let own = |state: Tensor<3>| state.narrow(0, 0, rows.len());

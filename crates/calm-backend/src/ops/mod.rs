@@ -1,63 +1,45 @@
-//! The operations of a transformer block.
+//! The operations of a transformer block, one folder for each.
 //!
-//! Each is a plain statement of its formula out of Burn's own operations, differentiable wherever
-//! Burn is. On the processor and on GPUs a fused kernel takes its place, one pass forward and one
-//! back, and the plain composition is what it is held against.
+//! The module of an operation has its public function, its plain composition out of Burn's own
+//! operations, which is differentiable wherever Burn is, and the declaration of its kernels
+//! ([`operation!`](operation::operation)). `cpu` and `gpu` have the kernels, one pass forward and one
+//! backward; tests hold them against the plain composition.
 
 mod adamw;
 mod attention;
 #[cfg(feature = "flex")]
-mod awake;
-#[cfg(test)]
-mod check;
-#[cfg(feature = "flex")]
-mod columns;
+mod cpu;
 mod cross_entropy;
-#[cfg(feature = "gpu")]
-mod cube;
-#[cfg(any(feature = "flex", feature = "gpu"))]
-mod extension;
-#[cfg(any(feature = "flex", feature = "gpu"))]
 mod gated;
-mod geglu;
 mod gelu;
-#[cfg(feature = "flex")]
-mod kernel;
-mod layer_norm;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod linear;
-#[cfg(feature = "flex")]
-mod matmul;
-#[cfg(feature = "flex")]
 mod norm;
-#[cfg(feature = "flex")]
-mod processor;
-mod rms_norm;
+#[cfg(any(feature = "flex", feature = "gpu"))]
+mod operation;
 mod rotary;
 mod softcap;
-mod swiglu;
+#[cfg(test)]
+mod tests;
 
 pub use adamw::{AdamWStep, adamw};
-pub use attention::{attention, keeps_attention_weights};
+pub use attention::{attention, keeps_attention_weights, softcap_attention};
 pub use cross_entropy::cross_entropy_sum;
-pub use geglu::geglu_tanh;
+pub use gated::{geglu_tanh, swiglu};
 pub use gelu::{gelu, gelu_tanh};
-pub use layer_norm::layer_norm;
-pub use linear::{ROWS_ALIKE, linear};
-pub use rms_norm::rms_norm;
+pub use linear::{BATCH_INVARIANT_ROWS, linear};
+pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
-pub use softcap::{softcap, softcap_attention};
-pub use swiglu::swiglu;
+pub use softcap::softcap;
 
-/// The same operations without fused kernels: what runs on backends that have none, and the
+/// The same operations without fused kernels: they run on backends that have none, and are the
 /// reference for those that do.
 pub mod plain {
     pub use super::adamw::plain as adamw;
-    pub use super::attention::plain as attention;
+    pub use super::attention::plain::{attention, softcap_attention};
     pub use super::cross_entropy::plain as cross_entropy_sum;
-    pub use super::geglu::plain as geglu_tanh;
-    pub use super::layer_norm::plain as layer_norm;
-    pub use super::rms_norm::plain as rms_norm;
+    pub use super::gated::plain::{geglu_tanh, swiglu};
+    pub use super::norm::plain::{layer_norm, rms_norm};
     pub use super::rotary::plain as rotary;
-    pub use super::softcap::plain as softcap_attention;
-    pub use super::swiglu::plain as swiglu;
 }

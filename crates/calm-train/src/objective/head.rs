@@ -62,7 +62,7 @@ pub(super) fn differentiated(
 /// Which of them are taken together.
 fn chunks(decoder: &Decoder, batch: &Batch) -> impl Iterator<Item = Range<usize>> {
     let count = batch.target_tokens();
-    let held = (LOGITS_HELD / decoder.config().vocab_size).max(ops::ROWS_ALIKE);
+    let held = (LOGITS_HELD / decoder.config().vocab_size).max(ops::BATCH_INVARIANT_ROWS);
     (0..count)
         .step_by(held)
         .map(move |start| start..count.min(start + held))

@@ -1,35 +1,34 @@
 //! A projection.
 
 #[cfg(feature = "flex")]
-mod few;
+pub(super) mod cpu;
 #[cfg(feature = "flex")]
-pub(super) mod fused;
+mod gemv;
 #[cfg(feature = "flex")]
-mod in_order;
+mod row_major;
 #[cfg(feature = "flex")]
-mod stored;
+mod transposed;
 
 #[cfg(feature = "flex")]
 use burn::tensor::DType;
 use burn::tensor::{Tensor, module};
 
 #[cfg(feature = "flex")]
-use super::extension::{Dispatch, is_on_processor};
-#[cfg(feature = "flex")]
-use super::processor::ProcessorOps;
+use super::operation::{Dispatch, is_on_processor, operation};
 
-/// From so many rows on, a row of a product on the processor, with a matrix as checkpoints store it,
-/// has the same bits however many there are: fewer are summed in another order.
-pub const ROWS_ALIKE: usize = 96;
+/// Fewest rows from which a product on the processor is batch-invariant: with a weight as
+/// checkpoints store it, a row then has the same bits however many rows there are. Fewer rows are
+/// summed in another order.
+pub const BATCH_INVARIANT_ROWS: usize = 96;
 
 /// `x · weight + bias`.
 ///
-/// The weight is best given as the transpose of a matrix as checkpoints store it,
-/// `[d_output, d_input]`: the processor has kernels for that, which for few rows are twice as fast
-/// as Burn's product.
+/// The weight is best the transposed view of a matrix as checkpoints store it,
+/// `[d_output, d_input]`: for few rows the processor's kernels for that are twice as fast as Burn's
+/// product.
 ///
-/// On the processor half precision is multiplied in `f32`, and rounded once the bias is added, as
-/// in `transformers`.
+/// The processor multiplies half precision in `f32`, and rounds after the bias is added, as
+/// `transformers` does.
 ///
 /// # Shapes
 ///
@@ -46,7 +45,7 @@ pub fn linear<const D: usize>(
     if is_on_processor(&x) && is_on_processor(&weight) {
         let dtype = x.dtype();
         let (x, weight) = (x.cast(DType::F32).into_dispatch(), weight.into_dispatch());
-        let product = Tensor::<D>::from_dispatch(Dispatch::product(x, weight));
+        let product = Tensor::<D>::from_dispatch(Dispatch::run(x, weight));
         let sum = match bias {
             Some(bias) => product + bias.cast(DType::F32).unsqueeze(),
             None => product,
@@ -56,16 +55,26 @@ pub fn linear<const D: usize>(
     module::linear(x, weight, bias)
 }
 
+#[cfg(feature = "flex")]
+operation! {
+    Product {
+        inputs: [x, weight],
+        constants: [],
+        settings: [],
+    }
+    Flex("flex") => cpu::forward;
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::Device;
 
-    use super::super::check::{self, assert_finite_differences, assert_same};
     use super::*;
+    use crate::ops::tests::{self, assert_finite_differences, assert_same};
 
-    /// What is tested here are the kernels of the processor, whatever other devices there are.
+    /// On the processor, whose kernels are tested here, whatever other devices there are.
     fn random<const D: usize>(shape: [usize; D], scale: f64) -> Tensor<D> {
-        check::random(shape, scale).to_device(&Device::flex())
+        tests::random(shape, scale).to_device(&Device::flex())
     }
 
     /// Rows, `d_input` and `d_output` around every limit of the kernels.
@@ -86,7 +95,7 @@ mod tests {
         [130, 2, 800],
     ];
 
-    /// As checkpoints store it, seen as Burn multiplies by it.
+    /// A weight as checkpoints store it.
     fn stored(d_input: usize, d_output: usize) -> Tensor<2> {
         random([d_output, d_input], 1.0)
     }
@@ -160,13 +169,12 @@ mod tests {
         assert_eq!(sum, 0.0);
     }
 
-    /// As rows of any other matrix.
     #[test]
     fn part_of_a_stored_matrix() {
         let (x, all): (Tensor<2>, _) = (random([3, 20], 1.0), stored(20, 12));
         let part = all.clone().narrow(0, 4, 5).transpose();
         let expected = linear(x.clone(), all.transpose(), None).slice([0..3, 4..9]);
-        check::assert_close(linear(x, part, None), expected);
+        tests::assert_close(linear(x, part, None), expected);
     }
 
     #[test]
@@ -206,7 +214,8 @@ mod tests {
         }
     }
 
-    /// Whatever rows are beside it, as long as they are few or many, and on any number of threads.
+    /// A row has the same bits whatever rows are beside it, as long as all are few or all are many, and
+    /// on any number of threads.
     #[test]
     fn a_row_depends_on_itself_alone() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
