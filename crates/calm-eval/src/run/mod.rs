@@ -9,6 +9,7 @@
 mod compare;
 mod directory;
 mod error;
+mod evaluation;
 #[cfg(feature = "models")]
 mod generate;
 mod results;
@@ -19,6 +20,7 @@ mod score;
 pub use compare::{Comparison, LanguageDifference, compare};
 pub use directory::{Description, RunDir, RunTask, TooLong};
 pub use error::RunError;
+pub use evaluation::{Evaluation, Selection};
 #[cfg(feature = "models")]
 pub use generate::{Answering, Decoding};
 pub use results::{GroupScore, LanguageScore, Results, TaskResults};

@@ -3,12 +3,12 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 
-use calm_lm::compose::{ComposeError, ComposedPrompt};
+use calm_lm::compose::{ChatFormat, ComposeError, ComposedPrompt};
 use calm_lm::data::encode_prompt;
-use calm_lm::models::{Chat, Continuation, SamplingParams, SequenceOptions};
+use calm_lm::models::{Chat, Continuation, SamplingParams, SequenceOptions, generate_text};
 use calm_lm::train::DataTokenizer;
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
@@ -112,16 +112,31 @@ impl SamplingArgs {
     }
 }
 
+#[derive(Serialize)]
+struct Generated<'a> {
+    model: &'a str,
+    continuations: Vec<Continued<'a>>,
+}
+
+#[derive(Serialize)]
+struct Continued<'a> {
+    prompt: &'a str,
+    output: String,
+    tokens: usize,
+    ended: bool,
+}
+
 pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failure> {
-    let device = common.device()?;
+    common.device()?;
     let (prompts, origin) = prompts(&args.prompt)?;
     if args.stream && (prompts.len() != 1 || common.json) {
         let reason = "shows the text of one prompt; give one, and leave out --json";
         return Err(Failure::flag("--stream", reason));
     }
-    let model = Model::load(&args.model, &args.scales, &device, common.quiet)?;
+    let model = Model::load(&args.model, &args.scales, common)?;
     let encoded = if args.chat {
-        let format = model.chat_format()?;
+        let models = &model.composition;
+        let format = ChatFormat::read(&models.anchor, &models.augmenting)?;
         let chat = |prompt: &String| Chat::question(args.system.as_deref(), prompt);
         let encoded = prompts.iter().map(|prompt| format.prompt(&chat(prompt)));
         encoded.collect::<Result<_, ComposeError>>()?
@@ -130,36 +145,56 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
     };
     let options = SequenceOptions {
         max_new_tokens: args.max_new_tokens,
-        stop_ids: model.special().eos.clone(),
+        stop_ids: model.eos().to_vec(),
         stop_texts: args.stop.clone(),
         sampling: args.sampling.resolve(common.seed),
     };
     if args.stream {
         return stream(&model, &encoded, &options);
     }
-    let mut text = String::new();
     let mut continuations = Vec::new();
     for (prompts, encoded) in prompts.chunks(ROWS).zip(encoded.chunks(ROWS)) {
-        let show = |_, _: &str| ControlFlow::Continue(());
-        let found = model.generate(encoded, &options, show)?;
-        for (prompt, continuation) in prompts.iter().zip(found) {
-            text.push_str(&continuation.text);
-            text.push('\n');
-            continuations.push(describe(prompt, &continuation));
-        }
+        let found = generate(&model, encoded, &options, |_| ControlFlow::Continue(()))?;
+        let found = prompts.iter().zip(found);
+        continuations.extend(found.map(|(prompt, continuation)| Continued {
+            prompt,
+            output: continuation.text,
+            tokens: continuation.ids.len(),
+            ended: continuation.stopped,
+        }));
     }
-    let json = json!({ "model": model.name, "continuations": continuations });
-    Ok(Report::new(text, json))
+    let lines = continuations.iter().map(|one| format!("{}\n", one.output));
+    let text: String = lines.collect();
+    let model = &model.name;
+    Ok(Report::new(
+        text,
+        Generated {
+            model,
+            continuations,
+        },
+    ))
 }
 
-/// Shows a continuation while it is written.
+/// Continues prompts, and shows their texts while they are written.
+fn generate(
+    model: &Model,
+    prompts: &[ComposedPrompt],
+    options: &SequenceOptions,
+    mut show: impl FnMut(&str) -> ControlFlow<()>,
+) -> Result<Vec<Continuation>, Failure> {
+    let (composed, tokenizer) = (&model.composition.model, model.tokenizer());
+    let show = |_, text: &str| show(text);
+    Ok(generate_text(composed, tokenizer, prompts, options, show)?)
+}
+
+/// Writes the text of a continuation to standard output as it comes.
 fn stream(
     model: &Model,
     prompts: &[ComposedPrompt],
     options: &SequenceOptions,
 ) -> Result<Report, Failure> {
     let mut written = Ok(());
-    model.generate(prompts, options, |_, text| {
+    generate(model, prompts, options, |text| {
         let mut stdout = io::stdout().lock();
         written = stdout
             .write_all(text.as_bytes())
@@ -170,12 +205,12 @@ fn stream(
         }
     })?;
     match written {
-        // Whoever reads it has seen enough; the end of the line finds that out again.
+        // A reader that went away has seen enough; the end of the line finds that out again.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Io {
             origin: "standard output".to_owned(),
             source: error,
         }),
-        _ => Ok(Report::new("\n", Value::Null)),
+        _ => Ok(Report::new("\n", ())),
     }
 }
 
@@ -185,28 +220,18 @@ fn encode_prompts(
     origin: &str,
 ) -> Result<Vec<ComposedPrompt>, Failure> {
     let tokenizer = DataTokenizer(model.tokenizer());
-    let prompts = prompts.iter().enumerate();
-    let encoded = prompts.map(|(number, prompt)| {
-        encode_prompt(&tokenizer, number, prompt).map(ComposedPrompt::from)
-    });
-    encoded
-        .collect::<Result<_, _>>()
-        .map_err(|source| Failure::Text {
-            origin: origin.to_owned(),
-            source,
-        })
+    let encode = |(number, prompt): (usize, &String)| {
+        let ids = encode_prompt(&tokenizer, number, prompt);
+        ids.map(ComposedPrompt::from)
+            .map_err(|source| Failure::Text {
+                origin: origin.to_owned(),
+                source,
+            })
+    };
+    prompts.iter().enumerate().map(encode).collect()
 }
 
-fn describe(prompt: &str, continuation: &Continuation) -> Value {
-    json!({
-        "prompt": prompt,
-        "output": continuation.text,
-        "tokens": continuation.ids.len(),
-        "ended": continuation.stopped,
-    })
-}
-
-/// The prompts, and where they come from.
+/// The prompts, and their origin for messages.
 fn prompts(given: &[String]) -> Result<(Vec<String>, &'static str), Failure> {
     if !given.is_empty() {
         return Ok((given.to_vec(), "--prompt"));

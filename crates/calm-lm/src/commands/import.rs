@@ -160,8 +160,7 @@ pub(crate) struct ExportArgs {
 }
 
 pub(super) fn run_export(args: &ExportArgs, common: &Common) -> Result<Report, Failure> {
-    let scales = ScaleArgs::default();
-    let model = Model::load(&args.model, &scales, &common.device()?, common.quiet)?;
+    let model = Model::load(&args.model, &ScaleArgs::default(), common)?;
     let Some(composed) = model.composed() else {
         let reason = "is no composition (there is no composition.json in it)";
         return Err(Failure::path(&model.name, reason));

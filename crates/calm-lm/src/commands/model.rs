@@ -1,26 +1,22 @@
-//! What can continue texts: a checkpoint, or a composition with its checkpoints.
+//! Models of the command line: a checkpoint, or a composition with its checkpoints.
 
-use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use calm_lm::backend::{DeviceError, FloatType};
 use calm_lm::compose::{
-    ChatFormat, ComposeError, ComposedModel, ComposedPrompt, Composition, LoadedModel,
-    LocatedComposition, ModelSources,
+    ComposedModel, Composition, CompositionConfig, LoadedModel, LocatedComposition, ModelSources,
 };
-use calm_lm::data::jsonl::PromptTarget;
-use calm_lm::eval::run::{Answering, Decoding, RunDir, RunError, Sample as Answered, Scorer};
-use calm_lm::eval::tasks::{Subset, Task};
-use calm_lm::eval::{Sample, exact_match};
+use calm_lm::eval::run::{Answering, Decoding};
 use calm_lm::models::{
-    CausalLm, CheckpointInfo, Continuation, Fetching, FrozenModel, LoadOptions, ModelError,
-    ModelFiles, ModelSource, SequenceOptions, SpecialIds, Tokenizer, generate_text,
+    CheckpointInfo, Fetching, FrozenModel, LoadOptions, ModelFiles, ModelSource, SpecialIds,
+    Tokenizer,
 };
 use calm_lm::terminal::Progress;
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use crate::cli::Common;
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -58,19 +54,29 @@ fn scale(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Something that continues texts.
+/// A model that continues texts: a composition, of which a checkpoint is one that reads no other
+/// model.
 pub(super) struct Model {
-    /// The checkpoint, or the composition's anchor: its tokens are read and written.
-    anchor: LoadedModel,
-    composed: Option<Composed>,
-    /// What was loaded, so that it can be found again.
+    pub(super) composition: Composition,
+    /// Name by which it can be found again.
     pub(super) name: String,
+    /// Directory of the composition, if it is not a checkpoint alone.
+    directory: Option<PathBuf>,
 }
 
-/// A composition and its augmenting models.
-struct Composed {
-    model: ComposedModel,
-    augmenting: Vec<LoadedModel>,
+/// Everything that decides the texts of a model, for comparing runs.
+#[derive(Serialize)]
+pub(super) struct ModelIdentity<'a> {
+    name: &'a str,
+    weights_sha256: &'a str,
+    #[serde(flatten)]
+    composed: Option<ComposedIdentity>,
+}
+
+#[derive(Serialize)]
+struct ComposedIdentity {
+    augmenting_sha256: Vec<String>,
+    scales: Vec<f64>,
     bridges_sha256: String,
 }
 
@@ -79,186 +85,90 @@ impl Model {
     pub(super) fn load(
         args: &ModelArgs,
         scales: &ScaleArgs,
-        device: &Device,
-        quiet: bool,
+        common: &Common,
     ) -> Result<Self, Failure> {
-        let located = match args.locate(quiet)? {
-            Located::Composition(located) => located,
-            Located::Checkpoint(files) => {
-                scales.check(0)?;
-                let options = LoadOptions {
-                    device: device.clone(),
-                    ..LoadOptions::default()
-                };
-                return Ok(Self {
-                    name: files.source.to_string(),
-                    anchor: LoadedModel::from_files(files, &options)?,
-                    composed: None,
-                });
-            }
-        };
-        let augmenting_device = augmenting_device(args.augmenting_device.as_deref(), device)?;
-        let directory = located.directory.clone();
+        let device = common.device()?;
+        let augmenting_device = augmenting_device(args.augmenting_device.as_deref(), &device)?;
         let options = LoadOptions {
-            device: device.clone(),
+            device,
             ..LoadOptions::default()
         };
-        let Composition {
-            anchor,
-            augmenting,
-            model: mut composed,
-            ..
-        } = located.load(&options, &augmenting_device)?;
-        scales.check(augmenting.len())?;
-        for (part, scale) in composed.parts.augmenting.iter_mut().zip(&scales.scale) {
-            part.scale = *scale;
-        }
-        Ok(Self {
-            anchor,
-            composed: Some(Composed {
-                model: composed,
-                augmenting,
-                bridges_sha256: calm_files::sha256_file(directory.join("bridge.safetensors"))?,
-            }),
-            name: directory.display().to_string(),
-        })
+        let (name, directory, composition) = match args.locate(common.quiet)? {
+            Located::Checkpoint(files) => {
+                let name = files.source.to_string();
+                let anchor = LoadedModel::from_files(files, &options)?;
+                let alone = Composition::new(anchor, Vec::new(), &CompositionConfig::default(), 0)?;
+                (name, None, alone)
+            }
+            Located::Composition(located) => {
+                let directory = located.directory.clone();
+                let composition = located.load(&options, &augmenting_device)?;
+                let name = directory.display().to_string();
+                (name, Some(directory), composition)
+            }
+        };
+        let mut model = Self {
+            composition,
+            name,
+            directory,
+        };
+        scales.apply(&mut model.composition)?;
+        Ok(model)
+    }
+
+    /// The composition, if it is not a checkpoint alone.
+    pub(super) fn composed(&self) -> Option<&ComposedModel> {
+        self.directory.as_ref().map(|_| &self.composition.model)
+    }
+
+    pub(super) fn tokenizer(&self) -> &Tokenizer {
+        self.composition.tokenizer()
+    }
+
+    /// Ids that end a text.
+    pub(super) fn eos(&self) -> &[u32] {
+        &self.composition.anchor.model.special.eos
     }
 
     /// The token that ends a text.
     pub(super) fn end_of_text(&self) -> Result<u32, Failure> {
-        end_of_text(self.special(), &self.anchor.files.directory)
+        let anchor = &self.composition.anchor;
+        end_of_text(&anchor.model.special, &anchor.files.directory)
     }
 
-    /// The composition, if it is one.
-    pub(super) fn composed(&self) -> Option<&ComposedModel> {
-        self.composed.as_ref().map(|composed| &composed.model)
-    }
-
-    pub(super) fn tokenizer(&self) -> &Tokenizer {
-        &self.anchor.model.tokenizer
-    }
-
-    /// Those of the composition's augmenting models.
-    pub(super) fn augmenting_tokenizers(&self) -> impl Iterator<Item = &Tokenizer> {
-        let augmenting = self.augmenting().iter();
-        augmenting.map(|model| &model.model.tokenizer)
-    }
-
-    fn augmenting(&self) -> &[LoadedModel] {
-        let composed = self.composed.as_ref();
-        composed.map_or(&[], |composed| &composed.augmenting)
-    }
-
-    pub(super) fn special(&self) -> &SpecialIds {
-        &self.anchor.model.special
-    }
-
-    /// The chat templates of all its models.
-    pub(super) fn chat_format(&self) -> Result<ChatFormat, ComposeError> {
-        ChatFormat::read(&self.anchor, self.augmenting())
-    }
-
-    /// The longest text that it can read.
-    pub(super) fn context_length(&self) -> usize {
-        self.anchor.model.config().context_length
-    }
-
-    /// Continues prompts, and shows the text of each while it is written.
-    pub(super) fn generate(
-        &self,
-        prompts: &[ComposedPrompt],
-        options: &SequenceOptions,
-        show: impl FnMut(usize, &str) -> ControlFlow<()>,
-    ) -> Result<Vec<Continuation>, ModelError> {
-        let tokenizer = self.tokenizer();
-        match &self.composed {
-            None => {
-                let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
-                generate_text(&self.anchor.model.decoder, tokenizer, &ids, options, show)
-            }
-            Some(composed) => generate_text(&composed.model, tokenizer, prompts, options, show),
-        }
-    }
-
-    /// All that decides what it writes, for whoever compares runs: names, hashes and scales.
-    pub(super) fn identity(&self) -> Result<Value, Failure> {
-        let mut identity = json!({
-            "name": self.name,
-            "weights_sha256": self.anchor.model.weights_sha256()?,
+    pub(super) fn identity(&self) -> Result<ModelIdentity<'_>, Failure> {
+        let composition = &self.composition;
+        let composed = self.directory.as_ref().map(|directory| {
+            let hash = |model: &LoadedModel| -> Result<String, Failure> {
+                Ok(CheckpointInfo::read(&model.files.directory)?.weights_sha256)
+            };
+            let augmenting = composition.augmenting.iter().map(hash);
+            let parts = composition.model.parts.augmenting.iter();
+            Ok::<_, Failure>(ComposedIdentity {
+                augmenting_sha256: augmenting.collect::<Result<_, _>>()?,
+                scales: parts.map(|part| part.scale).collect(),
+                bridges_sha256: calm_files::sha256_file(directory.join("bridge.safetensors"))?,
+            })
         });
-        if let Some(composed) = &self.composed {
-            let augmenting = composed.augmenting.iter();
-            let augmenting = augmenting
-                .map(|model| Ok(CheckpointInfo::read(&model.files.directory)?.weights_sha256))
-                .collect::<Result<Vec<_>, ModelError>>()?;
-            let models = composed.model.parts.augmenting.iter();
-            identity["augmenting_sha256"] = json!(augmenting);
-            identity["scales"] = models.map(|model| model.scale).collect();
-            identity["bridges_sha256"] = json!(composed.bridges_sha256);
-        }
-        Ok(identity)
+        Ok(ModelIdentity {
+            name: &self.name,
+            weights_sha256: composition.anchor.model.weights_sha256()?,
+            composed: composed.transpose()?,
+        })
     }
 
-    /// Whether it can read all prompts of a task.
-    pub(super) fn check(
-        &self,
-        decoding: Decoding,
-        task: &Task,
-        subset: &Subset,
-    ) -> Result<(), RunError> {
-        match &self.composed {
-            None => self
-                .answering(&self.anchor.model.decoder, decoding)
-                .check(task, subset),
-            Some(composed) => self
-                .answering(&composed.model, decoding)
-                .check(task, subset),
-        }
-    }
-
-    /// Answers the examples of a task, as [`Answering::answer`] does.
-    pub(super) fn answer(
-        &self,
-        decoding: Decoding,
-        task: &Task,
-        subset: &Subset,
-        scorer: &Scorer<'_>,
-        run: &mut RunDir,
-        watch: impl FnMut(&[Answered]) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, RunError> {
-        match &self.composed {
-            None => self
-                .answering(&self.anchor.model.decoder, decoding)
-                .answer(task, subset, scorer, run, watch),
-            Some(composed) => self
-                .answering(&composed.model, decoding)
-                .answer(task, subset, scorer, run, watch),
-        }
-    }
-
-    fn answering<'a, M: CausalLm>(&'a self, model: &'a M, decoding: Decoding) -> Answering<'a, M> {
+    /// The model with what [`Answering`] needs to answer the prompts of a task.
+    pub(super) fn answering(&self, decoding: Decoding) -> Answering<'_, ComposedModel> {
         Answering {
-            model,
+            model: &self.composition.model,
             tokenizer: self.tokenizer(),
-            end_of_text: &self.special().eos,
+            end_of_text: self.eos(),
             decoding,
-        }
-    }
-
-    pub(super) fn exact_match(
-        &self,
-        end_of_text: u32,
-        examples: &[PromptTarget],
-    ) -> Result<Vec<Sample>, ModelError> {
-        let tokenizer = self.tokenizer();
-        match &self.composed {
-            None => exact_match(&self.anchor.model.decoder, tokenizer, end_of_text, examples),
-            Some(composed) => exact_match(&composed.model, tokenizer, end_of_text, examples),
         }
     }
 }
 
-/// What the arguments name, with all files on this machine.
+/// Files that the arguments name, all on this machine.
 pub(super) enum Located {
     Checkpoint(ModelFiles),
     Composition(Box<LocatedComposition>),
@@ -266,16 +176,20 @@ pub(super) enum Located {
 
 impl ScaleArgs {
     /// There must be one for every augmenting model, or none.
-    fn check(&self, models: usize) -> Result<(), Failure> {
-        let given = self.scale.len();
-        if given == 0 || given == models {
-            return Ok(());
+    fn apply(&self, composition: &mut Composition) -> Result<(), Failure> {
+        let augmenting = &mut composition.model.parts.augmenting;
+        let (given, models) = (self.scale.len(), augmenting.len());
+        if given != 0 && given != models {
+            let reason = format!(
+                "given {given} times for {models} augmenting models; give it once for each, in \
+                 the order of composition.json"
+            );
+            return Err(Failure::flag("--scale", reason));
         }
-        let reason = format!(
-            "given {given} times for {models} augmenting models; give it once for each, in the \
-             order of composition.json"
-        );
-        Err(Failure::flag("--scale", reason))
+        for (part, scale) in augmenting.iter_mut().zip(&self.scale) {
+            part.scale = *scale;
+        }
+        Ok(())
     }
 }
 

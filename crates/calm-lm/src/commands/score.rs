@@ -10,7 +10,7 @@ use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Share, Smoothing, Statistics
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::eval::tasks::{self, CageArgs};
+use super::eval::tasks::{self, SandboxArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -52,7 +52,7 @@ pub(crate) struct ScoreArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["metrics", "hyp", "references"])]
     samples: Option<PathBuf>,
     #[command(flatten)]
-    cage: CageArgs,
+    sandbox: SandboxArgs,
     /// Every line is an index, a tab and a text; those of the same index belong together
     #[arg(long)]
     indexed: bool,
@@ -185,7 +185,7 @@ impl ScoreArgs {
 
 pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> {
     if let Some(samples) = &args.samples {
-        return tasks::again(samples, &args.cage, common);
+        return tasks::again(samples, &args.sandbox, common);
     }
     args.check_flags()?;
     let metrics = args.metrics.iter().map(|&name| args.metric(name));

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use calm_lm::data::jsonl::{self, PromptTarget};
 use calm_lm::data::tokenize;
-use calm_lm::eval::{Sample, accuracy};
+use calm_lm::eval::{Sample, accuracy, exact_match};
 use calm_lm::terminal::Progress;
 use calm_lm::train::DataTokenizer;
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use self::tasks::TaskArgs;
 use super::model::{Model, ModelArgs, ScaleArgs};
@@ -19,27 +19,27 @@ use crate::failure::Failure;
 use crate::report::Report;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
-  How many answers are right, token for token, and ended in the right place:
+  The share of answers that are right, token for token, and ended in the right place:
     calm eval composition --data kv/kv-arithmetic.held-out.jsonl
 
   The same of the anchor alone, with every answer:
     calm eval anchor --data kv/kv-arithmetic.held-out.jsonl --samples answers.jsonl
 
-  A benchmark, from a directory of its published files; a run that was ended goes on:
+  A benchmark, from a directory of its published files; an interrupted run goes on:
     calm eval composition --task gsm8k --data gsm8k --out runs/gsm8k
 
-  Which benchmarks there are, and what a model reads of one:
+  All benchmarks, and the first prompt of one:
     calm eval --list
     calm eval --show humaneval --data humaneval
 
-  How the composition differs from its anchor, language by language:
+  The composition beside its anchor, language by language:
     calm eval --compare runs/anchor runs/composition
 
   For a program:
     calm eval composition --data kv/kv-arithmetic.held-out.jsonl --json --quiet
 
 Decoding is greedy and free-running: the model sees its own tokens, never those of the
-target. The interval is Wilson's, at 95 %. Tasks, their settings and the cage of generated
+target. The interval is Wilson's, at 95 %. Tasks, their settings and the sandbox of generated
 programs: docs/evaluation.md.";
 
 /// Examples between two signs of progress.
@@ -63,11 +63,10 @@ pub(crate) struct EvalArgs {
     /// List the benchmarks
     #[arg(long, conflicts_with_all = ["tasks", "show", "compare"])]
     list: bool,
-    /// Show a benchmark as a task file says it; with --data the first prompt, exactly as a model
-    /// reads it
+    /// Show a benchmark as a task file; with --data its first prompt, exactly as a model reads it
     #[arg(long, value_name = "TASK", conflicts_with_all = ["tasks", "compare"])]
     show: Option<String>,
-    /// Tell how the second run differs from the first
+    /// Compare the second run with the first
     #[arg(long, value_name = "RUN", num_args = 2, conflicts_with_all = ["tasks", "data"])]
     compare: Vec<PathBuf>,
 }
@@ -105,10 +104,10 @@ fn prompts_and_targets(
     data: &Path,
     common: &Common,
 ) -> Result<Report, Failure> {
-    let device = common.device()?;
+    common.device()?;
     check_writable(args.samples.as_deref())?;
     let examples = jsonl::read(data)?;
-    let model = Model::load(model, &args.scales, &device, common.quiet)?;
+    let model = Model::load(model, &args.scales, common)?;
     let end_of_text = model.end_of_text()?;
     check(&examples, &model, end_of_text, data)?;
     let samples = evaluate(&model, end_of_text, &examples, common.quiet)?;
@@ -123,20 +122,32 @@ fn prompts_and_targets(
         accuracy.hits,
         accuracy.n
     );
-    let json = json!({
-        "model": model.name,
-        "data": data,
-        "metric": "exact-match",
-        "percent": accuracy.percent(),
-        "hits": accuracy.hits,
-        "n": accuracy.n,
-        "interval_95": [low, high],
-        "samples": args.samples,
-    });
-    Ok(Report::new(text, json))
+    let result = ExactMatch {
+        model: &model.name,
+        data,
+        metric: "exact-match",
+        percent: accuracy.percent(),
+        hits: accuracy.hits,
+        n: accuracy.n,
+        interval_95: [low, high],
+        samples: args.samples.as_deref(),
+    };
+    Ok(Report::new(text, result))
 }
 
-/// A long evaluation is not to be lost to a slip of the pen.
+#[derive(Serialize)]
+struct ExactMatch<'a> {
+    model: &'a str,
+    data: &'a Path,
+    metric: &'static str,
+    percent: f64,
+    hits: usize,
+    n: usize,
+    interval_95: [f64; 2],
+    samples: Option<&'a Path>,
+}
+
+/// Checked first, so that a long evaluation is not lost to a wrong path.
 fn check_writable(samples: Option<&Path>) -> Result<(), Failure> {
     let parent = samples.and_then(Path::parent);
     match parent {
@@ -148,7 +159,7 @@ fn check_writable(samples: Option<&Path>) -> Result<(), Failure> {
     }
 }
 
-/// Words that the model does not know, or targets that it has no room for, would be scored as
+/// Refuses words that the model does not know and targets that do not fit: both would be scored as
 /// mistakes of the model.
 fn check(
     examples: &[PromptTarget],
@@ -156,7 +167,8 @@ fn check(
     end_of_text: u32,
     path: &Path,
 ) -> Result<(), Failure> {
-    let (tokenizer, context) = (DataTokenizer(model.tokenizer()), model.context_length());
+    let tokenizer = DataTokenizer(model.tokenizer());
+    let context = model.composition.anchor.model.config().context_length;
     for (number, example) in examples.iter().enumerate() {
         let (prompt, target) = (&example.prompt, &example.target);
         tokenize(&tokenizer, number, prompt, target, end_of_text, context).map_err(|source| {
@@ -178,7 +190,13 @@ fn evaluate(
     let mut progress = (!quiet).then(|| Progress::new("eval", examples.len(), 0));
     let mut samples = Vec::with_capacity(examples.len());
     for chunk in examples.chunks(CHUNK) {
-        samples.extend(model.exact_match(end_of_text, chunk)?);
+        let composed = &model.composition.model;
+        samples.extend(exact_match(
+            composed,
+            model.tokenizer(),
+            end_of_text,
+            chunk,
+        )?);
         if let Some(progress) = &mut progress {
             let message = format!("{:.1} %", accuracy(&samples).percent());
             progress.advance(samples.len(), &message);

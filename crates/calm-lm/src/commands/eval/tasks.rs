@@ -1,17 +1,17 @@
-//! `calm eval --task`: models over benchmarks, and what their runs say of them.
+//! `calm eval --task`: benchmarks, and comparisons of their runs.
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calm_lm::eval::run::{
-    Comparison, Decoding, Description, Results, RunDir, RunTask, Sample, Scorer, TooLong, compare,
+    Comparison, Decoding, Evaluation, Results, RunDir, Selection, TaskResults, TooLong, compare,
 };
-use calm_lm::eval::tasks::{Subset, Task};
+use calm_lm::eval::tasks::{Item, Task};
 use calm_lm::sandbox::SandboxOptions;
 use calm_lm::terminal::{Progress, interrupt};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::Common;
@@ -20,7 +20,7 @@ use crate::commands::version;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
-/// How tasks are run.
+/// Flags of tasks.
 #[derive(Debug, Args)]
 pub(super) struct TaskArgs {
     /// Benchmark to evaluate on: one of --list, or the path of a task file; may be given several
@@ -39,7 +39,7 @@ pub(super) struct TaskArgs {
     /// So many worked examples before each, instead of what the task says
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
-    /// What is done with a prompt that has more tokens than the model can read
+    /// Treatment of a prompt that has more tokens than the model can read
     #[arg(
         long,
         value_name = "POLICY",
@@ -52,7 +52,7 @@ pub(super) struct TaskArgs {
     #[arg(long, value_name = "N", default_value = "16", requires = "tasks")]
     batch: NonZeroUsize,
     #[command(flatten)]
-    pub(super) cage: CageArgs,
+    pub(super) sandbox: SandboxArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -73,9 +73,9 @@ impl From<Policy> for TooLong {
     }
 }
 
-/// Where generated programs are run.
+/// Flags of generated programs.
 #[derive(Debug, Args)]
-pub(in crate::commands) struct CageArgs {
+pub(in crate::commands) struct SandboxArgs {
     /// The Python that runs generated programs [default: python3]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
@@ -84,7 +84,7 @@ pub(in crate::commands) struct CageArgs {
     unsafe_run_code: bool,
 }
 
-impl CageArgs {
+impl SandboxArgs {
     pub(super) fn options(&self) -> SandboxOptions {
         SandboxOptions {
             python: self.python.clone(),
@@ -94,53 +94,63 @@ impl CageArgs {
     }
 }
 
-/// The tasks that there are.
-pub(super) fn list() -> Report {
-    let tasks = Task::builtin();
-    let rows: Vec<(&str, String)> = tasks
-        .iter()
-        .map(|task| (&*task.name, task.about.clone()))
-        .collect();
-    let listed = tasks.iter().map(|task| {
-        json!({
-            "task": task.name,
-            "version": task.version,
-            "sha256": task.sha256(),
-            "about": task.about,
-            "paper": task.paper,
-        })
-    });
-    let listed: Vec<_> = listed.collect();
-    Report::new(table(&rows), json!({ "tasks": listed }))
+#[derive(Serialize)]
+struct ListedTask<'a> {
+    task: &'a str,
+    version: u32,
+    sha256: String,
+    about: &'a str,
+    paper: &'a str,
 }
 
-/// A task as it is, and its first prompt if there is data.
+/// All tasks of the program.
+pub(super) fn list() -> Report {
+    let tasks = Task::builtin();
+    let listed = tasks.iter().map(|task| ListedTask {
+        task: &task.name,
+        version: task.version,
+        sha256: task.sha256(),
+        about: &task.about,
+        paper: &task.paper,
+    });
+    let listed: Vec<ListedTask<'_>> = listed.collect();
+    let rows = listed.iter().map(|task| (task.task, task.about.to_owned()));
+    let text = table(&rows.collect::<Vec<_>>());
+    Report::new(text, json!({ "tasks": listed }))
+}
+
+#[derive(Serialize)]
+struct ShownTask {
+    task: Task,
+    sha256: String,
+    prompt: Option<String>,
+    reference: Option<String>,
+}
+
+/// A task as a file, or its first prompt if there is data.
 pub(super) fn show(name: &str, data: Option<&Path>, args: &TaskArgs) -> Result<Report, Failure> {
     let task = args.resolve(name)?;
-    let item = match data {
+    let item: Option<Item> = match data {
         None => None,
         Some(data) => {
             let subsets = task.read(data, &args.languages, Some(1))?;
-            subsets
-                .into_iter()
-                .next()
-                .and_then(|subset| subset.items.into_iter().next())
+            subsets.into_iter().flat_map(|subset| subset.items).next()
         }
     };
     let text = match &item {
         Some(item) => item.prompt.clone() + "\n",
-        None => toml::to_string(&task).map_err(|error| Failure::Io {
-            origin: task.name.clone(),
-            source: io::Error::other(error),
-        })?,
+        None => toml::to_string(&task)
+            .map_err(|error| Failure::path(task.name.clone(), error.to_string()))?,
     };
-    let json = json!({
-        "task": task,
-        "sha256": task.sha256(),
-        "prompt": item.as_ref().map(|item| &item.prompt),
-        "reference": item.as_ref().map(|item| &item.reference),
-    });
-    Ok(Report::new(text, json))
+    let (prompt, reference) = item.map(|item| (item.prompt, item.reference)).unzip();
+    let sha256 = task.sha256();
+    let shown = ShownTask {
+        task,
+        sha256,
+        prompt,
+        reference,
+    };
+    Ok(Report::new(text, shown))
 }
 
 impl TaskArgs {
@@ -151,45 +161,27 @@ impl TaskArgs {
             None => task,
         })
     }
-}
 
-/// Everything that is known before a model is loaded.
-struct Work {
-    description: Description,
-    /// One per task.
-    subsets: Vec<Vec<Subset>>,
-}
-
-impl Work {
-    fn read(data: &Path, args: &TaskArgs) -> Result<Self, Failure> {
-        let limit = args.limit.map(NonZeroUsize::get);
-        let (mut tasks, mut subsets): (Vec<RunTask>, Vec<_>) = (Vec::new(), Vec::new());
-        for name in &args.tasks {
-            let task = args.resolve(name)?;
-            if tasks.iter().any(|other| other.task.name == task.name) {
+    fn read(&self, data: &Path) -> Result<Evaluation, Failure> {
+        let mut tasks: Vec<Task> = Vec::new();
+        for name in &self.tasks {
+            let task = self.resolve(name)?;
+            if tasks.iter().any(|other| other.name == task.name) {
                 let reason = format!("the task '{}' is given twice", task.name);
                 return Err(Failure::flag("--task", reason));
             }
-            let read = task.read(data, &args.languages, limit)?;
-            tasks.push(RunTask::new(task, &read));
-            subsets.push(read);
+            tasks.push(task);
         }
-        let model = json!(null);
-        let mut description = Description::new(tasks, model, limit, args.languages.clone());
-        description.too_long = args.too_long.into();
-        Ok(Self {
-            description,
-            subsets,
-        })
-    }
-
-    fn examples(&self) -> usize {
-        let subsets = self.subsets.iter().flatten();
-        subsets.map(|subset| subset.items.len()).sum()
+        let selection = Selection {
+            limit: self.limit.map(NonZeroUsize::get),
+            languages: self.languages.clone(),
+            too_long: self.too_long.into(),
+        };
+        Ok(Evaluation::read(tasks, data, &selection)?)
     }
 }
 
-/// Answers what has no answer yet, and scores.
+/// Answers all examples that have no answer yet, and scores.
 pub(super) fn run(
     model: &ModelArgs,
     scales: &ScaleArgs,
@@ -197,106 +189,79 @@ pub(super) fn run(
     args: &TaskArgs,
     common: &Common,
 ) -> Result<Report, Failure> {
-    let device = common.device()?;
-    let mut work = Work::read(data, args)?;
-    let cage = args.cage.options();
-    let tasks = work.description.tasks.clone();
-    let scorers = tasks.iter().map(|run| Scorer::new(&run.task, &cage));
-    let scorers: Vec<Scorer<'_>> = scorers.collect::<Result<_, _>>()?;
-    let model = Model::load(model, scales, &device, common.quiet)?;
-    work.description.model = model.identity()?;
-    let decoding = Decoding {
+    common.device()?;
+    let evaluation = args.read(data)?;
+    let scorers = evaluation.scorers(&args.sandbox.options())?;
+    let model = Model::load(model, scales, common)?;
+    let answering = model.answering(Decoding {
         rows: args.batch.get(),
-        too_long: work.description.too_long,
-    };
-    for (task, subsets) in tasks.iter().zip(&work.subsets) {
-        let mut subsets = subsets.iter();
-        subsets.try_for_each(|subset| model.check(decoding, &task.task, subset))?;
-    }
-    let out = args.out.clone().unwrap_or_else(|| "runs/eval".into());
-    let mut run = RunDir::open(&out, &work.description)?;
+        too_long: args.too_long.into(),
+    });
+    let (identity, seed, total) = (model.identity()?, common.seed, evaluation.examples());
     interrupt::listen();
-    let total = work.examples();
-    let mut progress = (!common.quiet).then(|| Progress::new("eval", total, run.done()));
-    let mut done = run.done();
-    let mut watch = |samples: &[Sample]| {
-        done += samples.len();
-        if let Some(progress) = &mut progress {
-            progress.advance(done, "");
+    let mut progress = None;
+    let watch = |done: usize| {
+        match &mut progress {
+            Some(progress) => Progress::advance(progress, done, ""),
+            None if common.quiet => {}
+            None => progress = Some(Progress::new("eval", total, done)),
         }
         match interrupt::requested() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
     };
-    for ((task, subsets), scorer) in tasks.iter().zip(&work.subsets).zip(&scorers) {
-        for subset in subsets {
-            let flow = model.answer(decoding, &task.task, subset, scorer, &mut run, &mut watch)?;
-            if flow.is_break() {
-                let done = run.done();
-                return Err(Failure::Stopped { done, total });
-            }
+    let out = args.out.as_deref().unwrap_or(Path::new("runs/eval"));
+    match evaluation.run(&answering, &identity, &scorers, out, seed, watch)? {
+        ControlFlow::Break(done) => Err(Failure::Stopped { done, total }),
+        ControlFlow::Continue(mut results) => {
+            results.commit = version::commit().map(str::to_owned);
+            RunDir::finish(out, &results)?;
+            Ok(report(&results))
         }
     }
-    let scored = scorers.iter().find_map(Scorer::sandbox);
-    let mut results = Results::of(&work.description, &RunDir::samples(&out)?, common.seed)?;
-    results.commit = version::commit().map(str::to_owned);
-    results.sandbox = scored.map(|sandbox| sandbox.layers().clone());
-    results.python = scored.map(|sandbox| sandbox.python_version().to_owned());
-    RunDir::finish(&out, &results)?;
-    report(&results)
 }
 
-/// Scores a run again, without any model.
+/// Scores a run again, without a model.
 pub(in crate::commands) fn again(
     samples: &Path,
-    cage: &CageArgs,
+    sandbox: &SandboxArgs,
     common: &Common,
 ) -> Result<Report, Failure> {
-    let out = samples.parent().unwrap_or(Path::new("."));
-    let description = RunDir::description(out)?;
-    let cage = cage.options();
-    let mut all = Vec::new();
-    let logged = RunDir::samples_of(samples)?;
-    for run in &description.tasks {
-        let own = logged.iter().filter(|sample| sample.task == run.task.name);
-        all.extend(Scorer::new(&run.task, &cage)?.again(own.cloned().collect())?);
-    }
-    report(&Results::of(&description, &all, common.seed)?)
+    let results = Results::again(samples, &sandbox.options(), common.seed)?;
+    Ok(report(&results))
 }
 
-fn report(results: &Results) -> Result<Report, Failure> {
-    let mut rows = Vec::new();
-    for task in &results.tasks {
-        let metric = json!(task.metric);
-        let metric = metric.as_str().unwrap_or_default().to_owned();
-        for language in &task.languages {
-            let name = format!("{} {}", task.task, language.language);
-            let (score, error, n) = (language.score, language.standard_error, language.n);
-            let cut = match language.truncated {
-                0 => String::new(),
-                cut => format!(", prompts cut: {cut}"),
-            };
-            let text = format!("{metric} {score:.1} ± {error:.1} (n = {n}{cut})");
-            rows.push((name.trim_end().to_owned(), text));
-        }
-        for group in &task.groups {
-            let name = format!("{} {}", task.task, group.group);
-            let mut text = format!("{metric} {:.1}, mean of {}", group.score, group.languages);
-            if !group.missing.is_empty() {
-                text += &format!("; without {}", group.missing.join(" "));
-            }
-            rows.push((name, text));
-        }
-    }
-    let json = serde_json::to_value(results).map_err(|error| Failure::Io {
-        origin: "results".to_owned(),
-        source: error.into(),
-    })?;
-    Ok(Report::new(table(&rows), json))
+fn report(results: &Results) -> Report {
+    let rows: Vec<(String, String)> = results.tasks.iter().flat_map(task_rows).collect();
+    Report::new(table(&rows), results)
 }
 
-/// How the second run differs from the first.
+/// Scores of every language, then of groups of them.
+fn task_rows(task: &TaskResults) -> Vec<(String, String)> {
+    let metric = json!(task.metric);
+    let metric = metric.as_str().unwrap_or_default();
+    let languages = task.languages.iter().map(|language| {
+        let name = format!("{} {}", task.task, language.language);
+        let (score, error, n) = (language.score, language.standard_error, language.n);
+        let cut = match language.truncated {
+            0 => String::new(),
+            cut => format!(", prompts cut: {cut}"),
+        };
+        let text = format!("{metric} {score:.1} ± {error:.1} (n = {n}{cut})");
+        (name.trim_end().to_owned(), text)
+    });
+    let groups = task.groups.iter().map(|group| {
+        let mut text = format!("{metric} {:.1}, mean of {}", group.score, group.languages);
+        if !group.missing.is_empty() {
+            text += &format!("; without {}", group.missing.join(" "));
+        }
+        (format!("{} {}", task.task, group.group), text)
+    });
+    languages.chain(groups).collect()
+}
+
+/// Compares the second run with the first.
 pub(super) fn compared(runs: &[PathBuf], common: &Common) -> Result<Report, Failure> {
     let [first, second] = runs else {
         return Err(Failure::flag("--compare", "takes two runs"));
@@ -306,11 +271,7 @@ pub(super) fn compared(runs: &[PathBuf], common: &Common) -> Result<Report, Fail
     };
     let (first, second) = (read(first)?, read(second)?);
     let found = compare((&first.0, &first.1), (&second.0, &second.1), common.seed)?;
-    let json = serde_json::to_value(&found).map_err(|error| Failure::Io {
-        origin: "comparison".to_owned(),
-        source: error.into(),
-    })?;
-    Ok(Report::new(text(&found), json))
+    Ok(Report::new(text(&found), &found))
 }
 
 fn text(found: &Comparison) -> String {

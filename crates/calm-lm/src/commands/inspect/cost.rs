@@ -167,8 +167,7 @@ pub(super) fn measure(
     };
     let failed = |reason: String| Failure::path(path, reason);
     let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let device = common.device()?;
-    let model = Model::load(model, &ScaleArgs::default(), &device, common.quiet)?;
+    let model = Model::load(model, &ScaleArgs::default(), common)?;
     let Some(composed) = model.composed() else {
         return Err(Failure::flag("--measure", "is for compositions"));
     };

@@ -49,7 +49,7 @@ pub(crate) struct TraceArgs {
 }
 
 pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<Report, Failure> {
-    let model = Model::load(&args.model, &args.scales, &common.device()?, common.quiet)?;
+    let model = Model::load(&args.model, &args.scales, common)?;
     let Some(composed) = model.composed() else {
         let reason = "is no composition (there is no composition.json in it), and reads nothing";
         return Err(Failure::path(&model.name, reason));
@@ -95,9 +95,9 @@ struct Token {
 
 impl<'a> Traced<'a> {
     fn new(model: &'a Model, text: &'a str, ids: &[u32], trace: Trace) -> Self {
-        let augmenting = model.augmenting_tokenizers().zip(trace.models);
-        let augmenting = augmenting.map(|(tokenizer, model)| TracedModel {
-            tokens: tokens(tokenizer, &model.tokens),
+        let augmenting = model.composition.augmenting.iter().zip(trace.models);
+        let augmenting = augmenting.map(|(loaded, model)| TracedModel {
+            tokens: tokens(&loaded.model.tokenizer, &model.tokens),
             sees: model.sees,
             bridges: model.bridges,
         });
