@@ -62,13 +62,6 @@ impl CachedActivations {
 }
 
 impl FrozenParts {
-    /// The anchor's first connected block, counted from 1; all blocks if nothing is connected.
-    pub fn first_connected(&self) -> usize {
-        let connections = self.models_on().flat_map(|(_, model)| &model.connections);
-        let blocks = connections.map(|connection| connection.anchor_block);
-        blocks.min().unwrap_or(self.anchor.block_count())
-    }
-
     /// Computes the activations of these texts.
     ///
     /// # Panics
@@ -118,12 +111,6 @@ impl FrozenParts {
         std::iter::once(size(&self.anchor, text.ids.len()))
             .chain(augmenting)
             .collect()
-    }
-
-    /// Augmenting models whose bridges add anything, with their numbers.
-    pub(crate) fn models_on(&self) -> impl Iterator<Item = (usize, &Augmenting)> {
-        let models = self.augmenting.iter().enumerate();
-        models.filter(|(_, model)| model.is_on())
     }
 
     fn anchor_states(&self, texts: &[Text<'_>]) -> Tensor<3> {

@@ -1,12 +1,15 @@
 //! The composed model m_A⊕B: an anchor that reads frozen augmenting models through bridges.
 
 use burn::tensor::{Int, Tensor};
-use calm_models::{CausalLm, Context, Decoder, KvCache, ModelError, PaddingMask};
+use calm_models::{Context, Decoder, FrozenModel, KvCache, ModelError, PaddingMask};
 use rayon::prelude::*;
 
+use crate::connection::check;
 use crate::tokens::TreeBatch;
 use crate::visibility::{NewPositions, Visibility};
-use crate::{Bridges, ComposedCache, ComposedPrompt, Connection, Mode, OwnTokens, RowTokens};
+use crate::{
+    BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, Mode, OwnTokens, RowTokens,
+};
 
 /// One augmenting model and where it is read.
 #[derive(Debug, Clone)]
@@ -134,6 +137,59 @@ impl Augmenting {
 }
 
 impl FrozenParts {
+    /// Puts an anchor and augmenting models together. A model in which some token has another id
+    /// than in the anchor reads the text in tokens of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Connections`] if a connection names a block that there is not.
+    pub fn join<'a>(
+        anchor: &FrozenModel,
+        augmenting: impl IntoIterator<Item = (&'a FrozenModel, Vec<Connection>)>,
+    ) -> Result<Self, ComposeError> {
+        let mut joined = Vec::new();
+        for (model, connections) in augmenting {
+            let decoder = model.decoder.clone();
+            check(
+                &connections,
+                decoder.block_count(),
+                anchor.decoder.block_count(),
+            )?;
+            joined.push(Augmenting {
+                tokens: OwnTokens::of(model, anchor),
+                ..Augmenting::new(decoder, connections)
+            });
+        }
+        Ok(Self {
+            anchor: anchor.decoder.clone(),
+            augmenting: joined,
+        })
+    }
+
+    /// What [`Bridges::init`](crate::Bridges::init) makes the paper's bridges of these models from.
+    pub fn bridge_sets(&self, heads: usize) -> Vec<(BridgeConfig, Vec<Connection>)> {
+        self.bridge_sets_with(heads, BridgeOptions::default())
+    }
+
+    /// [`FrozenParts::bridge_sets`] of bridges with these options.
+    pub fn bridge_sets_with(
+        &self,
+        heads: usize,
+        options: BridgeOptions,
+    ) -> Vec<(BridgeConfig, Vec<Connection>)> {
+        let d_anchor = self.anchor.config().d_model;
+        let sets = self.augmenting.iter().map(|augmenting| {
+            let config = BridgeConfig {
+                d_augmenting: augmenting.decoder.config().d_model,
+                d_anchor,
+                heads,
+                options,
+            };
+            (config, augmenting.connections.clone())
+        });
+        sets.collect()
+    }
+
     /// The same, where all augmenting models read so much of a text.
     #[must_use]
     pub fn in_mode(mut self, mode: Mode) -> Self {
@@ -163,67 +219,22 @@ impl FrozenParts {
         rows.par_iter().map(read).collect()
     }
 
-    fn reading_the_anchors_ids(&self) -> impl Iterator<Item = &Decoder> {
+    /// The anchor's first connected block, counted from 1; all blocks if nothing is connected.
+    pub fn first_connected(&self) -> usize {
+        let connections = self.models_on().flat_map(|(_, model)| &model.connections);
+        let blocks = connections.map(|connection| connection.anchor_block);
+        blocks.min().unwrap_or(self.anchor.block_count())
+    }
+
+    /// Augmenting models whose bridges add anything, with their numbers.
+    pub(crate) fn models_on(&self) -> impl Iterator<Item = (usize, &Augmenting)> {
+        let models = self.augmenting.iter().enumerate();
+        models.filter(|(_, model)| model.is_on())
+    }
+
+    pub(crate) fn reading_the_anchors_ids(&self) -> impl Iterator<Item = &Decoder> {
         let models = self.augmenting.iter();
         let models = models.filter(|model| model.is_on() && model.tokens.is_none());
         models.map(|model| &model.decoder)
-    }
-}
-
-impl CausalLm for ComposedModel {
-    type Cache = ComposedCache;
-    type Prompt = ComposedPrompt;
-
-    fn new_cache(&self, batch: usize) -> ComposedCache {
-        ComposedCache::new(&self.parts, batch)
-    }
-
-    fn cache_for(&self, prompt: &ComposedPrompt) -> ComposedCache {
-        ComposedCache::of_prompt(&self.parts, prompt)
-    }
-
-    /// Of an augmenting model, either all rows of a batch read the anchor's ids or none does.
-    fn can_share_batch(&self, a: &ComposedPrompt, b: &ComposedPrompt) -> bool {
-        let mut models = self.parts.augmenting.iter().enumerate();
-        models.all(|(index, model)| {
-            model.tokens.is_some() || a.text_of(index).is_some() == b.text_of(index).is_some()
-        })
-    }
-
-    fn hidden_states(
-        &self,
-        ids: Tensor<2, Int>,
-        padding: &PaddingMask,
-        cache: Option<&mut ComposedCache>,
-    ) -> Result<Tensor<3>, ModelError> {
-        self.parts.hidden_states(&self.bridges, ids, padding, cache)
-    }
-
-    fn head(&self) -> &Decoder {
-        &self.parts.anchor
-    }
-
-    /// Models that read in tokens of their own see to it themselves, see `FrozenParts::start_over` in forward.rs.
-    fn cache_serves(&self, before: usize, after: usize) -> bool {
-        std::iter::once(&self.parts.anchor)
-            .chain(self.parts.reading_the_anchors_ids())
-            .all(|decoder| decoder.cache_serves(before, after))
-    }
-
-    /// An encoder takes the first pass for the prompt.
-    fn reads_in_parts(&self, prompt: &ComposedPrompt) -> bool {
-        let mut models = self.parts.augmenting.iter();
-        prompt.texts.iter().all(Option::is_none)
-            && models.all(|model| model.mode == Mode::Iterative)
-    }
-
-    /// The anchor's, unless a model that reads its ids knows no positions so far.
-    fn context_length(&self) -> usize {
-        self.parts
-            .reading_the_anchors_ids()
-            .map(Decoder::config)
-            .filter(|config| config.learnt_positions)
-            .map(|config| config.context_length)
-            .fold(self.parts.anchor.config().context_length, usize::min)
     }
 }
