@@ -68,7 +68,7 @@ impl FrozenParts {
     ///
     /// If a text is empty, or was not read for these models.
     pub fn activations(&self, texts: &[Text<'_>]) -> CachedActivations {
-        let models = self.models_on();
+        let models = self.active_models();
         CachedActivations {
             anchor: self.anchor_states(texts),
             augmenting: models
@@ -92,7 +92,7 @@ impl FrozenParts {
         CachedActivations {
             anchor: next(),
             augmenting: self
-                .models_on()
+                .active_models()
                 .map(|(_, model)| model.connections.iter().map(|_| next()).collect())
                 .collect(),
         }
@@ -104,7 +104,7 @@ impl FrozenParts {
             positions,
             width: decoder.config().d_model,
         };
-        let augmenting = self.models_on().flat_map(|(index, model)| {
+        let augmenting = self.active_models().flat_map(|(index, model)| {
             let size = size(&model.decoder, model.positions_of(index, text));
             std::iter::repeat_n(size, model.connections.len())
         });
@@ -133,7 +133,7 @@ impl Augmenting {
     pub(crate) fn positions_of(&self, index: usize, text: &Text<'_>) -> usize {
         match &text.tokens.of[index] {
             Some(tokens) => tokens.ids.len(),
-            None => self.mode.read_of(text.prompt).min(text.ids.len()),
+            None => self.mode.tokens_read(text.prompt).min(text.ids.len()),
         }
     }
 

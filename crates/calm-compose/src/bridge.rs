@@ -17,7 +17,7 @@ pub struct BridgeConfig {
     pub d_anchor: usize,
     /// Attention heads, N_H; the paper takes the anchor's own number.
     pub heads: usize,
-    /// What departs from the paper's bridge.
+    /// Departures from the paper's bridge.
     pub options: BridgeOptions,
 }
 
@@ -54,10 +54,10 @@ impl BridgeConfig {
         self.options.validate()
     }
 
-    /// Parameters of one bridge as stored: the paper's and those of W_O, biases, norms and gate.
+    /// Parameters of one bridge as stored, with W_O, biases, norms and gate.
     pub fn parameter_count(&self) -> usize {
         let (options, d_anchor, d_inner) = (&self.options, self.d_anchor, self.d_inner());
-        let beside = [
+        let extra = [
             (true, d_inner * d_anchor), // W_O
             (true, d_anchor),           // the bias of f_proj
             (options.bias, 3 * d_inner + d_anchor),
@@ -67,8 +67,8 @@ impl BridgeConfig {
             (options.gate == Gate::Scalar, 1),
             (options.gate == Gate::Heads, (d_anchor + 1) * self.heads),
         ];
-        let beside = beside.into_iter().filter(|(has, _)| *has);
-        self.paper_parameter_count() + beside.map(|(_, count)| count).sum::<usize>()
+        let extra = extra.into_iter().filter(|(has, _)| *has);
+        self.paper_parameter_count() + extra.map(|(_, count)| count).sum::<usize>()
     }
 
     /// Parameters of one bridge by the paper's count (appendix C.1): f_proj, W_Q, W_K and W_V
@@ -77,10 +77,9 @@ impl BridgeConfig {
         self.d_anchor * (self.d_augmenting + 3 * self.d_inner())
     }
 
-    /// A fresh bridge. It adds nothing yet unless [`OutputInit`] has it otherwise; matrices are
-    /// normal with standard deviation 1/√(inputs), weights of norms are one, biases zero. The
-    /// parameters are in `f32`, in which they are trained whatever the bridge computes in: steps of
-    /// training are too small for the halves.
+    /// A fresh bridge. Its output is zero, or small with [`OutputInit::Random`]. Matrices are normal
+    /// with standard deviation 1/√(inputs), weights of norms are one, biases zero. Parameters are in
+    /// `f32`, whatever the bridge computes in: steps of training are too small for half precision.
     pub fn init(&self, init: &mut SeededInit, device: &Device) -> Bridge {
         let (options, heads) = (self.options, self.heads);
         let (d_augmenting, d_anchor, d_inner) = (self.d_augmenting, self.d_anchor, self.d_inner());
@@ -108,13 +107,13 @@ impl BridgeConfig {
     }
 }
 
-/// Where the factors of what a bridge adds begin.
+/// Initial sizes of the factors of a bridge's output.
 struct Start {
-    /// Of W_O, in units of the other matrices.
+    /// Size of W_O in units of the other matrices.
     output_scale: f64,
     /// The weight of the norm behind W_O.
     norm: f64,
-    /// g.
+    /// The scalar gate g.
     gate: f64,
 }
 
@@ -140,7 +139,7 @@ impl Start {
     }
 }
 
-/// Draws fresh parameters.
+/// Makes fresh parameters.
 struct Fresh<'a> {
     init: &'a mut SeededInit,
     device: &'a Device,
@@ -161,8 +160,7 @@ impl Fresh<'_> {
     }
 }
 
-/// Reads one augmenting block at one anchor block and adds what it found to the anchor's hidden
-/// states:
+/// Cross-attention from one anchor block to one augmenting block:
 ///
 /// ```text
 /// P       = H_A W_P + b                                 f_proj
@@ -170,7 +168,7 @@ impl Fresh<'_> {
 /// H_A⊕B   = H_B + [head_1 … head_N] W_O                 f_cross
 /// ```
 ///
-/// What [`BridgeOptions`] add is between these steps, see docs/composition.md.
+/// [`BridgeOptions`] put norms, biases and gates between these steps, see docs/composition.md.
 #[derive(Module, Debug)]
 pub struct Bridge {
     /// f_proj, `[d_augmenting, d_anchor]` with bias.
@@ -198,32 +196,32 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// What this bridge was built from.
+    /// Sizes and options.
     pub fn config(&self) -> BridgeConfig {
         self.config
     }
 
-    /// Keys and values of augmenting positions: all that a bridge ever needs to know of them.
+    /// Keys and values of augmenting positions, which a [`Memory`] holds.
     ///
     /// # Shapes
     ///
     /// - `augmenting`: `[batch, seq_augmenting, d_augmenting]`, the output of the connected block
     /// - keys and values: `[batch, heads, seq_augmenting, d_head]`
     pub fn keys_values(&self, augmenting: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
-        let projected = self.map(&self.projection, self.projectable(augmenting));
+        let projected = self.map(&self.projection, self.projection_input(augmenting));
         let keys = self.split_heads(self.map(&self.key, projected.clone()));
         (keys, self.split_heads(self.map(&self.value, projected)))
     }
 
-    /// The augmenting model's hidden states as f_proj takes them, `[.., d_augmenting]`.
-    pub(crate) fn projectable(&self, augmenting: Tensor<3>) -> Tensor<3> {
+    /// The input of f_proj, `[batch, seq_augmenting, d_augmenting]`.
+    pub(crate) fn projection_input(&self, augmenting: Tensor<3>) -> Tensor<3> {
         self.normed(self.in_own_type(augmenting), self.augmenting_norm.as_ref())
     }
 
-    /// The anchor's hidden states with what they read of the augmenting model added.
+    /// The anchor's hidden states plus what they read from the memory.
     ///
-    /// A position that may see nothing gets nothing added, or with [`BridgeOptions::bias`] what the
-    /// bias of W_O comes to.
+    /// To a position that may see nothing zero is added, or with [`BridgeOptions::bias`] the bias of
+    /// W_O.
     ///
     /// # Shapes
     ///
@@ -234,26 +232,27 @@ impl Bridge {
         anchor + read
     }
 
-    /// What the heads look at: softmax(Q Kᵀ / √d_head), zero where nothing may be seen.
+    /// Attention weights of all heads: softmax(Q Kᵀ / √d_head), zero at masked positions.
     ///
     /// # Shapes
     ///
     /// - as of [`Bridge::forward`]
     /// - output: `[batch, heads, seq_anchor, seq_augmenting]`, in `f32`
     pub fn attention_weights(&self, anchor: Tensor<3>, memory: &Memory) -> Tensor<4> {
-        let queries = self.queries(self.asking(anchor));
+        let queries = self.queries(self.query_input(anchor));
         let keys = memory.keys.clone().swap_dims(2, 3);
         let scores = queries.matmul(keys).cast(DType::F32) * self.scale();
         let Some(masked) = &memory.masked else {
             return softmax(scores, 3);
         };
         let masked = masked.clone().expand(scores.shape());
-        // Where all is masked, all is alike, and set to zero behind the softmax.
+        // The softmax of a row that is masked throughout is uniform, so zeros are set behind it.
         let weights = softmax(scores.mask_fill(masked.clone(), f32::MIN), 3);
         weights.mask_fill(masked, 0.0)
     }
 
-    /// What [`Bridge::forward`] adds to the anchor's hidden states.
+    /// What [`Bridge::forward`] adds: attention over the memory, W_O, norm and gate,
+    /// `[batch, seq_anchor, d_anchor]`.
     pub(crate) fn read(&self, anchor: Tensor<3>, memory: Memory) -> Tensor<3> {
         let Memory {
             keys,
@@ -261,12 +260,12 @@ impl Bridge {
             masked,
         } = memory;
         let ([batch, seq, _], dtype) = (anchor.dims(), anchor.dtype());
-        let asking = self.asking(anchor);
-        let queries = self.queries(asking.clone());
+        let input = self.query_input(anchor);
+        let queries = self.queries(input.clone());
         let d_inner = self.config.d_inner();
         let heads = ops::attention(queries, keys, values, masked, self.scale());
         let heads = self
-            .gate_heads(heads, asking)
+            .gate_heads(heads, input)
             .swap_dims(1, 2) // [batch, seq_anchor, heads, d_head]
             .reshape([batch, seq, d_inner]);
         let read = self.map(&self.output, heads);
@@ -274,14 +273,14 @@ impl Bridge {
         read.cast(dtype)
     }
 
-    /// The anchor's hidden states as W_Q takes them.
-    fn asking(&self, anchor: Tensor<3>) -> Tensor<3> {
+    /// The input of W_Q, `[batch, seq_anchor, d_anchor]`.
+    fn query_input(&self, anchor: Tensor<3>) -> Tensor<3> {
         self.normed(self.in_own_type(anchor), self.anchor_norm.as_ref())
     }
 
     /// `[batch, heads, seq_anchor, d_head]`.
-    fn queries(&self, asking: Tensor<3>) -> Tensor<4> {
-        self.split_heads(self.map(&self.query, asking))
+    fn queries(&self, input: Tensor<3>) -> Tensor<4> {
+        self.split_heads(self.map(&self.query, input))
     }
 
     /// 1 / √d_head.
@@ -290,11 +289,11 @@ impl Bridge {
         (d_head as f64).sqrt().recip()
     }
 
-    fn gate_heads(&self, heads: Tensor<4>, asking: Tensor<3>) -> Tensor<4> {
+    fn gate_heads(&self, heads: Tensor<4>, input: Tensor<3>) -> Tensor<4> {
         let Some(gate) = &self.head_gate else {
             return heads;
         };
-        let open = sigmoid(self.map(gate, asking)).swap_dims(1, 2); // [batch, heads, seq_anchor]
+        let open = sigmoid(self.map(gate, input)).swap_dims(1, 2); // [batch, heads, seq_anchor]
         heads * open.unsqueeze_dim::<4>(3)
     }
 
@@ -315,7 +314,7 @@ impl Bridge {
         }
     }
 
-    /// The matrices, with their biases, under the names that files give them.
+    /// Matrices with their biases, by their names in files.
     pub(crate) fn linears(&self) -> Vec<(&'static str, &Linear)> {
         let mut linears = vec![
             ("proj", &self.projection),
@@ -328,7 +327,7 @@ impl Bridge {
         linears
     }
 
-    /// [`Bridge::linears`], to be changed.
+    /// [`Bridge::linears`], mutable.
     pub(crate) fn linears_mut(&mut self) -> Vec<(&'static str, &mut Linear)> {
         let mut linears = vec![
             ("proj", &mut self.projection),
@@ -341,7 +340,7 @@ impl Bridge {
         linears
     }
 
-    /// All that is no matrix, under the names that files give it.
+    /// Vectors, by their names in files.
     pub(crate) fn vectors(&self) -> Vec<(&'static str, &Param<Tensor<1>>)> {
         let named = [
             ("anchor_norm.weight", &self.anchor_norm),
@@ -355,7 +354,7 @@ impl Bridge {
             .collect()
     }
 
-    /// [`Bridge::vectors`], to be changed.
+    /// [`Bridge::vectors`], mutable.
     pub(crate) fn vectors_mut(&mut self) -> Vec<(&'static str, &mut Param<Tensor<1>>)> {
         let named = [
             ("anchor_norm.weight", &mut self.anchor_norm),
@@ -375,7 +374,8 @@ impl Bridge {
         ops::linear(x, self.in_own_type(linear.weight.val()), bias)
     }
 
-    /// The models may compute in another type, and so are parameters in training.
+    /// In the bridge's type: the models may compute in another one, and training keeps parameters in
+    /// `f32`.
     fn in_own_type<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         x.cast(FloatDType::from(self.config.options.dtype))
     }

@@ -1,4 +1,4 @@
-//! Θ_C: all bridges of a composition, the only thing that is trained.
+//! Θ_C: all bridges of a composition, its only trained parameters.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -15,7 +15,7 @@ pub struct Bridges {
 }
 
 impl Bridges {
-    /// Fresh bridges for these sizes: one set per augmenting model, of one size each.
+    /// Fresh bridges: per augmenting model, a configuration and one bridge for each connection.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Bridges {
         Ok(Self { of })
     }
 
-    /// These, and after them those of further augmenting models.
+    /// These bridges, followed by those of further augmenting models.
     #[must_use]
     pub fn followed_by(mut self, further: Self) -> Self {
         self.of.extend(further.of);
@@ -66,7 +66,7 @@ impl Bridges {
             .sum()
     }
 
-    /// Every parameter under the name it has in files (`a0.c1.q.weight`), weights (out, in).
+    /// Every parameter by its name in files (`a0.c1.q.weight`), matrices (out, in).
     pub fn named_parameters(&self) -> Vec<(String, TensorData)> {
         self.named(|weight| weight.val(), |vector| vector.val())
     }

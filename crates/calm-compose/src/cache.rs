@@ -1,4 +1,4 @@
-//! What a composed model remembers of the tokens so far.
+//! The cache of decoding with a composed model.
 
 use calm_models::{Cache, CausalLm, KvCache, PaddingMask};
 
@@ -6,12 +6,13 @@ use crate::tokens::{AugmentingTokens, BatchTokens, RowStream};
 use crate::visibility::{NewPositions, Visibility, token_counts};
 use crate::{Augmenting, ComposedPrompt, FrozenParts};
 
-/// The state of decoding: one cache for every model, and one for every set of bridges.
+/// Keys and values of past positions: one cache for the anchor, and per augmenting model one for the
+/// model and one for its bridges.
 ///
-/// The models share nothing. A bridge keeps its keys and values of all augmenting positions, so
-/// that a new anchor position reads the same as in a full pass. Of blocks with a window, the anchor
-/// and models that read its ids keep what the window can show, and the last 32 positions can be
-/// forgotten again ([`KvCache::within_windows`]).
+/// Bridges keep keys and values of all augmenting positions, so that a new anchor position reads
+/// the same as in a full pass. Blocks with a window keep what the window can show, and the last 32
+/// positions can be forgotten again ([`KvCache::within_windows`]); models with tokens of their own
+/// keep all.
 #[derive(Debug, Clone)]
 pub struct ComposedCache {
     pub(crate) anchor: KvCache,
@@ -20,26 +21,26 @@ pub struct ComposedCache {
     prompts: Vec<Option<usize>>,
 }
 
-/// What is kept for one augmenting model.
+/// The caches of one augmenting model.
 #[derive(Debug, Clone)]
 pub(crate) struct AugmentingCache {
-    /// Its own past.
+    /// Keys and values of the model's own blocks.
     pub(crate) model: KvCache,
-    /// Projected keys and values of the same positions, one slot per bridge.
+    /// Keys and values of its bridges at the same positions, one slot per bridge.
     pub(crate) bridges: KvCache,
-    /// How far it has read along with each row, if in tokens of its own; the positions held are
-    /// then those of the rows' texts so far.
+    /// The text of each row so far, if the model reads it in tokens of its own. The positions held
+    /// are then the tokens of these texts.
     pub(crate) streams: Option<Vec<RowStream>>,
 }
 
-/// Memory of a [`ComposedCache`] by what it is for, in bytes.
+/// Memory of a [`ComposedCache`] in bytes, by part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheBytes {
     /// The anchor's keys and values.
     pub anchor: usize,
     /// Per augmenting model, its own keys and values.
     pub augmenting: Vec<usize>,
-    /// Per augmenting model, those of its bridges.
+    /// Per augmenting model, keys and values of its bridges.
     pub bridges: Vec<usize>,
 }
 
@@ -73,7 +74,7 @@ impl ComposedCache {
         }
     }
 
-    /// Tokens of every row's prompt: those of the first pass, unless they were known before.
+    /// Number of tokens of every row's prompt: of its first pass, unless it is known already.
     pub(crate) fn prompts(&mut self, first: &PaddingMask) -> Vec<usize> {
         let prompts = self.prompts.iter_mut().zip(token_counts(first));
         prompts
@@ -81,8 +82,8 @@ impl ComposedCache {
             .collect()
     }
 
-    /// Whether what models with tokens of their own have computed so far is what a pass over all
-    /// of these tokens would compute, see [`CausalLm::cache_serves`].
+    /// Whether models with tokens of their own can go on from what they hold, see
+    /// [`CausalLm::cache_serves`].
     pub(crate) fn serves(&self, parts: &FrozenParts, rows: &[Option<BatchTokens>]) -> bool {
         let models = parts.augmenting.iter().zip(&self.augmenting).zip(rows);
         models.into_iter().all(|((augmenting, cache), rows)| {
@@ -108,10 +109,10 @@ impl ComposedCache {
         cache
     }
 
-    /// The tokens of every row, if a model reads along in tokens of its own.
+    /// The anchor's tokens of every row, if a model reads in tokens of its own.
     pub(crate) fn texts(&self) -> Vec<&[u32]> {
         let streams = self.augmenting.iter().filter_map(|c| c.streams.as_ref());
-        // One that is switched off has read nothing.
+        // A model with scale 0 has read nothing.
         let mut streams = streams.filter(|rows| rows.iter().any(|row| !row.ids().is_empty()));
         let rows = streams.next().into_iter().flatten();
         rows.map(RowStream::ids).collect()
@@ -122,8 +123,8 @@ impl AugmentingCache {
     fn new(augmenting: &Augmenting, batch: usize, streams: Option<Vec<RowStream>>) -> Self {
         let decoder = &augmenting.decoder;
         Self {
-            // A token may change how much of the text before it is tokenised, so that own tokens are
-            // rolled back by any number, row by row; only those of the anchor go on and on.
+            // A token may change how the text before it is tokenised, so that any number of own tokens
+            // is rolled back, row by row. That takes a cache that keeps all positions.
             model: match streams {
                 Some(_) => KvCache::new(decoder.block_count(), batch),
                 None => KvCache::within_windows(decoder.config(), batch),
@@ -133,9 +134,9 @@ impl AugmentingCache {
         }
     }
 
-    /// Rolls every row back to the tokens that the new positions go on from.
+    /// Rolls every row back to the last token that the new ones follow.
     pub(crate) fn roll_back(&mut self, rows: &[AugmentingTokens]) {
-        // What is held of a row is one text: its n-th real position is its n-th token.
+        // A row holds one text: its n-th real position is its n-th token.
         let held = self.model.positions();
         let places: Vec<Vec<usize>> = (0..held.batch())
             .map(|row| held.places(row).collect())
@@ -166,7 +167,7 @@ impl AugmentingCache {
             self.bridges.truncate(len);
             return;
         };
-        // What was read is compared with the text when there is more of it.
+        // Own tokens are compared with the text when there is more of it.
         for (stream, tokens) in streams.iter_mut().zip(tokens) {
             stream.truncate(*tokens);
         }

@@ -1,23 +1,23 @@
-//! Fitting fresh bridges to the size of the hidden states that they will read.
+//! Calibration: f_proj of fresh bridges is scaled to the size of the hidden states that they read.
 
 use burn::module::Param;
 use burn::tensor::{DType, Tensor};
 
 use crate::{Bridge, Bridges, CachedActivations, FrozenParts, Text};
 
-/// Root mean square that the output of f_proj starts with.
+/// Initial root mean square of the output of f_proj.
 ///
-/// Larger, and what is random in the projection stays random, since a step changes little of it;
-/// much smaller, and bridges stay silent for hundreds of steps. See docs/table1.md.
+/// If it is larger, the random projection stays random, since a step changes little of it. If it is
+/// much smaller, bridges add nothing for hundreds of steps. See docs/table1.md.
 const PROJECTED_RMS: f64 = 0.3;
 
 impl FrozenParts {
-    /// Scales the f_proj of fresh bridges so that for texts like these its output has the same
-    /// size, whatever the size of the augmenting models' hidden states.
+    /// Scales f_proj of fresh bridges so that its output has the same size for texts like these,
+    /// whatever the size of the augmenting models' hidden states.
     ///
-    /// Families and blocks differ in it by orders of magnitude, and the paper's bridge reads hidden
-    /// states without a norm (section 3.1). Nothing else is changed, so that a composition that was
-    /// the anchor stays the anchor.
+    /// That size differs between families and blocks by orders of magnitude, and the paper's bridge
+    /// reads hidden states without a norm (section 3.1). Nothing else is changed, so that a fresh
+    /// composition still computes what its anchor does.
     ///
     /// # Panics
     ///
@@ -29,11 +29,11 @@ impl FrozenParts {
         texts: &[Text<'_>],
         activations: CachedActivations,
     ) -> Bridges {
-        for ((index, model), states) in self.models_on().zip(activations.augmenting) {
+        for ((index, model), states) in self.active_models().zip(activations.augmenting) {
             let read = texts.iter().map(|text| model.positions_of(index, text));
             let positions = read.sum();
             for (state, bridge) in states.into_iter().zip(&mut bridges.of[index]) {
-                let rms = root_mean_square(bridge.projectable(state), positions);
+                let rms = root_mean_square(bridge.projection_input(state), positions);
                 // States that are all zero, or broken, are left for training to report.
                 if rms.is_normal() {
                     bridge.scale_projection(PROJECTED_RMS / rms);
@@ -51,7 +51,7 @@ impl Bridge {
     }
 }
 
-/// Of `[batch, seq, d_model]` that is zero at all but so many positions, over these.
+/// Over the `positions` of `[batch, seq, d_model]` that are not padding; padding is zero.
 fn root_mean_square(state: Tensor<3>, positions: usize) -> f64 {
     let [_, _, d_model] = state.dims();
     let sum: f32 = state.cast(DType::F32).square().sum().into_scalar();

@@ -1,4 +1,4 @@
-//! A composition as a language model: decoding, sessions and scoring take it as they take a decoder.
+//! The composed model as a causal language model, for sessions, generation and scoring.
 
 use burn::tensor::{Int, Tensor};
 use calm_models::{CausalLm, Decoder, ModelError, PaddingMask};
@@ -17,7 +17,7 @@ impl CausalLm for ComposedModel {
         ComposedCache::of_prompt(&self.parts, prompt)
     }
 
-    /// Of an augmenting model, either all rows of a batch read the anchor's ids or none does.
+    /// Rows of one batch either all read the anchor's ids with an augmenting model, or none does.
     fn can_share_batch(&self, a: &ComposedPrompt, b: &ComposedPrompt) -> bool {
         let mut models = self.parts.augmenting.iter().enumerate();
         models.all(|(index, model)| {
@@ -38,24 +38,25 @@ impl CausalLm for ComposedModel {
         &self.parts.anchor
     }
 
-    /// Models that read in tokens of their own see to it themselves, see `FrozenParts::start_over`.
+    /// Only models that read the anchor's ids count. For others `FrozenParts::start_over` computes
+    /// everything anew where it is necessary.
     fn cache_serves(&self, before: usize, after: usize) -> bool {
         std::iter::once(&self.parts.anchor)
-            .chain(self.parts.reading_the_anchors_ids())
+            .chain(self.parts.readers_of_anchor_ids())
             .all(|decoder| decoder.cache_serves(before, after))
     }
 
-    /// An encoder takes the first pass for the prompt.
+    /// A model in encoder mode takes the first pass for the prompt.
     fn reads_in_parts(&self, prompt: &ComposedPrompt) -> bool {
         let mut models = self.parts.augmenting.iter();
         prompt.texts.iter().all(Option::is_none)
             && models.all(|model| model.mode == Mode::Iterative)
     }
 
-    /// The anchor's, unless a model that reads its ids knows no positions so far.
+    /// The anchor's, or less if a model that reads its ids has learnt fewer positions.
     fn context_length(&self) -> usize {
         self.parts
-            .reading_the_anchors_ids()
+            .readers_of_anchor_ids()
             .map(Decoder::config)
             .filter(|config| config.learnt_positions)
             .map(|config| config.context_length)

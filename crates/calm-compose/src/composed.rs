@@ -1,4 +1,4 @@
-//! The composed model m_A⊕B: an anchor that reads frozen augmenting models through bridges.
+//! The composed model m_A⊕B: an anchor, frozen augmenting models, and bridges between them.
 
 use burn::tensor::{Int, Tensor};
 use calm_models::{Context, Decoder, FrozenModel, KvCache, ModelError, PaddingMask};
@@ -11,27 +11,25 @@ use crate::{
     BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, Mode, OwnTokens, RowTokens,
 };
 
-/// One augmenting model and where it is read.
+/// An augmenting model and its connections to the anchor.
 #[derive(Debug, Clone)]
 pub struct Augmenting {
     /// m_A, frozen.
     pub decoder: Decoder,
-    /// Where the anchor reads it, in the order of the anchor's blocks.
+    /// Connections, in the order of the anchor's blocks.
     pub connections: Vec<Connection>,
-    /// How it reads the anchor's text, if not in the anchor's own token ids.
+    /// Tokenizers of a model that does not read the anchor's token ids.
     pub tokens: Option<OwnTokens>,
-    /// How much of a text it reads.
+    /// The part of a text that it reads.
     pub mode: Mode,
-    /// What its bridges add to the anchor is multiplied by this. With 0 it is switched off and not
-    /// run at all; then a cache must not be used that was filled while it was on, nor one filled
-    /// before it is switched on again.
+    /// Factor of what its bridges add to the anchor's hidden states. With 0 the model is not run at
+    /// all. A cache that was filled with 0 must not be used with another factor, nor the reverse.
     pub scale: f64,
 }
 
-/// An anchor and its augmenting models: everything of a composition but the bridges.
+/// The frozen models of a composition: all of it but the bridges.
 ///
-/// None of them is trained: they live on a device without autodiff, so that no operation on their
-/// weights is ever recorded.
+/// They live on a device without autodiff, so that no operation on their weights is ever recorded.
 #[derive(Debug, Clone)]
 pub struct FrozenParts {
     /// m_B.
@@ -61,7 +59,7 @@ impl Augmenting {
         }
     }
 
-    pub(crate) fn is_on(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.scale != 0.0
     }
 
@@ -85,6 +83,7 @@ impl Augmenting {
         Some(states)
     }
 
+    /// The same over the anchor's ids, `[batch, seq]`.
     pub(crate) fn states_of_ids(
         &self,
         ids: Tensor<2, Int>,
@@ -95,6 +94,7 @@ impl Augmenting {
         self.connected_states(ids, &context, cache)
     }
 
+    /// The same over trees of the model's own tokens.
     pub(crate) fn states_of_trees(
         &self,
         batch: &TreeBatch,
@@ -137,12 +137,12 @@ impl Augmenting {
 }
 
 impl FrozenParts {
-    /// Puts an anchor and augmenting models together. A model in which some token has another id
-    /// than in the anchor reads the text in tokens of its own.
+    /// Joins an anchor and augmenting models. A model whose vocabulary gives some token another id
+    /// than the anchor's reads the text in tokens of its own.
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Connections`] if a connection names a block that there is not.
+    /// [`ComposeError::Connections`] if a connection names a block that does not exist.
     pub fn join<'a>(
         anchor: &FrozenModel,
         augmenting: impl IntoIterator<Item = (&'a FrozenModel, Vec<Connection>)>,
@@ -166,12 +166,12 @@ impl FrozenParts {
         })
     }
 
-    /// What [`Bridges::init`](crate::Bridges::init) makes the paper's bridges of these models from.
+    /// Per augmenting model, sizes of the paper's bridges and connections, for [`Bridges::init`].
     pub fn bridge_sets(&self, heads: usize) -> Vec<(BridgeConfig, Vec<Connection>)> {
         self.bridge_sets_with(heads, BridgeOptions::default())
     }
 
-    /// [`FrozenParts::bridge_sets`] of bridges with these options.
+    /// [`FrozenParts::bridge_sets`] with other options than the paper's.
     pub fn bridge_sets_with(
         &self,
         heads: usize,
@@ -190,7 +190,7 @@ impl FrozenParts {
         sets.collect()
     }
 
-    /// The same, where all augmenting models read so much of a text.
+    /// The same models, all augmenting ones in this mode.
     #[must_use]
     pub fn in_mode(mut self, mode: Mode) -> Self {
         for augmenting in &mut self.augmenting {
@@ -199,17 +199,17 @@ impl FrozenParts {
         self
     }
 
-    /// What the augmenting models read of these rows of anchor tokens, each with the first token of
-    /// its text, without padding, and with the number of tokens of its prompt.
+    /// Tokens that the augmenting models read of whole texts. A row is the anchor's ids of a text,
+    /// without padding, and the number of them that are its prompt.
     ///
     /// # Errors
     ///
-    /// [`ModelError`] if one of them has no token for a part of a text, or no room for it.
+    /// [`ModelError`] if a model has no token for a part of a text, or no room for it.
     pub fn read_rows(&self, rows: &[(&[u32], usize)]) -> Result<Vec<RowTokens>, ModelError> {
         let read = |(ids, prompt): &(&[u32], usize)| {
             let of = self.augmenting.iter().map(|augmenting| {
                 let tokens = augmenting.tokens.as_ref();
-                let end = augmenting.mode.read_of(*prompt);
+                let end = augmenting.mode.tokens_read(*prompt);
                 tokens.map(|tokens| tokens.read(ids, end)).transpose()
             });
             Ok(RowTokens {
@@ -221,20 +221,23 @@ impl FrozenParts {
 
     /// The anchor's first connected block, counted from 1; all blocks if nothing is connected.
     pub fn first_connected(&self) -> usize {
-        let connections = self.models_on().flat_map(|(_, model)| &model.connections);
+        let connections = self
+            .active_models()
+            .flat_map(|(_, model)| &model.connections);
         let blocks = connections.map(|connection| connection.anchor_block);
         blocks.min().unwrap_or(self.anchor.block_count())
     }
 
-    /// Augmenting models whose bridges add anything, with their numbers.
-    pub(crate) fn models_on(&self) -> impl Iterator<Item = (usize, &Augmenting)> {
+    /// Augmenting models whose scale is not 0, with their numbers.
+    pub(crate) fn active_models(&self) -> impl Iterator<Item = (usize, &Augmenting)> {
         let models = self.augmenting.iter().enumerate();
-        models.filter(|(_, model)| model.is_on())
+        models.filter(|(_, model)| model.is_active())
     }
 
-    pub(crate) fn reading_the_anchors_ids(&self) -> impl Iterator<Item = &Decoder> {
+    /// Active augmenting models that read the anchor's token ids.
+    pub(crate) fn readers_of_anchor_ids(&self) -> impl Iterator<Item = &Decoder> {
         let models = self.augmenting.iter();
-        let models = models.filter(|model| model.is_on() && model.tokens.is_none());
+        let models = models.filter(|model| model.is_active() && model.tokens.is_none());
         models.map(|model| &model.decoder)
     }
 }

@@ -1,4 +1,4 @@
-//! Which block of the augmenting model feeds which block of the anchor (section 3.1).
+//! Connections: pairs of an augmenting block and the anchor block that reads it (section 3.1).
 
 use std::str::FromStr;
 
@@ -35,7 +35,7 @@ impl From<Connection> for [usize; 2] {
     }
 }
 
-/// How connections are chosen for a pair of depths.
+/// A rule that chooses connections for models of any depth.
 ///
 /// As text, for instance of a command line: `every:4`, `even:3`, `first:2`, `middle:4`, `last:2`,
 /// or pairs as JSON, `[[2,4],[4,8]]`. Several augmenting blocks may be read at one anchor block,
@@ -45,16 +45,16 @@ pub enum ConnectionPlan {
     /// Every k-th block of the augmenting model, and as many anchor blocks, evenly spaced: the
     /// paper's choice, with k = 4.
     Every(usize),
-    /// So many blocks of each model, evenly spaced.
+    /// This number of blocks of each model, evenly spaced.
     Even(usize),
-    /// The first so many blocks of each model, in pairs from the bottom.
+    /// This number of blocks from the bottom of each model, in pairs.
     First(usize),
-    /// So many blocks in the middle of each model: as many blocks are below them as above, or one
-    /// less.
+    /// This number of blocks in the middle of each model: as many blocks are below them as above, or
+    /// one less.
     Middle(usize),
-    /// The last so many blocks of each model, in pairs up to the top.
+    /// This number of blocks at the top of each model, in pairs.
     Last(usize),
-    /// These pairs, as they stand.
+    /// These pairs.
     Explicit(Vec<Connection>),
 }
 
@@ -96,7 +96,7 @@ impl ConnectionPlan {
     /// # Errors
     ///
     /// [`ComposeError::Connections`] if a block is out of range, a pair is listed twice, or the
-    /// models have too few blocks for what is asked for.
+    /// models have too few blocks.
     pub fn resolve(
         &self,
         augmenting_blocks: usize,
@@ -150,8 +150,8 @@ impl Depths {
         Ok(pairs(n, augmenting_block, |i| self.anchor_block(i, n)))
     }
 
-    /// Blocks of both models that follow each other; `below` tells how many of those that are left
-    /// over lie below them.
+    /// Consecutive blocks of both models. `below` maps the number of blocks that are left over to the
+    /// number of them that lie below.
     fn run(
         &self,
         plan: &str,
@@ -177,8 +177,8 @@ impl Depths {
         })
     }
 
-    /// The i-th of n anchor blocks that are evenly spaced. The last one stops a block short of the
-    /// top, so that some anchor block can still work with what it adds.
+    /// The i-th of n evenly spaced anchor blocks. The last one is a block short of the top, so that
+    /// an anchor block can still process what the bridge adds.
     fn anchor_block(&self, i: usize, n: usize) -> usize {
         let even = self.anchor * i / n;
         let short = usize::from(i == n && n < self.anchor);
@@ -199,7 +199,7 @@ fn pairs(
     pairs.collect()
 }
 
-/// The smallest spacing of the augmenting blocks that gives no more than the anchor has.
+/// The smallest spacing of the augmenting blocks for which the anchor has enough blocks.
 fn narrowest(augmenting: usize, anchor: usize) -> usize {
     augmenting / (anchor + 1) + 1
 }

@@ -113,7 +113,7 @@ impl FrozenParts {
         };
         let nothing_held = PaddingMask::none(texts.len(), 0);
         let mut sources = Vec::new();
-        for ((index, model), states) in self.models_on().zip(activations.augmenting) {
+        for ((index, model), states) in self.active_models().zip(activations.augmenting) {
             let own = model.own_tokens(index, texts);
             let held = nothing_held.clone();
             let visibility = Visibility::new(model.mode, &anchor, held, own.as_deref());
@@ -164,7 +164,7 @@ impl FrozenParts {
         };
         let mut sources = Vec::new();
         let mut read = Vec::new();
-        for (index, _) in self.models_on() {
+        for (index, _) in self.active_models() {
             let cache = cache
                 .as_deref_mut()
                 .map(|cache| &mut cache.augmenting[index]);
@@ -196,10 +196,10 @@ impl FrozenParts {
         let of = models.map(|(index, model)| {
             let cache = cache.as_deref_mut();
             let streams = cache.map(|cache| cache.augmenting[index].streams.as_deref_mut());
-            let ends = prompts.iter().map(|end| model.mode.read_of(*end));
+            let ends = prompts.iter().map(|end| model.mode.tokens_read(*end));
             let ends: Vec<usize> = ends.collect();
             let own = match (streams, &model.tokens) {
-                _ if !model.is_on() => return Ok(None),
+                _ if !model.is_active() => return Ok(None),
                 (Some(None), _) | (None, None) => return Ok(None),
                 (Some(Some(streams)), _) => {
                     RowStream::read_batch(streams, &input.real_ids()?, &ends)

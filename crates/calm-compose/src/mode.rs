@@ -1,25 +1,25 @@
-//! How far augmenting models read along.
+//! The part of a text that augmenting models read.
 
 use serde::{Deserialize, Serialize};
 
-/// What augmenting models read of a text.
+/// The part of a text that augmenting models read.
 ///
-/// The prompt are the first tokens of a row: in training what precedes the target, in decoding
-/// what the first pass gives to an empty cache.
+/// The prompt is the beginning of a row: in training the tokens before the target, in decoding those
+/// of the first pass into an empty cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// All of it, so that every decoded token moves both models forward (section 3.1).
+    /// All of it: every decoded token is read by both models (section 3.1).
     #[default]
     Iterative,
-    /// The prompt only: an ablation of section 4.4, table 5. After it the augmenting model does not
-    /// run any more, and what its bridges hold stays as it is.
+    /// The prompt only: an ablation of section 4.4, table 5. Behind the prompt the augmenting model
+    /// is not run any more, and the memory of its bridges stays as it is.
     Encoder,
 }
 
 impl Mode {
-    /// How many of a row's tokens are read, of which so many are its prompt.
-    pub(crate) fn read_of(self, prompt: usize) -> usize {
+    /// Number of tokens that are read of a row whose prompt has `prompt` tokens.
+    pub(crate) fn tokens_read(self, prompt: usize) -> usize {
         match self {
             Self::Iterative => usize::MAX,
             Self::Encoder => prompt,

@@ -1,34 +1,34 @@
-//! What a bridge may have besides the paper's layers.
+//! Options of a bridge: layers and types that the paper's bridge does not have.
 
 use calm_backend::FloatType;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ComposeError;
 
-/// A factor between what a bridge has read and the anchor's hidden states.
+/// A learnt factor of what a bridge adds to the anchor's hidden states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
-    /// There is none, as in the paper.
+    /// No gate, as in the paper.
     #[default]
     None,
-    /// tanh(g), with one number g for the whole bridge.
+    /// tanh(g), with one number g per bridge.
     Scalar,
-    /// σ(x W_G + b_G) for every head and position, x being what W_Q reads; CALM-pytorch has it.
+    /// σ(x W_G + b_G) per head and position, where x is the input of W_Q; CALM-pytorch has it.
     Heads,
 }
 
-/// What fresh bridges add to the anchor.
+/// Initial output of fresh bridges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputInit {
-    /// Nothing, so that the composition starts as its anchor, bit for bit.
+    /// Zero: the composition starts as its anchor, bit for bit.
     ///
-    /// The last factor starts at zero: the scalar gate, or else the weight of the norm behind W_O,
-    /// or else W_O. Were two of them zero, neither would ever have a gradient.
+    /// One factor starts at zero: the scalar gate, or else the weight of the norm behind W_O, or else
+    /// W_O. If two of them were zero, neither would ever have a gradient.
     #[default]
     Zero,
-    /// A little of what random weights read: W_O is a tenth as large as the other matrices.
+    /// Small and random: W_O is a tenth as large as the other matrices.
     Random,
 }
 
@@ -38,28 +38,28 @@ pub enum OutputInit {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BridgeOptions {
-    /// Width of queries, keys and values of all heads together; none for D_B, the paper's.
+    /// Width of queries, keys and values, all heads together. Default: D_B, as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub d_inner: Option<usize>,
     /// RMS norm of the anchor's hidden states before W_Q.
     pub anchor_norm: bool,
     /// RMS norm of the augmenting model's hidden states before f_proj.
     ///
-    /// Before and not behind it: what differs between families and blocks by orders of magnitude
-    /// is the size of these states, and f_proj may then still give positions different sizes.
+    /// It stands before f_proj since the size of these states differs between families and blocks by
+    /// orders of magnitude. f_proj can still give positions different sizes.
     pub augmenting_norm: bool,
-    /// RMS norm of what W_O gives, before it is added; google-deepmind/calm has it.
+    /// RMS norm of the output of W_O; google-deepmind/calm has it.
     pub output_norm: bool,
-    /// What the RMS norms add to the mean square.
+    /// Epsilon of the RMS norms, added to the mean square.
     pub norm_epsilon: f64,
-    /// Biases of W_Q, W_K, W_V and W_O besides that of f_proj, as torch's `MultiheadAttention` has
-    /// them. With them, a position that may see nothing gets the bias of W_O added.
+    /// Biases of W_Q, W_K, W_V and W_O, as torch's `MultiheadAttention` has them. f_proj always has
+    /// one. An anchor position that may see nothing then gets the bias of W_O added.
     pub bias: bool,
-    /// A learnt factor.
+    /// Learnt factor of the output.
     pub gate: Gate,
-    /// What fresh bridges add.
+    /// Initial output.
     pub output_init: OutputInit,
-    /// What bridges compute in and are stored in, whatever the models compute in. They are trained
+    /// Type in which bridges compute and are stored, whatever the models compute in. They are trained
     /// in `f32`.
     #[serde(serialize_with = "float_name", deserialize_with = "float_of_name")]
     pub dtype: FloatType,

@@ -83,7 +83,7 @@ impl ComposedModel {
     fn unread(&self, ids: &[u32]) -> Result<Vec<ModelTrace>, ModelError> {
         let models = self.parts.augmenting.iter().map(|augmenting| {
             let tokens = match &augmenting.tokens {
-                Some(tokens) if augmenting.is_on() => tokens.read(ids, usize::MAX)?.ids,
+                Some(tokens) if augmenting.is_active() => tokens.read(ids, usize::MAX)?.ids,
                 _ => ids.to_vec(),
             };
             Ok(ModelTrace {
