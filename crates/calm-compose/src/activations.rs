@@ -201,8 +201,8 @@ impl<'a> ByLength<'a> {
         }
     }
 
-    /// What `states` makes of every group of rows and their length, `count` tensors
-    /// `[rows, length, d_model]`: in the order of the rows, with zeros as padding on the right.
+    /// Runs `states` for every group of rows of one length. Returns `count` tensors
+    /// `[rows, longest, d_model]` in the order of the rows, with zeros as padding on the right.
     fn run(
         &self,
         count: usize,

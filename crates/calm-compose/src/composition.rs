@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use calm_models::{FrozenModel, LoadOptions, ModelFiles, ModelSource, Tokenizer};
+use calm_models::{FrozenModel, LoadOptions, ModelFiles, ModelSource, Session, Tokenizer};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,7 +19,7 @@ pub struct CompositionConfig {
     pub heads: Option<usize>,
     /// Options of the bridges.
     pub options: BridgeOptions,
-    /// How much of a text the augmenting models read.
+    /// The part of a text that augmenting models read.
     pub mode: Mode,
 }
 
@@ -48,9 +48,9 @@ pub struct Composition {
     pub heads: usize,
     /// Options of the bridges.
     pub options: BridgeOptions,
-    /// How much of a text the augmenting models read.
+    /// The part of a text that augmenting models read.
     pub mode: Mode,
-    /// How the bridges were trained.
+    /// Record of the training.
     pub training: TrainingRecord,
 }
 
@@ -268,6 +268,11 @@ impl Composition {
     /// The anchor's tokenizer, in whose tokens texts are read and written.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.anchor.model.tokenizer
+    }
+
+    /// A session that decodes sequences with the composition.
+    pub fn session(&self) -> Session<'_, ComposedModel> {
+        Session::new(&self.model).with_tokenizer(self.tokenizer())
     }
 
     /// The device of anchor and bridges.

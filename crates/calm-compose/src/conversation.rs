@@ -6,7 +6,7 @@ use calm_models::{Chat, ChatTemplate, ModelError, Tokenizer};
 
 use crate::{ComposeError, LoadedModel, OwnTokens, PromptText, Rendering};
 
-/// What every augmenting model reads of one prompt; none where it reads the anchor's text.
+/// Per augmenting model, the text that it reads of a prompt; none if it reads the anchor's text.
 pub type PromptTexts = Vec<Option<Arc<PromptText>>>;
 
 /// A prompt of a composed model.
@@ -57,7 +57,7 @@ pub struct ChatFormat {
 struct OwnFormat {
     template: ChatTemplate,
     tokens: OwnTokens,
-    /// Whether it reads the anchor's ids where there is no reason to read its own.
+    /// Whether the vocabulary is the anchor's, so that it reads the anchor's ids of other texts.
     has_anchor_ids: bool,
 }
 

@@ -1,47 +1,47 @@
-//! What composing costs (appendix C), worked out from the sizes.
+//! Cost of a composition (appendix C), computed from the sizes of its models and bridges.
 
 use calm_backend::FloatType;
 use calm_models::{BlockConfig, DecoderConfig};
 
 use crate::{BridgeConfig, Connection};
 
-/// What one token costs.
+/// Cost of one token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenCost {
-    /// Two for each weight that the token is multiplied with, and those of the attention over the
-    /// tokens before it. Norms, activations and rotations are left out.
+    /// Two per weight that multiplies the token, and those of attention over the tokens before it.
+    /// Norms, activations and rotations are not counted.
     pub flops: u64,
-    /// Keys and values that decoding keeps of it. Blocks with a window keep those of the last
-    /// tokens only.
+    /// Size of its keys and values in a cache. Blocks with a window keep those of the last tokens
+    /// only.
     pub cache_bytes: u64,
 }
 
-/// What one set of bridges costs.
+/// Cost of the bridges of one augmenting model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BridgesCost {
     /// Per token of the anchor: W_Q, W_O, head gates and the attention.
     pub of_anchor: TokenCost,
-    /// Per token that the augmenting model reads: f_proj, W_K, W_V and what they give.
+    /// Per token that the augmenting model reads: f_proj, W_K, W_V, keys and values.
     pub of_augmenting: TokenCost,
 }
 
-/// The cost of a composition, apart for each of its parts.
+/// Cost of a composition, by part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overhead {
     /// m_B alone, its head included.
     pub anchor: TokenCost,
     /// Every m_A, per token that it reads: its blocks up to the last that is connected, no head.
     pub augmenting: Vec<TokenCost>,
-    /// Their bridges.
+    /// The bridges of every m_A.
     pub bridges: Vec<BridgesCost>,
-    /// The way back through m_B, per token of training: gradients of activations, none of weights,
-    /// from the head down to the first block behind a bridge.
+    /// The backward pass through m_B, per token of training: gradients of activations, none of
+    /// weights, from the head down to the first block behind a bridge.
     pub anchor_backward_flops: u64,
 }
 
 impl Overhead {
-    /// Of an anchor and the models that it reads, each with its connections and their bridges, after
-    /// `context` tokens, where the models compute in `dtype`.
+    /// Cost after `context` tokens, of models that compute in `dtype`. `models` are the augmenting
+    /// models, each with its connections and the sizes of their bridges.
     pub fn new<'a>(
         anchor: &DecoderConfig,
         models: impl IntoIterator<Item = (&'a DecoderConfig, &'a [Connection], BridgeConfig)>,
@@ -71,8 +71,8 @@ impl Overhead {
         }
     }
 
-    /// What training the bridges computes for each token that all models read alike, nothing being
-    /// kept from before: forward, and back through bridges and anchor.
+    /// FLOPs of training per token that all models read, without cached activations: the forward
+    /// pass, and the backward pass through bridges and anchor.
     pub fn training_flops(&self) -> u64 {
         let augmenting: u64 = self.augmenting.iter().map(|cost| cost.flops).sum();
         let bridges = self.bridges.iter();
@@ -83,15 +83,15 @@ impl Overhead {
         self.anchor.flops + self.anchor_backward_flops + augmenting + 3 * bridges
     }
 
-    /// Keys and values of one token that all models read alike.
+    /// Size of all keys and values of one token that all models read.
     pub fn cache_bytes(&self) -> u64 {
         let bridges = self.bridges.iter().map(|cost| cost.of_augmenting);
         let read = self.augmenting.iter().copied().chain(bridges);
         self.anchor.cache_bytes + read.map(|cost| cost.cache_bytes).sum::<u64>()
     }
 
-    /// Keys and values per token of the anchor, where each augmenting model reads so many tokens
-    /// for it.
+    /// Size of all keys and values per token of the anchor, for augmenting models that read these
+    /// numbers of tokens for it.
     pub fn cache_bytes_where(&self, read_per_token: &[f64]) -> f64 {
         let models = self.augmenting.iter().zip(&self.bridges);
         let models = models.zip(read_per_token).map(|((model, bridges), read)| {
@@ -127,22 +127,23 @@ fn of_bridges(bridge: &BridgeConfig, count: usize, context: usize) -> BridgesCos
         crate::Gate::Heads => d_anchor * bridge.heads,
         _ => 0,
     };
-    let asking = 2 * (2 * d_anchor * d_inner + gates) as u64 + attention(d_inner, context);
-    let shown = 2 * d_anchor * (bridge.d_augmenting + 2 * d_inner);
+    let per_anchor_token =
+        2 * (2 * d_anchor * d_inner + gates) as u64 + attention(d_inner, context);
+    let per_augmenting_token = 2 * d_anchor * (bridge.d_augmenting + 2 * d_inner);
     let kept = 2 * d_inner * bridge.options.dtype.bytes();
     BridgesCost {
         of_anchor: TokenCost {
-            flops: count * asking,
+            flops: count * per_anchor_token,
             cache_bytes: 0,
         },
         of_augmenting: TokenCost {
-            flops: count * shown as u64,
+            flops: count * per_augmenting_token as u64,
             cache_bytes: count * kept as u64,
         },
     }
 }
 
-/// Scores and sums of values over so many tokens.
+/// FLOPs of the scores and of the weighted sum over `seen` tokens.
 fn attention(width: usize, seen: usize) -> u64 {
     4 * (width * seen) as u64
 }

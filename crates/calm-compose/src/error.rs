@@ -1,8 +1,8 @@
-//! What can go wrong while two models are joined.
+//! Errors of this crate.
 
 use std::path::PathBuf;
 
-/// Errors of this crate. Every message says what was wrong, where, and what would mend it.
+/// An error of this crate. Every message says what is wrong, where, and what would mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComposeError {
@@ -37,7 +37,7 @@ pub enum ComposeError {
     /// A connection plan does not fit the depths of the two models.
     #[error("connections: {reason}")]
     Connections {
-        /// What is wrong, with the valid range.
+        /// The problem, with the valid range.
         reason: String,
     },
     /// The width of a bridge's attention cannot be split into that many heads.
@@ -50,10 +50,10 @@ pub enum ComposeError {
         /// `d_inner`, by default the anchor's width.
         d_inner: usize,
     },
-    /// The epsilon of a bridge's norms makes no sense.
+    /// The epsilon of a bridge's norms is out of range.
     #[error("`norm_epsilon` is {found}, but it may be from 0 to 1")]
     NormEpsilon {
-        /// What was asked for.
+        /// The value given.
         found: f64,
     },
     /// The composition names another number of augmenting models than were given.
@@ -83,7 +83,7 @@ pub enum ComposeError {
         first: PathBuf,
         /// Directory of the other.
         second: PathBuf,
-        /// What differs.
+        /// The difference.
         reason: String,
     },
     /// No rank of a LoRA baseline comes near the number of parameters of the bridges.
@@ -131,15 +131,15 @@ pub enum ComposeError {
     Foreign {
         /// Its name.
         project: &'static str,
-        /// What it has, or has not.
+        /// The option that it has or lacks.
         reason: &'static str,
     },
-    /// A file of the composition says something it may not say.
+    /// A file of the composition is not as the format asks.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what is expected.
+        /// The problem, and the expectation.
         reason: String,
     },
     /// Reading or writing failed.
@@ -147,7 +147,7 @@ pub enum ComposeError {
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }

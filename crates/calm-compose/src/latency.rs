@@ -7,7 +7,7 @@ use calm_models::{CausalLm, ModelError, PaddingMask};
 
 use crate::{ComposedModel, Mode, RowTokens};
 
-/// How often the anchor and the composition are measured, in turn.
+/// Number of measurements of anchor and composition, in turn.
 const ROUNDS: usize = 3;
 
 /// Time per decoded token, and how much the augmenting models read.

@@ -15,28 +15,42 @@
 //! | f_cross | [`Bridge::forward`] | |
 //! | Θ_C | [`Bridges`] | |
 //!
+//! | question | file |
+//! | --- | --- |
+//! | which blocks are connected? | `connection.rs` |
+//! | what does a bridge compute? | `bridge.rs`, `options.rs` |
+//! | which positions may the anchor see? | `visibility.rs` |
+//! | how do decoding and training run? | `forward.rs`, over the `memory.rs` of bridges |
+//! | which activations does training cache? | `activations.rs` |
+//! | how do models with other tokenizers read? | `tokens/` |
+//! | what is in a composition's directory? | `file/`, opened by `located.rs` and `composition.rs` |
+//! | what does it cost? | `cost.rs`, `latency.rs` |
+//!
 //! ```
-//! use burn::tensor::Device;
-//! use calm_compose::{Augmenting, BridgeConfig, Bridges, ComposedModel, ConnectionPlan, FrozenParts};
-//! use calm_models::{Decoder, DecoderConfig, SequenceOptions, generate};
+//! use calm_compose::{Composition, CompositionConfig, ConnectionPlan, LoadedModel};
+//! use calm_models::{LoadOptions, SequenceOptions};
 //!
-//! let device = Device::default();
-//! // Vocabulary, width, blocks, heads. Real ones come from `FrozenModel::load`.
-//! let anchor = Decoder::untrained(&DecoderConfig::llama(64, 32, 6, 4), 0, &device);
-//! let augmenting = Decoder::untrained(&DecoderConfig::llama(64, 16, 4, 2), 1, &device);
+//! let options = LoadOptions::default();
+//! // Directories in the Hugging Face layout, or hf:owner/name@revision.
+//! let load = |name: &str| {
+//!     let source = format!("tests/fixtures/checkpoints/{name}").parse()?;
+//!     Ok::<_, Box<dyn std::error::Error>>(LoadedModel::load(&source, &options)?)
+//! };
+//! let specialist = (load("llama3-scaled-tied")?, ConnectionPlan::Every(2));
+//! let config = CompositionConfig::default();
+//! let composition = Composition::new(load("llama")?, vec![specialist], &config, 0)?;
+//! // calm-train's ComposeRun trains `composition.model.bridges`.
 //!
-//! let plan = ConnectionPlan::Every(2);
-//! let connections = plan.resolve(augmenting.block_count(), anchor.block_count())?;
-//! let config = BridgeConfig::new(16, 32, 4);
-//! let bridges = Bridges::init(&[(config, connections.clone())], 0, &device)?;
-//! assert_eq!(bridges.paper_parameter_count(), 2 * (16 * 32 + 3 * 32 * 32));
-//!
-//! let parts = FrozenParts { anchor, augmenting: vec![Augmenting::new(augmenting, connections)] };
-//! let model = ComposedModel { parts, bridges };
-//! let options = SequenceOptions::greedy(5, vec![]);
-//! let composed = generate(&model, &[vec![1, 7, 9]], &options)?;
-//! // Until the bridges are trained, a composition is its anchor.
-//! assert_eq!(composed, generate(&model.parts.anchor, &[vec![1, 7, 9]], &options)?);
+//! let directory = tempfile::tempdir()?;
+//! composition.save(directory.path())?;
+//! let opened = Composition::open(directory.path(), &options)?;
+//! let mut session = opened.session();
+//! session.add_text("HELLO", &SequenceOptions::greedy(8, vec![2]))?;
+//! while !session.is_empty() {
+//!     for event in session.step()? {
+//!         print!("{}", event.text);
+//!     }
+//! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

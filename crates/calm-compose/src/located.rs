@@ -7,14 +7,14 @@ use calm_models::{Fetching, LoadOptions, ModelFiles, ModelSource};
 
 use crate::{ComposeError, Composition, CompositionFile, LoadedModel, ModelReference};
 
-/// Where the models of a composition are, if not where it names them.
+/// Sources of a composition's models, if they are not where it names them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelSources {
     /// The anchor.
     pub anchor: Option<ModelSource>,
     /// The augmenting models; none if all are where the composition names them.
     pub augmenting: Vec<ModelSource>,
-    /// Whether the models may have other weights or tokenizers than those it was made for.
+    /// Allows models with other weights or tokenizers than those it was made for.
     pub allow_other_weights: bool,
 }
 

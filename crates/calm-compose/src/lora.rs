@@ -8,7 +8,7 @@ use calm_models::Decoder;
 
 use crate::ComposeError;
 
-/// A rank chosen so that the adapters come as near as possible to a number of parameters.
+/// Rank of adapters whose number of parameters is nearest to a given one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoraPlan {
     /// Rank of every adapter.

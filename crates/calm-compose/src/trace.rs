@@ -1,4 +1,4 @@
-//! Which of the augmenting models' tokens the anchor reads.
+//! Traces: the attention of every bridge over the tokens of a text.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use calm_models::{ModelError, PaddingMask, check_prompt};
@@ -15,15 +15,15 @@ pub struct Trace {
     pub models: Vec<ModelTrace>,
 }
 
-/// How one augmenting model is read.
+/// The attention to one augmenting model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelTrace {
-    /// The ids of its positions. If it reads in tokens of its own, these are the tokens of the text
-    /// and of all its beginnings: some are begun and given up, and no anchor position sees them all.
+    /// The ids of its positions. If it reads in tokens of its own, these are the tokens of all
+    /// beginnings of the text, and no anchor position sees all of them.
     pub tokens: Vec<u32>,
     /// For every anchor position, the positions that it may see, ascending.
     pub sees: Vec<Vec<usize>>,
-    /// One per connection, in the order of the composition; none if the model is switched off or has
+    /// One per connection, in the order of the composition; none if the model's scale is 0 or it has
     /// read nothing.
     pub bridges: Vec<BridgeTrace>,
 }
@@ -31,15 +31,15 @@ pub struct ModelTrace {
 /// The attention of one bridge.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BridgeTrace {
-    /// Which block is read where.
+    /// The connected blocks.
     pub connection: Connection,
-    /// `[head][anchor position]`: the weights of the positions that it [sees](ModelTrace::sees),
-    /// which sum to 1, or nothing where it sees none.
+    /// `[head][anchor position]`: the weights of the positions that it [sees](ModelTrace::sees).
+    /// They sum to 1; there are none if it sees none.
     pub heads: Vec<Vec<Vec<f32>>>,
 }
 
 impl ComposedModel {
-    /// Follows the attention of all bridges over a text, given in the anchor's tokens with the first
+    /// Records the attention of all bridges over a text, given in the anchor's tokens with the first
     /// token of its text. In [`Mode::Encoder`](crate::Mode::Encoder) all of it is a prompt.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl ComposedModel {
             return Err(error);
         }
         for (model, augmenting) in models.iter_mut().zip(&self.parts.augmenting) {
-            // The pass comes by in the order of the anchor's blocks.
+            // They were recorded in the order of the anchor's blocks.
             model.bridges.sort_by_key(|bridge| {
                 let mut connections = augmenting.connections.iter();
                 connections.position(|connection| *connection == bridge.connection)
@@ -79,7 +79,7 @@ impl ComposedModel {
         Ok(Trace { models })
     }
 
-    /// The tokens of every augmenting model, before anything is known of how they are read.
+    /// Traces with the tokens of every augmenting model, and no attention yet.
     fn unread(&self, ids: &[u32]) -> Result<Vec<ModelTrace>, ModelError> {
         let models = self.parts.augmenting.iter().map(|augmenting| {
             let tokens = match &augmenting.tokens {

@@ -22,7 +22,7 @@ const MAX_EXPECTED_BYTES: u64 = 1 << 30;
 /// keys, which shifts all scores of a row alike, has a gradient of nothing but rounding.
 const SMALL_GRADIENT: f64 = 1e-3;
 
-/// How far one tensor is from its expected values.
+/// Deviation of one tensor from its expected values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorDeviation {
     /// `logits`, `loss`, or `grad.` and the name of a parameter.
@@ -35,7 +35,7 @@ pub struct TensorDeviation {
     pub nan: usize,
 }
 
-/// How a composition compares with its expected values.
+/// Comparison of a composition with its expected values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verification {
     /// Logits, loss, and the gradient of every bridge parameter.

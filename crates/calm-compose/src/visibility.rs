@@ -19,7 +19,7 @@ use crate::tokens::{AugmentingTokens, TreeBatch};
 
 /// The anchor's new positions of one pass.
 pub(crate) struct AnchorPositions<'a> {
-    /// Which of them are real.
+    /// Real positions and padding.
     pub(crate) padding: &'a PaddingMask,
     /// Tokens of every row's prompt.
     pub(crate) prompts: &'a [usize],

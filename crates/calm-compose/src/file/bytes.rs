@@ -1,4 +1,4 @@
-//! Reading files whose size is checked first.
+//! Reading files up to a limit of their size.
 
 use std::io::Read;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Compose
     Ok(bytes)
 }
 
-/// Turns the system's answer into an error that names the file.
+/// Names the file in an error of the operating system; for `map_err`.
 pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> ComposeError {
     let path = path.to_owned();
     move |source| ComposeError::Io {

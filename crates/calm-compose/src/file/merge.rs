@@ -1,4 +1,4 @@
-//! Two compositions over one anchor as one.
+//! Merging two compositions over one anchor.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ impl CompositionFile {
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Merge`] if they have different anchors, bridges of different heads or
-    /// options, or different modes, [`ComposeError::Io`] or [`ComposeError::Malformed`] if a file is missing or damaged.
+    /// [`ComposeError::Merge`] if their anchors, heads, options or modes differ,
+    /// [`ComposeError::Io`] or [`ComposeError::Malformed`] if a file is missing or damaged.
     pub fn merge(first: &Path, second: &Path, out: &Path) -> Result<Self, ComposeError> {
         let [one, two] = [Self::read(first)?, Self::read(second)?];
         let before = one.augmenting.len();
@@ -83,7 +83,7 @@ struct MergedRecord {
     merged: [TrainingRecord; 2],
 }
 
-/// The tensors of a file, each as of an augmenting model so many places later.
+/// The tensors of a file, with the numbers of their augmenting models raised by `later`.
 fn named<'a>(
     path: &Path,
     bytes: &'a [u8],

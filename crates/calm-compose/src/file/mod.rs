@@ -27,21 +27,22 @@ pub use self::training::TrainingRecord;
 pub(crate) use self::weights::take_bridges;
 use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts, Mode};
 
-/// Version 1 had neither `options` nor `tokenizer_sha256`, version 2 neither `mode` nor
-/// `untrained_seed`; they are read as ones without them.
+/// Version 1 has neither `options` nor `tokenizer_sha256`, version 2 neither `mode` nor
+/// `untrained_seed`. Both are read with the defaults.
 const FORMAT_VERSION: u32 = 3;
 const READ_VERSIONS: [u64; 3] = [1, 2, 3];
 const DESCRIPTION: &str = "composition.json";
 const WEIGHTS: &str = "bridge.safetensors";
 
-/// How something was trained is told in kilobytes.
+/// The record of a training takes kilobytes.
 const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
 
-/// The most that bridges are read without knowing what they join: those of the largest models have
-/// a few billion parameters.
+/// Limit where the sizes of the models are not known: bridges of the largest models have a few
+/// billion parameters.
 pub(crate) const MAX_WEIGHTS_BYTES: u64 = 64 << 30;
 
-/// `composition.json`: what is composed, and how it was trained.
+/// `composition.json`: the models, their connections, the bridges' options, and a record of the
+/// training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompositionFile {
@@ -58,15 +59,15 @@ pub struct CompositionFile {
     /// Options of the bridges.
     #[serde(default)]
     pub options: BridgeOptions,
-    /// How far the augmenting models read along.
+    /// The part of a text that augmenting models read.
     #[serde(default)]
     pub mode: Mode,
-    /// How the bridges were trained: settings, data, versions.
+    /// Record of the training.
     pub training: TrainingRecord,
 }
 
 impl CompositionFile {
-    /// Describes a composition of the paper's bridges in the current format.
+    /// A description of the current version, with the paper's bridges.
     pub fn new(
         anchor: ModelReference,
         augmenting: Vec<ModelReference>,
@@ -157,8 +158,8 @@ impl CompositionFile {
         })
     }
 
-    /// Writes description and bridges. Each file appears whole or not at all, the description,
-    /// without which a directory is no composition, last.
+    /// Writes description and bridges. Each file appears whole or not at all. The description comes
+    /// last, since a directory without it is no composition.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ impl CompositionFile {
         self.write_files(directory, &weights::serialize(bridges, self.options.dtype))
     }
 
-    /// [`CompositionFile::write`] of bridges as their file has them.
+    /// [`CompositionFile::write`] for the bytes of `bridge.safetensors`.
     fn write_files(&self, directory: &Path, weights: &[u8]) -> Result<(), ComposeError> {
         fs::create_dir_all(directory).map_err(bytes::io(directory))?;
         calm_files::write(directory.join(WEIGHTS), weights)?;

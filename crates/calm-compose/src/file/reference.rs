@@ -7,16 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::DESCRIPTION;
 use crate::ComposeError;
 
-/// A frozen model that a composition was trained over.
+/// A frozen model of a composition, by its place and its hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelReference {
     /// The directory it was read from, as the user gave it, or `hf:owner/name@commit`.
     pub path: PathBuf,
-    /// SHA-256 of its weight files; of untrained weights, of the file that they would be saved in,
-    /// see [`FrozenModel::weights_sha256`](calm_models::FrozenModel::weights_sha256).
+    /// SHA-256 of its weight files; of random weights, of the file that they would be saved in, see [`FrozenModel::weights_sha256`](calm_models::FrozenModel::weights_sha256).
     pub weights_sha256: String,
-    /// Its weights are not those of the directory, but drawn from this seed:
+    /// Seed of its weights, if they are random and not those of the directory:
     /// [`LoadedModel::random_init_like`](crate::LoadedModel::random_init_like).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untrained_seed: Option<u64>,
@@ -26,7 +25,7 @@ pub struct ModelReference {
     pub tokenizer_sha256: Option<String>,
 }
 
-/// Hashes of a model at hand, to be held against a [`ModelReference`].
+/// Hashes of a model at hand, to be compared with a [`ModelReference`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelHashes<'a> {
     /// SHA-256 of its weight files.

@@ -1,4 +1,4 @@
-//! Named tensors of a safetensors file, taken one by one until none is left.
+//! Tensors of a safetensors file, taken by name until none is left.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,9 +11,8 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::ComposeError;
 
-/// The tensors of a file that have not been taken yet, and what was wrong with those that were.
-///
-/// Problems are collected, so that one error names all of them.
+/// The tensors of a file that have not been taken yet, and the problems so far, so that one error
+/// names all of them.
 pub(crate) struct NamedTensors<'a> {
     path: &'a Path,
     stored: BTreeMap<String, TensorView<'a>>,
@@ -30,7 +29,7 @@ impl<'a> NamedTensors<'a> {
         })
     }
 
-    /// Numbers of this name, type and shape.
+    /// Takes a tensor of floats of this name, type and shape.
     pub(crate) fn take_float(
         &mut self,
         name: &str,
@@ -51,12 +50,12 @@ impl<'a> NamedTensors<'a> {
         })
     }
 
-    /// Single-precision numbers of this name and shape.
+    /// Takes a tensor of `f32` of this name and shape.
     pub(crate) fn take_f32(&mut self, name: &str, shape: &[usize]) -> Option<TensorData> {
         self.take_float(name, FloatType::F32, shape)
     }
 
-    /// A matrix of integers.
+    /// Takes a matrix of integers.
     pub(crate) fn take_i64(&mut self, name: &str) -> Option<([usize; 2], Vec<i64>)> {
         let view = self.take(name, Dtype::I64)?;
         let &[rows, columns] = view.shape() else {
@@ -67,12 +66,12 @@ impl<'a> NamedTensors<'a> {
         Some(([rows, columns], numbers(view.data(), i64::from_le_bytes)))
     }
 
-    /// Remembers what is wrong.
+    /// Adds a problem.
     pub(crate) fn problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
 
-    /// Checks that everything was there, and nothing else.
+    /// Checks that no tensor is left, and that there was no problem.
     pub(crate) fn finish(mut self) -> Result<(), ComposeError> {
         let unknown = self.stored.keys();
         let unknown = unknown.map(|name| format!("{name} is not part of this composition"));
@@ -105,7 +104,7 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>,
     })
 }
 
-/// As files name it.
+/// The type as files name it.
 pub(crate) fn stored_type(dtype: FloatType) -> Dtype {
     match dtype {
         FloatType::F32 => Dtype::F32,
@@ -114,7 +113,7 @@ pub(crate) fn stored_type(dtype: FloatType) -> Dtype {
     }
 }
 
-/// Numbers of any type of floats; none if they are something else.
+/// Values of any float type as `f32`; none of other types.
 pub(crate) fn to_f32(stored: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
     let halves = |numbers: Vec<f16>| numbers.into_iter().map(f16::to_f32).collect();
     let brains = |numbers: Vec<bf16>| numbers.into_iter().map(bf16::to_f32).collect();

@@ -1,4 +1,4 @@
-//! The record of how bridges were trained.
+//! The record of a training.
 
 use std::fmt;
 
@@ -6,12 +6,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How the bridges of a composition were trained, as whoever trained them has it: any value that
-/// JSON holds.
+/// Record of the training of bridges: any JSON.
 ///
-/// Nothing of it is needed to use the bridges. It is kept whole when a composition is written
-/// again, be it of this program or of another; its type belongs to the trainer, which writes it
-/// with [`TrainingRecord::new`] and reads it with [`TrainingRecord::read`].
+/// Using the bridges needs nothing of it. Its type belongs to the trainer, which writes it with
+/// [`TrainingRecord::new`] and reads it with [`TrainingRecord::read`]. Records of other programs are
+/// kept whole.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TrainingRecord(Value);

@@ -42,7 +42,7 @@ pub(super) fn read(
     Ok(bridges)
 }
 
-/// The bridges with every parameter taken from a file, or as they were where it has a problem.
+/// The bridges with every parameter taken from a file; those with a problem stay as they are.
 pub(crate) fn take_bridges(
     tensors: &mut NamedTensors<'_>,
     mut bridges: Bridges,

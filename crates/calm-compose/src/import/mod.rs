@@ -1,8 +1,8 @@
 //! Compositions of other projects: the state dicts of google-deepmind/calm and of
 //! lucidrains/CALM-pytorch, from safetensors files and those of `torch.save`, and to safetensors files.
 //!
-//! docs/composition.md has the table of names. What our bridges have no place for is refused by
-//! its name.
+//! docs/composition.md has the table of names. A tensor that our bridges have no place for is refused
+//! by its name.
 
 mod deepmind;
 mod lucidrains;
@@ -18,7 +18,7 @@ use self::torch::Stored;
 use crate::file::{MAX_WEIGHTS_BYTES, NamedTensors, parse, read_bytes, take_bridges, to_f32};
 use crate::{BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, Gate};
 
-/// Whose state dict it is.
+/// A project with a state dict of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Project {
     /// google-deepmind/calm: one augmenting model, pairs (anchor, augmenting) counted from 0, and
@@ -29,14 +29,14 @@ pub enum Project {
     Lucidrains,
 }
 
-/// What a state dict does not say of itself.
+/// Facts that a state dict does not hold.
 #[derive(Debug, Clone)]
 pub struct ImportPlan {
-    /// Whose it is.
+    /// The project that wrote it.
     pub project: Project,
     /// Per augmenting model, its pairs as that project writes them.
     pub connections: Vec<Vec<[usize; 2]>>,
-    /// Attention heads; none if there are head gates to tell them by.
+    /// Attention heads. They may be left out if there are head gates, whose shape has them.
     pub heads: Option<usize>,
     /// Width of the anchor.
     pub d_anchor: usize,
@@ -46,14 +46,14 @@ pub struct ImportPlan {
     pub norm_epsilon: f64,
 }
 
-/// Bridges with all that belongs to them.
+/// Imported bridges and their settings.
 #[derive(Debug, Clone)]
 pub struct Imported {
     /// Per augmenting model, in the order of the state dict.
     pub connections: Vec<Vec<Connection>>,
     /// Attention heads.
     pub heads: usize,
-    /// What the project's bridges have that the paper's do not.
+    /// Options of the project's bridges.
     pub options: BridgeOptions,
     /// The parameters, in `f32`.
     pub bridges: Bridges,

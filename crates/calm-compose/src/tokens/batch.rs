@@ -1,4 +1,4 @@
-//! The tokens that augmenting models with a tokenizer of their own read of a batch.
+//! Own tokens of an augmenting model for all rows of a batch.
 
 use std::borrow::Borrow;
 
@@ -25,7 +25,7 @@ impl OwnTokens {
 }
 
 impl RowStream {
-    /// New tokens of rows that go on, as those of [`OwnTokens::read_batch`].
+    /// [`OwnTokens::read_batch`] for rows whose text goes on.
     pub(crate) fn read_batch(
         streams: &mut [Self],
         rows: &[Vec<u32>],
@@ -42,15 +42,15 @@ pub(crate) struct TreeBatch {
     pub(crate) trees: TokenTrees,
     /// `[batch, new]`, row by row.
     ids: Vec<u32>,
-    /// For every row and anchor position, the last position that it sees.
+    /// For every row and anchor position, the last augmenting position that it sees.
     ends: Vec<Vec<Option<usize>>>,
     /// For every row and position, whether it belongs to the text that the row ends with.
     kept: Vec<Vec<bool>>,
 }
 
 impl TreeBatch {
-    /// `held` are the positions of the cache, of which each row has as many real ones as its tokens
-    /// go on from; `padding` are the anchor's new positions.
+    /// `held` are the cache's positions; each row has as many real ones as it holds tokens. `padding`
+    /// are the anchor's new positions.
     pub(crate) fn new(
         rows: &[impl Borrow<AugmentingTokens>],
         held: &PaddingMask,
@@ -81,7 +81,7 @@ impl TreeBatch {
             kept
         });
         let ids = rows.iter().flat_map(|row| {
-            // What fills up a row is never seen, so it may be any token.
+            // Padding is never seen, so it may be any token.
             let filling = std::iter::repeat_n(0, new - row.ids.len());
             row.ids.iter().copied().chain(filling)
         });
@@ -98,7 +98,7 @@ impl TreeBatch {
         self.ids.len() / self.ends.len().max(1)
     }
 
-    /// `[batch, new]`.
+    /// Ids, `[batch, new]`.
     pub(crate) fn ids(&self, device: &Device) -> Tensor<2, Int> {
         let ids: Vec<i64> = self.ids.iter().map(|id| i64::from(*id)).collect();
         let shape = [self.ends.len(), self.new_count()];
@@ -111,7 +111,7 @@ impl TreeBatch {
         self.trees.masked(&self.ends, keys, device)
     }
 
-    /// Whether a position belongs to the text that its row ends with, so that later ones see it.
+    /// Whether later positions can see this one: it belongs to the text that its row ends with.
     pub(crate) fn keeps(&self, row: usize, position: usize) -> bool {
         self.kept[row][position]
     }

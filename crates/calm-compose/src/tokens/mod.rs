@@ -1,8 +1,8 @@
-//! Token streams of models that do not share a tokenizer.
+//! Tokens of augmenting models that do not share the anchor's tokenizer.
 //!
-//! An anchor position sees an augmenting model's own tokens of the text that the anchor's tokens
-//! make up to that position: a function of the past alone, whatever the tokenizers do. Over a whole
-//! text these token sequences share most of their beginnings, and are merged into a prefix tree.
+//! For each anchor position, the text of the anchor's tokens up to it is tokenised by the augmenting
+//! model's tokenizer. So the anchor sees a function of the past alone, whatever the tokenizers do. The
+//! token sequences of one text share most of their beginnings, and are merged into a prefix tree.
 
 mod batch;
 mod path;
@@ -21,18 +21,16 @@ use self::text::AnchorText;
 /// The tokenizers of an augmenting model that does not read the anchor's token ids.
 #[derive(Debug, Clone)]
 pub struct OwnTokens {
-    /// Makes a text of what the anchor reads and writes.
+    /// The anchor's tokenizer, which decodes its tokens.
     pub anchor: Tokenizer,
-    /// Makes of it what the augmenting model reads.
+    /// The augmenting model's tokenizer, which encodes that text.
     pub augmenting: Tokenizer,
-    /// The most tokens that the augmenting model can read, where there is such a number.
+    /// Length limit of the augmenting model in tokens, if it has one.
     pub max_tokens: Option<usize>,
 }
 
-/// What every augmenting model reads of one row of anchor tokens.
-///
-/// In training it is worked out once for each example, see
-/// [`FrozenParts::read_rows`](crate::FrozenParts::read_rows).
+/// The tokens that augmenting models read of one text, made by
+/// [`FrozenParts::read_rows`](crate::FrozenParts::read_rows). Training makes them once per example.
 #[derive(Debug, Clone)]
 pub struct RowTokens {
     /// One per augmenting model; none for those that read the anchor's ids.
@@ -40,14 +38,15 @@ pub struct RowTokens {
 }
 
 impl RowTokens {
-    /// Of so many augmenting models, all of which read the anchor's ids.
+    /// For this number of augmenting models that all read the anchor's ids.
     pub fn of_anchor_ids(models: usize) -> Self {
         Self {
             of: vec![None; models],
         }
     }
 
-    /// Tokens that each augmenting model has to compute; none for those that read the anchor's.
+    /// Number of tokens that each augmenting model computes; none for those that read the anchor's
+    /// ids.
     pub fn node_counts(&self) -> Vec<Option<usize>> {
         let counts = self
             .of
@@ -57,47 +56,48 @@ impl RowTokens {
     }
 }
 
-/// An augmenting model's own tokens of one row, which go on from those that a cache holds.
+/// An augmenting model's own tokens of one row, after those that a cache holds.
 ///
-/// Tokens are numbered from the first that is held: `held` of them, one text, then the new ones.
+/// The held tokens, which are one text, have the numbers below `held`; the new ones follow.
 #[derive(Debug, Clone)]
 pub(crate) struct AugmentingTokens {
     pub(crate) held: usize,
-    /// How many of the held ones any of the new positions sees.
+    /// Number of held tokens that any new anchor position sees.
     pub(crate) reached: usize,
-    /// Tokens of the longest text that one of the new positions sees.
+    /// Tokens of the longest text that a new anchor position sees.
     pub(crate) longest: usize,
-    /// Of the new tokens.
+    /// Ids of the new tokens.
     pub(crate) ids: Vec<u32>,
-    /// The token before each new one.
+    /// Number of the token before each new one in its text.
     pub(crate) parents: Vec<Option<u32>>,
-    /// For every new anchor token the last one that it sees, with all those before it.
+    /// For every new anchor position, the last token of the text that it sees.
     pub(crate) ends: Vec<Option<u32>>,
-    /// The tokens of the whole text.
+    /// Numbers of the tokens of the whole text.
     pub(crate) last: Vec<u32>,
 }
 
-/// How far an augmenting model has read along with one row.
+/// An augmenting model's reading of one row as the text grows.
 #[derive(Debug, Clone)]
 pub(crate) struct RowStream {
     text: AnchorText,
     /// Its tokens of that text.
     path: Vec<u32>,
-    /// Makes these tokens.
+    /// Tokenizes the text as it grows.
     own: GrowingText,
-    /// What it reads while the anchor reads the prompt, if not the anchor's text.
+    /// Text that replaces the anchor's prompt, if any.
     prompt: Option<Arc<PromptText>>,
     max_tokens: Option<usize>,
 }
 
 impl OwnTokens {
-    /// How a model reads an anchor's text; none if it reads the anchor's ids.
+    /// The tokenizers of two models; none if their vocabularies are the same, so that the augmenting
+    /// model reads the anchor's ids.
     pub fn of(augmenting: &FrozenModel, anchor: &FrozenModel) -> Option<Self> {
         let differs = !augmenting.tokenizer.has_same_ids(&anchor.tokenizer);
         differs.then(|| Self::between(augmenting, anchor))
     }
 
-    /// How a model reads an anchor's text in its own tokens, even if they are the anchor's.
+    /// The tokenizers of two models, even if their vocabularies are the same.
     pub fn between(augmenting: &FrozenModel, anchor: &FrozenModel) -> Self {
         let config = augmenting.config();
         Self {
@@ -107,7 +107,7 @@ impl OwnTokens {
         }
     }
 
-    /// What the augmenting model reads of a whole row, of which it gets the tokens before `end`.
+    /// Own tokens of a whole row. The anchor's tokens from the `end`-th on are not read.
     pub(crate) fn read(&self, ids: &[u32], end: usize) -> Result<AugmentingTokens, ModelError> {
         RowStream::new(self).read(ids, end)
     }
@@ -135,8 +135,8 @@ impl RowStream {
         }
     }
 
-    /// Reads on: `ids` follow the anchor's tokens so far, and what is read of all is the text of
-    /// those before `end`.
+    /// Own tokens of `ids`, which follow the anchor's tokens so far. Of all of these, the tokens from
+    /// the `end`-th on are not read.
     pub(crate) fn read(&mut self, ids: &[u32], end: usize) -> Result<AugmentingTokens, ModelError> {
         let mut tree = PathTree::new(&self.path);
         let mut ends = Vec::with_capacity(ids.len());
@@ -169,8 +169,7 @@ impl RowStream {
         }
     }
 
-    /// How many bytes it has read of its prompt and of the anchor's text after that, as of the
-    /// tokens before `end`.
+    /// Bytes that are read of the prompt's own text, and of the anchor's text behind the prompt.
     fn lengths(&self, end: usize) -> (usize, usize) {
         let tokens = self.text.ids().len().min(end);
         let all = self.text.length_after(tokens);
@@ -183,7 +182,7 @@ impl RowStream {
         }
     }
 
-    /// The tokens of what it has read.
+    /// The tokens of the text that is read.
     fn encode(&mut self, end: usize) -> Result<Vec<u32>, ModelError> {
         let text = &self.text.text()[..self.text.length_after(end)];
         let (of_prompt, after) = self.lengths(end);
@@ -197,8 +196,8 @@ impl RowStream {
         }
     }
 
-    /// Forgets all anchor tokens from the `len`-th on. What was read of them is found out of date
-    /// when reading goes on.
+    /// Forgets all anchor tokens from the `len`-th on. Own tokens are compared with the text when
+    /// reading goes on.
     pub(crate) fn truncate(&mut self, len: usize) {
         if len < self.ids().len() {
             self.text.truncate(len);
@@ -206,7 +205,7 @@ impl RowStream {
         }
     }
 
-    /// Forgets what was read of them, too.
+    /// Forgets the own tokens as well.
     pub(crate) fn forget(&mut self) {
         self.path.clear();
     }

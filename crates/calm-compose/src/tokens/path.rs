@@ -1,24 +1,24 @@
-//! The tokens of growing texts, merged into a tree.
+//! Prefix trees of the tokens of growing texts.
 
 use std::collections::HashMap;
 use std::iter::zip;
 
 use super::AugmentingTokens;
 
-/// A prefix tree that grows path by path, from one that is there already.
+/// A prefix tree that grows path by path. It starts from one path, the held one.
 #[derive(Debug)]
 pub(super) struct PathTree {
-    /// How many nodes were there before: one path.
+    /// Number of nodes of the held path.
     held: usize,
-    /// How many of them are part of a path that was followed.
+    /// Number of these nodes that a followed path has reached.
     reached: usize,
     /// The length of the longest of these paths.
     longest: usize,
     ids: Vec<u32>,
     parents: Vec<Option<u32>>,
-    /// Nodes by parent and id, but for those that were there before.
+    /// New nodes by parent and id.
     children: HashMap<(Option<u32>, u32), u32>,
-    /// The path that was followed last; nodes come after their parents.
+    /// Nodes of the path that was followed last, from the root.
     path: Vec<u32>,
 }
 
@@ -36,7 +36,7 @@ impl PathTree {
         }
     }
 
-    /// Goes along these ids from the root, and adds the nodes that are missing.
+    /// Follows these ids from the root, and adds missing nodes.
     pub(super) fn follow(&mut self, ids: &[u32]) {
         let same = zip(&self.path, ids).take_while(|(node, id)| self.ids[**node as usize] == **id);
         let shared = same.count();
@@ -74,7 +74,7 @@ impl PathTree {
         ids.collect()
     }
 
-    /// All of it, where anchor tokens see these ends.
+    /// The tokens of the tree. `ends` has the node that each anchor position sees last.
     pub(super) fn into_tokens(mut self, ends: Vec<Option<u32>>) -> AugmentingTokens {
         if ends.is_empty() {
             (self.reached, self.longest) = (self.held, self.held);

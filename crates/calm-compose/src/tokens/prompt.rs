@@ -1,4 +1,4 @@
-//! Prompts that each model has in markup of its own: conversations.
+//! Prompts for which each model has markup of its own: conversations.
 
 use std::iter::zip;
 use std::ops::Range;
@@ -14,12 +14,12 @@ use crate::{ComposeError, OwnTokens};
 pub struct Rendering {
     /// All of it.
     pub text: String,
-    /// Where the contents of the messages are in it, as they are written there.
+    /// Byte ranges of the contents of the messages.
     contents: Vec<Range<usize>>,
 }
 
-/// What an augmenting model reads while the anchor reads a prompt: its own rendering of the same
-/// conversation.
+/// The text that an augmenting model reads while the anchor reads a prompt: its own rendering of the
+/// same conversation.
 ///
 /// ```text
 /// anchor       <|user|>  Why is the sky blue?  <|end|><|assistant|>
@@ -39,7 +39,7 @@ pub struct PromptText {
 }
 
 impl Rendering {
-    /// What a template makes of a conversation, and where the contents are in it.
+    /// Renders a conversation, and finds the contents of its messages in the text.
     ///
     /// A template may strip the space around a content. Anything else that it does to one, such as
     /// leaving it out, is an error.
@@ -86,7 +86,7 @@ fn markup(marked: &str, originals: &[(usize, String)]) -> Result<Vec<String>, us
     Ok(gaps)
 }
 
-/// Where the contents are between that markup, or the message whose content is changed.
+/// Byte ranges of the contents between that markup, or the message whose content is changed.
 fn find(
     text: &str,
     markup: &[String],
@@ -153,8 +153,7 @@ impl PromptText {
         self.ends.len()
     }
 
-    /// How many bytes of its own rendering an augmenting model has read after so many tokens of
-    /// the anchor's prompt.
+    /// Bytes of the own rendering that are read after this number of tokens of the anchor's prompt.
     pub fn read_after(&self, tokens: usize) -> usize {
         match tokens.checked_sub(1) {
             None => 0,
@@ -172,7 +171,7 @@ impl PromptText {
     }
 }
 
-/// How much of `own` is read where `read` bytes of the anchor's rendering are.
+/// Bytes of `own` that are read when `read` bytes of the anchor's rendering are.
 fn translate(read: usize, anchor: &Rendering, own: &Rendering) -> usize {
     let begun = anchor
         .contents

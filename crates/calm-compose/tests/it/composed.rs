@@ -1,4 +1,4 @@
-//! What composing may change, and what it may not.
+//! Properties of composed models: caches, padding, causality.
 
 use crate::common::{
     VOCAB, assert_close, fresh_bridges, ids, logits, logits_after, model, random_bridges,

@@ -1,4 +1,4 @@
-//! What holds for bridges with every option.
+//! Properties of bridges with every option.
 
 use crate::common::{
     HEADS, assert_close, bridges_with, fixtures, halves, ids, logits, logits_after, options, parts,

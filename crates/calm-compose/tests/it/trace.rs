@@ -1,4 +1,4 @@
-//! What bridges look at.
+//! Attention of bridges.
 
 use crate::common::two_streams::{composed, seen_by_definition};
 use crate::common::{bridges_with, ids, model, options, parts, random_bridges, shaken, values};

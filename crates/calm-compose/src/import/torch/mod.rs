@@ -21,10 +21,10 @@ pub(crate) struct Stored {
     pub(crate) values: Vec<f32>,
 }
 
-/// The tensors of an archive for whose names `is_wanted` holds, or what is wrong with it.
+/// The tensors of an archive for whose names `keep` holds, or the problem with it.
 pub(crate) fn read(
     bytes: &[u8],
-    is_wanted: impl Fn(&str) -> bool,
+    keep: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, Stored>, String> {
     let entries = zip::entries(bytes)?;
     let pickles = entries.iter().find_map(|(name, bytes)| {
@@ -41,7 +41,7 @@ pub(crate) fn read(
     let mut room = bytes.len();
     let mut tensors = BTreeMap::new();
     for (name, pickled) in pickle::state_dict(pickle)? {
-        if !is_wanted(&name) {
+        if !keep(&name) {
             continue;
         }
         let pickled = pickled.ok_or_else(|| format!("{name} is no tensor"))?;

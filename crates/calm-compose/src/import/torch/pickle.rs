@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 16 << 20;
 /// Each leaves at most one value.
 const MAX_STEPS: usize = 1 << 20;
 
-/// Where a tensor is.
+/// A tensor's place in a storage.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pickled {
     pub(super) storage: Storage,
@@ -31,7 +31,7 @@ pub(super) struct Storage {
     pub(super) len: usize,
 }
 
-/// What a pickle may name.
+/// Names that a pickle may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Global {
     OrderedDict,
@@ -72,7 +72,7 @@ impl Global {
 #[derive(Debug, Clone)]
 enum Value {
     Mark,
-    /// What nothing depends on: none, truth values, floats.
+    /// Values that nothing depends on: none, truth values, floats.
     Other,
     Int(i64),
     Text(Rc<str>),
