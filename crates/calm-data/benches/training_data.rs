@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use calm_data::jsonl;
-use calm_data::kv::{KeyPool, KvConfig, KvDataset, Task};
+use calm_data::kv::{KeyPool, KvConfig, KvDataset, KvTask};
 use calm_data::{Batches, DataFile, TooLong};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
@@ -34,7 +34,7 @@ impl Data {
         let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let examples = (0..EXAMPLES).map(|index| {
-            let drawn = dataset.example(Task::KvArithmetic, KeyPool::All, index);
+            let drawn = dataset.example(KvTask::KvArithmetic, KeyPool::All, index);
             jsonl::PromptTarget::from(drawn)
         });
         jsonl::write(&directory.path().join("data.jsonl"), examples).unwrap();

@@ -10,10 +10,10 @@
 //! | [`Batches`] | [`Examples`] to batches, in an order that a seed fixes |
 //!
 //! ```
-//! use calm_data::kv::{KeyPool, KvConfig, KvDataset, Task};
+//! use calm_data::kv::{KeyPool, KvConfig, KvDataset, KvTask};
 //!
 //! let dataset = KvDataset::new(KvConfig::laptop())?;
-//! let example = dataset.example(Task::KvArithmetic, KeyPool::HeldOut, 0);
+//! let example = dataset.example(KvTask::KvArithmetic, KeyPool::HeldOut, 0);
 //! assert_eq!(dataset.answer(&example.target), Some(example.value));
 //! # Ok::<(), calm_data::DataError>(())
 //! ```

@@ -1,4 +1,4 @@
-//! Greedy, free-running evaluation by exact match.
+//! Exact match of greedy continuations.
 
 use calm_data::jsonl::PromptTarget;
 use calm_models::{CausalLm, ModelError, SequenceOptions, Tokenizer, generate};
@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::Proportion;
 
-/// Prompts decoded together. More are hardly faster on a processor, and cost memory.
+/// Prompts that are decoded together. More are hardly faster on a processor, and cost memory.
 const ROWS: usize = 256;
 
-/// What a model wrote after one prompt.
+/// Output of a model after one prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// What the model read.
+    /// Text that the model read.
     pub prompt: String,
-    /// What it was to write.
+    /// Text that it should write.
     pub target: String,
-    /// What it wrote, without the end of text.
+    /// Text that it wrote, without the end of text.
     pub output: String,
-    /// Whether that is the whole target, and nothing after it.
+    /// Whether it wrote the whole target, and nothing after it.
     pub correct: bool,
 }
 
-/// Lets `model` continue every prompt until it ends the text itself, and compares.
+/// Continues every prompt until `model` ends the text itself, and compares with the target.
 ///
 /// The model sees its own tokens, never the target's. An answer counts if it is the target token
-/// for token and is ended in the right place. `end_of_text` ends a continuation; it gets at most
-/// one token more than the longest target.
+/// for token and ends in the right place. `end_of_text` ends a continuation, which has at most one
+/// token more than the longest target.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ fn chunk<M: CausalLm>(
         .collect()
 }
 
-/// How many samples are correct.
+/// Share of correct samples.
 pub fn accuracy(samples: &[Sample]) -> Proportion {
     let hits = samples.iter().filter(|sample| sample.correct).count();
     Proportion {

@@ -1,9 +1,7 @@
-//! Scores of texts, and of language models: the field's metrics equal to the last digit, readers of
-//! the field's files, shares with their uncertainty, spreads over seeds.
+//! Evaluation of texts and of language models: the field's metrics equal to the last digit, tests of
+//! significance, benchmarks as data, evaluation runs.
 //!
-//! Running models is the feature `models`; what scores text or numbers needs neither it nor Burn.
-//! Every [`Metric`] sums whole numbers over sentences and turns the sums into a score, so that one
-//! way serves sentences, corpora, confidence and tests of significance.
+//! Running models is the feature `models`; scoring texts needs neither it nor Burn.
 //!
 //! ```
 //! use calm_eval::{Chrf, Metric, Statistics};
@@ -20,37 +18,24 @@
 //! # }
 //! ```
 //!
-//! | module | holds |
+//! | item | holds |
 //! | --- | --- |
+//! | [`Metric`], [`Statistics`] | the interface of metrics, and their counts in a corpus |
+//! | [`Chrf`], [`Bleu`], [`AnswerMatch`] | metrics of texts and of answers |
 //! | [`passk`] | pass@k |
 //! | [`significance`] | bootstrap, paired bootstrap, paired approximate randomisation |
 //! | [`tasks`] | benchmarks as data |
 //! | [`run`] | evaluations of models: every answer, scores, comparisons |
 
-mod bleu;
-mod chrf;
 #[cfg(feature = "models")]
 mod greedy;
-mod metric;
-pub mod passk;
-mod proportion;
+mod metrics;
 pub mod run;
-mod share;
-pub mod significance;
-mod spread;
 pub mod tasks;
-mod text;
-mod tokenize;
 
-pub use bleu::{Bleu, BleuDetail, Smoothing};
-pub use chrf::Chrf;
 #[cfg(feature = "models")]
 pub use greedy::{Sample, accuracy, exact_match};
-pub use metric::{Metric, ScoreError, Statistics};
-pub use proportion::Proportion;
-pub use share::Share;
-pub use spread::Spread;
-pub use tokenize::Tokenizer;
-
-/// What signatures end in.
-const VERSION: &str = concat!("calm-", env!("CARGO_PKG_VERSION"));
+pub use metrics::{
+    AnswerMatch, Bleu, BleuDetail, BleuTokenizer, Chrf, Metric, Proportion, ScoreError, Smoothing,
+    Spread, Statistics, passk, significance,
+};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use calm_lm::data::jsonl::PromptTarget;
-use calm_lm::data::kv::{KeyPool, KvDataset, Task};
+use calm_lm::data::kv::{KeyPool, KvDataset, KvTask};
 use calm_lm::eval::{accuracy, exact_match};
 use calm_lm::models::FrozenModel;
 use calm_lm::train::StepMetrics;
@@ -52,7 +52,7 @@ fn card(
         env!("CARGO_PKG_VERSION"),
     );
     card.push_str("| task, over held-out keys | exact match |\n| --- | ---: |\n");
-    for task in Task::TABLE {
+    for task in KvTask::TABLE {
         let examples: Vec<PromptTarget> = (0..EVALUATED)
             .map(|index| dataset.example(task, KeyPool::HeldOut, index).into())
             .collect();

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use calm_lm::data::kv::{DataMixture, Task};
+use calm_lm::data::kv::{DataMixture, KvTask};
 use calm_lm::eval::{Proportion, Spread};
 
 use super::settings::Settings;
 use super::systems::{Measured, System};
 
-/// Table 1 of the paper, %: m_A, m_B, m_A⊕B for each of [`Task::TABLE`].
+/// Table 1 of the paper, %: m_A, m_B, m_A⊕B for each of [`KvTask::TABLE`].
 const PAPER: [[f64; 3]; 3] = [[98.1, 0.0, 92.9], [4.2, 73.7, 72.0], [0.7, 0.0, 84.3]];
 
 /// What a run cost, and where.
@@ -73,7 +73,7 @@ fn table(measured: &[&Measured]) -> String {
     text.push_str(" paper: m_A | m_B | m_A⊕B |\n| --- |");
     text.push_str(&" ---: |".repeat(present.len() + 3));
     text.push('\n');
-    for (row, task) in Task::TABLE.iter().enumerate() {
+    for (row, task) in KvTask::TABLE.iter().enumerate() {
         let _ = write!(text, "| {} |", title(*task));
         for (_, of_system) in &present {
             let _ = write!(text, " {} |", cell(of_system, row));
@@ -135,12 +135,12 @@ fn seeds(measured: &[&Measured]) -> String {
     text
 }
 
-fn title(task: Task) -> &'static str {
+fn title(task: KvTask) -> &'static str {
     match task {
-        Task::KvSubstitution => "KV-Substitution",
-        Task::NumericArithmetic => "Numeric-Arithmetic",
-        Task::KvArithmetic => "KV-Arithmetic",
-        Task::NumericCopy => "Numeric-Copy",
+        KvTask::KvSubstitution => "KV-Substitution",
+        KvTask::NumericArithmetic => "Numeric-Arithmetic",
+        KvTask::KvArithmetic => "KV-Arithmetic",
+        KvTask::NumericCopy => "Numeric-Copy",
     }
 }
 

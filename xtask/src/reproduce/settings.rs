@@ -2,7 +2,7 @@
 
 use calm_lm::compose::{BridgeOptions, Connection, ConnectionPlan};
 use calm_lm::data::jsonl::PromptTarget;
-use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvConfig, KvDataset, PAD_ID, Task};
+use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvConfig, KvDataset, KvTask, PAD_ID};
 use calm_lm::data::{Batches, DataError, Examples, tokenize};
 use calm_lm::models::FrozenModel;
 use calm_lm::train::{DataTokenizer, OptimizerKind, TrainConfig};
@@ -106,7 +106,7 @@ impl Settings {
     pub(crate) fn evaluation(
         &self,
         dataset: &KvDataset,
-        task: Task,
+        task: KvTask,
         pool: KeyPool,
     ) -> Vec<PromptTarget> {
         (0..self.evaluated as u64)

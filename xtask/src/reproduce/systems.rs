@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calm_lm::compose::{Bridges, ComposedModel, FrozenParts, LoraPlan};
 use calm_lm::data::Batches;
-use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvDataset, Task};
+use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvDataset, KvTask};
 use calm_lm::eval::{Proportion, accuracy, exact_match};
 use calm_lm::models::{CausalLm, FrozenModel};
 use calm_lm::terminal;
@@ -80,7 +80,7 @@ impl Job {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) job: Job,
-    /// Exact match on held-out keys, in the order of [`Task::TABLE`].
+    /// Exact match on held-out keys, in the order of [`KvTask::TABLE`].
     pub(crate) accuracy: Vec<Proportion>,
     /// The same expressions' tasks over held-in keys, to tell learning from generalising.
     pub(crate) held_in: Vec<Proportion>,
@@ -210,14 +210,14 @@ impl Experiment<'_> {
     ) -> Result<Measured> {
         let train_seconds = started.elapsed().as_secs_f64();
         let evaluating = Instant::now();
-        let score = |task: &Task, pool| -> Result<Proportion> {
+        let score = |task: &KvTask, pool| -> Result<Proportion> {
             let examples = self.settings.evaluation(self.dataset, *task, pool);
             let tokenizer = &self.anchor.tokenizer;
             let samples = exact_match(model, tokenizer, EOS_ID, &examples).into_diagnostic()?;
             Ok(accuracy(&samples))
         };
         let of = |pool| {
-            Task::TABLE
+            KvTask::TABLE
                 .iter()
                 .map(|task| score(task, pool))
                 .collect::<Result<_>>()

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use calm_data::DataError;
-use calm_data::kv::{Example, KeyPool, KvConfig, KvDataset, KvSizes, Task, build};
+use calm_data::kv::{Example, KeyPool, KvConfig, KvDataset, KvSizes, KvTask, build};
 use serde_json::Value;
 
 const SIZES: KvSizes = KvSizes {
@@ -24,7 +24,7 @@ fn dataset() -> KvDataset {
     .unwrap()
 }
 
-fn read_lines(directory: &Path, task: Task, pool: KeyPool) -> Vec<Value> {
+fn read_lines(directory: &Path, task: KvTask, pool: KeyPool) -> Vec<Value> {
     let name = format!("{}.{}.jsonl", task.name(), pool.name());
     let text = fs::read_to_string(directory.join(name)).unwrap();
     text.lines()
@@ -53,7 +53,7 @@ fn no_held_out_key_or_value_is_in_the_composition_s_files() {
     let held_in = description["held_in_keys"].as_u64().unwrap() as usize;
     assert_eq!((pairs.len(), held_in), (400, 80));
 
-    let lines = |pool| read_lines(directory.path(), Task::KvSubstitution, pool);
+    let lines = |pool| read_lines(directory.path(), KvTask::KvSubstitution, pool);
     let (train, test) = (lines(KeyPool::HeldIn), lines(KeyPool::HeldOut));
     let (train, test) = (operands(&train), operands(&test));
     for (position, (key, value)) in pairs.iter().enumerate() {
@@ -75,7 +75,7 @@ fn every_line_can_be_computed_again_from_its_text() {
     let dataset = dataset();
     let directory = tempfile::tempdir().unwrap();
     build(&dataset, SIZES, directory.path()).unwrap();
-    for line in read_lines(directory.path(), Task::NumericArithmetic, KeyPool::All) {
+    for line in read_lines(directory.path(), KvTask::NumericArithmetic, KeyPool::All) {
         assert_eq!(
             (line["schema"].as_u64(), line["builder_version"].as_u64()),
             (Some(1), Some(1))
@@ -115,7 +115,7 @@ fn lines_read_back_as_the_examples_they_were() {
     let mut largest = 0;
     for (index, line) in text.lines().enumerate() {
         let example: Example = serde_json::from_str(line).unwrap();
-        let again = dataset.example(Task::KvArithmetic, KeyPool::HeldOut, index as u64);
+        let again = dataset.example(KvTask::KvArithmetic, KeyPool::HeldOut, index as u64);
         assert_eq!(example, again);
         largest = largest.max(example.value.unsigned_abs());
     }

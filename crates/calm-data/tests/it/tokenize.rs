@@ -1,7 +1,7 @@
 //! Texts to examples of token ids.
 
 use calm_data::jsonl::{PromptTarget, Record};
-use calm_data::kv::{EOS, KeyPool, KvConfig, KvDataset, PAD, Task};
+use calm_data::kv::{EOS, KeyPool, KvConfig, KvDataset, KvTask, PAD};
 use calm_data::{Batch, DataError, Fitted, TooLong, tokenize};
 
 use crate::word_tokenizer::WordTokenizer;
@@ -134,7 +134,7 @@ fn a_first_token_that_nothing_predicts_is_refused() {
 fn real_examples_survive_tokenising() {
     let dataset = KvDataset::new(KvConfig::laptop()).unwrap();
     let tokenizer = words();
-    let drawn = dataset.example(Task::KvSubstitution, KeyPool::HeldIn, 0);
+    let drawn = dataset.example(KvTask::KvSubstitution, KeyPool::HeldIn, 0);
     let example = tokenize(&tokenizer, 0, &drawn.prompt, &drawn.target, 2, 64).unwrap();
     let target = &example.ids[example.target_start..example.ids.len() - 1];
     assert_eq!(

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::score::counted;
 use super::{Results, RunError, Sample};
-use crate::significance::{Difference, difference};
-use crate::tasks::Metric;
+use crate::significance::{PairedDifference, difference};
+use crate::tasks::TaskMetric;
 
 /// How often the two runs are mixed at random.
 const TRIALS: usize = 10_000;
@@ -104,11 +104,11 @@ pub fn compare(
 }
 
 fn differ(
-    kind: Metric,
+    kind: TaskMetric,
     first: &[&Sample],
     second: &[&Sample],
     seed: u64,
-) -> Result<Difference, crate::ScoreError> {
+) -> Result<PairedDifference, crate::ScoreError> {
     let metric = kind.counter(false);
     let [first, second] = [first, second].map(|samples| counted(kind, &*metric, samples));
     difference(&first?, &second?, TRIALS, RESAMPLES, seed)
@@ -155,7 +155,7 @@ mod tests {
     }
 
     /// A run over these examples, of which the first `wrong` of every ten answers miss a half.
-    fn run(metric: Metric, examples: usize, wrong: usize) -> (Results, Vec<Sample>) {
+    fn run(metric: TaskMetric, examples: usize, wrong: usize) -> (Results, Vec<Sample>) {
         let mut task = Task::named("flores-v1").unwrap();
         task.score.metric = metric;
         let sample = |index: usize| {
@@ -193,10 +193,10 @@ mod tests {
     fn scores_of_corpora_are_tested_as_such() {
         for (kind, metric) in [
             (
-                Metric::Chrf1,
+                TaskMetric::Chrf1,
                 Box::new(Chrf::chrf1()) as Box<dyn crate::Metric>,
             ),
-            (Metric::Bleu, Box::new(Bleu::default())),
+            (TaskMetric::Bleu, Box::new(Bleu::default())),
         ] {
             let (first, second) = (run(kind, 60, 5), run(kind, 50, 2));
             let found = compared(&first, &second);
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn runs_that_are_alike_do_not_differ() {
-        let run = run(Metric::Chrf1, 20, 3);
+        let run = run(TaskMetric::Chrf1, 20, 3);
         let found = compared(&run, &run);
         assert_eq!(found.languages[0].p, 1.0);
         assert_eq!((found.wins, found.losses), (0, 0));
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn other_metrics_are_not_compared() {
-        let (first, second) = (run(Metric::Chrf1, 5, 1), run(Metric::Chrf2, 5, 1));
+        let (first, second) = (run(TaskMetric::Chrf1, 5, 1), run(TaskMetric::Chrf2, 5, 1));
         let found = compare((&first.0, &first.1), (&second.0, &second.1), 0);
         assert!(matches!(found, Err(RunError::NothingInCommon)));
     }

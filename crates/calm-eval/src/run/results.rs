@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::directory::{Description, RunTask, SCHEMA};
 use super::score::counted;
 use super::{RunError, Sample};
-use crate::tasks::{Metric, Task};
+use crate::tasks::{Task, TaskMetric};
 use calm_sandbox::Layers;
 
 /// The scores of a run, and all that they depend on. docs/evaluation.md describes every field.
@@ -50,7 +50,7 @@ pub struct TaskResults {
     /// How many worked examples.
     pub shots: usize,
     /// What the scores are.
-    pub metric: Metric,
+    pub metric: TaskMetric,
     /// All settings of it, in sacreBLEU's form.
     pub signature: String,
     /// Examples that were scored.

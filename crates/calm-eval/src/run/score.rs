@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::RunError;
-use crate::tasks::{Item, Metric, Task};
+use crate::tasks::{Item, Task, TaskMetric};
 use crate::{ScoreError, Statistics};
 use calm_sandbox::{Sandbox, SandboxError, SandboxOptions, Verdict};
 
@@ -67,7 +67,7 @@ impl<'a> Scorer<'a> {
     ///
     /// [`SandboxError`] if there can be none.
     pub fn new(task: &'a Task, sandbox: &SandboxOptions) -> Result<Self, SandboxError> {
-        let is_run = task.score.metric == Metric::PassAt1;
+        let is_run = task.score.metric == TaskMetric::PassAt1;
         let sandbox = is_run.then(|| Sandbox::new(sandbox.clone())).transpose()?;
         Ok(Self { task, sandbox })
     }
@@ -157,7 +157,7 @@ fn of_one(task: &Task, answer: &str, reference: &str) -> Result<f64, RunError> {
 
 /// What a metric counts in samples: in their texts, or how many of them are right.
 pub(super) fn counted<'m>(
-    kind: Metric,
+    kind: TaskMetric,
     metric: &'m dyn crate::Metric,
     samples: &[&Sample],
 ) -> Result<Statistics<'m>, ScoreError> {

@@ -1,7 +1,7 @@
 //! Benchmarks as data: a task is one TOML file, and a new one needs no Rust.
 //!
-//! A [`Task`] says which files hold its examples, how an example becomes a prompt, where the answer
-//! is in what a model writes, and how that is scored. The tasks of the paper are part of the program
+//! A [`Task`] names the files of its examples, and describes how an example becomes a prompt, how the
+//! answer is found in the output of a model, and how it is scored. The tasks of the paper are bundled
 //! ([`Task::builtin`]); others are read from a file.
 //!
 //! ```
@@ -25,14 +25,14 @@ use calm_data::DataError;
 use calm_data::bundle::{Bundle, parse};
 use serde::{Deserialize, Serialize};
 
-use crate::{Chrf, Share, VERSION, passk};
+use crate::metrics::{AnswerMatch, Bleu, Chrf, Metric, VERSION, passk};
 
 pub use error::TaskError;
 pub use prompt::{Item, Subset};
-pub use source::{Format, Source};
+pub use source::{DataSource, Format};
 pub use template::{ProgramTemplates, Template};
 
-/// The tasks that are part of the program, by name.
+/// Bundled tasks, by name.
 const BUILTIN: Bundle = Bundle {
     kind: "task",
     list: "calm eval --list",
@@ -55,7 +55,7 @@ const BUILTIN: Bundle = Bundle {
     ],
 };
 
-/// The layout of task files that is read.
+/// Layout version of task files.
 const LAYOUT: u32 = 1;
 
 /// A benchmark.
@@ -64,29 +64,29 @@ const LAYOUT: u32 = 1;
 pub struct Task {
     /// Version of the layout; 1.
     pub layout: u32,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Goes up with every change that moves scores.
+    /// Increases with every change that moves scores.
     pub version: u32,
-    /// What it measures, in one line.
+    /// Its content, in one line.
     pub about: String,
-    /// Where the paper reports it, and in which setting.
+    /// Place and setting in the paper.
     #[serde(default)]
     pub paper: String,
-    /// The examples to be scored.
-    pub data: Source,
-    /// The worked examples before each.
+    /// Examples to score.
+    pub data: DataSource,
+    /// Worked examples before each.
     #[serde(default)]
     pub shots: Option<Shots>,
-    /// What a model reads of an example. `language` and the record's fields are known to it, and
-    /// `shots`, the records of the worked examples.
+    /// Prompt of an example. The template knows the fields of the record, `language`, and `shots`,
+    /// the records of the worked examples.
     pub prompt: Template,
-    /// What a model may write.
+    /// Limits of the output.
     pub generation: Generation,
-    /// What becomes of it.
-    pub score: Score,
-    /// Languages whose scores are averaged, by the name of the group; `*` stands for all that no
-    /// other group has.
+    /// Scoring of the output.
+    pub score: Scoring,
+    /// Languages whose scores are averaged, by name of the group. `*` stands for all languages that
+    /// no group names.
     #[serde(default)]
     pub groups: BTreeMap<String, Vec<String>>,
 }
@@ -95,24 +95,24 @@ pub struct Task {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shots {
-    /// How many, the first of the file.
+    /// Their number; the first of the file are taken.
     pub count: usize,
-    /// The file.
-    pub data: Source,
-    /// Another file that holds the same, for directories that lack the first.
+    /// Their file.
+    pub data: DataSource,
+    /// Another file with the same records, for directories that lack the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub or_data: Option<Source>,
-    /// What a model reads of each.
+    pub or_data: Option<DataSource>,
+    /// Text of each.
     pub template: Template,
 }
 
-/// What a model may write.
+/// Limits of a model's output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generation {
-    /// At most so many tokens.
+    /// Largest number of tokens.
     pub max_new_tokens: usize,
-    /// Any of these ends it.
+    /// Texts that end the output.
     #[serde(default)]
     pub stop_texts: Vec<String>,
 }
@@ -120,46 +120,46 @@ pub struct Generation {
 /// How an answer is scored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Score {
-    /// By what.
-    pub metric: Metric,
-    /// The answer in what a model wrote, which is `output`.
+pub struct Scoring {
+    /// Metric.
+    pub metric: TaskMetric,
+    /// Answer in the output of a model, which is `output`.
     #[serde(default = "Template::output")]
     pub answer: Template,
-    /// What the answer should be; unless programs are run.
+    /// Right answer; not for `pass@1`.
     #[serde(default)]
     pub reference: Option<Template>,
-    /// What is run; only for `pass@1`.
+    /// Program to run; only for `pass@1`.
     #[serde(default)]
     pub program: Option<ProgramTemplates>,
 }
 
-/// What scores an answer.
+/// Metric of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum Metric {
-    /// The share of answers that are the reference, character for character.
+pub enum TaskMetric {
+    /// Share of answers that equal the reference.
     #[serde(rename = "exact_match")]
     ExactMatch,
-    /// The paper's chrF1, of all answers of a language together.
+    /// chrF1, the paper's metric, of all answers of a language together.
     #[serde(rename = "chrf1")]
     Chrf1,
-    /// The same with recall counted twice.
+    /// chrF2: recall counts twice.
     #[serde(rename = "chrf2")]
     Chrf2,
-    /// chrF2 with pairs of words.
+    /// chrF++: chrF2 with pairs of words.
     #[serde(rename = "chrf++")]
     ChrfPlusPlus,
-    /// BLEU as sacreBLEU has it unless told otherwise, of all answers of a language together.
+    /// BLEU with sacreBLEU's defaults, of all answers of a language together.
     #[serde(rename = "bleu")]
     Bleu,
-    /// The share of programs that pass their tests.
+    /// Share of programs that pass their tests.
     #[serde(rename = "pass@1")]
     PassAt1,
 }
 
-impl Metric {
-    /// Whether texts are compared; otherwise an answer is right or wrong.
+impl TaskMetric {
+    /// Whether it compares texts; otherwise an answer is right or wrong.
     pub fn is_of_texts(self) -> bool {
         !matches!(self, Self::ExactMatch | Self::PassAt1)
     }
@@ -173,45 +173,44 @@ impl Metric {
         }
     }
 
-    /// What counts in texts, or right answers. `of_one` text, BLEU leaves out the orders of which it
-    /// has no n-gram.
-    pub(crate) fn counter(self, of_one: bool) -> Box<dyn crate::Metric> {
+    /// Metric that counts. With `of_one` text, BLEU skips orders of which it has no n-gram.
+    pub(crate) fn counter(self, of_one: bool) -> Box<dyn Metric> {
         match self {
-            Self::ExactMatch | Self::PassAt1 => Box::new(Share::Exact { lowercase: false }),
+            Self::ExactMatch | Self::PassAt1 => Box::new(AnswerMatch::Exact { lowercase: false }),
             Self::Chrf1 => Box::new(Chrf::chrf1()),
             Self::Chrf2 => Box::new(Chrf::chrf2()),
             Self::ChrfPlusPlus => Box::new(Chrf::chrf_plus_plus()),
-            Self::Bleu => Box::new(crate::Bleu {
+            Self::Bleu => Box::new(Bleu {
                 effective_order: of_one,
-                ..crate::Bleu::default()
+                ..Bleu::default()
             }),
         }
     }
 }
 
 impl Task {
-    /// The tasks that are part of the program.
+    /// All bundled tasks.
     ///
     /// # Panics
     ///
-    /// If one of them is no task, which a test rules out.
+    /// If one of them is invalid, which a test rules out.
     pub fn builtin() -> Vec<Self> {
         let parse = |(name, text): &(&str, &str)| {
-            Self::parse(Path::new(name), text).expect("a test parses every task of the program")
+            Self::parse(Path::new(name), text).expect("a test parses every bundled task")
         };
         BUILTIN.files.iter().map(parse).collect()
     }
 
-    /// A task of the program by its name, or else the file of that path.
+    /// A bundled task by its name, or else the file of that path.
     ///
     /// # Errors
     ///
-    /// [`TaskError`] if there is neither, or if the file is no task.
+    /// [`TaskError`] if there is neither, or if the file is invalid.
     pub fn named(name: &str) -> Result<Self, TaskError> {
         Self::parse(Path::new(name), &BUILTIN.text(name)?)
     }
 
-    /// A task as its file says it; `path` is what errors name.
+    /// Parses the text of a task file; `path` is for messages.
     ///
     /// # Errors
     ///
@@ -230,7 +229,7 @@ impl Task {
                 self.layout
             ));
         }
-        let is_run = self.score.metric == Metric::PassAt1;
+        let is_run = self.score.metric == TaskMetric::PassAt1;
         if is_run != self.score.program.is_some() {
             return Err("[score.program] belongs to the metric pass@1, and to no other".to_owned());
         }
@@ -244,11 +243,10 @@ impl Task {
         self.data.check()?;
         let shots = self.shots.iter();
         let mut sources = shots.flat_map(|shots| [&shots.data].into_iter().chain(&shots.or_data));
-        sources.try_for_each(Source::check)
+        sources.try_for_each(DataSource::check)
     }
 
-    /// SHA-256 of everything that it says, in hexadecimal; comments and layout of the file do not
-    /// count.
+    /// SHA-256 of its content, in hexadecimal. Comments and formatting of the file do not count.
     ///
     /// # Panics
     ///

@@ -1,37 +1,39 @@
+//! Examples of a task, with their prompts.
+
 use std::path::Path;
 
 use calm_data::DataError;
 use serde_json::{Map, Value};
 
-use super::read::Record;
+use super::read::Fields;
 use super::template::{ProgramTemplates, Template, holds};
-use super::{Shots, Source, Task, TaskError};
+use super::{DataSource, Shots, Task, TaskError};
 use calm_sandbox::Program;
 
-/// The examples of one language.
+/// Examples of one language.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subset {
-    /// The language as its files name it; empty if the task knows none.
+    /// The language, as in the names of files; empty if the task has none.
     pub language: String,
-    /// In the order of the file.
+    /// Examples in the order of the file.
     pub items: Vec<Item>,
 }
 
-/// An example, ready to be read by a model.
+/// An example with its prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// Its place in the file, among those that the task keeps.
+    /// Its position in the file, among the kept ones.
     pub index: usize,
-    /// What a model reads, worked examples included.
+    /// Text that a model reads, with the worked examples.
     pub prompt: String,
-    /// What the answer should be; empty if programs are run.
+    /// Right answer; empty if programs are run.
     pub reference: String,
-    /// The record of the file, which the templates of the task know.
+    /// Fields of the file, for the templates of the task.
     pub record: Map<String, Value>,
 }
 
 impl Task {
-    /// The examples of these languages, or of all that there are, at most `limit` of each.
+    /// Reads the examples of these languages, or of all, at most `limit` of each.
     ///
     /// # Errors
     ///
@@ -118,10 +120,10 @@ impl Task {
 
     fn kept(
         &self,
-        source: &Source,
+        source: &DataSource,
         directory: &Path,
         language: &str,
-    ) -> Result<Vec<Record>, TaskError> {
+    ) -> Result<Vec<Fields>, TaskError> {
         let mut kept = Vec::new();
         for record in source.records(directory, language)? {
             let is_kept = source.keep.as_deref().map(|keep| holds(keep, &record));
@@ -136,14 +138,14 @@ impl Task {
         Ok(kept)
     }
 
-    /// The records of the worked examples.
+    /// Records of the worked examples.
     fn shots(
         &self,
         shots: &Shots,
         directory: &Path,
         language: &str,
-    ) -> Result<Vec<Record>, TaskError> {
-        let is_there = |source: &&Source| source.file_of(directory, language).is_file();
+    ) -> Result<Vec<Fields>, TaskError> {
+        let is_there = |source: &&DataSource| source.file_of(directory, language).is_file();
         let other = shots.or_data.as_ref().filter(is_there);
         let source = match other.filter(|_| !is_there(&&shots.data)) {
             Some(other) => other,
@@ -166,11 +168,11 @@ impl Task {
         Ok(records)
     }
 
-    fn worked(&self, shots: &[Record], language: &str) -> Result<String, TaskError> {
+    fn worked(&self, shots: &[Fields], language: &str) -> Result<String, TaskError> {
         let Some(Shots { template, .. }) = &self.shots else {
             return Ok(String::new());
         };
-        let render = |shot: &Record| {
+        let render = |shot: &Fields| {
             let mut fields = shot.clone();
             fields.insert("language".to_owned(), language.into());
             self.render("shots.template", template, &fields)
@@ -178,7 +180,7 @@ impl Task {
         shots.iter().map(render).collect()
     }
 
-    /// The answer in what a model wrote.
+    /// Answer in the output of a model.
     ///
     /// # Errors
     ///
@@ -189,7 +191,7 @@ impl Task {
         self.render("score.answer", &self.score.answer, &fields)
     }
 
-    /// What is to be run to score an answer; nothing unless the metric is pass@1.
+    /// Program that scores an answer; `None` unless the metric is pass@1.
     ///
     /// # Errors
     ///
@@ -222,7 +224,7 @@ impl Task {
         &self,
         name: &'static str,
         template: &Template,
-        fields: &Record,
+        fields: &Fields,
     ) -> Result<String, TaskError> {
         template
             .render(fields)

@@ -1,4 +1,4 @@
-//! Records of files of any fields.
+//! Records of a task's files.
 
 use std::path::Path;
 
@@ -6,18 +6,18 @@ use calm_data::DataError;
 use calm_data::corpus::{assignments, check_counts, json, json_lines, whole_lines};
 use serde_json::{Map, Value};
 
-use super::source::{Format, Source};
+use super::source::{DataSource, Format};
 
-/// The fields of a record.
-pub(super) type Record = Map<String, Value>;
+/// Fields of a record.
+pub(super) type Fields = Map<String, Value>;
 
-impl Source {
-    /// The records of a language, as the files have them.
+impl DataSource {
+    /// Records of a language.
     pub(super) fn records(
         &self,
         directory: &Path,
         language: &str,
-    ) -> Result<Vec<Record>, DataError> {
+    ) -> Result<Vec<Fields>, DataError> {
         let path = self.file_of(directory, language);
         let records = match self.format {
             Format::Lines => self.lines(directory, language)?,
@@ -32,15 +32,15 @@ impl Source {
         }
     }
 
-    /// Files side by side.
-    fn lines(&self, directory: &Path, language: &str) -> Result<Vec<Record>, DataError> {
-        let mut records: Vec<Record> = Vec::new();
+    /// Records of parallel files.
+    fn lines(&self, directory: &Path, language: &str) -> Result<Vec<Fields>, DataError> {
+        let mut records: Vec<Fields> = Vec::new();
         let mut first = None;
         for (field, path) in self.files_of(directory, language) {
             let lines = whole_lines(&path)?;
             let (first, count) = first.get_or_insert_with(|| (path.clone(), lines.len()));
             check_counts(&path, lines.len(), first, *count)?;
-            records.resize_with(lines.len(), Record::new);
+            records.resize_with(lines.len(), Fields::new);
             for (record, line) in records.iter_mut().zip(lines) {
                 record.insert(field.to_owned(), line.into());
             }
@@ -48,8 +48,8 @@ impl Source {
         Ok(records)
     }
 
-    /// Columns between tabs.
-    fn rows(&self, path: &Path) -> Result<Vec<Record>, DataError> {
+    /// Records of columns between tabs.
+    fn rows(&self, path: &Path) -> Result<Vec<Fields>, DataError> {
         let rows = whole_lines(path)?.into_iter().enumerate();
         let record = |(number, row): (usize, String)| {
             let values: Vec<&str> = row.split('\t').collect();
@@ -64,13 +64,13 @@ impl Source {
         rows.map(record).collect()
     }
 
-    /// What is somewhere in a document.
+    /// Records in a document.
     fn document(
         &self,
         document: &Value,
         path: &Path,
         language: &str,
-    ) -> Result<Vec<Record>, DataError> {
+    ) -> Result<Vec<Fields>, DataError> {
         let pointer = self.pointer.as_deref().unwrap_or_default();
         let pointer = pointer.replace("{language}", language);
         let records = match document.pointer(&pointer) {

@@ -1,39 +1,41 @@
+//! Files of a task's records.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// What stands for a language in a path.
+/// Placeholder of a language in a path.
 const LANGUAGE: &str = "{language}";
 
 /// A file of records, or one for each language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
-    /// How it is laid out.
+pub struct DataSource {
+    /// Format of the file.
     pub format: Format,
-    /// Its path below the data directory, in which `{language}` may stand for one.
+    /// Its path below the data directory; `{language}` stands for a language.
     #[serde(default)]
     pub file: Option<String>,
-    /// For `lines`, files of equally many lines, by the field that they hold.
+    /// For `lines`: files of equally many lines, by field.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
-    /// For `tsv`, the names of the columns.
+    /// For `tsv`: names of the columns.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// For `json` and `python`, where in the document the records are, as a JSON pointer.
+    /// For `json` and `python`: JSON pointer to the records.
     #[serde(default)]
     pub pointer: Option<String>,
-    /// Which records are kept: an expression over their fields.
+    /// Expression over the fields of a record, which is kept if it holds.
     #[serde(default)]
     pub keep: Option<String>,
-    /// Languages that are none of the task's, though there are files.
+    /// Languages to leave out, though there are files.
     #[serde(default)]
     pub except: Vec<String>,
 }
 
-/// How a file of records is laid out.
+/// Format of a file of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -41,7 +43,7 @@ pub enum Format {
     Jsonl,
     /// A JSON array of objects, or an object of them.
     Json,
-    /// A Python module of literals, read as an object of what it assigns to names.
+    /// A Python module of literals, read as an object of its assignments.
     Python,
     /// Columns between tabs, without quotes or header.
     Tsv,
@@ -49,7 +51,7 @@ pub enum Format {
     Lines,
 }
 
-impl Source {
+impl DataSource {
     pub(super) fn check(&self) -> Result<(), String> {
         let is_lines = self.format == Format::Lines;
         if is_lines == self.file.is_some() || is_lines == self.fields.is_empty() {
@@ -73,14 +75,13 @@ impl Source {
             .map(String::as_str)
     }
 
-    /// The path that tells which languages there are, or the only one.
+    /// The path whose files show the available languages, or else the only path.
     pub(super) fn path(&self) -> &str {
         let named = self.paths().find(|path| path.contains(LANGUAGE));
         named.or_else(|| self.paths().next()).unwrap_or_default()
     }
 
-    /// The languages that there are files of in this directory, in the order of their names; the
-    /// empty name if the task knows none.
+    /// Languages that have files in this directory, sorted; the empty name if the task has none.
     pub(super) fn languages(&self, directory: &Path) -> Vec<String> {
         let path = self.path();
         if !path.contains(LANGUAGE) {
@@ -122,7 +123,7 @@ fn of_language(directory: &Path, path: &str, language: &str) -> PathBuf {
     directory.join(path.replace(LANGUAGE, language))
 }
 
-/// What stands in a name for the language of a pattern, in which it may stand several times.
+/// Language in a name that matches a pattern, which may contain it several times.
 fn language_of(name: &str, pattern: &str) -> Option<String> {
     let rest = name.strip_prefix(pattern.split(LANGUAGE).next()?)?;
     let ends = rest.char_indices().map(|(at, char)| at + char.len_utf8());

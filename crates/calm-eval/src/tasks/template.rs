@@ -1,3 +1,5 @@
+//! Templates of prompts, answers and programs.
+
 use std::sync::OnceLock;
 
 use calm_data::bundle::nearest;
@@ -7,11 +9,11 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::read::Record;
+use super::read::Fields;
 
-/// A text with places for fields, in the language of Jinja.
+/// A text with fields, in the language of Jinja.
 ///
-/// Besides its own filters there are `first_line`, `before(text)`, `after(text)`, `label` (up to the
+/// Besides Jinja's filters it knows `first_line`, `before(text)`, `after(text)`, `label` (up to the
 /// first colon) and `last_number`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -21,17 +23,17 @@ pub struct Template(pub String);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProgramTemplates {
-    /// What is run. It knows `answer`, what the filters made of the output.
+    /// Program to run; the template knows `answer`.
     pub code: Template,
-    /// What the tests need besides.
+    /// Code that the tests need besides.
     #[serde(default)]
     pub setup: Template,
     /// The tests.
     pub tests: Template,
-    /// What the tests see of the program, a name on each line.
+    /// Names of the program that the tests can use, one on each line.
     #[serde(default)]
     pub names: Template,
-    /// A program that is known to be right, whose names the tests see.
+    /// A correct program, whose names the tests can use.
     #[serde(default)]
     pub reference: Template,
 }
@@ -41,8 +43,8 @@ impl Template {
         Self("{{ output }}".to_owned())
     }
 
-    /// The text with the fields in place.
-    pub(super) fn render(&self, fields: &Record) -> Result<String, String> {
+    /// Fills in the fields.
+    pub(super) fn render(&self, fields: &Fields) -> Result<String, String> {
         let environment = environment();
         let template = environment.template_from_str(&self.0).map_err(one_line)?;
         let wanted = template.undeclared_variables(false);
@@ -60,7 +62,7 @@ impl Template {
 }
 
 /// Whether an expression holds for a record.
-pub(super) fn holds(expression: &str, record: &Record) -> Result<bool, String> {
+pub(super) fn holds(expression: &str, record: &Fields) -> Result<bool, String> {
     let expression = environment()
         .compile_expression(expression)
         .map_err(one_line)?;
@@ -68,7 +70,7 @@ pub(super) fn holds(expression: &str, record: &Record) -> Result<bool, String> {
     Ok(value.is_true())
 }
 
-fn value_of_record(record: &Record) -> Value {
+fn value_of_record(record: &Fields) -> Value {
     let fields = record.iter();
     Value::from_pairs(fields.map(|(name, value)| (name.as_str(), value_of(value))))
 }
@@ -101,7 +103,7 @@ fn is_global(name: &str) -> bool {
     environment().globals().any(|(global, _)| global == name)
 }
 
-/// A template's line ends are part of the prompt.
+/// Keeps the line ends of a template, which are part of the prompt.
 fn syntax() -> SyntaxConfig {
     let mut syntax = SyntaxConfig::builder();
     syntax.keep_trailing_newline(true);

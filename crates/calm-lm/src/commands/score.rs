@@ -6,7 +6,9 @@ use calm_lm::data::DataError;
 use calm_lm::data::benchmarks::code_text;
 use calm_lm::data::corpus::{check_counts, text_lines};
 use calm_lm::eval::significance::{bootstrap, paired_bootstrap, paired_randomisation};
-use calm_lm::eval::{Bleu, Chrf, Metric, ScoreError, Share, Smoothing, Statistics, Tokenizer};
+use calm_lm::eval::{
+    AnswerMatch, Bleu, BleuTokenizer, Chrf, Metric, ScoreError, Smoothing, Statistics,
+};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -73,7 +75,7 @@ pub(crate) struct ScoreArgs {
     beta: Option<f64>,
     /// With the metric bleu: 13a, intl, char or none [default: 13a]
     #[arg(long, value_name = "NAME")]
-    tokenize: Option<Tokenizer>,
+    tokenize: Option<BleuTokenizer>,
     /// With the metric bleu: exp, floor, add-k or none [default: exp]
     #[arg(long, value_name = "NAME")]
     smooth: Option<String>,
@@ -165,10 +167,10 @@ impl ScoreArgs {
             )?,
             MetricName::Exact => {
                 let lowercase = self.lowercase;
-                return Ok(Box::new(Share::Exact { lowercase }));
+                return Ok(Box::new(AnswerMatch::Exact { lowercase }));
             }
-            MetricName::Number => return Ok(Box::new(Share::Number)),
-            MetricName::NumberStrict => return Ok(Box::new(Share::NumberStrict)),
+            MetricName::Number => return Ok(Box::new(AnswerMatch::Number)),
+            MetricName::NumberStrict => return Ok(Box::new(AnswerMatch::NumberStrict)),
             MetricName::Bleu => {
                 let smooth = self.smooth.as_deref().unwrap_or("exp");
                 return Ok(Box::new(Bleu {

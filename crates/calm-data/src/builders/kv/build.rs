@@ -8,21 +8,21 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Example, KeyPool, KvDataset, Task};
+use super::{Example, KeyPool, KvDataset, KvTask};
 use crate::DataError;
 
-/// Raised whenever the same settings would give other bytes.
+/// Version of the builder. It changes when the same settings would give other bytes.
 pub const BUILDER_VERSION: u32 = 1;
 
-/// How many expressions to write for each pool of keys.
+/// Numbers of expressions for each pool of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct KvSizes {
-    /// Over all keys, for the augmenting model.
+    /// Expressions over all keys, for the augmenting model.
     pub all: usize,
-    /// Over held-in keys, for the composition.
+    /// Expressions over held-in keys, for the composition.
     pub held_in: usize,
-    /// Over held-out keys, for evaluation.
+    /// Expressions over held-out keys, for evaluation.
     pub held_out: usize,
 }
 
@@ -53,7 +53,7 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
         path: directory.to_owned(),
         source,
     })?;
-    for task in Task::TABLE {
+    for task in KvTask::TABLE {
         for (pool, count) in [
             (KeyPool::All, sizes.all),
             (KeyPool::HeldIn, sizes.held_in),
@@ -88,7 +88,7 @@ fn description(dataset: &KvDataset, sizes: KvSizes) -> serde_json::Value {
     })
 }
 
-/// A line as it is written: an example, and what wrote it.
+/// A line of a file: an example with its versions.
 #[derive(Serialize)]
 struct Line {
     schema: u32,
@@ -100,7 +100,7 @@ struct Line {
 fn write_lines(
     file: &mut dyn Write,
     dataset: &KvDataset,
-    task: Task,
+    task: KvTask,
     pool: KeyPool,
     count: usize,
 ) -> io::Result<()> {
@@ -141,7 +141,7 @@ mod tests {
         let mut lines = Vec::new();
         pool.install(|| {
             // More than a chunk, so that the seam between two is in the digest.
-            let (task, keys) = (Task::KvArithmetic, KeyPool::HeldIn);
+            let (task, keys) = (KvTask::KvArithmetic, KeyPool::HeldIn);
             write_lines(&mut lines, &dataset, task, keys, CHUNK + 2000).unwrap();
         });
         calm_files::sha256(lines)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Operator;
 use crate::DataError;
 
-/// All that fixes a key-value dataset. The default is the paper's.
+/// Settings that fix a key-value dataset. The default is the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KvConfig {
@@ -21,8 +21,8 @@ pub struct KvConfig {
     pub operators: Vec<Operator>,
     /// Share of the keys that the composition may be trained on.
     pub held_in_share: f64,
-    /// Which of the equal parts that `held_in_share` cuts the keys into is held in, from 0. What a
-    /// composition does with one part can be studied without looking at another.
+    /// Number of the held-in part, from 0, among the equal parts that `held_in_share` cuts the keys
+    /// into. With another part, a composition can be studied without looking at the first.
     pub fold: usize,
     /// Fixes keys, values, split and expressions.
     pub seed: u64,
@@ -148,7 +148,7 @@ impl KvConfig {
     }
 }
 
-/// What one setting has to satisfy.
+/// Rule of one setting.
 struct Rule {
     field: &'static str,
     found: String,

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::{Draw, EOS_ID, KeyPool, KvDataset, PAD_ID, Task};
+use super::{EOS_ID, ExampleKind, KeyPool, KvDataset, KvTask, PAD_ID};
 use crate::{Batch, DataError, Tokenize, tokenize, weighted};
 
 /// Context of the small models, in tokens.
@@ -14,13 +14,13 @@ pub const CONTEXT: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Lesson {
     weight: f64,
-    task: Task,
+    task: KvTask,
     operands: usize,
     round: bool,
 }
 
 impl Lesson {
-    fn new(weight: f64, task: Task, operands: usize) -> Self {
+    fn new(weight: f64, task: KvTask, operands: usize) -> Self {
         Self {
             weight,
             task,
@@ -31,11 +31,11 @@ impl Lesson {
 
     /// The digits of one number: what a number token stands for.
     fn digits(weight: f64) -> Self {
-        Self::new(weight, Task::NumericArithmetic, 1)
+        Self::new(weight, KvTask::NumericArithmetic, 1)
     }
 
     /// A task with 1 to `most` operands, equally often.
-    fn each(weight: f64, task: Task, most: usize) -> impl Iterator<Item = Self> {
+    fn each(weight: f64, task: KvTask, most: usize) -> impl Iterator<Item = Self> {
         (1..=most).map(move |operands| Self::new(weight / most as f64, task, operands))
     }
 
@@ -43,7 +43,7 @@ impl Lesson {
     fn sums(weights: Vec<f64>, round: bool) -> impl Iterator<Item = Self> {
         (2..).zip(weights).map(move |(operands, weight)| Self {
             round,
-            ..Self::new(weight, Task::NumericArithmetic, operands)
+            ..Self::new(weight, KvTask::NumericArithmetic, operands)
         })
     }
 }
@@ -60,7 +60,7 @@ impl Curriculum {
     pub fn anchor(operands: [usize; 2]) -> Self {
         let most = operands[1];
         let basics =
-            |copies| Lesson::each(copies, Task::NumericCopy, most).chain([Lesson::digits(0.06)]);
+            |copies| Lesson::each(copies, KvTask::NumericCopy, most).chain([Lesson::digits(0.06)]);
         let round = |weight: f64| {
             let weights = [0.3 * weight, 0.35 * weight, 0.35 * weight];
             Lesson::sums(spread(most, weights), true)
@@ -89,8 +89,8 @@ impl Curriculum {
     /// m_A of a dataset with these operands: numbers first, then the value of every key.
     pub fn augmenting(operands: [usize; 2]) -> Self {
         let most = operands[1];
-        let copies = |weight| Lesson::each(weight, Task::NumericCopy, most);
-        let keys = Lesson::each(0.7, Task::KvSubstitution, most);
+        let copies = |weight| Lesson::each(weight, KvTask::NumericCopy, most);
+        let keys = Lesson::each(0.7, KvTask::KvSubstitution, most);
         Self(vec![
             (0, vec![Lesson::digits(1.0)]),
             (60, copies(0.7).chain([Lesson::digits(0.3)]).collect()),
@@ -118,7 +118,7 @@ impl Curriculum {
         number: usize,
     ) -> Result<Batch, DataError> {
         let lesson = self.lesson(seed, number);
-        let draw = Draw {
+        let kind = ExampleKind {
             task: lesson.task,
             pool: KeyPool::All,
             operands: [lesson.operands; 2],
@@ -129,7 +129,7 @@ impl Curriculum {
         let rows = tokens / (2 * lesson.operands + 5);
         let examples = (0..rows).map(|row| {
             let index = (number * rows + row) as u64;
-            let text = dataset.draw(&draw, 1 + seed, index);
+            let text = dataset.draw(&kind, 1 + seed, index);
             tokenize(tokenizer, row, &text.prompt, &text.target, EOS_ID, CONTEXT)
         });
         let examples = examples.collect::<Result<Vec<_>, DataError>>()?;

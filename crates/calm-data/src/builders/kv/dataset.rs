@@ -13,22 +13,21 @@ use super::{KvConfig, Operator, expression};
 use crate::DataError;
 use crate::jsonl::PromptTarget;
 
-/// What a prompt asks for.
+/// Task of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Task {
-    /// Keys in, their values out: what the augmenting model knows.
+pub enum KvTask {
+    /// Keys in, their values out: the augmenting model's knowledge.
     KvSubstitution,
-    /// Numbers in, the result out: what the anchor can do.
+    /// Numbers in, the result out: the anchor's skill.
     NumericArithmetic,
-    /// Keys in, the result out: what only the composition can do.
+    /// Keys in, the result out: only the composition can do this.
     KvArithmetic,
-    /// Numbers in, the same numbers out. Not one of the paper's tasks: it belongs to the general
-    /// numeracy that small models are given before anything else.
+    /// Numbers in, the same numbers out. Not one of the paper's tasks: small models learn it first.
     NumericCopy,
 }
 
-impl Task {
+impl KvTask {
     /// The three tasks of Table 1, in its order.
     pub const TABLE: [Self; 3] = [
         Self::KvSubstitution,
@@ -55,15 +54,15 @@ impl Task {
     }
 }
 
-/// Which keys an expression may use.
+/// Keys that an expression may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyPool {
-    /// Every key: what the augmenting model is trained on.
+    /// All keys, for training the augmenting model.
     All,
-    /// The keys that D_C, the composition's training data, may use.
+    /// Keys of D_C, the composition's training data.
     HeldIn,
-    /// The keys that evaluation uses.
+    /// Keys of evaluation.
     HeldOut,
 }
 
@@ -78,39 +77,38 @@ impl KeyPool {
     }
 }
 
-/// What to draw an example from. [`KvDataset::example`] uses the dataset's own settings.
+/// Kind of an example. [`KvDataset::example`] uses the dataset's own settings.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Draw {
-    /// What the prompt asks for.
-    pub task: Task,
-    /// Which keys, and so which values, the expression may use.
+pub struct ExampleKind {
+    /// Task of the prompt.
+    pub task: KvTask,
+    /// Keys, and so values, that the expression may use.
     pub pool: KeyPool,
     /// Fewest and most operands.
     pub operands: [usize; 2],
     /// Operators to draw from.
     pub operators: Vec<Operator>,
-    /// Leaves out all operands but round ones, those with one digit other than 0, and draws the
-    /// operands of an expression from one power of ten: `300 + 700 - 200`. Where sums are learnt,
-    /// these come first: every column is met by itself.
+    /// Whether all operands are round, with one digit other than 0, and of one power of ten, as in
+    /// `300 + 700 - 200`. Sums are learnt from these first: they show every column by itself.
     pub round: bool,
 }
 
 /// One line of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
-    /// What the models read.
+    /// Text that the models read.
     pub prompt: String,
-    /// What they are to write.
+    /// Text that they should write.
     pub target: String,
-    /// What is asked for.
-    pub task: Task,
-    /// Which keys could be drawn.
+    /// Task of the prompt.
+    pub task: KvTask,
+    /// Keys that could be drawn.
     pub pool: KeyPool,
     /// The keys of the expression, also where the prompt shows their values.
     pub keys: Vec<String>,
-    /// Their values.
+    /// Values of these keys.
     pub values: Vec<u32>,
-    /// Between them.
+    /// Operators between them.
     pub operators: Vec<Operator>,
     /// The exact value of the expression.
     pub value: i128,
@@ -182,60 +180,60 @@ impl KvDataset {
 
     /// Example `index` of a task, with the dataset's operands and operators. The same index means
     /// the same expression in every task.
-    pub fn example(&self, task: Task, pool: KeyPool, index: u64) -> Example {
-        let draw = Draw {
+    pub fn example(&self, task: KvTask, pool: KeyPool, index: u64) -> Example {
+        let kind = ExampleKind {
             task,
             pool,
             operands: self.config.operands,
             operators: self.config.operators.clone(),
             round: false,
         };
-        self.draw(&draw, 0, index)
+        self.draw(&kind, 0, index)
     }
 
-    /// Example `index` of what `draw` describes; another `stream` gives other examples.
+    /// Example `index` of this kind; another `stream` gives other examples.
     ///
-    /// Expressions are drawn independently of each other, so that one may occur twice: with 200
-    /// keys and three operands, there are 32 million.
+    /// Expressions are drawn independently, so that one may occur twice. With 200 keys and three
+    /// operands, there are 32 million.
     ///
     /// # Panics
     ///
     /// If there is nothing to draw from: no operator, an empty range of operands, or a pool without
     /// round values.
-    pub fn draw(&self, draw: &Draw, stream: u64, index: u64) -> Example {
-        let mut rng = self.rng(draw.pool, stream, index);
-        let count = rng.random_range(draw.operands[0]..=draw.operands[1]);
-        let pairs: Vec<usize> = if draw.round {
-            self.draw_round(draw.pool, count, &mut rng)
+    pub fn draw(&self, kind: &ExampleKind, stream: u64, index: u64) -> Example {
+        let mut rng = self.rng(kind.pool, stream, index);
+        let count = rng.random_range(kind.operands[0]..=kind.operands[1]);
+        let pairs: Vec<usize> = if kind.round {
+            self.draw_round(kind.pool, count, &mut rng)
         } else {
-            let pool = self.pool(draw.pool);
+            let pool = self.pool(kind.pool);
             (0..count)
                 .map(|_| pool.start + rng.random_range(0..pool.len()))
                 .map(|place| place % self.config.pairs)
                 .collect()
         };
         let operators: Vec<Operator> = (1..count)
-            .map(|_| draw.operators[rng.random_range(0..draw.operators.len())])
+            .map(|_| kind.operators[rng.random_range(0..kind.operators.len())])
             .collect();
-        self.assemble(draw, &pairs, operators)
+        self.assemble(kind, &pairs, operators)
     }
 
-    fn assemble(&self, draw: &Draw, pairs: &[usize], operators: Vec<Operator>) -> Example {
+    fn assemble(&self, kind: &ExampleKind, pairs: &[usize], operators: Vec<Operator>) -> Example {
         let keys: Vec<String> = pairs.iter().map(|&pair| self.keys[pair].clone()).collect();
         let values: Vec<u32> = pairs.iter().map(|&pair| self.values[pair]).collect();
         let value = expression::value(&values, &operators);
         let numbers = expression::text(&values, &operators);
-        let read = if draw.task.reads_keys() {
+        let read = if kind.task.reads_keys() {
             expression::text(&keys, &operators)
         } else {
             numbers.clone()
         };
-        let (prompt, target) = if draw.task.computes() {
+        let (prompt, target) = if kind.task.computes() {
             (format!("{read} ="), self.notation.write(value))
         } else {
             (format!("{read} :"), numbers)
         };
-        let (task, pool) = (draw.task, draw.pool);
+        let (task, pool) = (kind.task, kind.pool);
         Example {
             prompt,
             target,
@@ -265,8 +263,8 @@ impl KvDataset {
             .collect()
     }
 
-    /// Places of a pool, to be taken modulo the number of pairs: the held-out keys begin behind
-    /// the held-in ones and go round to them.
+    /// Positions of a pool, modulo the number of pairs: the held-out keys begin behind the held-in
+    /// ones and wrap around.
     fn pool(&self, pool: KeyPool) -> Range<usize> {
         let (pairs, held_in) = (self.config.pairs, self.config.held_in());
         let first = self.config.fold * held_in;
@@ -296,7 +294,7 @@ fn draw_keys(config: &KvConfig, rng: &mut impl Rng) -> Vec<String> {
     let mut used = [0u32; 7];
     while keys.len() < config.pairs {
         let length = rng.random_range(shortest..=longest);
-        // Half of a length stays free, or drawing from it would take ever more tries.
+        // Half of the keys of a length stay free, or drawing one would take ever more tries.
         if 2 * used[length] >= 26u32.pow(length as u32) {
             continue;
         }
@@ -325,7 +323,7 @@ mod tests {
     fn tasks_share_their_expressions() {
         let dataset = laptop();
         let of = |task| dataset.example(task, KeyPool::HeldOut, 7);
-        let [substitution, numeric, kv] = Task::TABLE.map(of);
+        let [substitution, numeric, kv] = KvTask::TABLE.map(of);
         assert_eq!(substitution.values, kv.values);
         assert_eq!(format!("{} =", substitution.target), numeric.prompt);
         assert_eq!(substitution.prompt.replace(':', "="), kv.prompt);
@@ -347,8 +345,8 @@ mod tests {
     #[test]
     fn round_operands_share_a_power_of_ten() {
         let dataset = laptop();
-        let draw = Draw {
-            task: Task::NumericArithmetic,
+        let kind = ExampleKind {
+            task: KvTask::NumericArithmetic,
             pool: KeyPool::All,
             operands: [3, 3],
             operators: vec![Operator::Plus],
@@ -356,7 +354,7 @@ mod tests {
         };
         let mut seen = HashSet::new();
         for index in 0..300 {
-            let values = dataset.draw(&draw, 3, index).values;
+            let values = dataset.draw(&kind, 3, index).values;
             let power = [100, 10, 1]
                 .into_iter()
                 .find(|p| values.iter().all(|v| v % p == 0));
@@ -371,8 +369,8 @@ mod tests {
         }
         assert_eq!(seen.len(), 27, "9 digits at 3 places");
         assert_ne!(
-            dataset.draw(&draw, 3, 0),
-            dataset.draw(&draw, 4, 0),
+            dataset.draw(&kind, 3, 0),
+            dataset.draw(&kind, 4, 0),
             "another stream"
         );
     }
@@ -400,7 +398,7 @@ mod tests {
             let dataset = KvDataset::new(config).unwrap();
             let drawn = |pool| -> HashSet<String> {
                 (0..200)
-                    .flat_map(|index| dataset.example(Task::KvArithmetic, pool, index).keys)
+                    .flat_map(|index| dataset.example(KvTask::KvArithmetic, pool, index).keys)
                     .collect()
             };
             let held_in = drawn(KeyPool::HeldIn);

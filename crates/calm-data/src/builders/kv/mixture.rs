@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Draw, Example, KeyPool, KvDataset, Task};
+use super::{Example, ExampleKind, KeyPool, KvDataset, KvTask};
 use crate::Mixture;
 
 /// Stream of training expressions: other ones than those of evaluation, also over the same keys.
@@ -34,15 +34,15 @@ impl DataMixture {
     }
 
     /// Shares of the tasks.
-    fn tasks(self) -> Mixture<Task> {
+    fn tasks(self) -> Mixture<KvTask> {
         Mixture::new(match self {
             Self::Mixed => vec![
-                (Task::KvArithmetic, 60),
-                (Task::KvSubstitution, 10),
-                (Task::NumericArithmetic, 30),
+                (KvTask::KvArithmetic, 60),
+                (KvTask::KvSubstitution, 10),
+                (KvTask::NumericArithmetic, 30),
             ],
-            Self::Arithmetic => vec![(Task::KvArithmetic, 100)],
-            Self::Substitution => vec![(Task::KvSubstitution, 100)],
+            Self::Arithmetic => vec![(KvTask::KvArithmetic, 100)],
+            Self::Substitution => vec![(KvTask::KvSubstitution, 100)],
         })
     }
 }
@@ -61,17 +61,17 @@ impl KvDataset {
         (0..count).map(move |index| {
             let task = *tasks.part(index);
             let (pool, operands) = match task {
-                Task::NumericArithmetic => (KeyPool::All, self.config().operands),
+                KvTask::NumericArithmetic => (KeyPool::All, self.config().operands),
                 _ => (KeyPool::HeldIn, operands),
             };
-            let draw = Draw {
+            let kind = ExampleKind {
                 task,
                 pool,
                 operands,
                 operators: self.config().operators.clone(),
                 round: false,
             };
-            self.draw(&draw, STREAM, index as u64)
+            self.draw(&kind, STREAM, index as u64)
         })
     }
 }
@@ -91,10 +91,10 @@ mod tests {
         ] {
             let examples: Vec<Example> = dataset.training_examples(mixture, [1, 2], 1000).collect();
             let of = |task| examples.iter().filter(move |example| example.task == task);
-            assert_eq!(Task::TABLE.map(|task| of(task).count() / 10), expected);
+            assert_eq!(KvTask::TABLE.map(|task| of(task).count() / 10), expected);
             let is_held_in = |example: &Example| example.pool == KeyPool::HeldIn;
-            assert!(of(Task::KvArithmetic).all(is_held_in));
-            assert!(of(Task::KvSubstitution).all(|example| example.keys.len() <= 2));
+            assert!(of(KvTask::KvArithmetic).all(is_held_in));
+            assert!(of(KvTask::KvSubstitution).all(|example| example.keys.len() <= 2));
         }
     }
 }

@@ -28,7 +28,7 @@ mod vocabulary;
 pub use build::{BUILDER_VERSION, KvSizes, build};
 pub use config::KvConfig;
 pub use curriculum::{CONTEXT, Curriculum, Lesson};
-pub use dataset::{Draw, Example, KeyPool, KvDataset, Task};
+pub use dataset::{Example, ExampleKind, KeyPool, KvDataset, KvTask};
 pub use expression::Operator;
 pub use mixture::DataMixture;
 pub use vocabulary::{BOS, BOS_ID, EOS, EOS_ID, PAD, PAD_ID, UNKNOWN};

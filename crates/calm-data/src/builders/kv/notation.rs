@@ -1,9 +1,9 @@
-//! How the answer of an arithmetic task is written.
+//! Notation of the answers of arithmetic tasks.
 //!
 //! Operands are single tokens. An answer is written digit by digit from the units upwards, padded
 //! to a fixed width, so that every digit depends only on digits already read or written. Negative
-//! numbers are written as machines hold them, as the complement to the next power of the base:
-//! with four digits, -12 is 9988, written `8 8 9 9`. Then the digits do not depend on the sign.
+//! numbers are written as their ten's complement: with four digits, -12 is 9988, written `8 8 9 9`.
+//! So the digits do not depend on the sign.
 
 use super::{KvConfig, Operator};
 

@@ -82,7 +82,7 @@ fn special_token((id, content): (usize, &str)) -> Value {
 mod tests {
     use tokenizers::Tokenizer;
 
-    use super::super::{KeyPool, KvConfig, Task};
+    use super::super::{KeyPool, KvConfig, KvTask};
     use super::*;
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
         let tokenizer = Tokenizer::from_bytes(dataset.tokenizer_json()).unwrap();
         let unknown = tokenizer.token_to_id(UNKNOWN).unwrap();
         for index in 0..100 {
-            for task in Task::TABLE {
+            for task in KvTask::TABLE {
                 let example = dataset.example(task, KeyPool::All, index);
                 let text = format!("{} {}", example.prompt, example.target);
                 let encoding = tokenizer.encode(text.as_str(), true).unwrap();

@@ -1,4 +1,4 @@
-//! A share of successes with its uncertainty.
+//! Share of successes with its uncertainty.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct Proportion {
 }
 
 impl Proportion {
-    /// Successes in percent; 0 if nothing was tried.
+    /// Successes in percent; 0 without trials.
     pub fn percent(self) -> f64 {
         if self.n == 0 {
             0.0

@@ -1,22 +1,21 @@
-//! pass@k: the chance that one of `k` programs is right, from more than `k` of them
+//! pass@k: the chance that one of `k` programs is right, estimated from `n >= k` programs
 //! (arXiv 2107.03374, section 2.1).
 
-/// There are not `k` programs among `n`, or not `right` ones.
+/// pass@k is undefined for these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "pass@{k} of {n} programs, {right} of them right, is undefined; it takes 1 ≤ k ≤ n and right ≤ n"
 )]
 pub struct PassAtKError {
-    /// Programs written.
+    /// Number of programs.
     pub n: usize,
-    /// Those that passed.
+    /// Number of programs that passed.
     pub right: usize,
-    /// Programs one may submit.
+    /// Number of programs that may be submitted.
     pub k: usize,
 }
 
-/// The unbiased estimate `1 - C(n - right, k) / C(n, k)`, as a product of which no factor can
-/// overflow.
+/// Unbiased estimate `1 - C(n - right, k) / C(n, k)`, computed as a product that cannot overflow.
 ///
 /// ```
 /// # fn main() -> Result<(), calm_eval::passk::PassAtKError> {
@@ -45,11 +44,11 @@ pub fn pass_at_k(n: usize, right: usize, k: usize) -> Result<f64, PassAtKError> 
     Ok(1.0 - all_wrong)
 }
 
-/// How the mean over problems was got: programs per problem and the estimator.
+/// Settings of the mean over problems: programs per problem and the estimator.
 pub fn signature(n: usize, k: usize) -> String {
     format!(
         "pass@{k}|n:{n}|estimator:unbiased|version:{}",
-        crate::VERSION
+        super::VERSION
     )
 }
 

@@ -1,31 +1,31 @@
-//! BLEU (Papineni et al., ACL 2002), as sacreBLEU (Post, WMT 2018) has settled its details.
+//! BLEU (Papineni et al., ACL 2002), with the details of sacreBLEU (Post, WMT 2018).
 
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::metric::{Metric, ScoreError};
-use crate::text::{case_name, cased, words};
-use crate::tokenize::Tokenizer;
+use super::bleu_tokenizer::BleuTokenizer;
+use super::metric::{Metric, ScoreError};
+use super::text::{case_name, cased, words};
 
-/// N-grams of up to so many words.
+/// Words of the longest n-grams.
 const ORDER: usize = 4;
 
-/// What an order without a match counts as (Chen and Cherry, WMT 2014).
+/// Smoothing of orders without a match (Chen and Cherry, WMT 2014).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Smoothing {
     /// Half a match for the first such order, a quarter for the second, and so on.
     #[default]
     Exp,
-    /// So many matches.
+    /// This many matches.
     Floor(f64),
-    /// So much is added to the matches and n-grams of all orders from 2.
+    /// This much is added to the matches and n-grams of all orders from 2.
     AddK(f64),
     /// None: the score is 0.
     None,
 }
 
 impl Smoothing {
-    /// A smoothing by its name in sacreBLEU, with its value or the usual one.
+    /// The smoothing of this name in sacreBLEU, with this value or sacreBLEU's default.
     ///
     /// # Errors
     ///
@@ -74,29 +74,29 @@ impl fmt::Display for Smoothing {
 /// BLEU with its settings; the default is sacreBLEU's.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Bleu {
-    /// How texts are split.
-    pub tokenizer: Tokenizer,
-    /// What an order without a match counts as.
+    /// Splits texts into words.
+    pub tokenizer: BleuTokenizer,
+    /// Smoothing of orders without a match.
     pub smoothing: Smoothing,
-    /// Whether texts are taken in lower case.
+    /// Whether to convert texts to lower case.
     pub lowercase: bool,
-    /// Whether orders of which the hypothesis has no n-gram are left out, which scores of single
-    /// sentences want and those of a corpus do not.
+    /// Whether to skip orders of which the hypothesis has no n-gram. Wanted for single sentences, not
+    /// for a corpus.
     pub effective_order: bool,
 }
 
-/// A score and what it is made of.
+/// A score and its parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BleuDetail {
-    /// From 0 to 100.
+    /// BLEU, from 0 to 100.
     pub score: f64,
-    /// Of n-grams of 1 to 4 words, in percent.
+    /// Precision of n-grams of 1 to 4 words, in percent.
     pub precisions: [f64; ORDER],
-    /// What hypotheses lose that are too short.
+    /// Penalty of hypotheses that are too short.
     pub brevity_penalty: f64,
     /// Words of the hypotheses.
     pub hypothesis_words: u64,
-    /// Words of the references, each the nearest in length.
+    /// Words of the references; of several, the one nearest in length.
     pub reference_words: u64,
 }
 
@@ -126,7 +126,7 @@ impl Bleu {
         detail
     }
 
-    /// Writes precisions; returns over how many orders they are averaged.
+    /// Writes precisions, and returns the number of orders to average.
     fn smooth(&self, matches: &[u64], grams: &[u64], precisions: &mut [f64; ORDER]) -> usize {
         let mut share = 1.0;
         for order in 0..ORDER {
@@ -166,7 +166,7 @@ impl Metric for Bleu {
             if self.effective_order { "yes" } else { "no" },
             self.tokenizer,
             self.smoothing,
-            crate::VERSION
+            super::VERSION
         )
     }
 
@@ -174,8 +174,8 @@ impl Metric for Bleu {
         2 + 2 * ORDER
     }
 
-    /// Words of both, matches of each order, n-grams of each order. An n-gram matches as often as
-    /// that reference has it that has it most often.
+    /// Words of both, matches of each order, n-grams of each order. The reference with most
+    /// occurrences of an n-gram limits its matches.
     fn count(&self, hypothesis: &str, references: &[&str], statistics: &mut [u64]) {
         let spaced = |text: &str| self.tokenizer.spaced(&cased(text, self.lowercase));
         let hypothesis = spaced(hypothesis);
@@ -200,7 +200,7 @@ impl Metric for Bleu {
     }
 }
 
-/// The words of a text as numbers, equal ones for equal words.
+/// Words of a text as numbers; equal words have equal numbers.
 fn numbered<'a>(text: &'a str, numbers: &mut HashMap<&'a str, u32>) -> Vec<u32> {
     let number = |word| {
         let next = numbers.len() as u32;
@@ -209,7 +209,7 @@ fn numbered<'a>(text: &'a str, numbers: &mut HashMap<&'a str, u32>) -> Vec<u32> 
     words(text).map(number).collect()
 }
 
-/// The length of a reference that is nearest to one, of two that are equally near the shorter.
+/// Length of the reference nearest in length; of two equally near, the shorter.
 fn nearest_length(references: &[Vec<u32>], length: usize) -> usize {
     let lengths = references.iter().map(Vec::len);
     lengths

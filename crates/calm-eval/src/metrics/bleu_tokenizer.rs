@@ -1,28 +1,28 @@
-//! How BLEU splits a text into words.
+//! Tokenizers of BLEU.
 
 use std::fmt;
 use std::str::FromStr;
 
 use unicode_properties::{GeneralCategoryGroup as Group, UnicodeGeneralCategory};
 
-use crate::metric::ScoreError;
-use crate::text::{is_space, words};
+use super::metric::ScoreError;
+use super::text::{is_space, words};
 
-/// The tokenizers of sacreBLEU that need no model.
+/// Splits a text into words. These are the tokenizers of sacreBLEU that need no model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tokenizer {
-    /// That of NIST's `mteval-v13a`, for ASCII punctuation.
+pub enum BleuTokenizer {
+    /// NIST's `mteval-v13a`, for ASCII punctuation.
     #[default]
     Mteval13a,
-    /// That of `mteval-v14` in its international mode, by Unicode's categories.
+    /// `mteval-v14` in its international mode, by Unicode's categories.
     International,
     /// Every character is a word.
     Char,
-    /// Words are what stands between white space.
+    /// Words are separated by white space.
     None,
 }
 
-impl Tokenizer {
+impl BleuTokenizer {
     const ALL: [Self; 4] = [Self::Mteval13a, Self::International, Self::Char, Self::None];
 
     /// Its name in sacreBLEU.
@@ -35,8 +35,8 @@ impl Tokenizer {
         }
     }
 
-    /// The words of a text, with white space between them.
-    pub(crate) fn spaced(self, text: &str) -> String {
+    /// Words of a text, separated by white space.
+    pub(super) fn spaced(self, text: &str) -> String {
         let text = text.trim_end_matches(is_space);
         match self {
             Self::Mteval13a => mteval_13a(text),
@@ -46,19 +46,19 @@ impl Tokenizer {
         }
     }
 
-    /// The words of a text.
+    /// Words of a text.
     pub fn words(self, text: &str) -> Vec<String> {
         words(&self.spaced(text)).map(str::to_owned).collect()
     }
 }
 
-impl fmt::Display for Tokenizer {
+impl fmt::Display for BleuTokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Tokenizer {
+impl FromStr for BleuTokenizer {
     type Err = ScoreError;
 
     fn from_str(name: &str) -> Result<Self, ScoreError> {
@@ -87,7 +87,7 @@ fn mteval_13a(text: &str) -> String {
     }
     let is_digit = |c: char| c.is_ascii_digit();
     let is_point = |c: char| c == '.' || c == ',';
-    // All of ASCII's punctuation but those that may be a part of a word or a number.
+    // ASCII punctuation that is never part of a word or a number.
     let is_mark =
         |c: char| (c == ' ' || c.is_ascii_punctuation()) && !matches!(c, '.' | ',' | '-' | '\'');
     let text = apart(&format!(" {text} "), is_mark);
@@ -104,7 +104,7 @@ fn international(text: &str) -> String {
     apart(&text, is(Group::Symbol))
 }
 
-/// Spaces around each of these characters.
+/// Puts spaces around each of these characters.
 fn apart(text: &str, is_apart: impl Fn(char) -> bool) -> String {
     let mut spaced = String::with_capacity(2 * text.len());
     for c in text.chars() {
@@ -116,9 +116,8 @@ fn apart(text: &str, is_apart: impl Fn(char) -> bool) -> String {
     spaced
 }
 
-/// Parts two characters next to each other, and the one that is punctuation from what is on its
-/// other side: before the first, or behind the second. From left to right; a character that has been
-/// the second of a pair is not the first of the next.
+/// Puts spaces around the punctuation of each matching pair of adjacent characters: before the first
+/// and between them, or between them and behind the second. Pairs do not overlap.
 fn pairs(
     text: &str,
     is_first: impl Fn(char) -> bool,
@@ -147,13 +146,13 @@ fn pairs(
 mod tests {
     use super::*;
 
-    fn joined(tokenizer: Tokenizer, text: &str) -> String {
+    fn joined(tokenizer: BleuTokenizer, text: &str) -> String {
         tokenizer.words(text).join(" ")
     }
 
     #[test]
     fn mteval() {
-        let split = |text| joined(Tokenizer::Mteval13a, text);
+        let split = |text| joined(BleuTokenizer::Mteval13a, text);
         assert_eq!(
             split("Don't pay 1,000.50, (or) 7-8!"),
             "Don't pay 1,000.50 , ( or ) 7 - 8 !"
@@ -168,7 +167,7 @@ mod tests {
 
     #[test]
     fn by_categories() {
-        let split = |text| joined(Tokenizer::International, text);
+        let split = |text| joined(BleuTokenizer::International, text);
         assert_eq!(
             split("“x”、y 1,000 €5 don't"),
             "“ x ” 、 y 1,000 € 5 don ' t"
@@ -178,10 +177,10 @@ mod tests {
 
     #[test]
     fn names_are_those_of_sacrebleu() {
-        for tokenizer in Tokenizer::ALL {
+        for tokenizer in BleuTokenizer::ALL {
             assert_eq!(tokenizer.name().parse(), Ok(tokenizer));
         }
-        let error = "zh".parse::<Tokenizer>().unwrap_err().to_string();
+        let error = "zh".parse::<BleuTokenizer>().unwrap_err().to_string();
         assert_eq!(error, "tokenize is zh; it must be 13a, intl, char or none");
     }
 }

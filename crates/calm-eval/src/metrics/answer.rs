@@ -1,29 +1,28 @@
-//! Shares of texts that give the right answer, as metrics.
+//! Shares of texts that give the right answer.
 
 use calm_data::corpus::number::{last_number, strict_number};
 
-use crate::metric::Metric;
-use crate::text::{case_name, cased};
+use super::metric::Metric;
+use super::text::{case_name, cased};
 
 /// The share, from 0 to 100, of texts that give the answer of any of their references.
 ///
-/// The number of a reference is its last, whichever way that of the text is read; a reference
-/// without a number is never matched.
+/// The number of a reference is always its last one. A reference without a number never matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Share {
-    /// Of those that are the reference, apart from white space at their ends.
+pub enum AnswerMatch {
+    /// The text is the reference, apart from white space at the ends.
     Exact {
-        /// Whether texts are taken in lower case.
+        /// Whether to convert texts to lower case.
         lowercase: bool,
     },
-    /// Of those whose last number is the reference's.
+    /// The last number of the text is the reference's.
     Number,
-    /// Of those whose number behind `####` is the reference's.
+    /// The number behind `####` is the reference's.
     NumberStrict,
 }
 
-impl Share {
+impl AnswerMatch {
     fn is_right(&self, hypothesis: &str, reference: &str) -> bool {
         let number = match self {
             Self::Exact { lowercase } => {
@@ -38,7 +37,7 @@ impl Share {
     }
 }
 
-impl Metric for Share {
+impl Metric for AnswerMatch {
     fn name(&self) -> String {
         let name = match self {
             Self::Exact { .. } => "exact",
@@ -54,10 +53,10 @@ impl Metric for Share {
             Self::Number => "match:number|find:last".to_owned(),
             Self::NumberStrict => "match:number|find:####".to_owned(),
         };
-        format!("nrefs:{references}|{settings}|version:{}", crate::VERSION)
+        format!("nrefs:{references}|{settings}|version:{}", super::VERSION)
     }
 
-    /// Right ones and all.
+    /// Right answers, and all.
     fn width(&self) -> usize {
         2
     }
@@ -87,10 +86,10 @@ mod tests {
         let texts = ["#### 1,000", "so 1000.", "1000", "none", ""];
         let references = [vec!["a\n#### 1000", "1000", " 1000 ", "None", "0"]];
         for (share, expected) in [
-            (Share::Exact { lowercase: false }, 20.0),
-            (Share::Exact { lowercase: true }, 40.0),
-            (Share::Number, 60.0),
-            (Share::NumberStrict, 20.0),
+            (AnswerMatch::Exact { lowercase: false }, 20.0),
+            (AnswerMatch::Exact { lowercase: true }, 40.0),
+            (AnswerMatch::Number, 60.0),
+            (AnswerMatch::NumberStrict, 20.0),
         ] {
             let found = Statistics::of(&share, &texts, &references).unwrap();
             assert_eq!(found.corpus(), expected, "{share:?}");
@@ -100,10 +99,10 @@ mod tests {
     #[test]
     fn any_reference_may_be_matched() {
         let references = [vec!["1"], vec!["2"]];
-        let found = Statistics::of(&Share::Number, &["is 2"], &references).unwrap();
+        let found = Statistics::of(&AnswerMatch::Number, &["is 2"], &references).unwrap();
         assert_eq!(found.corpus(), 100.0);
         assert!(
-            Share::Number
+            AnswerMatch::Number
                 .signature(2)
                 .starts_with("nrefs:2|match:number|find:last|version:")
         );

@@ -1,4 +1,4 @@
-//! Figures of several seeds.
+//! Spread of a figure over seeds.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of these figures, or `None` if there are none.
+    /// Spread of these figures; `None` if there are none.
     pub fn of(figures: &[f64]) -> Option<Self> {
         let seeds = figures.len();
         if seeds == 0 {

@@ -1,22 +1,22 @@
-//! What all metrics of texts have in common.
+//! The interface of metrics, and their counts in a corpus.
 
 use rayon::prelude::*;
 
-/// A score of texts against references, from whole numbers that add up over sentences.
+/// A score of texts against references, computed from whole numbers that add up over sentences.
 pub trait Metric: Sync {
-    /// Its name, with all that tells it from its relatives: `chrF1`, never `chrF`.
+    /// Its full name: `chrF1`, never `chrF`.
     fn name(&self) -> String;
 
-    /// All settings, in sacreBLEU's form; `references` are those of each hypothesis.
+    /// All settings, in sacreBLEU's form, for this number of references per hypothesis.
     fn signature(&self, references: usize) -> String;
 
-    /// How many numbers [`Metric::count`] writes.
+    /// Length of the statistics of a sentence.
     fn width(&self) -> usize;
 
-    /// Counts in one sentence. `statistics` has [`Metric::width`] numbers, all 0.
+    /// Writes the statistics of one sentence into `statistics`, `[width]`, all 0 before.
     fn count(&self, hypothesis: &str, references: &[&str], statistics: &mut [u64]);
 
-    /// The score of a sum of such numbers, from 0 to 100.
+    /// Score of a sum of statistics, from 0 to 100.
     fn score(&self, sums: &[u64]) -> f64;
 }
 
@@ -35,7 +35,7 @@ pub enum ScoreError {
         /// References.
         references: usize,
     },
-    /// A reference says nothing.
+    /// A reference is empty.
     #[error("line {line}: the reference is empty; nothing can be scored against it")]
     EmptyReference {
         /// 1-based line.
@@ -49,14 +49,14 @@ pub enum ScoreError {
     Setting {
         /// Name of the setting.
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         found: String,
-        /// What it may be.
+        /// Its range.
         expected: &'static str,
     },
 }
 
-/// What a metric counted in each sentence of a corpus.
+/// Statistics of each sentence of a corpus.
 pub struct Statistics<'a> {
     metric: &'a dyn Metric,
     /// `[sentences, width]`
@@ -67,8 +67,8 @@ pub struct Statistics<'a> {
 const CHUNK: usize = 64;
 
 impl<'a> Statistics<'a> {
-    /// Counts, on all cores. `references` has one list for each reference that a hypothesis has; an
-    /// empty hypothesis is one that says nothing.
+    /// Counts, on all cores. `references` has one list for each reference of a hypothesis. A
+    /// hypothesis may be empty.
     ///
     /// # Errors
     ///
@@ -94,27 +94,27 @@ impl<'a> Statistics<'a> {
         Ok(Self { metric, rows })
     }
 
-    /// Of what was counted elsewhere: [`Metric::width`] numbers for each sentence.
+    /// Statistics that were counted elsewhere, `[sentences, width]`.
     pub(crate) fn of_rows(metric: &'a dyn Metric, rows: Vec<u64>) -> Self {
         Self { metric, rows }
     }
 
-    /// Sentences.
+    /// Number of sentences.
     pub fn len(&self) -> usize {
         self.rows.len() / self.metric.width()
     }
 
-    /// Whether there is no sentence; there is one.
+    /// Whether there is no sentence: never.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The score of the whole, which is not the mean of those of sentences.
+    /// Score of the corpus, which is not the mean of the sentences' scores.
     pub fn corpus(&self) -> f64 {
         self.subset(0..self.len())
     }
 
-    /// The score of a sentence.
+    /// Score of a sentence.
     ///
     /// # Panics
     ///
@@ -123,7 +123,7 @@ impl<'a> Statistics<'a> {
         self.metric.score(self.row(index))
     }
 
-    /// The score of some sentences as a corpus; a sentence may come several times.
+    /// Score of some sentences as a corpus; they may repeat.
     ///
     /// # Panics
     ///
@@ -132,7 +132,7 @@ impl<'a> Statistics<'a> {
         self.metric.score(&self.sums(sentences))
     }
 
-    /// What was counted in some sentences.
+    /// Sum of the statistics of some sentences.
     ///
     /// # Panics
     ///
@@ -150,13 +150,13 @@ impl<'a> Statistics<'a> {
         self.metric
     }
 
-    pub(crate) fn row(&self, index: usize) -> &[u64] {
+    pub(super) fn row(&self, index: usize) -> &[u64] {
         let width = self.metric.width();
         &self.rows[index * width..(index + 1) * width]
     }
 }
 
-pub(crate) fn add(sums: &mut [u64], row: &[u64]) {
+pub(super) fn add(sums: &mut [u64], row: &[u64]) {
     for (sum, count) in sums.iter_mut().zip(row) {
         *sum += count;
     }
@@ -173,7 +173,7 @@ fn check<R: AsRef<str>>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), 
                 references: texts.len(),
             });
         }
-        let is_empty = |text: &R| text.as_ref().chars().all(crate::text::is_space);
+        let is_empty = |text: &R| text.as_ref().chars().all(super::text::is_space);
         if let Some(index) = texts.iter().position(is_empty) {
             return Err(ScoreError::EmptyReference { line: index + 1 });
         }

@@ -4,13 +4,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::metric::{Metric, ScoreError};
-use crate::text::{case_name, cased, is_space, words};
+use super::metric::{Metric, ScoreError};
+use super::text::{case_name, cased, is_space, words};
 
-/// The longest n-grams that are counted.
+/// Largest order of n-grams.
 const LARGEST_ORDER: usize = 64;
 
-/// Numbers for each order: n-grams of the hypothesis, of the reference, and of both.
+/// Counts for each order: n-grams of the hypothesis, of the reference, and of both.
 const COUNTS: usize = 3;
 
 /// chrF with its settings. Precisions and recalls are averaged over those orders that both texts
@@ -82,13 +82,13 @@ impl Chrf {
         }
     }
 
-    /// The same of texts in lower case.
+    /// The same metric of texts in lower case.
     #[must_use]
     pub fn with_lowercase(self, lowercase: bool) -> Self {
         Self { lowercase, ..self }
     }
 
-    /// What one reference gives.
+    /// Counts against one reference.
     fn count_one(&self, hypothesis: &str, reference: &str, statistics: &mut [u64]) {
         let (of_chars, of_words) = statistics.split_at_mut(COUNTS * self.char_order);
         SCRATCH.with_borrow_mut(|scratch| {
@@ -114,7 +114,7 @@ impl Metric for Chrf {
             self.char_order,
             self.word_order,
             self.beta,
-            crate::VERSION
+            super::VERSION
         )
     }
 
@@ -122,7 +122,7 @@ impl Metric for Chrf {
         COUNTS * (self.char_order + self.word_order)
     }
 
-    /// Of several references, the one with the best score.
+    /// Of several references, the one with the best score counts.
     fn count(&self, hypothesis: &str, references: &[&str], statistics: &mut [u64]) {
         let hypothesis = cased(hypothesis, self.lowercase);
         if let [reference] = references {
@@ -163,13 +163,13 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
 }
 
-/// Two texts as numbered symbols, and room to count their n-grams in.
+/// Two texts as numbered symbols, and buffers for counting their n-grams.
 struct Scratch {
-    /// By code point, the number of a character in these texts, 0 for those that they lack.
+    /// Number of each character in these texts, by code point; 0 if it is in none.
     numbers: Vec<u32>,
-    /// The characters that have a number.
+    /// Characters that have a number.
     alphabet: Vec<char>,
-    /// Different symbols.
+    /// Number of different symbols.
     symbols: usize,
     hypothesis: Vec<u32>,
     reference: Vec<u32>,
@@ -190,7 +190,7 @@ impl Scratch {
         }
     }
 
-    /// Takes characters, without white space, as symbols.
+    /// Reads characters, without white space, as symbols.
     fn read_chars(&mut self, hypothesis: &str, reference: &str) {
         let (numbers, alphabet) = (&mut self.numbers, &mut self.alphabet);
         for c in alphabet.drain(..) {
@@ -214,7 +214,7 @@ impl Scratch {
         self.symbols = alphabet.len();
     }
 
-    /// Takes words and the punctuation at their ends as symbols.
+    /// Reads words and the punctuation at their ends as symbols.
     fn read_words(&mut self, hypothesis: &str, reference: &str) {
         let mut numbers = HashMap::new();
         for (text, symbols) in [
@@ -242,7 +242,7 @@ impl Scratch {
         for (index, counts) in statistics.chunks_mut(COUNTS).enumerate() {
             let grams = |symbols: &[u32]| symbols.len().saturating_sub(index) as u64;
             counts[1] = grams(&self.reference);
-            // Where a reference has no n-gram, sacreBLEU does not count those of the hypothesis.
+            // If a reference has no n-gram, sacreBLEU does not count those of the hypothesis.
             counts[0] = if counts[1] == 0 {
                 0
             } else {
@@ -251,9 +251,9 @@ impl Scratch {
         }
     }
 
-    /// One key for each place of a text: the `order` symbols from there on, the first in the
-    /// highest bits, zeros behind the end. Sorted once, they are in order for all shorter n-grams
-    /// too, which are their first symbols.
+    /// Counts with one key for each position of a text: the next `order` symbols, the first in the
+    /// highest bits, zeros behind the end. Keys that are sorted once are sorted for all shorter
+    /// n-grams too, which are their first symbols.
     fn match_keys(&mut self, order: usize, bits: usize, statistics: &mut [u64]) {
         fill_keys(&self.hypothesis, order, bits, &mut self.hypothesis_keys);
         fill_keys(&self.reference, order, bits, &mut self.reference_keys);
@@ -268,7 +268,7 @@ fn fill_keys(symbols: &[u32], order: usize, bits: usize, keys: &mut Vec<u64>) {
     keys.clear();
     let mut key = 0;
     let top = bits * (order - 1);
-    // From the end, where a key has zeros behind its first symbol.
+    // From the end: the last key has zeros behind its first symbol.
     keys.extend(symbols.iter().rev().map(|&symbol| {
         key = (key >> bits) | (u64::from(symbol) << top);
         key
@@ -276,13 +276,13 @@ fn fill_keys(symbols: &[u32], order: usize, bits: usize, keys: &mut Vec<u64>) {
     keys.sort_unstable();
 }
 
-/// How many n-grams two sorted texts have in common, each as often as both have it.
+/// Number of n-grams that two sorted texts have in common, with multiplicity.
 fn common(a: &[u64], b: &[u64], shift: usize, bits: usize) -> u64 {
     let last = (1 << bits) - 1;
     let (mut i, mut j, mut count) = (0, 0, 0);
     while i < a.len() && j < b.len() {
         let (x, y) = (a[i] >> shift, b[j] >> shift);
-        // With no symbol in its last place it is behind the end of the text.
+        // A key without a last symbol reaches behind the end of the text.
         count += u64::from(x == y && x & last != 0);
         i += usize::from(x <= y);
         j += usize::from(y <= x);
@@ -290,7 +290,7 @@ fn common(a: &[u64], b: &[u64], shift: usize, bits: usize) -> u64 {
     count
 }
 
-/// The same of n-grams that no key has room for.
+/// The same for n-grams that do not fit a key.
 fn match_maps(hypothesis: &[u32], reference: &[u32], statistics: &mut [u64]) {
     for (index, counts) in statistics.chunks_mut(COUNTS).enumerate() {
         let mut left: HashMap<&[u32], u64> = HashMap::new();
@@ -306,8 +306,8 @@ fn match_maps(hypothesis: &[u32], reference: &[u32], statistics: &mut [u64]) {
     }
 }
 
-/// A word and the sign of punctuation at its end or else at its beginning, as Popović splits them;
-/// one of the two parts may be empty.
+/// A word and the punctuation mark at its end, or else at its beginning, as Popović splits them; one
+/// of the two may be empty.
 fn without_punctuation(word: &str) -> [&str; 2] {
     let is_one_letter = word.chars().nth(1).is_none();
     if is_one_letter {

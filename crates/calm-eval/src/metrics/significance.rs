@@ -1,17 +1,16 @@
-//! How sure a score is, and whether two systems differ: the tests that sacreBLEU offers, with its
-//! formulas.
+//! Confidence of scores, and tests of whether two systems differ, with the formulas of sacreBLEU.
 //!
-//! The generator of random numbers is another one, so that intervals and p-values agree with
-//! sacreBLEU's as two of its own seeds agree with each other, not digit for digit. The same seed
-//! always gives the same numbers, however many cores there are: every resample has its own stream.
+//! The random generator is another one, so intervals and p-values agree with sacreBLEU's as those of
+//! two of its seeds do, not digit for digit. A seed fixes all numbers on any number of cores: every
+//! resample has its own stream.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::metric::{ScoreError, Statistics, add};
+use super::metric::{ScoreError, Statistics, add};
 
-/// A mean over resamples, with half the width of the interval that 95 % of them are in.
+/// Mean over resamples, and half the width of the interval that holds 95 % of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Confidence {
     /// The mean.
@@ -20,29 +19,29 @@ pub struct Confidence {
     pub half_width: f64,
 }
 
-/// A system held against a baseline.
+/// Test of a system against a baseline.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Comparison {
-    /// The chance of such a difference if there were none.
+pub struct PairedTest {
+    /// Chance of such a difference between equal systems.
     pub p_value: f64,
-    /// Of the system.
+    /// Confidence of the system's score.
     pub confidence: Confidence,
 }
 
-/// How a system differs from a baseline.
+/// Difference between a system and a baseline.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Difference {
+pub struct PairedDifference {
     /// Score of the baseline.
     pub baseline: f64,
     /// Score of the system.
     pub system: f64,
-    /// The chance of a difference as large, in either direction, if there were none.
+    /// Chance of a difference at least as large, in either direction, between equal systems.
     pub p_value: f64,
-    /// What 95 % of the resamples' differences are between.
+    /// Interval that holds 95 % of the resamples' differences.
     pub interval_95: [f64; 2],
 }
 
-/// Scores of `samples` corpora of as many sentences, drawn with replacement (Koehn, EMNLP 2004).
+/// Confidence from `samples` corpora of the same size, drawn with replacement (Koehn, EMNLP 2004).
 ///
 /// # Errors
 ///
@@ -56,9 +55,8 @@ pub fn bootstrap(
     Ok(confidence(resampled(statistics, samples, seed)))
 }
 
-/// Whether two systems differ, by paired bootstrap: both are scored on the same resamples, and the
-/// p-value is the share of those whose absolute difference exceeds the mean one by more than the
-/// difference found.
+/// Paired bootstrap test. Both systems are scored on the same resamples; the p-value is the share of
+/// resamples whose absolute difference exceeds the mean one by more than the observed difference.
 ///
 /// # Errors
 ///
@@ -68,7 +66,7 @@ pub fn paired_bootstrap(
     system: &Statistics<'_>,
     samples: usize,
     seed: u64,
-) -> Result<Comparison, ScoreError> {
+) -> Result<PairedTest, ScoreError> {
     check_samples(samples)?;
     check_pair(baseline, system)?;
     let scores = resampled(system, samples, seed);
@@ -79,16 +77,15 @@ pub fn paired_bootstrap(
         .collect();
     let mean = differences.iter().sum::<f64>() / samples as f64;
     let centred = differences.iter().map(|difference| difference - mean);
-    Ok(Comparison {
+    Ok(PairedTest {
         p_value: p_value(centred, found_difference(baseline, system), samples),
         confidence: confidence(scores),
     })
 }
 
-/// Whether two systems differ, by paired approximate randomisation (Riezler and Maxwell, 2005): the
-/// p-value is the share of `trials`, each of which swaps the systems in every sentence with a chance
-/// of one half, whose absolute difference is larger than the one found. The confidence is from
-/// `samples` of a bootstrap.
+/// Paired approximate randomisation test (Riezler and Maxwell, 2005). A trial swaps the systems in
+/// each sentence with probability one half; the p-value is the share of `trials` whose absolute
+/// difference exceeds the observed one. The confidence is from `samples` of a bootstrap.
 ///
 /// # Errors
 ///
@@ -99,21 +96,20 @@ pub fn paired_randomisation(
     trials: usize,
     samples: usize,
     seed: u64,
-) -> Result<Comparison, ScoreError> {
+) -> Result<PairedTest, ScoreError> {
     let differences = randomised(baseline, system, trials, seed)?;
     let found = found_difference(baseline, system);
-    Ok(Comparison {
+    Ok(PairedTest {
         p_value: p_value(differences.into_iter(), found, trials),
         confidence: bootstrap(system, samples, seed)?,
     })
 }
 
-/// How two systems differ on the same sentences: the p-value is that of the randomisation, the
-/// interval that of the paired bootstrap's differences.
+/// Difference of two systems on the same sentences, with the p-value of the randomisation and the
+/// interval of the paired bootstrap.
 ///
-/// Unlike sacreBLEU's, the p-value counts trials that differ as much as the systems do. Where
-/// answers are right or wrong these are many, and leaving them out would call two systems different
-/// that are the same.
+/// Unlike sacreBLEU's, the p-value also counts trials that differ exactly as much as the systems.
+/// These are many if answers are right or wrong; without them, equal systems would seem to differ.
 ///
 /// # Errors
 ///
@@ -124,7 +120,7 @@ pub fn difference(
     trials: usize,
     samples: usize,
     seed: u64,
-) -> Result<Difference, ScoreError> {
+) -> Result<PairedDifference, ScoreError> {
     check_samples(samples)?;
     let found = found_difference(baseline, system);
     // Sums of the same numbers in another order differ in their last digits.
@@ -137,7 +133,7 @@ pub fn difference(
     for (system, baseline) in resamples.iter_mut().zip(resampled(baseline, samples, seed)) {
         *system -= baseline;
     }
-    Ok(Difference {
+    Ok(PairedDifference {
         baseline: baseline.corpus(),
         system: system.corpus(),
         p_value: (1 + as_large.count()) as f64 / (1 + trials) as f64,
@@ -145,7 +141,7 @@ pub fn difference(
     })
 }
 
-/// The absolute differences of systems that were mixed at random, trial by trial.
+/// Absolute differences of randomly mixed systems, one for each trial.
 fn randomised(
     baseline: &Statistics<'_>,
     system: &Statistics<'_>,
@@ -160,7 +156,7 @@ fn randomised(
     Ok(differences.collect())
 }
 
-/// The absolute difference of two systems that were mixed at random.
+/// Absolute difference of two randomly mixed systems.
 fn swapped_difference(
     baseline: &Statistics<'_>,
     system: &Statistics<'_>,
@@ -189,7 +185,7 @@ fn resampled(statistics: &Statistics<'_>, samples: usize, seed: u64) -> Vec<f64>
     samples.collect()
 }
 
-/// The random numbers of one resample.
+/// Random generator of one resample.
 fn stream(seed: u64, sample: usize) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(sample as u64);
@@ -200,7 +196,7 @@ fn found_difference(baseline: &Statistics<'_>, system: &Statistics<'_>) -> f64 {
     (baseline.corpus() - system.corpus()).abs()
 }
 
-/// Larger, not as large: a system does not differ from itself by chance.
+/// Counts larger differences only: a system does not differ from itself by chance.
 fn p_value(differences: impl Iterator<Item = f64>, found: f64, samples: usize) -> f64 {
     let larger = differences.filter(|&difference| difference > found).count();
     (larger + 1) as f64 / (samples + 1) as f64
@@ -214,7 +210,7 @@ fn confidence(mut scores: Vec<f64>) -> Confidence {
     }
 }
 
-/// What 95 % of some numbers are between.
+/// Interval that holds 95 % of some numbers.
 fn bounds(numbers: &mut [f64]) -> [f64; 2] {
     numbers.sort_unstable_by(f64::total_cmp);
     let outside = numbers.len() / 40;
@@ -260,7 +256,7 @@ mod tests {
         format!("sentence {i} has a number")
     }
 
-    fn compare(a: &[String], b: &[String]) -> [Comparison; 2] {
+    fn compare(a: &[String], b: &[String]) -> [PairedTest; 2] {
         let chrf = Chrf::chrf2();
         let references = [(0..200).map(reference).collect()];
         let [a, b] = [a, b].map(|texts| Statistics::of(&chrf, texts, &references).unwrap());
@@ -298,8 +294,8 @@ mod tests {
     }
 
     /// Of ones and zeros.
-    fn answers(baseline: &[u64], system: &[u64]) -> Difference {
-        let share = crate::Share::Exact { lowercase: false };
+    fn answers(baseline: &[u64], system: &[u64]) -> PairedDifference {
+        let share = crate::AnswerMatch::Exact { lowercase: false };
         let [baseline, system] = [baseline, system].map(|right| {
             let rows = right.iter().flat_map(|&right| [right, 1]);
             Statistics::of_rows(&share, rows.collect())
