@@ -7,7 +7,7 @@ use calm_models::{FrozenModel, LoadOptions, ModelFiles, ModelSource, Session, To
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BridgeOptions, Bridges, ComposeError, ComposedModel, CompositionFile, Connection,
+    BridgeOptions, Bridges, ChatFormat, ComposeError, ComposedModel, CompositionFile, Connection,
     ConnectionPlan, FrozenParts, Mode, ModelHashes, ModelReference, TrainingRecord,
 };
 
@@ -278,6 +278,15 @@ impl Composition {
     /// The device of anchor and bridges.
     pub fn device(&self) -> Device {
         self.model.parts.anchor.device()
+    }
+
+    /// The chat templates of its models, which make conversations prompts of sequences.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatFormat::read`].
+    pub fn chat_format(&self) -> Result<ChatFormat, ComposeError> {
+        ChatFormat::read(&self.anchor, &self.augmenting)
     }
 
     /// The longest text that the anchor and all models that read its tokens can read.

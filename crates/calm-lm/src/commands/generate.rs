@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 
-use calm_lm::compose::{ChatFormat, ComposeError, ComposedPrompt};
+use calm_lm::compose::{ComposeError, ComposedPrompt};
 use calm_lm::data::encode_prompt;
 use calm_lm::models::{Chat, Continuation, SamplingParams, SequenceOptions, generate_text};
 use calm_lm::train::DataTokenizer;
@@ -135,8 +135,7 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
     }
     let model = Model::load(&args.model, &args.scales, common)?;
     let encoded = if args.chat {
-        let models = &model.composition;
-        let format = ChatFormat::read(&models.anchor, &models.augmenting)?;
+        let format = model.composition.chat_format()?;
         let chat = |prompt: &String| Chat::question(args.system.as_deref(), prompt);
         let encoded = prompts.iter().map(|prompt| format.prompt(&chat(prompt)));
         encoded.collect::<Result<_, ComposeError>>()?

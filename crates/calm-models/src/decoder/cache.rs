@@ -182,8 +182,8 @@ impl KvCache {
         self.past = PaddingMask::right(&lengths);
     }
 
-    /// How far the positions of this cache and of `other` move when [`Cache::append_rows`] makes them
-    /// end at the same position.
+    /// Offsets by which the positions of this cache and of `other` move when [`Cache::append_rows`]
+    /// makes both end at the same position.
     pub fn offsets_to_join(&self, other: &Self) -> [isize; 2] {
         let end = |cache: &Self| cache.len() - cache.past.leading_padding();
         let end = end(self).max(end(other));
@@ -395,7 +395,7 @@ struct MovedRows {
     rows: usize,
     /// Positions after moving: from the first that is held to the end.
     positions: Range<usize>,
-    /// How many of the first that are held are dropped.
+    /// Number of held positions that are dropped at the beginning.
     dropped: usize,
 }
 
@@ -452,9 +452,9 @@ impl MovedRows {
 
 /// Storage to be written to.
 struct Room {
-    /// How many positions it holds before the new ones.
+    /// Positions before the new ones.
     past: usize,
-    /// How many it can hold.
+    /// Positions that it can hold.
     capacity: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Sequences that come and go while they are decoded together.
+//! Decoding of sequences that come and go.
 
 mod batch;
 mod generate;

@@ -35,9 +35,9 @@ pub struct TextStream {
     /// The tokens of the last text given out, which decide how the next ones are decoded (some
     /// tokenizers drop a leading space), and those after them.
     window: Vec<u32>,
-    /// How many of the window's tokens are all given out.
+    /// Number of the window's tokens whose text is all given out.
     done: usize,
-    /// How many bytes of the window's text are.
+    /// Bytes of the window's text that are given out.
     sent: usize,
 }
 
