@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Device, Distribution, Int, Tensor};
 use calm_backend::ops;
 use divan::Bencher;
 
-// As in the programs: without it, much of the time goes into fresh pages.
+// The allocator of the programs: without it, fresh pages take much of the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -65,7 +65,7 @@ fn time<const N: usize, const D: usize, const E: usize>(
     inputs: &[Tensor<D>; N],
     f: impl Fn([Tensor<D>; N]) -> Tensor<E>,
 ) {
-    // Graphs that nobody goes back through stay for a while, and take all memory.
+    // Graphs without a backward pass would stay for a while and fill the memory.
     let inputs = inputs.clone().map(|x| if backward { x } else { x.inner() });
     bencher.bench_local(|| {
         let output = f(inputs.clone());
@@ -141,7 +141,7 @@ mod layer_norm {
     }
 }
 
-/// One step over a matrix of a bridge; each call overwrites its moments.
+/// One step over a matrix of a bridge, which overwrites its moments.
 #[divan::bench_group]
 mod adamw {
     use calm_backend::ops::AdamWStep;
@@ -165,7 +165,7 @@ mod adamw {
         });
         let mut moments = Some([first, second]);
         bencher.bench_local(|| {
-            let held = moments.take().expect("what the call before gave back");
+            let held = moments.take().expect("the moments of the last call");
             let (moved, next) = f(parameter.clone(), gradient.clone(), held, STEP);
             (parameter, moments) = (moved, Some(next));
         });
@@ -332,7 +332,7 @@ mod cross_entropy {
     }
 }
 
-/// A projection without gradients, over enough weights that they come from memory, as in a model.
+/// A projection without gradients, over enough weights to come from memory, as those of a model do.
 #[divan::bench_group(sample_count = 20)]
 mod linear {
     use std::cell::Cell;
@@ -362,13 +362,13 @@ mod linear {
     const ROWS: [usize; 5] = [1, 8, 64, 512, 4096];
 
     #[divan::bench(args = WIDTHS, consts = ROWS)]
-    fn stored<const ROWS: usize>(bencher: Bencher<'_, '_>, widths: [usize; 2]) {
+    fn transposed<const ROWS: usize>(bencher: Bencher<'_, '_>, widths: [usize; 2]) {
         run::<ROWS>(bencher, widths, |x, weight| {
             ops::linear(x, weight.transpose(), None)
         });
     }
 
-    /// In the order that Burn is fastest in.
+    /// Burn's product, with the weight in the order that is fastest for it.
     #[divan::bench(args = WIDTHS, consts = ROWS)]
     fn burn<const ROWS: usize>(bencher: Bencher<'_, '_>, [d_input, d_output]: [usize; 2]) {
         run::<ROWS>(bencher, [d_input, d_output], |x, weight| {

@@ -7,19 +7,18 @@ use libmimalloc_sys::{mi_option_set, mi_option_t};
 /// mimalloc, to be declared as the `#[global_allocator]` of a program.
 pub use mimalloc::MiMalloc as Allocator;
 
-/// `mi_option_purge_delay`, which the bindings have no name for.
+/// `mi_option_purge_delay`, which the bindings do not name.
 const PURGE_DELAY: mi_option_t = 15;
 
-/// The delay that stands for never.
+/// The delay that means never.
 const NEVER: c_long = -1;
 
-/// Memory that was freed stays with the process for what it allocates next. Otherwise the system
-/// takes it back and clears it between any two steps of training, in which each operation has fresh
-/// memory for its output: that was a tenth of a step. Programs that have [`Allocator`] call this
-/// once, when they begin.
+/// Keeps freed memory in the process for later allocations. Otherwise the system takes it back and
+/// clears it between two steps of training, which took a tenth of a step. Programs with
+/// [`Allocator`] call this once, at their start.
 pub fn keep_freed_memory() {
     #[expect(unsafe_code, reason = "the allocator is a C library")]
-    // SAFETY: It takes any number as an option, and any value for one that it knows.
+    // SAFETY: The function accepts any number as an option, and any value for an option it knows.
     unsafe {
         mi_option_set(PURGE_DELAY, NEVER);
     }
@@ -29,12 +28,12 @@ pub fn keep_freed_memory() {
 mod tests {
     use super::*;
 
-    /// The number of an option is that of this version of the library.
+    /// `PURGE_DELAY` is the number of the option in this version of the library.
     #[test]
     fn the_option_is_the_delay_of_purges() {
         let delay = || {
             #[expect(unsafe_code, reason = "the allocator is a C library")]
-            // SAFETY: The option is one that it has.
+            // SAFETY: The library has this option.
             unsafe {
                 libmimalloc_sys::mi_option_get(PURGE_DELAY)
             }

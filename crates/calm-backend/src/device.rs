@@ -1,6 +1,6 @@
 //! Devices by name, among the backends that were compiled in.
 //!
-//! This module is the only place of the workspace where backends have names in code.
+//! No other module of the workspace names a backend in code.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +27,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Every backend, the one that `auto` likes best first.
+    /// Every backend, in the order of preference of `auto`.
     pub const ALL: [Self; 6] = [
         Self::Cuda,
         Self::Rocm,
@@ -100,7 +100,7 @@ impl Backend {
             Self::Wgpu => DeviceType::Wgpu,
             #[cfg(feature = "flex")]
             Self::Cpu => DeviceType::Flex,
-            // Reached for backends that were left out; a build with all of them has none.
+            // Backends that were left out; a build with all of them has none.
             #[allow(unreachable_patterns)]
             _ => return Vec::new(),
         };
@@ -131,13 +131,13 @@ impl FromStr for Backend {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// The name is none of those known.
+    /// No device has this name.
     #[error(
         "no device is called '{name}'; use auto, cpu, cuda, rocm, metal, vulkan or wgpu, a GPU \
          optionally with its number as in cuda:0"
     )]
     UnknownName {
-        /// What was asked for.
+        /// The name asked for.
         name: String,
     },
     /// The backend exists, but this build lacks it.
@@ -147,7 +147,7 @@ pub enum DeviceError {
         backend.feature()
     )]
     NotCompiled {
-        /// What was asked for.
+        /// The backend asked for.
         backend: Backend,
     },
     /// The backend is there, the device is not.
@@ -163,18 +163,18 @@ pub enum DeviceError {
         /// How many devices the backend sees.
         found: usize,
     },
-    /// The devices could not be looked for.
+    /// The driver could not list devices.
     #[error("{backend}: the driver failed: {reason}")]
     Driver {
         /// The backend asked.
         backend: Backend,
-        /// What the driver said.
+        /// The message of the driver.
         reason: String,
     },
-    /// The number of threads was asked for too late.
+    /// The number of threads was set too late.
     #[error("{count} threads are at work already; ask for another number before all else")]
     ThreadsStarted {
-        /// How many there are.
+        /// The number of threads at work.
         count: usize,
     },
     /// The library was built without any backend.
@@ -182,14 +182,14 @@ pub enum DeviceError {
     NoBackend,
 }
 
-/// The backends of this build, the one that `auto` likes best first.
+/// The backends of this build, in the order of preference of `auto`.
 pub fn compiled() -> impl Iterator<Item = Backend> {
     Backend::ALL
         .into_iter()
         .filter(|backend| backend.is_compiled())
 }
 
-/// What this build finds on this machine: each compiled backend with the number of its devices.
+/// Each backend of this build, with the number of its devices on this machine.
 pub fn probe() -> Vec<(Backend, usize)> {
     let count = |backend: Backend| backend.devices().map_or(0, |devices| devices.len());
     compiled()
@@ -215,7 +215,7 @@ pub fn device_name(device: &Device) -> String {
         let index = devices.iter().position(|listed| *listed == device)?;
         Some(format!("{backend}:{index}"))
     });
-    // Burn's default GPU stands in no list; it is the one that a name without a number gives.
+    // Burn's default GPU is not enumerated; a name without a number stands for it.
     numbered.unwrap_or_else(|| {
         compiled()
             .map(Backend::name)
@@ -271,11 +271,11 @@ fn auto() -> Result<Device, DeviceError> {
     processor.ok_or(DeviceError::NoBackend)
 }
 
-/// The first device of a backend, once a sum has come back from it; else why there is none. What
-/// graphics drivers imitate on the processor is slower than what computes there otherwise.
+/// The first device of a backend that returns a sum, else the reason why there is none. GPUs that a
+/// graphics driver emulates are skipped: they are slower than the processor's own backend.
 fn first_that_computes(backend: Backend) -> Result<Device, String> {
     let devices = backend.devices().map_err(|error| error.to_string())?;
-    let device = devices.into_iter().find(|device| !is_imitated(device));
+    let device = devices.into_iter().find(|device| !is_emulated(device));
     let device = device.ok_or_else(|| format!("{backend}: no device"))?;
     let sum = guard(|| Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>());
     match sum {
@@ -285,8 +285,8 @@ fn first_that_computes(backend: Backend) -> Result<Device, String> {
     }
 }
 
-/// Whether a GPU is no device of its own, but computed by the processor.
-fn is_imitated(device: &Device) -> bool {
+/// Whether a GPU is emulated by the processor.
+fn is_emulated(device: &Device) -> bool {
     #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
     {
         use burn::backend::{CubeDevice, DispatchDevice, WgpuDeviceKind};

@@ -13,12 +13,12 @@ pub enum FloatType {
     F32,
     /// IEEE half precision.
     F16,
-    /// The upper half of an `f32`: its range, less precision.
+    /// The upper half of an `f32`: its range, with less precision.
     BF16,
 }
 
 impl FloatType {
-    /// Every type, the widest first.
+    /// Every type, widest first.
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::BF16];
 
     /// The name that users give: `f32`, `f16`, `bf16`.
@@ -38,7 +38,8 @@ impl FloatType {
         }
     }
 
-    /// Whether a device computes in it; one that does not may give any numbers without an error.
+    /// Whether a device computes in it. A device that does not may return wrong numbers without an
+    /// error.
     pub fn is_supported_by(self, device: &Device) -> bool {
         device.supports_dtype(FloatDType::from(self))
     }
@@ -50,11 +51,11 @@ impl fmt::Display for FloatType {
     }
 }
 
-/// The name is no floating-point type that models use.
+/// No floating-point type of models has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{name}' is no floating-point type; use f32, f16 or bf16")]
 pub struct UnknownFloatType {
-    /// What was asked for.
+    /// The name asked for.
     pub name: String,
 }
 

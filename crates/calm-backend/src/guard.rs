@@ -1,4 +1,4 @@
-//! Libraries that panic where an error is due: drivers of devices, readers of files.
+//! Panics as errors, for libraries that panic where an error is due: drivers and file readers.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -6,26 +6,25 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether a panic of this thread becomes an error, which somebody will be told.
+    /// Whether a panic of this thread becomes an error.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs what may panic for no fault of ours; the message of a panic is returned, in one line, and not
-/// printed.
+/// Runs a call of a library that may panic. The panic is not printed.
 ///
 /// # Errors
 ///
-/// The message.
+/// The message of the panic, in one line.
 pub fn guard<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     silence();
     let outer = GUARDED.replace(true);
-    // What is halfway changed is not looked at again: it belongs to the library, or is dropped.
+    // State that was half changed is not used again: it belongs to the library, or is dropped.
     let outcome = panic::catch_unwind(AssertUnwindSafe(run));
     GUARDED.set(outer);
     outcome.map_err(|panic| message(&*panic))
 }
 
-/// Leaves panics that become errors out of what the process prints of panics.
+/// Keeps the panic hook from printing panics that become errors.
 fn silence() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! Initial weights that a seed fixes on every device and for any number of threads.
+//! Seeded initial weights: the same on every device and for any number of threads.
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -8,8 +8,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 /// A stream of initial weights, drawn on the host so that no device changes them.
 ///
-/// The order of the calls is part of the result: a module that draws its weights in another order
-/// gets other weights.
+/// The weights depend on the order of the calls.
 #[derive(Debug, Clone)]
 pub struct SeededInit(ChaCha8Rng);
 

@@ -1,9 +1,19 @@
-//! What everything else in the workspace computes on: devices by name, floating-point types,
-//! seeded initial weights, and the operations of a transformer block.
+//! The base of the workspace: devices by name, floating-point types, and the operations of a
+//! transformer block with fused kernels.
 //!
-//! The backends are chosen by Cargo feature (`flex`, the processor, by default; `cuda`, `rocm`,
-//! `metal`, `vulkan`, `wgpu`), one build may hold several, and no other crate names one: the
-//! others take a [`Device`](burn::tensor::Device).
+//! Cargo features choose the backends: `flex`, the processor, by default; `cuda`, `rocm`, `metal`,
+//! `vulkan`, `wgpu`. One build may hold several. No other crate names one: they take a
+//! [`Device`](burn::tensor::Device).
+//!
+//! | purpose | central items |
+//! | --- | --- |
+//! | devices by name, and their names | [`device`], [`device_name`], [`Backend`], [`DeviceError`] |
+//! | operations, fused and [`plain`](ops::plain) | [`ops`] |
+//! | types of weights | [`FloatType`] |
+//! | seeded initial weights | [`SeededInit`] |
+//! | tensors in mapped files | [`MappedFile`], [`takes_mapped`] |
+//! | threads and memory of the process | [`use_threads`], [`threads`], [`peak_memory`] |
+//! | panics of libraries as errors | [`guard`](guard()) |
 //!
 //! ```
 //! use burn::tensor::Tensor;

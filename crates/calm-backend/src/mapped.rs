@@ -1,4 +1,4 @@
-//! Parts of files as memory, and tensors that lie there.
+//! Files mapped into memory, and tensors in them.
 
 use std::fs::File;
 use std::io;
@@ -9,38 +9,37 @@ use burn::tensor::{DType, Device, Shape, TensorData};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 use memmap2::{MmapMut, MmapOptions};
 
-/// Part of a file as memory of this process: its pages are read as they are needed, and what is
-/// written to them never reaches the file.
+/// Part of a file mapped into memory: its pages are read when they are needed, and writes never
+/// reach the file.
 #[derive(Debug)]
 pub struct MappedFile(MmapMut);
 
 impl MappedFile {
     /// Maps the bytes of a file.
     ///
-    /// Whoever shortens the file afterwards ends this process, as with every reader of mapped
-    /// files; whoever replaces it by renaming, as this project does, does not touch it.
+    /// Truncating the file afterwards ends this process, as with every reader of mapped files.
+    /// Replacing it by a rename, as this project does, is safe.
     ///
     /// # Errors
     ///
-    /// If the file can't be mapped.
+    /// If the file cannot be mapped.
     pub fn new(file: &File, bytes: Range<usize>) -> io::Result<Self> {
         let mut options = MmapOptions::new();
         options.offset(bytes.start as u64).len(bytes.len());
-        // Hardly any of it will be written to.
+        // Almost none of it is written to.
         options.no_reserve_swap();
         #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
-        // SAFETY: Every byte is valid as such, and as part of any number that it is read as. That
-        // nobody else writes to the file is what every reader of mapped files trusts in.
+        // SAFETY: Any byte is valid, also as part of a number. Like every reader of mapped files
+        // this relies on nobody else writing to the file.
         let map = unsafe { options.map_copy(file) };
         map.map(Self)
     }
 
-    /// The numbers of a tensor, which stay where they are; none if they begin where no such number
-    /// may begin.
+    /// The numbers of a tensor, in place; `None` if their first byte is not aligned for `dtype`.
     ///
     /// # Panics
     ///
-    /// If there are not as many as a tensor of this shape has.
+    /// If the map is not as long as a tensor of this shape.
     pub fn into_tensor_data(self, shape: impl Into<Shape>, dtype: DType) -> Option<TensorData> {
         let (shape, bytes, size) = (shape.into(), self.len(), dtype.size());
         assert_eq!(bytes, shape.num_elements() * size, "bytes of the tensor");
@@ -48,8 +47,8 @@ impl MappedFile {
             return None;
         }
         let numbers = Box::new(MappedNumbers { map: self.0, size });
-        #[expect(unsafe_code, reason = "Burn asks for it of whoever brings memory")]
-        // SAFETY: All `bytes` bytes of a map are initialised: they are the file's.
+        #[expect(unsafe_code, reason = "Burn asks it of foreign memory")]
+        // SAFETY: The map has `bytes` bytes, and the file initialises all of them.
         let bytes = unsafe { Bytes::from_controller(numbers, bytes) };
         Some(TensorData::from_bytes(bytes, shape, dtype))
     }
@@ -63,10 +62,10 @@ impl Deref for MappedFile {
     }
 }
 
-/// Whether tensors of this device can lie in mapped files: the processor's can.
+/// Whether tensors of this device can lie in mapped files: those of the processor can.
 pub fn takes_mapped(device: &Device) -> bool {
     #[cfg(feature = "flex")]
-    // Numbers are stored little-endian.
+    // Checkpoints are little-endian.
     return cfg!(target_endian = "little") && *device == Device::flex();
     #[cfg(not(feature = "flex"))]
     {
@@ -75,10 +74,10 @@ pub fn takes_mapped(device: &Device) -> bool {
     }
 }
 
-/// Mapped memory as Burn manages memory.
+/// Mapped memory, managed by Burn.
 struct MappedNumbers {
     map: MmapMut,
-    /// Of a number.
+    /// Bytes of a number.
     size: usize,
 }
 
@@ -97,15 +96,15 @@ impl AllocationController for MappedNumbers {
         _policy: AccessPolicy,
     ) -> Result<&mut [MaybeUninit<u8>], AccessError> {
         let (start, length) = (self.map.as_mut_ptr(), self.map.len());
-        // SAFETY: The same memory, borrowed as long; the caller writes initialised bytes only.
+        // SAFETY: The same memory for the same borrow; the caller only writes initialised bytes.
         Ok(unsafe { std::slice::from_raw_parts_mut(start.cast(), length) })
     }
 
     fn memory(&self, _policy: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
         let (start, length) = (self.map.as_ptr(), self.map.len());
-        #[expect(unsafe_code, reason = "there is no safe way to the other type")]
-        // SAFETY: The same memory, borrowed as long; an initialised byte may be taken for one that
-        // may not be.
+        #[expect(unsafe_code, reason = "there is no safe cast to `MaybeUninit`")]
+        // SAFETY: The same memory for the same borrow; an initialised byte is a valid
+        // `MaybeUninit`.
         Ok(unsafe { std::slice::from_raw_parts(start.cast(), length) })
     }
 }
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_begin_between_two_are_not_used() {
+    fn misaligned_numbers_are_refused() {
         let file = file_of(&[1.0, 2.0]);
         let map = MappedFile::new(&file, 2..6).unwrap();
         assert!(map.into_tensor_data([1], DType::F32).is_none());

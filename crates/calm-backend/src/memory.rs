@@ -1,8 +1,8 @@
-//! What memory this process takes.
+//! Memory of this process.
 
 use std::fs;
 
-/// The most memory that this process has held so far, in bytes, where the system tells (Linux).
+/// Peak memory of this process in bytes; `None` where the system does not report it (not Linux).
 pub fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -1,18 +1,17 @@
-//! How many threads the processor's operations run on.
+//! Threads of the processor's operations.
 
 use std::num::NonZeroUsize;
 
 use crate::DeviceError;
 
-/// Has operations on the processor run on so many threads, of which the calling one is the first:
-/// it then computes a share itself, instead of sleeping until others are done. Without a number they
-/// are as many as there are processors, or as the variable `RAYON_NUM_THREADS` says. Their number
-/// changes no bit of a result.
+/// Sets the number of threads of the processor's operations. The calling thread is one of them and
+/// computes a share itself. Without a number, `RAYON_NUM_THREADS` decides, else the number of
+/// processors. Results do not depend on the number, bit for bit.
 ///
 /// # Errors
 ///
-/// [`DeviceError::ThreadsStarted`] if they are at work already: a program says this once, before
-/// all else.
+/// [`DeviceError::ThreadsStarted`] if threads are at work already: a program calls this once, first
+/// of all.
 pub fn use_threads(count: Option<NonZeroUsize>) -> Result<(), DeviceError> {
     let count = count.unwrap_or_else(default_count);
     let mut pool = rayon::ThreadPoolBuilder::new().num_threads(count.get());
@@ -24,7 +23,7 @@ pub fn use_threads(count: Option<NonZeroUsize>) -> Result<(), DeviceError> {
         .map_err(|_| DeviceError::ThreadsStarted { count: threads() })
 }
 
-/// As rayon has it, which does not tell.
+/// The default of rayon, which rayon does not expose.
 fn default_count() -> NonZeroUsize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok();
     let asked = asked.and_then(|count| count.parse().ok());
@@ -33,7 +32,7 @@ fn default_count() -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
-/// How many threads operations that this thread begins run on.
+/// The number of threads that run the operations of this thread.
 pub fn threads() -> usize {
     rayon::current_num_threads()
 }

@@ -1,8 +1,9 @@
-//! The parts that kernels of GPUs are made of, in CubeCL: compiled at run time for the device at hand.
+//! The parts that kernels of GPUs are made of, in CubeCL: compiled at run time for the device at
+//! hand.
 //!
-//! With kernel fusion an operation is recorded first and runs later. So each launch is an operation of
-//! its own, a method of the trait `Kernels` of its folder, which declares the shape of its output.
-//! All kernels compute in `f32`, whatever type they read and write.
+//! With kernel fusion an operation is recorded first and runs later. So each launch is an operation
+//! of its own, a method of the trait `Kernels` of its folder, which declares the shape of its
+//! output. All kernels compute in `f32`, whatever type they read and write.
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::tensor::{DType, Shape};

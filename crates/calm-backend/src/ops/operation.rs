@@ -1,7 +1,7 @@
 //! How a fused operation enters Burn: dispatch over the backends that have kernels, and autodiff.
 //!
-//! [`operation!`] writes both for one operation. On backends without a kernel, [`fits`] is false and
-//! the plain composition runs.
+//! [`operation!`] writes both for one operation. On backends without a kernel, [`fits`] is false
+//! and the plain composition runs.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;

@@ -1,5 +1,5 @@
-//! A step of AdamW on GPUs: a thread for each element. Each tensor is overwritten in place unless it
-//! is shared.
+//! A step of AdamW on GPUs: a thread for each element. Each tensor is overwritten in place unless
+//! it is shared.
 
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;

@@ -1,14 +1,14 @@
 //! Attention on GPUs, out of the backend's own matrix products, with its own gradient.
 //!
-//! Queries are taken in tiles, forwards and backwards, so that at most [`TILE_SCORES`] scores exist at
-//! a time (or a row for each head, if that is more). The backward pass computes them again from the
-//! inputs, the output and one number for each query. Kernel fusion makes one kernel of the elementwise
-//! steps between two products. In half precision the products take such numbers, and everything between
-//! them is in `f32`.
+//! Queries are taken in tiles, forwards and backwards, so that at most [`TILE_SCORES`] scores exist
+//! at a time (or a row for each head, if that is more). The backward pass computes them again from
+//! the inputs, the output and one number for each query. Kernel fusion makes one kernel of the
+//! elementwise steps between two products. In half precision the products take such numbers, and
+//! everything between them is in `f32`.
 //!
-//! Burn's own fused attention does not return the sums of its softmax. On devices with matrix units it
-//! also multiplies in half precision whatever its inputs are, so that the gradient would be that of
-//! another function.
+//! Burn's own fused attention does not return the sums of its softmax. On devices with matrix units
+//! it also multiplies in half precision whatever its inputs are, so that the gradient would be that
+//! of another function.
 
 use std::iter::zip;
 use std::ops::Range;

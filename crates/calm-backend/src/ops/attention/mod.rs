@@ -103,8 +103,8 @@ pub(super) mod plain {
     /// [`attention`](super::attention) out of Burn's own operations.
     ///
     /// Burn's own differentiable attention also differentiates through the row maximum, whose
-    /// gradient is zero in exact arithmetic, and normalises the weights `[.., seq_q, seq_k]`; here the
-    /// smaller product `[.., seq_q, d_value]` is normalised.
+    /// gradient is zero in exact arithmetic, and normalises the weights `[.., seq_q, seq_k]`; here
+    /// the smaller product `[.., seq_q, d_value]` is normalised.
     ///
     /// # Panics
     ///
@@ -180,9 +180,9 @@ operation! {
     Cube("gpu") => gpu::forward;
 }
 
-/// [`attention`] step by step; `bound` changes the scores before the mask. In half precision scores and
-/// weights are rounded where `transformers` rounds them, so that models give the numbers that they
-/// were trained with.
+/// [`attention`] step by step; `bound` changes the scores before the mask. In half precision scores
+/// and weights are rounded where `transformers` rounds them, so that models give the numbers that
+/// they were trained with.
 fn stepwise(
     queries: Tensor<4>,
     keys: Tensor<4>,
@@ -200,8 +200,8 @@ fn stepwise(
     })
 }
 
-/// Numerators and denominator of the softmax over the last axis; `true` in `masked` counts as -∞. Rows
-/// that see nothing have weights of zero, and a denominator that is not zero.
+/// Numerators and denominator of the softmax over the last axis; `true` in `masked` counts as -∞.
+/// Rows that see nothing have weights of zero, and a denominator that is not zero.
 fn softmax_parts(scores: Tensor<4>, masked: Option<Tensor<4, Bool>>) -> (Tensor<4>, Tensor<4>) {
     let scores = match masked {
         Some(masked) => scores.mask_fill(masked, f32::NEG_INFINITY),
@@ -215,8 +215,8 @@ fn softmax_parts(scores: Tensor<4>, masked: Option<Tensor<4, Bool>>) -> (Tensor<
 }
 
 /// Joins the query heads of a group to rows of one head, so that a single matrix product multiplies
-/// them with their shared keys: `attend` gets queries `[batch, kv_heads, group * seq_q, d_head]`, the
-/// keys and the size of a group.
+/// them with their shared keys: `attend` gets queries `[batch, kv_heads, group * seq_q, d_head]`,
+/// the keys and the size of a group.
 fn heads_as_rows(
     queries: Tensor<4>,
     keys: Tensor<4>,

@@ -5,13 +5,14 @@
 pub(super) const SHORT: usize = 64;
 
 /// Whether [`attention`](super::attention) over texts of this length keeps its weights for the
-/// backward pass, rather than computing them again. So it is on the processor; GPUs never keep them.
+/// backward pass, rather than computing them again. So it is on the processor; GPUs never keep
+/// them.
 pub fn keeps_attention_weights(seq: usize) -> bool {
     seq <= SHORT
 }
 
-/// The score of a query and a key before the mask, from their product: `scale · product`, and with a
-/// cap `cap · tanh(scale · product / cap)`.
+/// The score of a query and a key before the mask, from their product: `scale · product`, and with
+/// a cap `cap · tanh(scale · product / cap)`.
 #[cfg(any(feature = "flex", feature = "gpu"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scoring {

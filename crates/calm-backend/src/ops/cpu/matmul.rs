@@ -99,7 +99,8 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     let mut output: Vec<f32> = Vec::with_capacity(count);
     let start = output.as_mut_ptr();
     #[expect(unsafe_code, reason = "what is overwritten need not be cleared")]
-    // SAFETY: The vector has room for `count` numbers and is not shared; `write` writes all of them.
+    // SAFETY: The vector has room for `count` numbers and is not shared; `write` writes all of
+    // them.
     unsafe {
         write(a, b, start, b.columns, false, Threads::All);
         output.set_len(count);
@@ -157,8 +158,8 @@ unsafe fn write(
     // A stride above `isize::MAX` can only belong to an axis of one element, where it is not used.
     let [[a_row, a_column], [b_row, b_column], [row, _]] =
         [a.strides, b.strides, [stride, 1]].map(|strides| strides.map(|stride| stride as isize));
-    // SAFETY: `Matrix::new` has checked that the operands lie within their slices; the caller vouches
-    // for the output.
+    // SAFETY: `Matrix::new` has checked that the operands lie within their slices; the caller
+    // vouches for the output.
     unsafe {
         gemm::gemm(
             a.rows,

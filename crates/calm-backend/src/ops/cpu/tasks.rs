@@ -92,8 +92,8 @@ pub(crate) fn fill<T: Send>(
         },
     );
     #[expect(unsafe_code, reason = "what is overwritten need not be cleared")]
-    // SAFETY: The places cover the first `count` elements, which lie within the capacity. Each had an
-    // input, so a task has written it.
+    // SAFETY: The places cover the first `count` elements, which lie within the capacity. Each had
+    // an input, so a task has written it.
     unsafe {
         output.set_len(count);
     }

@@ -1,4 +1,5 @@
-//! Gated linear units, `activation(gate) · up`, the gate of a feed-forward layer (arXiv 2002.05202).
+//! Gated linear units, `activation(gate) · up`, the gate of a feed-forward layer (arXiv
+//! 2002.05202).
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;

@@ -13,8 +13,8 @@ use crate::ops::operation::BackwardState;
 /// The inputs, as far as gradients need them.
 #[derive(Debug, Clone)]
 struct Inputs {
-    /// `[rows, d_input]`; none if the weight is frozen. A frozen block then keeps nothing of what its
-    /// projections read, a third of all that training would keep of it.
+    /// `[rows, d_input]`; none if the weight is frozen. A frozen block then keeps nothing of what
+    /// its projections read, a third of all that training would keep of it.
     x: Option<FlexTensor>,
     /// `[d_input, d_output]`, in any floating-point type.
     weight: FlexTensor,
@@ -97,8 +97,8 @@ fn transposed_product<W: Weight>(x: &FlexTensor, weight: &FlexTensor) -> Option<
     by_kernel(x, d_output, product)
 }
 
-/// The product of very few rows, if the weight is row-major: the weights of an input lie side by side,
-/// as those of trained layers do.
+/// The product of very few rows, if the weight is row-major: the weights of an input lie side by
+/// side, as those of trained layers do.
 fn row_major_product(x: &FlexTensor, weight: &FlexTensor) -> Option<Vec<f32>> {
     if x.layout().shape()[0] > row_major::MOST_ROWS {
         return None;

@@ -1,12 +1,12 @@
-//! Products of few rows with a transposed matrix, as dot products (GEMV). Every number of the matrix is
-//! read once, in order: memory is the limit.
+//! Products of few rows with a transposed matrix, as dot products (GEMV). Every number of the
+//! matrix is read once, in order: memory is the limit.
 
 use macerator::{Simd, WithSimd, vload_unaligned};
 
 use crate::ops::cpu::Columns;
 
-/// Terms that are summed before moving on to the next outputs: those of all rows of a tile stay in the
-/// first-level cache.
+/// Terms that are summed before moving on to the next outputs: those of all rows of a tile stay in
+/// the first-level cache.
 const DEPTH: usize = 512;
 
 /// Rows that share each load of the matrix.

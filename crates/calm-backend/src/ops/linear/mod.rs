@@ -214,8 +214,8 @@ mod tests {
         }
     }
 
-    /// A row has the same bits whatever rows are beside it, as long as all are few or all are many, and
-    /// on any number of threads.
+    /// A row has the same bits whatever rows are beside it, as long as all are few or all are many,
+    /// and on any number of threads.
     #[test]
     fn a_row_depends_on_itself_alone() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();

@@ -1,6 +1,6 @@
-//! Products with a transposed matrix `[d_output, d_input]`, the layout of checkpoints, band by band: of
-//! few rows, where a general product would first transpose the whole matrix, and with matrices in half
-//! precision, of which one band at a time is widened to `f32`.
+//! Products with a transposed matrix `[d_output, d_input]`, the layout of checkpoints, band by
+//! band: of few rows, where a general product would first transpose the whole matrix, and with
+//! matrices in half precision, of which one band at a time is widened to `f32`.
 
 use std::iter::zip;
 
@@ -15,11 +15,12 @@ use crate::ops::cpu::{Columns, dispatch, each};
 /// Weights that a task for few rows reads: they stay in the second-level cache for the next rows.
 pub(super) const TASK_WEIGHTS: usize = 1 << 14;
 
-/// Outputs of a task for many rows. It does not depend on the number of threads, so neither do sums.
+/// Outputs of a task for many rows. It does not depend on the number of threads, so neither do
+/// sums.
 const GEMM_OUTPUTS: usize = 256;
 
-/// Most outputs that are always computed as dot products: a general product of at most 256 sums adds
-/// its terms in yet another order.
+/// Most outputs that are always computed as dot products: a general product of at most 256 sums
+/// adds its terms in yet another order.
 const GEMV_OUTPUTS: usize = 2;
 
 /// Whether dot products are faster than a general product.

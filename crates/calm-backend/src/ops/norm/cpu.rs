@@ -9,8 +9,8 @@ use crate::ops::cpu::{
 };
 use crate::ops::operation::BackwardState;
 
-/// The inputs. The mean of each row is subtracted if `CENTRED`. The statistics of a row are computed
-/// again in the backward pass, which reads the row anyway.
+/// The inputs. The mean of each row is subtracted if `CENTRED`. The statistics of a row are
+/// computed again in the backward pass, which reads the row anyway.
 #[derive(Debug, Clone)]
 struct Inputs<const CENTRED: bool> {
     x: FlexTensor,
@@ -164,8 +164,8 @@ impl<const CENTRED: bool> Inputs<CENTRED> {
         );
     }
 
-    /// Replaces the gradient of an output row by that of its row of `x`. With `g` the gradient times
-    /// the weight and `n` the normed row, that is `factor · (g - n · mean(g · n))`, and
+    /// Replaces the gradient of an output row by that of its row of `x`. With `g` the gradient
+    /// times the weight and `n` the normed row, that is `factor · (g - n · mean(g · n))`, and
     /// `factor · (g - mean(g) - n · mean(g · n))` if centred.
     #[inline(always)]
     fn row_gradient(&self, output: &mut [f32], x: &[f32], weight: &[f32]) {

@@ -299,8 +299,8 @@ fn forward_kernel<F: Float>(
 }
 
 /// With `g` the gradient times the weight, `n` the normed row and `f` its inverse root mean square,
-/// the gradient of a row is `f · (g - n · mean(g · n))`, and `f · (g - mean(g) - n · mean(g · n))` if
-/// centred.
+/// the gradient of a row is `f · (g - n · mean(g · n))`, and `f · (g - mean(g) - n · mean(g · n))`
+/// if centred.
 #[cube(launch)]
 fn x_gradient_kernel<F: Float>(
     x: &Tensor<F>,

@@ -123,7 +123,8 @@ fn half_precision_is_rounded_at_the_end() {
     }
 }
 
-/// Attention in half precision rounds the operands of its products, and so its intermediate results.
+/// Attention in half precision rounds the operands of its products, and so its intermediate
+/// results.
 #[test]
 fn attention_in_half_precision() {
     let Some(device) = on_gpu() else { return };

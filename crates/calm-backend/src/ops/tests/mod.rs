@@ -1,5 +1,5 @@
-//! Checks that the tests of every operation share: against its plain composition, and against finite
-//! differences.
+//! Checks that the tests of every operation share: against its plain composition, and against
+//! finite differences.
 
 #[cfg(feature = "flex")]
 mod cpu;

@@ -11,8 +11,8 @@ use crate::ops::attention::scoring::{SHORT, Scoring};
 use crate::ops::cpu::matmul::Matrix;
 use crate::ops::cpu::{FlexTensor, contiguous};
 
-/// The inputs of attention, checked: their shapes agree, and the last axis of each tensor is adjacent
-/// in memory.
+/// The inputs of attention, checked: their shapes agree, and the last axis of each tensor is
+/// adjacent in memory.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
     pub(super) queries: FlexTensor,
@@ -113,8 +113,8 @@ impl Inputs {
     }
 }
 
-/// The tensor with its last axis adjacent in memory, the other axes in any order. Nothing is copied for
-/// heads that were split off, nor for a mask that was expanded.
+/// The tensor with its last axis adjacent in memory, the other axes in any order. Nothing is copied
+/// for heads that were split off, nor for a mask that was expanded.
 pub(super) fn adjacent(x: FlexTensor) -> FlexTensor {
     match x.layout().strides() {
         [a, b, c, 1] if [a, b, c].iter().all(|stride| **stride >= 0) => x,

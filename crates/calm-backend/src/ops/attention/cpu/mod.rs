@@ -1,5 +1,5 @@
-//! Attention on the processor: [`short`] for texts that stay in the first-level cache, [`tiled`] for
-//! others, [`single_query`] in decoding.
+//! Attention on the processor: [`short`] for texts that stay in the first-level cache, [`tiled`]
+//! for others, [`single_query`] in decoding.
 
 mod inputs;
 mod padded;

@@ -158,8 +158,8 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// One text: from the weights and the gradient of the output, the gradients of queries, keys and
-    /// values that have a place.
+    /// One text: from the weights and the gradient of the output, the gradients of queries, keys
+    /// and values that have a place.
     #[inline(always)]
     fn differentiate(
         &self,

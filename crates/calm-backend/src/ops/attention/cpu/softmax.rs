@@ -6,8 +6,8 @@ use crate::ops::attention::scoring::Scoring;
 use crate::ops::cpu::{max, sum, tanh};
 
 impl Scoring {
-    /// Bounds products of queries and keys, if there is a cap. Returns the factor that they are still
-    /// to be multiplied by.
+    /// Bounds products of queries and keys, if there is a cap. Returns the factor that they are
+    /// still to be multiplied by.
     #[inline(always)]
     pub(super) fn bound(self, products: &mut [f32]) -> f32 {
         let Some(cap) = self.cap else {
@@ -30,8 +30,8 @@ impl Scoring {
     }
 }
 
-/// Scales the scores, sets hidden ones to -∞, subtracts the largest, and returns it. Scores beyond the
-/// mask are padding and become -∞.
+/// Scales the scores, sets hidden ones to -∞, subtracts the largest, and returns it. Scores beyond
+/// the mask are padding and become -∞.
 #[inline(always)]
 pub(super) fn shift(scores: &mut [f32], hidden: &[u8], scale: f32) -> f32 {
     let (seen, beyond) = scores.split_at_mut(hidden.len());

@@ -1,5 +1,5 @@
-//! Attention over long sequences, a tile of queries at a time. The scores of one tile exist at once; the
-//! backward pass computes them again, which is faster than keeping them.
+//! Attention over long sequences, a tile of queries at a time. The scores of one tile exist at
+//! once; the backward pass computes them again, which is faster than keeping them.
 
 use std::ops::Range;
 
@@ -169,8 +169,8 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// One key-value head of one text: from the gradient of the output, those of its queries, keys and
-    /// values.
+    /// One key-value head of one text: from the gradient of the output, those of its queries, keys
+    /// and values.
     #[inline(always)]
     fn differentiate(
         &self,
@@ -304,8 +304,8 @@ fn product(a: Matrix<'_>, b: Matrix<'_>, [rows, columns]: [usize; 2], output: &m
 }
 
 impl Mask<'_> {
-    /// The keys from the first to the last that any of these queries of a text sees; one key if they
-    /// see none.
+    /// The keys from the first to the last that any of these queries of a text sees; one key if
+    /// they see none.
     fn seen(&self, batch: usize, queries: Range<usize>) -> Range<usize> {
         let (mut start, mut end) = (usize::MAX, 1);
         for query in queries {
