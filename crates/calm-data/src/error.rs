@@ -167,7 +167,7 @@ pub enum DataError {
 
 impl DataError {
     /// Names the path in an error of the system; for `map_err`.
-    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+    pub fn io(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io {
             path: path.clone(),

@@ -11,7 +11,7 @@ const ROWS: usize = 256;
 
 /// Output of a model after one prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sample {
+pub struct GreedySample {
     /// Text that the model read.
     pub prompt: String,
     /// Text that it should write.
@@ -36,7 +36,7 @@ pub fn exact_match<M: CausalLm>(
     tokenizer: &Tokenizer,
     end_of_text: u32,
     examples: &[PromptTarget],
-) -> Result<Vec<Sample>, ModelError> {
+) -> Result<Vec<GreedySample>, ModelError> {
     let mut samples = Vec::with_capacity(examples.len());
     for examples in examples.chunks(ROWS) {
         samples.extend(chunk(model, tokenizer, end_of_text, examples)?);
@@ -49,7 +49,7 @@ fn chunk<M: CausalLm>(
     tokenizer: &Tokenizer,
     end_of_text: u32,
     examples: &[PromptTarget],
-) -> Result<Vec<Sample>, ModelError> {
+) -> Result<Vec<GreedySample>, ModelError> {
     let encode = |text: &str, special| Ok(tokenizer.encode(text, special)?.ids);
     let prompts = examples
         .iter()
@@ -67,7 +67,7 @@ fn chunk<M: CausalLm>(
         .zip(continuations)
         .zip(targets)
         .map(|((example, continuation), target)| {
-            Ok(Sample {
+            Ok(GreedySample {
                 prompt: example.prompt.clone(),
                 target: example.target.clone(),
                 output: tokenizer.decode(&continuation.ids, true)?,
@@ -78,7 +78,7 @@ fn chunk<M: CausalLm>(
 }
 
 /// Share of correct samples.
-pub fn accuracy(samples: &[Sample]) -> Proportion {
+pub fn accuracy(samples: &[GreedySample]) -> Proportion {
     let hits = samples.iter().filter(|sample| sample.correct).count();
     Proportion {
         hits,

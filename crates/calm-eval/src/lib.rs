@@ -34,7 +34,7 @@ pub mod run;
 pub mod tasks;
 
 #[cfg(feature = "models")]
-pub use greedy::{Sample, accuracy, exact_match};
+pub use greedy::{GreedySample, accuracy, exact_match};
 pub use metrics::{
     AnswerMatch, Bleu, BleuDetail, BleuTokenizer, Chrf, Metric, Proportion, ScoreError, Smoothing,
     Spread, Statistics, passk, significance,

@@ -1,3 +1,5 @@
+//! Comparison of two runs.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,55 +9,55 @@ use super::{Results, RunError, Sample};
 use crate::significance::{PairedDifference, difference};
 use crate::tasks::TaskMetric;
 
-/// How often the two runs are mixed at random.
+/// Trials of the randomisation test.
 const TRIALS: usize = 10_000;
 
-/// How often examples are drawn anew.
+/// Resamples of the bootstrap.
 const RESAMPLES: usize = 1000;
 
-/// What is called significant.
+/// Largest significant p-value.
 const LEVEL: f64 = 0.05;
 
-/// How one run differs from another.
+/// Differences between two runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Per task and language that both have, in the order of the first run.
+    /// Differences per task and language that both have, in the order of the first run.
     pub languages: Vec<LanguageDifference>,
-    /// In how many the second is better.
+    /// Languages in which the second is better.
     pub wins: usize,
-    /// In how many it is better, and significantly so.
+    /// Languages in which it is significantly better.
     pub significant_wins: usize,
-    /// In how many it is worse.
+    /// Languages in which it is worse.
     pub losses: usize,
-    /// In how many it is worse, and significantly so.
+    /// Languages in which it is significantly worse.
     pub significant_losses: usize,
     /// Mean of the differences.
     pub mean_difference: f64,
 }
 
-/// How a language differs, on the examples that both runs have answered.
+/// Difference in a language, on the examples that both runs have answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LanguageDifference {
     /// The task.
     pub task: String,
-    /// The language; empty if the task knows none.
+    /// The language; empty if the task has none.
     pub language: String,
-    /// Score of the first run: of these examples together.
+    /// Score of the first run, of these examples together.
     pub first: f64,
     /// Score of the second.
     pub second: f64,
-    /// By how much the second is better.
+    /// Score of the second minus that of the first.
     pub difference: f64,
-    /// What 95 % of the differences of 1000 resamples are between (paired bootstrap).
+    /// Interval that holds 95 % of the differences of 1000 resamples (paired bootstrap).
     pub interval_95: [f64; 2],
-    /// The examples.
+    /// Number of examples.
     pub n: usize,
-    /// How likely a difference as large in either direction would be if it made none which run an
-    /// answer is from: paired approximate randomisation of the score with 10 000 trials.
+    /// Chance of a difference at least as large, in either direction, between equal runs: paired
+    /// approximate randomisation of the score with 10 000 trials.
     pub p: f64,
 }
 
-/// How the second run differs from the first, language by language.
+/// Compares the second run with the first, language by language.
 ///
 /// # Errors
 ///

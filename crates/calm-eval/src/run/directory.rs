@@ -1,47 +1,51 @@
+//! The directory of an evaluation run.
+
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use calm_data::DataError;
 use calm_files::{Digest, Sha256, hex, try_lock};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Results, RunError, Sample};
 use crate::tasks::{Subset, Task};
 
-/// The layout of the files of a run.
+/// Layout version of the files of a run.
 pub(super) const SCHEMA: u32 = 1;
 
-/// What a run is a run of: two with the same description give the same samples.
+/// All that decides the samples of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Description {
-    /// The layout of the run's files.
+    /// Layout version of the run's files.
     pub schema: u32,
     /// The tasks, in order.
     pub tasks: Vec<RunTask>,
-    /// The model: its name, and hashes of all that decides what it writes.
+    /// The model: its name, and hashes of all that decides its output.
     pub model: Value,
-    /// At most so many examples of each language.
+    /// Largest number of examples of each language.
     pub limit: Option<usize>,
-    /// These languages only; none given: all.
+    /// The languages; empty for all.
     pub languages: Vec<String>,
-    /// What is done with prompts that leave no room for an answer.
+    /// Policy for prompts that leave no room for an answer.
     #[serde(default)]
-    pub too_long: TooLong,
+    pub too_long: PromptOverflow,
 }
 
-/// What is done with a prompt that leaves no room for an answer. None is left out: scores would be
-/// those of other examples than the task's.
+/// Policy for a prompt that leaves no room for an answer. None is left out, which would change the
+/// examples of the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum TooLong {
+pub enum PromptOverflow {
     /// It is an error.
     #[default]
     Error,
-    /// Its beginning is cut off, behind the tokens that stand before every text, until an answer has
-    /// the room that its task gives it, or half of the context if that is less. So other harnesses do
-    /// without being asked. Every sample says how much it has lost.
+    /// It loses its beginning, behind the tokens that stand before every text, until an answer has the
+    /// room that its task gives it, or half of the context if that is less. Other harnesses do so by
+    /// default. Every sample records the number of lost tokens.
     Truncate,
 }
 
@@ -50,7 +54,7 @@ pub enum TooLong {
 pub struct RunTask {
     /// [`Task::sha256`].
     pub sha256: String,
-    /// Hash of every prompt and reference, and with them of the data.
+    /// Hash of all prompts and references, and so of the data.
     pub prompts_sha256: String,
     /// The whole task.
     pub task: Task,
@@ -90,11 +94,11 @@ impl Description {
             model,
             limit,
             languages,
-            too_long: TooLong::default(),
+            too_long: PromptOverflow::default(),
         }
     }
 
-    /// The first thing in which two differ.
+    /// The first setting in which two differ.
     fn differs(&self, other: &Self) -> Option<String> {
         if self.schema != other.schema {
             return Some("layout".to_owned());
@@ -128,34 +132,34 @@ impl Description {
 
 /// The directory of a run.
 #[derive(Debug)]
-pub struct RunDir {
+pub struct EvaluationDirectory {
     path: PathBuf,
     samples: File,
     done: BTreeSet<(String, String, usize)>,
 }
 
-impl RunDir {
-    /// Begins a run, or goes on with the same one, which no other process does as long as this lives.
+impl EvaluationDirectory {
+    /// Starts a run, or continues the same one. No other process can open it while this one lives.
     ///
     /// # Errors
     ///
-    /// [`RunError::OtherRun`] if the directory holds another, [`RunError::InUse`], [`RunError::Io`].
+    /// [`RunError::OtherRun`] if the directory holds another, [`RunError::InUse`], [`RunError::File`].
     pub fn open(path: &Path, description: &Description) -> Result<Self, RunError> {
-        let io = |source| RunError::io(path, source);
-        fs::create_dir_all(path).map_err(io)?;
+        fs::create_dir_all(path).map_err(DataError::io(path))?;
         let samples = path.join("samples.jsonl");
-        let io = |source| RunError::io(&samples, source);
+        let io = DataError::io(&samples);
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let mut log = options.open(&samples).map_err(io)?;
+        let mut log = options.open(&samples).map_err(&io)?;
         // Some network file systems have no locks.
         if !try_lock(&log).unwrap_or(true) {
-            return Err(RunError::in_use(path));
+            let path = path.to_owned();
+            return Err(RunError::InUse { path });
         }
-        let whole = whole_lines(&mut log).map_err(io)?;
+        let whole = whole_lines(&mut log).map_err(&io)?;
         let done = parse(&samples, &whole)?;
         let file = path.join("run.json");
-        // A run without any sample is not one yet.
+        // A run without samples may still change.
         if done.is_empty() {
             write_json(&file, description)?;
         } else if let Some(differs) = Self::description(path)?.differs(description) {
@@ -164,7 +168,7 @@ impl RunDir {
                 differs,
             });
         }
-        log.set_len(whole.len() as u64).map_err(io)?;
+        log.set_len(whole.len() as u64).map_err(&io)?;
         log.seek(SeekFrom::End(0)).map_err(io)?;
         let done = done.into_iter().map(|sample| sample.place()).collect();
         Ok(Self {
@@ -174,7 +178,7 @@ impl RunDir {
         })
     }
 
-    /// What the run in a directory is a run of.
+    /// Reads the description of a run.
     ///
     /// # Errors
     ///
@@ -182,10 +186,10 @@ impl RunDir {
     pub fn description(path: &Path) -> Result<Description, RunError> {
         let path = path.join("run.json");
         let text = fs::read_to_string(&path).map_err(|source| RunError::no_run(&path, source))?;
-        serde_json::from_str(&text).map_err(|error| RunError::file(&path, error.to_string()))
+        read_json(&path, &text)
     }
 
-    /// How many samples are there.
+    /// Number of samples.
     pub fn done(&self) -> usize {
         self.done.len()
     }
@@ -196,19 +200,19 @@ impl RunDir {
         self.done.contains(&place)
     }
 
-    /// Adds samples, which are on the disk when this returns.
+    /// Adds samples, and waits until they are on the disk.
     ///
     /// # Errors
     ///
-    /// [`RunError::Io`].
+    /// [`RunError::File`].
     pub fn add(&mut self, samples: &[Sample]) -> Result<(), RunError> {
-        let io = |source| RunError::io(&self.path, source);
+        let io = DataError::io(&self.path);
         let mut lines = Vec::new();
         for sample in samples {
             serde_json::to_writer(&mut lines, sample).map_err(|error| io(error.into()))?;
             lines.push(b'\n');
         }
-        self.samples.write_all(&lines).map_err(io)?;
+        self.samples.write_all(&lines).map_err(&io)?;
         self.samples.sync_data().map_err(io)?;
         self.done.extend(samples.iter().map(Sample::place));
         Ok(())
@@ -218,7 +222,7 @@ impl RunDir {
     ///
     /// # Errors
     ///
-    /// [`RunError`] naming the line that is none.
+    /// [`RunError::File`] naming the line that is no sample.
     pub fn samples(path: &Path) -> Result<Vec<Sample>, RunError> {
         Self::samples_of(&path.join("samples.jsonl"))
     }
@@ -227,9 +231,9 @@ impl RunDir {
     ///
     /// # Errors
     ///
-    /// [`RunError`] naming the line that is none.
+    /// [`RunError::File`] naming the line that is no sample.
     pub fn samples_of(path: &Path) -> Result<Vec<Sample>, RunError> {
-        let text = fs::read_to_string(path).map_err(|source| RunError::io(path, source))?;
+        let text = fs::read_to_string(path).map_err(DataError::io(path))?;
         parse(path, &text)
     }
 
@@ -237,7 +241,7 @@ impl RunDir {
     ///
     /// # Errors
     ///
-    /// [`RunError::Io`].
+    /// [`RunError::File`].
     pub fn finish(path: &Path, results: &Results) -> Result<(), RunError> {
         write_json(&path.join("results.json"), results)
     }
@@ -246,7 +250,7 @@ impl RunDir {
     ///
     /// # Errors
     ///
-    /// [`RunError`] if the run is not at its end.
+    /// [`RunError::Unfinished`] before the end of the run, [`RunError::File`].
     pub fn results(path: &Path) -> Result<Results, RunError> {
         Self::description(path)?;
         let file = path.join("results.json");
@@ -254,8 +258,8 @@ impl RunDir {
             let path = path.to_owned();
             return Err(RunError::Unfinished { path });
         }
-        let text = fs::read_to_string(&file).map_err(|source| RunError::io(&file, source))?;
-        serde_json::from_str(&text).map_err(|error| RunError::file(&file, error.to_string()))
+        let text = fs::read_to_string(&file).map_err(DataError::io(&file))?;
+        read_json(&file, &text)
     }
 }
 
@@ -265,7 +269,7 @@ impl Sample {
     }
 }
 
-/// What stands before the half of a line that a process that was killed may have left behind.
+/// The whole lines of a log. A killed process may have left half a line at the end.
 fn whole_lines(log: &mut File) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     log.read_to_end(&mut bytes)?;
@@ -278,10 +282,16 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Sample>, RunError> {
     let lines = text.lines().enumerate();
     let sample = |(number, line)| {
         serde_json::from_str(line).map_err(|error| {
-            RunError::file(path, format!("line {}: is no sample ({error})", number + 1))
+            let reason = format!("line {}: is no sample ({error})", number + 1);
+            DataError::file(path, reason).into()
         })
     };
     lines.map(sample).collect()
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, RunError> {
+    let read = serde_json::from_str(text);
+    read.map_err(|error| DataError::file(path, error.to_string()).into())
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {

@@ -1,48 +1,39 @@
+//! Errors of evaluation runs.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::ScoreError;
-use crate::tasks::TaskError;
+use calm_data::DataError;
 use calm_sandbox::SandboxError;
 
-/// What ends an evaluation early.
+use crate::ScoreError;
+use crate::tasks::TaskError;
+
+/// Why an evaluation ends early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A task or its data.
+    /// A task, or its data.
     #[error(transparent)]
     Task(#[from] TaskError),
-    /// Answers and references can't be scored.
+    /// Answers cannot be scored.
     #[error("task '{task}': {source}")]
     Score {
         /// The task.
         task: String,
-        /// Why.
+        /// The reason.
         source: ScoreError,
     },
-    /// Where programs are run.
+    /// The sandbox of generated programs.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// The model.
     #[cfg(feature = "models")]
     #[error(transparent)]
     Model(#[from] calm_models::ModelError),
-    /// A file of the run.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// A file of a run is none.
-    #[error("{}: {reason}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// A file of the run cannot be read or written.
+    #[error(transparent)]
+    File(#[from] DataError),
     /// The directory holds a run of something else.
     #[error(
         "{}: holds a run whose {differs} differs; give another directory with --out, or the \
@@ -52,13 +43,13 @@ pub enum RunError {
     OtherRun {
         /// Its run.json.
         path: PathBuf,
-        /// What of it.
+        /// The setting that differs.
         differs: String,
     },
     /// There is no run.
     #[error("{}: is not there, so that this is no run of calm eval --task", path.display())]
     NoRun {
-        /// The run.json that a run has.
+        /// The run.json of a run.
         path: PathBuf,
     },
     /// A run has no scores yet.
@@ -70,7 +61,7 @@ pub enum RunError {
         /// The directory.
         path: PathBuf,
     },
-    /// Another process is at it.
+    /// Another process works on this run.
     #[error(
         "{}: another process goes on with this run; wait for it, or give another directory with --out",
         path.display()
@@ -95,7 +86,7 @@ pub enum RunError {
         index: usize,
         /// Its tokens.
         tokens: usize,
-        /// What the model can read.
+        /// Context of the model, in tokens.
         context: usize,
     },
 }
@@ -106,34 +97,19 @@ impl RunError {
         Self::Score { task, source }
     }
 
-    pub(super) fn in_use(path: &Path) -> Self {
-        let path = path.to_owned();
-        Self::InUse { path }
-    }
-
-    /// Why a file that every run has can't be read.
+    /// Error of a file that every run has.
     pub(super) fn no_run(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::NotFound => Self::NoRun {
                 path: path.to_owned(),
             },
-            _ => Self::io(path, source),
+            _ => DataError::io(path)(source).into(),
         }
-    }
-
-    pub(super) fn io(path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        Self::Io { path, source }
-    }
-
-    pub(super) fn file(path: &Path, reason: impl Into<String>) -> Self {
-        let (path, reason) = (path.to_owned(), reason.into());
-        Self::File { path, reason }
     }
 }
 
 impl From<calm_files::FileError> for RunError {
-    fn from(calm_files::FileError { path, source }: calm_files::FileError) -> Self {
-        Self::Io { path, source }
+    fn from(error: calm_files::FileError) -> Self {
+        Self::File(error.into())
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use calm_data::DataError;
 use calm_sandbox::SandboxOptions;
 
-use super::{Description, Results, RunDir, RunError, RunTask, Scorer, TooLong};
+use super::{Description, EvaluationDirectory, PromptOverflow, Results, RunError, RunTask, Scorer};
 use crate::tasks::{Subset, Task, TaskError};
 
 /// Examples of each task that are evaluated.
@@ -15,7 +16,7 @@ pub struct Selection {
     /// Languages; all if there are none.
     pub languages: Vec<String>,
     /// Treatment of prompts that leave no room for an answer.
-    pub too_long: TooLong,
+    pub too_long: PromptOverflow,
 }
 
 /// Tasks with their examples, before a model is loaded.
@@ -84,7 +85,7 @@ mod answer {
         /// number of answers before the first batch and after each, and may end the run.
         ///
         /// Breaks with the number of answers if `watch` ended it. The results are not written yet:
-        /// [`RunDir::finish`].
+        /// [`EvaluationDirectory::finish`].
         ///
         /// # Errors
         ///
@@ -100,14 +101,12 @@ mod answer {
             mut watch: impl FnMut(usize) -> ControlFlow<()>,
         ) -> Result<ControlFlow<usize, Results>, RunError> {
             let mut description = self.description.clone();
-            description.model = serde_json::to_value(identity).map_err(|error| RunError::File {
-                path: directory.to_owned(),
-                reason: error.to_string(),
-            })?;
+            description.model = serde_json::to_value(identity)
+                .map_err(|error| DataError::file(directory, error.to_string()))?;
             for (task, subset) in self.tasks() {
                 answering.check(task, subset)?;
             }
-            let mut run = RunDir::open(directory, &description)?;
+            let mut run = EvaluationDirectory::open(directory, &description)?;
             let mut done = run.done();
             if watch(done).is_break() {
                 return Ok(ControlFlow::Break(done));
@@ -125,7 +124,11 @@ mod answer {
                     }
                 }
             }
-            let mut results = Results::of(&description, &RunDir::samples(directory)?, seed)?;
+            let mut results = Results::of(
+                &description,
+                &EvaluationDirectory::samples(directory)?,
+                seed,
+            )?;
             let sandbox = scorers.iter().find_map(Scorer::sandbox);
             results.sandbox = sandbox.map(|sandbox| sandbox.layers().clone());
             results.python = sandbox.map(|sandbox| sandbox.python_version().to_owned());
@@ -147,8 +150,9 @@ impl Results {
     ///
     /// [`RunError`] if the file or its run.json cannot be read, or the sandbox fails.
     pub fn again(samples: &Path, sandbox: &SandboxOptions, seed: u64) -> Result<Self, RunError> {
-        let description = RunDir::description(samples.parent().unwrap_or(Path::new(".")))?;
-        let logged = RunDir::samples_of(samples)?;
+        let description =
+            EvaluationDirectory::description(samples.parent().unwrap_or(Path::new(".")))?;
+        let logged = EvaluationDirectory::samples_of(samples)?;
         let mut all = Vec::new();
         for run in &description.tasks {
             let own = logged.iter().filter(|sample| sample.task == run.task.name);

@@ -4,22 +4,22 @@ use calm_models::{
     CausalLm, ModelError, SequenceOptions, SharedPrefix, Tokenizer, generate_text_after,
 };
 
-use super::{RunDir, RunError, Sample, Scorer, TooLong, Written};
+use super::{EvaluationDirectory, PromptOverflow, RunError, Sample, Scorer, Written};
 use crate::tasks::{Item, Subset, Task};
 
-/// How prompts are read and decoded.
+/// Settings of reading and decoding prompts.
 #[derive(Debug, Clone, Copy)]
 pub struct Decoding {
-    /// So many at a time, the longest first.
+    /// Number of prompts at a time, the longest first.
     pub rows: usize,
-    /// What is done with a prompt that leaves no room for an answer.
-    pub too_long: TooLong,
+    /// Policy for prompts that leave no room for an answer.
+    pub too_long: PromptOverflow,
 }
 
-/// A prompt as a model reads it.
+/// Tokens of a prompt.
 struct Prompt {
     ids: Vec<u32>,
-    /// Tokens that it has lost.
+    /// Number of tokens that it lost.
     cut_tokens: usize,
 }
 
@@ -28,17 +28,17 @@ struct Prompt {
 pub struct Answering<'a, M: CausalLm> {
     /// The model.
     pub model: &'a M,
-    /// Of its tokens.
+    /// Tokenizer of the model.
     pub tokenizer: &'a Tokenizer,
-    /// Any of these ends an answer.
+    /// Ids that end an answer.
     pub end_of_text: &'a [u32],
-    /// How prompts are read and decoded.
+    /// Settings of reading and decoding prompts.
     pub decoding: Decoding,
 }
 
 impl<M: CausalLm> Answering<'_, M> {
-    /// Answers all examples that the run has no answer to yet, and adds them to it. What all prompts
-    /// begin with is computed once. `watch` sees every batch, and may end the run after it.
+    /// Answers all examples that the run has no answer to yet, and adds the answers to it. The common
+    /// beginning of all prompts is computed once. `watch` sees every batch, and may end the run.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl<M: CausalLm> Answering<'_, M> {
         task: &Task,
         subset: &Subset,
         scorer: &Scorer<'_>,
-        run: &mut RunDir,
+        run: &mut EvaluationDirectory,
         mut watch: impl FnMut(&[Sample]) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, RunError> {
         let open = |item: &&Item| !run.has(&task.name, &subset.language, item.index);
@@ -59,7 +59,7 @@ impl<M: CausalLm> Answering<'_, M> {
             return Ok(ControlFlow::Continue(()));
         };
         let mut order: Vec<usize> = (0..items.len()).collect();
-        // The longest first: if memory does not suffice, that shows at once.
+        // The longest first: lack of memory shows at once.
         order.sort_by_key(|index| std::cmp::Reverse(prompts[*index].ids.len()));
         for batch in order.chunks(self.decoding.rows.max(1)) {
             let ids = batch.iter().map(|index| prompts[*index].ids.clone());
@@ -80,7 +80,7 @@ impl<M: CausalLm> Answering<'_, M> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Whether the model can read all prompts: what can't be is not to be found out hours later.
+    /// Checks that the model can read all prompts, before hours of work.
     ///
     /// # Errors
     ///
@@ -94,8 +94,8 @@ impl<M: CausalLm> Answering<'_, M> {
         let context = self.model.context_length();
         let mut ids = self.tokenizer.encode_unfinished(&item.prompt)?;
         let room = match self.decoding.too_long {
-            TooLong::Error if ids.len() < context => ids.len(),
-            TooLong::Error => {
+            PromptOverflow::Error if ids.len() < context => ids.len(),
+            PromptOverflow::Error => {
                 return Err(RunError::TooLong {
                     task: task.name.clone(),
                     index: item.index,
@@ -103,9 +103,9 @@ impl<M: CausalLm> Answering<'_, M> {
                     context,
                 });
             }
-            TooLong::Truncate => context - task.generation.max_new_tokens.min(context / 2),
+            PromptOverflow::Truncate => context - task.generation.max_new_tokens.min(context / 2),
         };
-        // What stands before every text stays.
+        // Tokens before every text stay.
         let special = self.tokenizer.encode_unfinished("")?.len();
         let cut_tokens = ids.len().saturating_sub(room.max(special));
         ids.drain(special..special + cut_tokens);

@@ -1,10 +1,10 @@
-//! Evaluations of models over tasks: what was asked, every answer, and the scores.
+//! Evaluation runs of models over tasks.
 //!
-//! A run is a directory. `run.json` says what it is a run of, `samples.jsonl` has every answer as soon
-//! as it is scored, and `results.json` the scores once all are there. A run that was ended goes on
-//! where it was; one of anything else than `run.json` says is refused.
+//! A run is a directory. `run.json` describes the run, `samples.jsonl` has every answer as soon as it
+//! is scored, and `results.json` the scores at the end. An interrupted run continues; a run with
+//! another `run.json` is refused.
 //!
-//! Only generating needs the feature `models`: answers can be scored again without any.
+//! Only generating needs the feature `models`: answers can be scored again without a model.
 
 mod compare;
 mod directory;
@@ -18,7 +18,7 @@ mod schema;
 mod score;
 
 pub use compare::{Comparison, LanguageDifference, compare};
-pub use directory::{Description, RunDir, RunTask, TooLong};
+pub use directory::{Description, EvaluationDirectory, PromptOverflow, RunTask};
 pub use error::RunError;
 pub use evaluation::{Evaluation, Selection};
 #[cfg(feature = "models")]

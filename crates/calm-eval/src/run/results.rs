@@ -1,3 +1,5 @@
+//! Scores of a run.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -9,29 +11,29 @@ use super::{RunError, Sample};
 use crate::tasks::{Task, TaskMetric};
 use calm_sandbox::Layers;
 
-/// The scores of a run, and all that they depend on. docs/evaluation.md describes every field.
+/// Scores of a run, and all that they depend on. docs/evaluation.md describes every field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
-    /// The layout of this file.
+    /// Layout version of this file.
     pub schema: u32,
     /// Version of the program.
     pub version: String,
-    /// The commit that it was built from, if whoever built it said so.
+    /// Commit of the program, if known.
     pub commit: Option<String>,
     /// The model: its name and hashes.
     pub model: Value,
-    /// Seed of whatever is drawn; decoding is greedy.
+    /// Seed of everything random; decoding is greedy.
     pub seed: u64,
-    /// At most so many examples of each language.
+    /// Largest number of examples of each language.
     pub limit: Option<usize>,
-    /// Per task.
+    /// Results per task.
     pub tasks: Vec<TaskResults>,
-    /// What kept generated programs in; nothing if none were run.
+    /// Layers around generated programs; null if none were run.
     #[serde(rename = "cage")]
     #[cfg_attr(test, schemars(with = "Option<super::schema::Layers>"))]
     pub sandbox: Option<Layers>,
-    /// The Python that ran them.
+    /// Version of the Python that ran them.
     pub python: Option<String>,
 }
 
@@ -47,19 +49,19 @@ pub struct TaskResults {
     pub task_sha256: String,
     /// Hash of every prompt and reference.
     pub prompts_sha256: String,
-    /// How many worked examples.
+    /// Number of worked examples.
     pub shots: usize,
-    /// What the scores are.
+    /// Metric of the scores.
     pub metric: TaskMetric,
-    /// All settings of it, in sacreBLEU's form.
+    /// Settings of the metric, in sacreBLEU's form.
     pub signature: String,
-    /// Examples that were scored.
+    /// Number of scored examples.
     pub n: usize,
     /// Mean over languages.
     pub score: f64,
-    /// Per language.
+    /// Scores per language.
     pub languages: Vec<LanguageScore>,
-    /// Per group of languages.
+    /// Scores per group of languages.
     pub groups: Vec<GroupScore>,
 }
 
@@ -67,11 +69,11 @@ pub struct TaskResults {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LanguageScore {
-    /// The language; empty if the task knows none.
+    /// The language; empty if the task has none.
     pub language: String,
-    /// Examples.
+    /// Number of examples.
     pub n: usize,
-    /// From 0 to 100: of all answers together.
+    /// Score of all answers together, from 0 to 100.
     pub score: f64,
     /// Standard error of the mean of the samples' own scores.
     pub standard_error: f64,
@@ -86,16 +88,16 @@ pub struct LanguageScore {
 pub struct GroupScore {
     /// Its name.
     pub group: String,
-    /// How many of its languages were scored.
+    /// Number of its languages that were scored.
     pub languages: usize,
-    /// Those that were not.
+    /// Languages that were not scored.
     pub missing: Vec<String>,
-    /// Mean over those that were.
+    /// Mean over the scored languages.
     pub score: f64,
 }
 
 impl Results {
-    /// The scores of these samples.
+    /// Scores these samples.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The schemas of a run's files, which are part of the repository, against the types and real files.
+//! Tests of the schemas of a run's files against the types and real files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ fn schema<T: JsonSchema>(title: &str) -> Value {
     schema.to_value()
 }
 
-/// The committed schema is that of the type. `CALM_BLESS=1` writes it anew.
+/// Checks that the committed schema is that of the type. `CALM_BLESS=1` writes it anew.
 fn committed<T: JsonSchema>(name: &str, title: &str) -> Value {
     let expected = schema::<T>(title);
     if std::env::var_os("CALM_BLESS").is_some() {
@@ -91,7 +91,7 @@ fn committed<T: JsonSchema>(name: &str, title: &str) -> Value {
     found
 }
 
-/// A run with an answer of a text and one of a program.
+/// A run with the answer of a text and that of a program.
 fn run() -> (Results, Vec<Sample>) {
     let item = |record: Value| Item {
         index: 0,
@@ -160,7 +160,7 @@ fn samples_are_what_their_schema_says() {
     }
 }
 
-/// What of JSON Schema these schemas use; whatever else one says is an error.
+/// Validates by the part of JSON Schema that these schemas use; any other keyword is an error.
 fn validate(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("{value} is not {what}"));
     let Value::Object(rules) = schema else {

@@ -1,3 +1,5 @@
+//! Samples, and their scores.
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,40 +9,40 @@ use crate::tasks::{Item, Task, TaskMetric};
 use crate::{ScoreError, Statistics};
 use calm_sandbox::{Sandbox, SandboxError, SandboxOptions, Verdict};
 
-/// What a model wrote after one prompt, and what that is worth.
+/// Output of a model after one prompt, with its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sample {
     /// The task.
     pub task: String,
-    /// The language; empty if the task knows none.
+    /// The language; empty if the task has none.
     pub language: String,
-    /// The example's place among those of the language.
+    /// Position of the example among those of the language.
     pub index: usize,
-    /// What the model read, but for its first `cut_tokens`.
+    /// Text that the model read, except for its first `cut_tokens`.
     pub prompt: String,
-    /// Tokens of the prompt's beginning that the model had no room for.
+    /// Number of tokens that the prompt lost at its beginning.
     #[serde(default)]
     pub cut_tokens: usize,
-    /// What it wrote, before its stop text.
+    /// Text that the model wrote, without the stop text.
     pub output: String,
-    /// Whether it ended by itself or at a stop text.
+    /// Whether it ended by itself, or at a stop text.
     pub stopped: bool,
-    /// What the task takes for the answer.
+    /// Answer in the output.
     pub answer: String,
-    /// What it should be; empty if programs are run.
+    /// Right answer; empty if programs are run.
     pub reference: String,
-    /// From 0 to 100: whether the answer is right, or the chrF of this one.
+    /// Score of this answer, from 0 to 100.
     pub score: f64,
-    /// How a program was judged.
+    /// Verdict on the program, if programs are run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<super::schema::Verdict>"))]
     pub verdict: Option<Verdict>,
-    /// The example.
+    /// Record of the example.
     pub record: Map<String, Value>,
 }
 
-/// What a model wrote after the prompt of an example.
+/// Output of a model for an example.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// The example.
@@ -61,11 +63,11 @@ pub struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// A scorer, which makes a sandbox if the task runs programs.
+    /// A scorer, with a sandbox if the task runs programs.
     ///
     /// # Errors
     ///
-    /// [`SandboxError`] if there can be none.
+    /// [`SandboxError`] if there is no sandbox.
     pub fn new(task: &'a Task, sandbox: &SandboxOptions) -> Result<Self, SandboxError> {
         let is_run = task.score.metric == TaskMetric::PassAt1;
         let sandbox = is_run.then(|| Sandbox::new(sandbox.clone())).transpose()?;
@@ -77,7 +79,7 @@ impl<'a> Scorer<'a> {
         self.sandbox.as_ref()
     }
 
-    /// Scores what a model wrote, on all cores.
+    /// Scores outputs, on all cores.
     ///
     /// # Errors
     ///
@@ -121,7 +123,7 @@ impl<'a> Scorer<'a> {
         scored.collect()
     }
 
-    /// Scores samples again, without any model.
+    /// Scores samples again, without a model.
     ///
     /// # Errors
     ///
@@ -155,7 +157,7 @@ fn of_one(task: &Task, answer: &str, reference: &str) -> Result<f64, RunError> {
         .map_err(|source| RunError::score(&task.name, source))
 }
 
-/// What a metric counts in samples: in their texts, or how many of them are right.
+/// Statistics of samples: of their texts, or of right answers.
 pub(super) fn counted<'m>(
     kind: TaskMetric,
     metric: &'m dyn crate::Metric,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use calm_lm::data::jsonl::{self, PromptTarget};
 use calm_lm::data::tokenize;
-use calm_lm::eval::{Sample, accuracy, exact_match};
+use calm_lm::eval::{GreedySample, accuracy, exact_match};
 use calm_lm::terminal::Progress;
 use calm_lm::train::DataTokenizer;
 use clap::Args;
@@ -186,7 +186,7 @@ fn evaluate(
     end_of_text: u32,
     examples: &[PromptTarget],
     quiet: bool,
-) -> Result<Vec<Sample>, Failure> {
+) -> Result<Vec<GreedySample>, Failure> {
     let mut progress = (!quiet).then(|| Progress::new("eval", examples.len(), 0));
     let mut samples = Vec::with_capacity(examples.len());
     for chunk in examples.chunks(CHUNK) {

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use calm_lm::eval::run::{
-    Comparison, Decoding, Evaluation, Results, RunDir, Selection, TaskResults, TooLong, compare,
+    Comparison, Decoding, Evaluation, EvaluationDirectory, PromptOverflow, Results, Selection,
+    TaskResults, compare,
 };
 use calm_lm::eval::tasks::{Item, Task};
 use calm_lm::sandbox::SandboxOptions;
@@ -64,7 +65,7 @@ enum Policy {
     Truncate,
 }
 
-impl From<Policy> for TooLong {
+impl From<Policy> for PromptOverflow {
     fn from(policy: Policy) -> Self {
         match policy {
             Policy::Error => Self::Error,
@@ -216,7 +217,7 @@ pub(super) fn run(
         ControlFlow::Break(done) => Err(Failure::Stopped { done, total }),
         ControlFlow::Continue(mut results) => {
             results.commit = version::commit().map(str::to_owned);
-            RunDir::finish(out, &results)?;
+            EvaluationDirectory::finish(out, &results)?;
             Ok(report(&results))
         }
     }
@@ -267,7 +268,10 @@ pub(super) fn compared(runs: &[PathBuf], common: &Common) -> Result<Report, Fail
         return Err(Failure::flag("--compare", "takes two runs"));
     };
     let read = |path: &PathBuf| -> Result<_, Failure> {
-        Ok((RunDir::results(path)?, RunDir::samples(path)?))
+        Ok((
+            EvaluationDirectory::results(path)?,
+            EvaluationDirectory::samples(path)?,
+        ))
     };
     let (first, second) = (read(first)?, read(second)?);
     let found = compare((&first.0, &first.1), (&second.0, &second.1), common.seed)?;
