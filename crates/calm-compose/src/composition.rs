@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BridgeOptions, Bridges, ChatFormat, ComposeError, ComposedModel, CompositionFile, Connection,
-    ConnectionPlan, FrozenParts, Mode, ModelHashes, ModelReference, TrainingRecord,
+    ConnectionPlan, FrozenParts, Imported, Mode, ModelHashes, ModelReference, TrainingRecord,
 };
 
 /// Settings of a composition, besides its models and their connections.
@@ -296,6 +296,34 @@ impl Composition {
         models
             .map(|(model, _)| model.model.config().context_length)
             .fold(self.anchor.model.config().context_length, usize::min)
+    }
+}
+
+impl Imported {
+    /// The composition of these bridges and the frozen models that they were trained between.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError`] if blocks or tokenizers of the models do not fit the connections.
+    pub fn join(
+        self,
+        anchor: LoadedModel,
+        augmenting: Vec<LoadedModel>,
+        training: TrainingRecord,
+    ) -> Result<Composition, ComposeError> {
+        let mode = Mode::default();
+        Ok(Composition {
+            model: ComposedModel {
+                parts: join(&anchor, &augmenting, self.connections, mode)?,
+                bridges: self.bridges,
+            },
+            anchor,
+            augmenting,
+            heads: self.heads,
+            options: self.options,
+            mode,
+            training,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::Serialize;
 
 use crate::weights::Checkpoint;
 use crate::{
@@ -23,7 +24,7 @@ pub struct Deviation {
 }
 
 /// Whether greedy decoding gave the expected tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct GreedyCheck {
     /// Tokens compared.
     pub tokens: usize,

@@ -1,101 +1,108 @@
-//! `calm doctor`: what this build and this machine can do.
+//! `calm doctor`: describes this build and this machine.
 
 use std::fs;
 
 use burn::tensor::Device;
-use calm_lm::backend::{Backend, FloatType};
-use serde_json::{Value, json};
+use calm_lm::backend::{Backend, FloatType, device_name};
+use serde::Serialize;
 
 use super::version;
 use crate::report::{Report, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
-  What --device can be here, and why not more:
+  All values of --device on this machine, and why there are no others:
     calm doctor
 
   For the report of a problem:
     calm doctor --json";
 
-pub(super) fn run() -> Report {
-    let backends = Backend::ALL.map(Finding::of);
-    let memory = Memory::read();
-    let threads = calm_lm::backend::threads();
-    let mut rows = vec![
-        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        (
-            "commit".to_owned(),
-            version::commit().unwrap_or("unknown").to_owned(),
-        ),
-        ("threads".to_owned(), threads.to_string()),
-        ("memory".to_owned(), memory.text()),
-    ];
-    rows.extend(backends.iter().flat_map(Finding::rows));
-    let json = json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "commit": version::commit(),
-        "threads": threads,
-        "memory_bytes": memory.json(),
-        "backends": backends.iter().map(Finding::json).collect::<Vec<_>>(),
-    });
-    Report::new(table(&rows), json)
+#[derive(Serialize)]
+struct Findings {
+    version: &'static str,
+    commit: Option<&'static str>,
+    threads: usize,
+    memory_bytes: Memory,
+    backends: Vec<Finding>,
 }
 
-/// What became of looking for the devices of a backend.
+pub(super) fn run() -> Report {
+    let findings = Findings {
+        version: env!("CARGO_PKG_VERSION"),
+        commit: version::commit(),
+        threads: calm_lm::backend::threads(),
+        memory_bytes: Memory::read(),
+        backends: Backend::ALL.map(Finding::of).into(),
+    };
+    let rows = [
+        ("version", findings.version.to_owned()),
+        ("commit", findings.commit.unwrap_or("unknown").to_owned()),
+        ("threads", findings.threads.to_string()),
+        ("memory", findings.memory_bytes.text()),
+    ];
+    let rows = rows.map(|(name, value)| (name.to_owned(), value));
+    let backends = findings.backends.iter().flat_map(Finding::rows);
+    let text = table(&rows.into_iter().chain(backends).collect::<Vec<_>>());
+    Report::new(text, findings)
+}
+
+/// Devices of a backend, or the reason why there are none.
+#[derive(Serialize)]
 struct Finding {
-    backend: Backend,
-    devices: Result<Vec<Device>, String>,
+    backend: &'static str,
+    compiled: bool,
+    devices: Vec<FoundDevice>,
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FoundDevice {
+    name: String,
+    dtypes: Vec<&'static str>,
 }
 
 impl Finding {
     fn of(backend: Backend) -> Self {
-        let devices = if backend.is_compiled() {
-            look_for_devices(backend)
-        } else {
-            let feature = backend.feature();
-            Err(format!(
-                "not in this build; build it with --features {feature}"
-            ))
+        let (devices, problem) = match devices(backend) {
+            Ok(devices) => (devices, None),
+            Err(problem) => (Vec::new(), Some(problem)),
         };
-        Self { backend, devices }
-    }
-
-    fn rows(&self) -> Vec<(String, String)> {
-        match &self.devices {
-            Err(reason) => vec![(self.backend.to_string(), reason.clone())],
-            Ok(devices) => {
-                let rows = devices.iter().enumerate();
-                rows.map(|(index, device)| {
-                    let types = types(device).join(", ");
-                    (self.name(index), format!("computes in {types}"))
-                })
-                .collect()
-            }
+        Self {
+            backend: backend.name(),
+            compiled: backend.is_compiled(),
+            devices: devices.iter().map(FoundDevice::of).collect(),
+            problem,
         }
     }
 
-    fn json(&self) -> Value {
-        let devices = self.devices.iter().flatten().enumerate();
-        let devices = devices
-            .map(|(index, device)| json!({ "name": self.name(index), "dtypes": types(device) }));
-        json!({
-            "backend": self.backend.name(),
-            "compiled": self.backend.is_compiled(),
-            "devices": devices.collect::<Vec<_>>(),
-            "problem": self.devices.as_ref().err(),
-        })
+    fn rows(&self) -> Vec<(String, String)> {
+        let devices = self.devices.iter().map(|device| {
+            let types = device.dtypes.join(", ");
+            (device.name.clone(), format!("computes in {types}"))
+        });
+        let problem = self.problem.clone();
+        let problem = problem.map(|problem| (self.backend.to_owned(), problem));
+        devices.chain(problem).collect()
     }
+}
 
-    /// What `--device` calls it.
-    fn name(&self, index: usize) -> String {
-        match self.backend {
-            Backend::Cpu => self.backend.to_string(),
-            gpu => format!("{gpu}:{index}"),
+impl FoundDevice {
+    fn of(device: &Device) -> Self {
+        let types = FloatType::ALL.into_iter();
+        let types = types.filter(|float| float.is_supported_by(device));
+        Self {
+            name: device_name(device),
+            dtypes: types.map(FloatType::name).collect(),
         }
     }
 }
 
-/// The devices, or why there are none.
-fn look_for_devices(backend: Backend) -> Result<Vec<Device>, String> {
+fn devices(backend: Backend) -> Result<Vec<Device>, String> {
+    if !backend.is_compiled() {
+        let feature = backend.feature();
+        return Err(format!(
+            "not in this build; build it with --features {feature}"
+        ));
+    }
     match backend.devices() {
         Ok(devices) if devices.is_empty() => {
             Err("no device found; is there one, and is its driver installed?".to_owned())
@@ -105,15 +112,8 @@ fn look_for_devices(backend: Backend) -> Result<Vec<Device>, String> {
     }
 }
 
-fn types(device: &Device) -> Vec<&'static str> {
-    let types = FloatType::ALL.into_iter();
-    types
-        .filter(|float| float.is_supported_by(device))
-        .map(FloatType::name)
-        .collect()
-}
-
 /// Memory of the machine in bytes, where the system tells.
+#[derive(Serialize)]
 struct Memory {
     total: Option<u64>,
     available: Option<u64>,
@@ -129,20 +129,11 @@ impl Memory {
     }
 
     fn text(&self) -> String {
-        match (self.total, self.available) {
-            (Some(total), Some(available)) => {
-                format!(
-                    "{} MiB, {} MiB of it available",
-                    total >> 20,
-                    available >> 20
-                )
-            }
-            _ => "unknown".to_owned(),
-        }
-    }
-
-    fn json(&self) -> Value {
-        json!({ "total": self.total, "available": self.available })
+        let sizes = self.total.zip(self.available);
+        sizes.map_or("unknown".to_owned(), |(total, available)| {
+            let (total, available) = (total >> 20, available >> 20);
+            format!("{total} MiB, {available} MiB of it available")
+        })
     }
 }
 

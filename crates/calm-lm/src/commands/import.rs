@@ -1,13 +1,15 @@
 //! `calm import` and `calm export`: compositions of other projects.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use calm_lm::compose::{
-    CompositionFile, FrozenParts, ImportPlan, LoadedModel, Project, TrainingRecord, export, import,
+    BridgeOptions, Composition, Connection, ImportPlan, LoadedModel, Project, TrainingRecord,
+    export, import,
 };
 use calm_lm::models::{LoadOptions, ModelSource};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use serde_json::json;
 
 use super::model::{Model, ModelArgs, ScaleArgs, fetch};
@@ -52,7 +54,7 @@ impl From<ProjectName> for Project {
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// Whose state dict it is
+    /// Project that wrote the state dict
     #[arg(long, value_name = "PROJECT", value_enum)]
     from: ProjectName,
     /// The state dict, a safetensors file or one of torch.save
@@ -88,70 +90,77 @@ pub(super) fn run_import(args: &ImportArgs, common: &Common) -> Result<Report, F
             "is not empty; choose another directory",
         ));
     }
-    let device = common.device()?;
-    let anchor_files = fetch(&args.anchor, &[], common.quiet)?;
-    let augmenting_files = args.augmenting.iter();
-    let augmenting_files = augmenting_files
-        .map(|source| fetch(source, &[], common.quiet))
-        .collect::<Result<Vec<_>, Failure>>()?;
-    let options = LoadOptions {
-        device: device.clone(),
-        ..LoadOptions::default()
-    };
-    let anchor = LoadedModel::from_files(anchor_files, &options)?;
-    let augmenting = augmenting_files.into_iter();
-    let augmenting = augmenting
-        .map(|files| LoadedModel::from_files(files, &options))
-        .collect::<Result<Vec<_>, _>>()?;
-    let plan = ImportPlan {
-        project: args.from.into(),
-        connections: args.connections.clone(),
-        heads: args.heads,
-        d_anchor: anchor.model.config().d_model,
-        d_augmenting: augmenting
-            .iter()
-            .map(|m| m.model.config().d_model)
-            .collect(),
-        norm_epsilon: anchor.model.config().norm_epsilon,
-    };
-    let imported = import(&args.state, &plan, &device)?;
-    // Checks blocks and tokenizers.
-    let joined = augmenting.iter().map(|augmenting| &augmenting.model);
-    FrozenParts::join(
-        &anchor.model,
-        joined.zip(imported.connections.iter().cloned()),
-    )?;
-    let references = augmenting.iter().map(LoadedModel::reference);
-    let mut file = CompositionFile::new(
-        anchor.reference()?,
-        references.collect::<Result<_, _>>()?,
-        imported.connections,
-        imported.heads,
-        TrainingRecord::new(&json!({ "imported_from": args.state })).expect("JSON is JSON"),
-    );
-    file.options = imported.options;
-    file.write(&args.out, &imported.bridges)?;
-    let parameters = imported.bridges.parameter_count();
+    let composition = args.import(common)?;
+    composition.save(&args.out)?;
+    let parameters = composition.model.bridges.parameter_count();
+    let connections: Vec<_> = composition.connections().collect();
     let text = table(&[
         ("written to", args.out.display().to_string()),
-        ("connections", json!(file.connections).to_string()),
+        ("connections", json!(connections).to_string()),
         ("added parameters", parameters.to_string()),
     ]);
-    let json = json!({
-        "out": args.out,
-        "connections": file.connections,
-        "heads": file.heads,
-        "options": file.options,
-        "added_parameters": parameters,
-    });
-    Ok(Report::new(text, json))
+    let result = ImportResult {
+        out: &args.out,
+        connections,
+        heads: composition.heads,
+        options: composition.options,
+        added_parameters: parameters,
+    };
+    Ok(Report::new(text, result))
+}
+
+#[derive(Serialize)]
+struct ImportResult<'a> {
+    out: &'a Path,
+    connections: Vec<&'a [Connection]>,
+    heads: usize,
+    options: BridgeOptions,
+    added_parameters: usize,
+}
+
+/// The training record of an imported composition.
+#[derive(Serialize)]
+struct ImportRecord<'a> {
+    imported_from: &'a Path,
+}
+
+impl ImportArgs {
+    fn import(&self, common: &Common) -> Result<Composition, Failure> {
+        let options = LoadOptions {
+            device: common.device()?,
+            ..LoadOptions::default()
+        };
+        let load = |source: &ModelSource| -> Result<LoadedModel, Failure> {
+            let files = fetch(source, &[], common.quiet)?;
+            Ok(LoadedModel::from_files(files, &options)?)
+        };
+        let anchor = load(&self.anchor)?;
+        let augmenting = self.augmenting.iter().map(load);
+        let augmenting = augmenting.collect::<Result<Vec<LoadedModel>, _>>()?;
+        let widths = augmenting.iter().map(|model| model.model.config().d_model);
+        let plan = ImportPlan {
+            project: self.from.into(),
+            connections: self.connections.clone(),
+            heads: self.heads,
+            d_anchor: anchor.model.config().d_model,
+            d_augmenting: widths.collect(),
+            norm_epsilon: anchor.model.config().norm_epsilon,
+        };
+        let imported = import(&self.state, &plan, &options.device)?;
+        let record = ImportRecord {
+            imported_from: &self.state,
+        };
+        let record = TrainingRecord::new(&record)
+            .map_err(|error| Failure::path(&self.state, error.to_string()))?;
+        Ok(imported.join(anchor, augmenting, record)?)
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// For whom
+    /// Project that is to read it
     #[arg(long, value_name = "PROJECT", value_enum)]
     to: ProjectName,
     /// The state dict to write, a safetensors file
@@ -167,5 +176,10 @@ pub(super) fn run_export(args: &ExportArgs, common: &Common) -> Result<Report, F
     };
     export(&composed.bridges, args.to.into(), &args.out)?;
     let text = table(&[("written to", args.out.display().to_string())]);
-    Ok(Report::new(text, json!({ "out": args.out })))
+    Ok(Report::new(text, Exported { out: &args.out }))
+}
+
+#[derive(Serialize)]
+struct Exported<'a> {
+    out: &'a Path,
 }

@@ -1,9 +1,10 @@
 //! `calm merge`: two compositions over one anchor as one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use calm_lm::compose::CompositionFile;
+use calm_lm::compose::{CompositionFile, Connection, ModelReference};
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -17,8 +18,8 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm generate both --scale 1 --scale 0.5 --prompt 'Once'
 
 Both must be over the same anchor, by the hash of its weights. No model is loaded, and
-nothing is trained: whoever wants bridges that know of each other trains those of the
-second beside those of the first, with calm compose --extend.";
+nothing is trained. To train the bridges of the second beside those of the first, use
+calm compose --extend.";
 
 #[derive(Debug, Args)]
 pub(crate) struct MergeArgs {
@@ -28,7 +29,7 @@ pub(crate) struct MergeArgs {
     /// Directory of another one over the same anchor
     #[arg(value_name = "SECOND")]
     second: PathBuf,
-    /// Directory for what both make together
+    /// Directory for the merged composition
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -39,9 +40,8 @@ pub(super) fn run(args: &MergeArgs) -> Result<Report, Failure> {
         return Err(Failure::path(&args.out, reason));
     }
     let file = CompositionFile::merge(&args.first, &args.second, &args.out)?;
-    let paths: Vec<String> = file
-        .augmenting
-        .iter()
+    let paths = file.augmenting.iter();
+    let paths: Vec<String> = paths
         .map(|model| model.path.display().to_string())
         .collect();
     let text = table(&[
@@ -49,10 +49,17 @@ pub(super) fn run(args: &MergeArgs) -> Result<Report, Failure> {
         ("augmenting", paths.join(", ")),
         ("connections", json!(file.connections).to_string()),
     ]);
-    let json = json!({
-        "out": args.out,
-        "augmenting": file.augmenting,
-        "connections": file.connections,
-    });
-    Ok(Report::new(text, json))
+    let merged = Merged {
+        out: &args.out,
+        augmenting: &file.augmenting,
+        connections: &file.connections,
+    };
+    Ok(Report::new(text, merged))
+}
+
+#[derive(Serialize)]
+struct Merged<'a> {
+    out: &'a Path,
+    augmenting: &'a [ModelReference],
+    connections: &'a [Vec<Connection>],
 }

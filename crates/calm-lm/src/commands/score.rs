@@ -1,4 +1,4 @@
-//! `calm score`: metrics of texts against references.
+//! `calm score`: scores texts against references.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use calm_lm::eval::{
     AnswerMatch, Bleu, BleuTokenizer, Chrf, Metric, ScoreError, Smoothing, Statistics,
 };
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::eval::tasks::{self, SandboxArgs};
 use crate::cli::Common;
@@ -24,7 +24,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Several systems and metrics, held against the first system:
     calm score --metric chrf1 bleu --hyp base.txt new.txt --ref ref.txt --paired-bootstrap
 
-  Any order and weight of recall, with how sure it is:
+  Another order and weight of recall, with a confidence interval:
     calm score --metric chrf --char-order 4 --beta 3 --hyp out.txt --ref ref.txt --confidence
 
   The files of CodeXGLUE's evaluator, whose lines begin with an index:
@@ -41,13 +41,13 @@ Lines end at LF alone.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArgs {
-    /// What to compute
+    /// Metrics to compute
     #[arg(long = "metric", value_name = "NAME", required_unless_present = "samples", num_args = 1..)]
     metrics: Vec<MetricName>,
     /// Texts to be scored, a file for each system; the first is the baseline
     #[arg(long, value_name = "FILE", required_unless_present = "samples", num_args = 1..)]
     hyp: Vec<PathBuf>,
-    /// What they should say
+    /// References, several files for several references of each line
     #[arg(long = "ref", value_name = "FILE", required_unless_present = "samples", num_args = 1..)]
     references: Vec<PathBuf>,
     /// Score the samples of a run of `calm eval --task` again, as its tasks say
@@ -58,7 +58,7 @@ pub(crate) struct ScoreArgs {
     /// Every line is an index, a tab and a text; those of the same index belong together
     #[arg(long)]
     indexed: bool,
-    /// Tell the score of every sentence, too
+    /// Print the score of every sentence, too
     #[arg(long)]
     sentence_level: bool,
     /// Take texts in lower case
@@ -86,7 +86,7 @@ pub(crate) struct ScoreArgs {
     /// sentences want it
     #[arg(long)]
     effective_order: bool,
-    /// Tell the 95 % interval of a bootstrap
+    /// Print the 95 % interval of a bootstrap
     #[arg(long)]
     confidence: bool,
     /// Test whether systems differ from the first, by paired bootstrap
@@ -107,7 +107,7 @@ pub(crate) struct ScoreArgs {
 enum MetricName {
     /// Precision and recall alike, as in the CALM paper
     Chrf1,
-    /// Recall counts twice; what much software calls chrF
+    /// Recall counts twice; much software calls it chrF
     Chrf2,
     /// chrF2 with pairs of words
     #[value(name = "chrf++")]
@@ -153,6 +153,42 @@ impl ScoreArgs {
             return Err(Failure::flag("--hyp", reason));
         }
         Ok(())
+    }
+
+    /// The interval of a score, and the test against the baseline, if they are asked for.
+    fn confidence(
+        &self,
+        seed: u64,
+        system: &Statistics<'_>,
+        baseline: Option<&Statistics<'_>>,
+    ) -> Result<Option<ScoreConfidence>, ScoreError> {
+        let resamples = self.resamples;
+        let tested = match baseline {
+            Some(baseline) if self.paired_bootstrap => {
+                Some(paired_bootstrap(baseline, system, resamples, seed)?)
+            }
+            Some(baseline) if self.paired_randomisation => Some(paired_randomisation(
+                baseline,
+                system,
+                self.trials,
+                resamples,
+                seed,
+            )?),
+            _ => None,
+        };
+        let is_asked = self.confidence || self.paired_bootstrap || self.paired_randomisation;
+        let confidence = match &tested {
+            Some(tested) => tested.confidence,
+            None if is_asked => bootstrap(system, resamples, seed)?,
+            None => return Ok(None),
+        };
+        Ok(Some(ScoreConfidence {
+            p_value: tested.map(|tested| tested.p_value),
+            mean: confidence.mean,
+            half_width_95: confidence.half_width,
+            resamples,
+            seed,
+        }))
     }
 
     fn metric(&self, name: MetricName) -> Result<Box<dyn Metric>, ScoreError> {
@@ -203,102 +239,103 @@ pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> 
                 .map_err(|error| name_file(error, &args.references, &references))
         });
         let counted: Vec<Statistics<'_>> = counted.collect::<Result<_, _>>()?;
-        for (path, system) in args.hyp.iter().zip(&counted) {
-            let is_baseline = std::ptr::eq(system, &raw const counted[0]);
-            let baseline = (!is_baseline).then_some(&counted[0]);
-            scores.push(score(args, common.seed, path, system, baseline)?);
+        for (index, system) in counted.iter().enumerate() {
+            let baseline = (index > 0).then_some(&counted[0]);
+            let hyp = &args.hyp[index];
+            scores.push(SystemScore::new(args, common.seed, hyp, system, baseline)?);
         }
     }
-    let lines = scores.iter().map(line).chain(sentences(&scores));
-    let text: String = lines.collect();
-    let mut fields = match &scores[..] {
-        [Value::Object(only)] => only.clone(),
-        _ => Map::new(),
+    let lines = scores.iter().map(SystemScore::line);
+    let text: String = lines.chain(sentence_lines(&scores)).collect();
+    let result = Scores {
+        only: (scores.len() == 1).then(|| &scores[0]),
+        references: &args.references,
+        n: systems[0].len(),
+        scores: &scores,
     };
-    fields.insert("references".to_owned(), json!(args.references));
-    fields.insert("n".to_owned(), json!(systems[0].len()));
-    fields.insert("scores".to_owned(), json!(scores));
-    Ok(Report::new(text, Value::Object(fields)))
+    Ok(Report::new(text, result))
+}
+
+#[derive(Serialize)]
+struct Scores<'a> {
+    /// Beside the list, a single score is an object's own.
+    #[serde(flatten)]
+    only: Option<&'a SystemScore<'a>>,
+    references: &'a [PathBuf],
+    n: usize,
+    scores: &'a [SystemScore<'a>],
 }
 
 /// One score of one system.
-fn score(
-    args: &ScoreArgs,
-    seed: u64,
-    path: &Path,
-    system: &Statistics<'_>,
-    baseline: Option<&Statistics<'_>>,
-) -> Result<Value, Failure> {
-    let metric = system.metric();
-    let mut found = json!({
-        "hyp": path,
-        "metric": metric.name(),
-        "score": system.corpus(),
-        "signature": metric.signature(args.references.len()),
-    });
-    if args.sentence_level {
-        let sentences = (0..system.len()).map(|index| system.sentence(index));
-        found["sentence_scores"] = sentences.collect();
-    }
-    let is_paired = args.paired_bootstrap || args.paired_randomisation;
-    if !args.confidence && !is_paired {
-        return Ok(found);
-    }
-    let comparison = match baseline {
-        Some(baseline) if args.paired_bootstrap => {
-            Some(paired_bootstrap(baseline, system, args.resamples, seed)?)
-        }
-        Some(baseline) if args.paired_randomisation => Some(paired_randomisation(
-            baseline,
-            system,
-            args.trials,
-            args.resamples,
-            seed,
-        )?),
-        _ => None,
-    };
-    let confidence = match comparison {
-        Some(comparison) => {
-            found["p_value"] = json!(comparison.p_value);
-            comparison.confidence
-        }
-        None => bootstrap(system, args.resamples, seed)?,
-    };
-    found["mean"] = json!(confidence.mean);
-    found["half_width_95"] = json!(confidence.half_width);
-    found["resamples"] = json!(args.resamples);
-    found["seed"] = json!(seed);
-    Ok(found)
+#[derive(Serialize)]
+struct SystemScore<'a> {
+    hyp: &'a Path,
+    metric: String,
+    score: f64,
+    signature: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sentence_scores: Option<Vec<f64>>,
+    #[serde(flatten)]
+    confidence: Option<ScoreConfidence>,
 }
 
-/// A line of the table.
-fn line(score: &Value) -> String {
-    let text = |name: &str| score[name].as_str().unwrap_or_default().to_owned();
-    let number = |name: &str| score[name].as_f64();
-    let mut line = format!(
-        "{}  {} = {:.2}",
-        text("hyp"),
-        text("metric"),
-        number("score").unwrap_or_default()
-    );
-    if let (Some(mean), Some(half)) = (number("mean"), number("half_width_95")) {
-        line += &format!(" (μ = {mean:.2} ± {half:.2})");
+#[derive(Serialize)]
+struct ScoreConfidence {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_value: Option<f64>,
+    mean: f64,
+    half_width_95: f64,
+    resamples: usize,
+    seed: u64,
+}
+
+impl<'a> SystemScore<'a> {
+    fn new(
+        args: &ScoreArgs,
+        seed: u64,
+        hyp: &'a Path,
+        system: &Statistics<'_>,
+        baseline: Option<&Statistics<'_>>,
+    ) -> Result<Self, ScoreError> {
+        let metric = system.metric();
+        let sentences = (0..system.len()).map(|index| system.sentence(index));
+        Ok(Self {
+            hyp,
+            metric: metric.name(),
+            score: system.corpus(),
+            signature: metric.signature(args.references.len()),
+            sentence_scores: args.sentence_level.then(|| sentences.collect()),
+            confidence: args.confidence(seed, system, baseline)?,
+        })
     }
-    if let Some(p_value) = number("p_value") {
-        line += &format!(" (p = {p_value:.4})");
+
+    /// A line of the table.
+    fn line(&self) -> String {
+        let (hyp, metric, score) = (self.hyp.display(), &self.metric, self.score);
+        let mut line = format!("{hyp}  {metric} = {score:.2}");
+        if let Some(confidence) = &self.confidence {
+            let (mean, half) = (confidence.mean, confidence.half_width_95);
+            line += &format!(" (μ = {mean:.2} ± {half:.2})");
+            if let Some(p_value) = confidence.p_value {
+                line += &format!(" (p = {p_value:.4})");
+            }
+        }
+        format!("{line}  {}\n", self.signature)
     }
-    format!("{line}  {}\n", text("signature"))
 }
 
 /// A line for each sentence, with its score by every line of the table.
-fn sentences(scores: &[Value]) -> impl Iterator<Item = String> {
-    let of = |score: &Value| score["sentence_scores"].as_array().cloned();
-    let columns: Vec<Vec<Value>> = scores.iter().filter_map(of).collect();
-    let count = columns.first().map_or(0, Vec::len);
+fn sentence_lines(scores: &[SystemScore<'_>]) -> impl Iterator<Item = String> {
+    let columns = scores
+        .iter()
+        .filter_map(|score| score.sentence_scores.as_ref());
+    let columns: Vec<&Vec<f64>> = columns.collect();
+    let count = columns.first().map_or(0, |column| column.len());
     (0..count).map(move |index| {
-        let numbers = columns.iter().filter_map(|column| column[index].as_f64());
-        let numbers: String = numbers.map(|number| format!("  {number:6.2}")).collect();
-        format!("{:>6}{numbers}\n", index + 1)
+        let numbers = columns
+            .iter()
+            .map(|column| format!("  {:6.2}", column[index]));
+        format!("{:>6}{}\n", index + 1, numbers.collect::<String>())
     })
 }
 

@@ -1,4 +1,4 @@
-//! `calm verify`: holds models against values computed elsewhere.
+//! `calm verify`: compares models with values computed elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use calm_lm::backend::FloatType;
 use calm_lm::compose;
 use calm_lm::models::{self, EXPECTED_FILE, GreedyCheck, LoadOptions, ModelSource};
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::model::fetch;
 use crate::cli::Common;
@@ -86,23 +86,24 @@ pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure>
 }
 
 fn checkpoint(directory: &Path, args: &VerifyArgs, device: Device) -> Result<Report, Failure> {
-    let tolerance = args.tolerance;
     let options = LoadOptions {
         device,
         dtype: args.dtype,
         allow_not_finite: args.allow_not_finite,
     };
-    let verification = models::verify(directory, &options)?;
-    let deviations = verification.deviations.iter();
-    let comparison = Comparison {
-        tensors: deviations
-            .map(|d| Tensor::new(&d.name, d.relative, 0))
-            .collect(),
-        greedy: Some(verification.greedy),
-        tolerance,
-        holds: verification.is_within(tolerance),
-    };
-    Ok(comparison.report())
+    let found = models::verify(directory, &options)?;
+    let tensors = found.deviations.iter().map(|tensor| Tensor {
+        name: &tensor.name,
+        relative_error: tensor.relative,
+        nan: 0,
+    });
+    Ok(Comparison {
+        holds: found.is_within(args.tolerance),
+        tolerance: args.tolerance,
+        tensors: tensors.collect(),
+        greedy: Some(found.greedy),
+    }
+    .report())
 }
 
 fn composition(
@@ -111,91 +112,67 @@ fn composition(
     tolerance: f64,
     device: &Device,
 ) -> Result<Report, Failure> {
-    let verification = compose::verify(directory, checkpoints, device)?;
-    let deviations = verification.deviations.iter();
-    let comparison = Comparison {
-        tensors: deviations
-            .map(|d| Tensor::new(&d.name, d.relative, d.nan))
-            .collect(),
-        greedy: None,
+    let found = compose::verify(directory, checkpoints, device)?;
+    let tensors = found.deviations.iter().map(|tensor| Tensor {
+        name: &tensor.name,
+        relative_error: tensor.relative,
+        nan: tensor.nan,
+    });
+    Ok(Comparison {
+        holds: found.is_within(tolerance),
         tolerance,
-        holds: verification.is_within(tolerance),
-    };
-    Ok(comparison.report())
+        tensors: tensors.collect(),
+        greedy: None,
+    }
+    .report())
 }
 
-/// What was compared, and the verdict.
-struct Comparison {
-    tensors: Vec<Tensor>,
-    greedy: Option<GreedyCheck>,
-    tolerance: f64,
+#[derive(Serialize)]
+struct Comparison<'a> {
     holds: bool,
+    tolerance: f64,
+    tensors: Vec<Tensor<'a>>,
+    greedy: Option<GreedyCheck>,
 }
 
-/// How far a tensor is from what it should be.
-struct Tensor {
-    name: String,
-    relative: f64,
+/// Deviation of a tensor from its expected values.
+#[derive(Serialize)]
+struct Tensor<'a> {
+    name: &'a str,
+    relative_error: f64,
+    /// Values that are not numbers.
     nan: usize,
 }
 
-impl Tensor {
-    fn new(name: &str, relative: f64, nan: usize) -> Self {
-        let name = name.to_owned();
-        Self {
-            name,
-            relative,
-            nan,
+impl Comparison<'_> {
+    fn report(&self) -> Report {
+        let mut rows: Vec<(&str, String)> = self.tensors.iter().map(Tensor::row).collect();
+        if let Some(greedy) = &self.greedy {
+            rows.extend(greedy_rows(greedy));
         }
+        let verdict = if self.holds { "holds" } else { "does not hold" };
+        rows.push((verdict, format!("within {:e}", self.tolerance)));
+        Report::new(table(&rows), self).judged(self.holds)
     }
+}
 
-    fn row(&self) -> (String, String) {
+impl Tensor<'_> {
+    fn row(&self) -> (&str, String) {
         let nan = match self.nan {
             0 => String::new(),
             nan => format!(", {nan} values are not numbers"),
         };
-        (self.name.clone(), format!("{:.2e}{nan}", self.relative))
-    }
-
-    fn json(&self) -> Value {
-        json!({ "name": self.name, "relative_error": self.relative, "nan": self.nan })
+        (self.name, format!("{:.2e}{nan}", self.relative_error))
     }
 }
 
-impl Comparison {
-    fn report(&self) -> Report {
-        let mut rows: Vec<(String, String)> = self.tensors.iter().map(Tensor::row).collect();
-        rows.extend(self.greedy.iter().flat_map(greedy_rows));
-        let verdict = if self.holds { "holds" } else { "does not hold" };
-        rows.push((verdict.to_owned(), format!("within {:e}", self.tolerance)));
-        let json = json!({
-            "holds": self.holds,
-            "tolerance": self.tolerance,
-            "tensors": self.tensors.iter().map(Tensor::json).collect::<Vec<_>>(),
-            "greedy": self.greedy.as_ref().map(greedy_json),
-        });
-        Report::new(table(&rows), json).judged(self.holds)
-    }
-}
-
-fn greedy_rows(greedy: &GreedyCheck) -> [(String, String); 2] {
-    let told = |differs_at: Option<usize>| match differs_at {
+fn greedy_rows(greedy: &GreedyCheck) -> [(&'static str, String); 2] {
+    let result = |differs_at: Option<usize>| match differs_at {
         None => format!("all {} tokens are the same", greedy.tokens),
         Some(place) => format!("differs at token {} of {}", place + 1, greedy.tokens),
     };
     [
-        ("greedy, cached".to_owned(), told(greedy.cached_differs_at)),
-        (
-            "greedy, uncached".to_owned(),
-            told(greedy.uncached_differs_at),
-        ),
+        ("greedy, cached", result(greedy.cached_differs_at)),
+        ("greedy, uncached", result(greedy.uncached_differs_at)),
     ]
-}
-
-fn greedy_json(greedy: &GreedyCheck) -> Value {
-    json!({
-        "tokens": greedy.tokens,
-        "cached_differs_at": greedy.cached_differs_at,
-        "uncached_differs_at": greedy.uncached_differs_at,
-    })
 }
