@@ -12,7 +12,7 @@ mod pretrain;
 mod reproduce;
 mod scale;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use calm_lm::backend::{Allocator, keep_freed_memory};
 use calm_lm::terminal::interrupt;
@@ -40,6 +40,8 @@ enum Task {
     Reproduce(reproduce::ReproduceArgs),
     /// Time this project beside transformers on PyTorch.
     Bench(bench::BenchArgs),
+    /// Measure one work in this process, as `bench` does, and print its figures as JSON.
+    Measure(bench::MeasureArgs),
     /// Run all tests.
     Test(checks::TestArgs),
     /// Type-check what builds for GPUs have.
@@ -65,8 +67,23 @@ fn run(task: &Task) -> Result<()> {
         Task::Pretrain(args) => pretrain::run(args),
         Task::Reproduce(args) => reproduce::run(args),
         Task::Bench(args) => bench::run(args),
+        Task::Measure(args) => bench::measure(args),
         Task::Test(args) => checks::test(args),
         Task::CheckGpus => checks::check_gpus(),
         Task::Ci => checks::ci(),
     }
+}
+
+/// The commit of this checkout, and whether files differ from it. Cargo builds this program from
+/// these files just before it runs, so git is right here; `calm`, which may run anywhere, knows only
+/// what it was built with (`CALM_COMMIT`).
+fn commit() -> String {
+    Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map_or("unknown".to_owned(), |text| text.trim().to_owned())
 }

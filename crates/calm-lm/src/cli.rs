@@ -177,9 +177,8 @@ mod tests {
             verbs += 1;
         }
         assert_eq!(
-            verbs, 25,
-            "twelve verbs, two kinds of data, seven of bench, three views of runs, and the program \
-             itself"
+            verbs, 18,
+            "twelve verbs, two kinds of data, three views of runs, and the program itself"
         );
     }
 

@@ -4,10 +4,11 @@
 use calm_lm::chart::{Axis, Chart, Curve, Style};
 use miette::Result;
 use serde::Serialize;
-use serde_json::Value;
 
-use super::epochs::{self, Texts};
-use super::{Bench, Spread};
+use super::epochs;
+use super::texts::Texts;
+use super::work::{Measured, Work};
+use super::{Bench, Spread, words};
 
 /// One thing that grows while all else stays as it is.
 struct Sweep {
@@ -18,8 +19,9 @@ struct Sweep {
     values: &'static [usize],
     /// The pair for one of the values, where it is not one that was asked for.
     pair: Option<fn(usize) -> String>,
-    /// Arguments of `calm bench` for one of the values.
-    arguments: fn(usize) -> String,
+    work: Work,
+    /// Flags of the work for one of the values.
+    flags: fn(usize) -> String,
     /// What is timed: its field, and what the chart calls it.
     seconds: [&'static str; 2],
 }
@@ -30,7 +32,8 @@ const SWEEPS: [Sweep; 6] = [
         file: "batch",
         values: &[1, 2, 4, 8, 16, 32],
         pair: None,
-        arguments: |rows| format!("train --batch {rows} --seq 128 --steps 5"),
+        work: Work::Train,
+        flags: |rows| format!("--batch {rows} --seq 128 --steps 5"),
         seconds: ["step_s", "seconds per step"],
     },
     Sweep {
@@ -38,7 +41,8 @@ const SWEEPS: [Sweep; 6] = [
         file: "length",
         values: &[32, 64, 128, 256, 512, 1024],
         pair: None,
-        arguments: |tokens| format!("train --batch 4 --seq {tokens} --steps 5"),
+        work: Work::Train,
+        flags: |tokens| format!("--batch 4 --seq {tokens} --steps 5"),
         seconds: ["step_s", "seconds per step"],
     },
     Sweep {
@@ -46,11 +50,12 @@ const SWEEPS: [Sweep; 6] = [
         file: "connections",
         values: &[1, 2, 3, 4],
         pair: None,
-        arguments: |count| {
+        work: Work::Train,
+        flags: |count| {
             // The same blocks of the anchor have a graph, however many of them read.
             let pairs: Vec<String> = (1..=count).map(|n| format!("[{n},{n}]")).collect();
             let pairs = pairs.join(",");
-            format!("train --batch 16 --seq 128 --steps 5 --connections [{pairs}]")
+            format!("--batch 16 --seq 128 --steps 5 --connections [{pairs}]")
         },
         seconds: ["step_s", "seconds per step"],
     },
@@ -59,8 +64,9 @@ const SWEEPS: [Sweep; 6] = [
         file: "epochs",
         values: &[1, 2, 4, 8, 16],
         pair: None,
+        work: Work::Epochs,
         // Held-out losses are not timed; few of them keep the wait short.
-        arguments: |epochs| format!("epochs --batch 16 --epochs {epochs} --every 1000"),
+        flags: |epochs| format!("--batch 16 --epochs {epochs} --every 1000"),
         seconds: ["train_s", "seconds in all"],
     },
     Sweep {
@@ -68,7 +74,8 @@ const SWEEPS: [Sweep; 6] = [
         file: "width",
         values: &[128, 256, 512, 1024],
         pair: Some(|width| format!("width-{width}")),
-        arguments: |_| "train --batch 8 --seq 128 --steps 5".to_owned(),
+        work: Work::Train,
+        flags: |_| "--batch 8 --seq 128 --steps 5".to_owned(),
         seconds: ["step_s", "seconds per step"],
     },
     Sweep {
@@ -76,7 +83,8 @@ const SWEEPS: [Sweep; 6] = [
         file: "threads",
         values: &[1, 2, 4],
         pair: None,
-        arguments: |threads| format!("train --batch 16 --seq 128 --steps 5 --threads {threads}"),
+        work: Work::Train,
+        flags: |threads| format!("--batch 16 --seq 128 --steps 5 --threads {threads}"),
         seconds: ["step_s", "seconds per step"],
     },
 ];
@@ -105,15 +113,14 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Cost>> {
             for value in sweep.values {
                 let pair = sweep.pair.map_or(curve.clone(), |pair| pair(*value));
                 bench.make(&pair)?;
-                let mut arguments: Vec<String> = (sweep.arguments)(*value)
-                    .split(' ')
-                    .map(str::to_owned)
-                    .collect();
-                if sweep.file == "epochs" {
+                let mut flags = words(&(sweep.flags)(*value));
+                if sweep.work == Work::Epochs {
                     let data = epochs::write_data(bench, &pair, Texts::Prompts, EXAMPLES)?;
-                    arguments.extend(["--data".to_owned(), data]);
+                    flags.extend(["--data".to_owned(), data.display().to_string()]);
                 }
-                let runs = bench.repeated(&pair, &arguments)?;
+                eprintln!("{pair} {} {}", sweep.work.name(), flags.join(" "));
+                let runs = (0..bench.args.repeats).map(|_| bench.ours(sweep.work, &flags, &pair));
+                let runs: Vec<Measured> = runs.collect::<Result<_>>()?;
                 of_sweep.push(cost(&curve, sweep, *value, &runs));
             }
         }
@@ -133,9 +140,9 @@ impl Sweep {
     }
 }
 
-fn cost(curve: &str, sweep: &Sweep, value: usize, runs: &[Value]) -> Cost {
+fn cost(curve: &str, sweep: &Sweep, value: usize, runs: &[Measured]) -> Cost {
     let spread = |figure: &str| {
-        let figures = runs.iter().filter_map(|run| run[figure].as_f64()).collect();
+        let figures = runs.iter().filter_map(|run| run.get(figure)).collect();
         Spread::of(figures).expect("a run tells its figures")
     };
     Cost {

@@ -1,24 +1,30 @@
 //! `cargo xtask bench`: this project beside `transformers` on PyTorch, in one run.
+//!
+//! Both sides are processes that take the same command line and print the same JSON:
+//! `cargo xtask measure` (the folder `work`) and `peer.py`.
 
 mod cost;
 mod epochs;
 mod plot;
+mod programs;
+mod texts;
+mod work;
 
-use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use calm_lm::backend::FloatType;
 use clap::{Args, ValueEnum};
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use miette::{IntoDiagnostic, Result};
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use self::epochs::Texts;
+use self::cost::Cost;
+use self::plot::Growth;
+use self::programs::Bench;
+use self::texts::Texts;
+use self::work::{Machine, Measured, Work};
 
-/// The other side, which Python runs.
-const PEER: &str = include_str!("peer.py");
+pub(crate) use self::work::{MeasureArgs, run as measure};
 
 /// Rows and tokens of a step, for pairs that are there to be trained whole; of others 16 × 128.
 const SHAPES: [(&str, [usize; 2]); 4] = [
@@ -28,7 +34,7 @@ const SHAPES: [(&str, [usize; 2]); 4] = [
     ("8x1024", [1, 256]),
 ];
 
-/// What our steps of training come to, of the products of matrices that the machine does at best.
+/// Our steps of training as a share of the products of matrices that the machine does at best.
 const SHARE: &str = "share_of_gemm_peak";
 
 /// Decoding is timed behind prompts of these lengths.
@@ -36,9 +42,12 @@ const CONTEXTS: [usize; 7] = [64, 128, 256, 512, 1024, 2048, 4032];
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// A Python that has torch and transformers
+    /// A Python that has torch and transformers [default: python3]
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: PathBuf,
+    /// Measure this project alone; the checkpoints must be there
+    #[arg(long)]
+    alone: bool,
     /// Where the random checkpoints are kept
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     pairs: PathBuf,
@@ -93,13 +102,11 @@ enum Verb {
 }
 
 /// One thing that is timed on both sides.
-#[derive(Debug, Clone, Serialize)]
-struct Work {
-    pair: String,
-    /// Arguments of `calm bench` and of the peer.
-    arguments: Vec<String>,
+struct Timed {
+    work: Work,
+    flags: String,
     /// The figures that are compared, and whether more is better.
-    figures: Vec<(&'static str, bool)>,
+    figures: &'static [(&'static str, bool)],
 }
 
 /// Both sides of one figure over all repeats.
@@ -133,246 +140,145 @@ impl Spread {
     }
 }
 
+/// results.json.
+#[derive(Serialize)]
+struct Results {
+    machine: Machine,
+    commit: String,
+    cores: NonZeroUsize,
+    repeats: usize,
+    comparisons: Vec<Comparison>,
+    ms_per_token_by_context: Vec<Growth>,
+    training_costs: Vec<Cost>,
+}
+
+/// Times all that was asked for, writes results.json, results.md and charts, prints the tables.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let bench = Bench::new(args)?;
+    let is_asked_for = |verb| args.work.contains(&verb);
     let machine = bench.machine()?;
     let mut comparisons = Vec::new();
-    for work in args.pair.iter().flat_map(|pair| works(pair, args)) {
-        comparisons.extend(bench.compare(&work, args.repeats)?);
-    }
-    if args.work.contains(&Verb::Epochs) {
-        for pair in &args.pair {
-            comparisons.extend(epochs::compare(&bench, pair)?);
+    for pair in &args.pair {
+        for timed in works(pair, args) {
+            comparisons.extend(compare(&bench, pair, &timed)?);
         }
     }
-    let growth = match args.work.contains(&Verb::Decode) {
-        true => bench.growth(&args.pair[0])?,
-        false => Vec::new(),
-    };
-    let costs = match args.work.contains(&Verb::Cost) {
-        true => cost::measure(&bench)?,
-        false => Vec::new(),
-    };
-    let results = json!({
-        "machine": machine,
-        "commit": crate::reproduce::commit(),
-        "cores": std::thread::available_parallelism().into_diagnostic()?,
-        "repeats": args.repeats,
-        "comparisons": comparisons,
-        "ms_per_token_by_context": growth,
-        "training_costs": costs,
-    });
-    let tables = [
-        Some(peaks(&machine)),
-        (!comparisons.is_empty()).then(|| table(&comparisons)),
-        (!costs.is_empty()).then(|| cost::table(&costs)),
-    ];
-    let table: Vec<String> = tables.into_iter().flatten().collect();
-    let table = table.join("\n");
-    bench.write("results.json", &format!("{results:#}\n"))?;
-    bench.write("results.md", &table)?;
-    if !growth.is_empty() {
-        plot::growth(&args.out.join("decode.svg"), &growth)?;
+    if is_asked_for(Verb::Epochs) {
+        for pair in &args.pair {
+            for texts in &args.texts {
+                comparisons.extend(epochs::compare(&bench, pair, *texts)?);
+            }
+        }
     }
-    println!("{table}");
+    let results = Results {
+        machine,
+        commit: crate::commit(),
+        cores: std::thread::available_parallelism().into_diagnostic()?,
+        repeats: args.repeats,
+        comparisons,
+        ms_per_token_by_context: match is_asked_for(Verb::Decode) {
+            true => plot::growth(&bench, &args.pair[0])?,
+            false => Vec::new(),
+        },
+        training_costs: match is_asked_for(Verb::Cost) {
+            true => cost::measure(&bench)?,
+            false => Vec::new(),
+        },
+    };
+    let tables = results.tables();
+    bench.write_json("results.json", &results)?;
+    bench.write("results.md", &tables)?;
+    println!("{tables}");
     Ok(())
 }
 
-fn works(pair: &str, args: &BenchArgs) -> Vec<Work> {
-    let work = |arguments: String, figures: &[(&'static str, bool)]| Work {
-        pair: pair.to_owned(),
-        arguments: arguments.split(' ').map(str::to_owned).collect(),
-        figures: figures.to_vec(),
-    };
-    let mut works = Vec::new();
-    if args.work.contains(&Verb::Load) {
-        let figures = [
-            ("load_s", false),
-            ("first_token_s", false),
-            ("peak_rss_mib", false),
-        ];
-        works.push(work("load".to_owned(), &figures));
-    }
+fn works(pair: &str, args: &BenchArgs) -> Vec<Timed> {
+    let of_steps: &[_] = &[
+        ("step_s", false),
+        ("peak_rss_mib", false),
+        ("gflop_per_s", true),
+        (SHARE, true),
+    ];
     let shape = SHAPES.iter().find(|(name, _)| *name == pair);
     let [rows, tokens] = shape.map_or([16, 128], |(_, shape)| *shape);
-    for (verb, name) in [(Verb::Train, "train"), (Verb::Finetune, "finetune")] {
-        if args.work.contains(&verb) {
-            let figures = [
-                ("step_s", false),
+    let steps = format!("--batch {rows} --seq {tokens} --steps 10");
+    let timed = |verb: &Verb, work, flags: String, figures| {
+        let timed = Timed {
+            work,
+            flags,
+            figures,
+        };
+        args.work.contains(verb).then_some(timed)
+    };
+    let mut works = vec![
+        timed(
+            &Verb::Load,
+            Work::Load,
+            String::new(),
+            &[
+                ("load_s", false),
+                ("first_token_s", false),
                 ("peak_rss_mib", false),
-                ("gflop_per_s", true),
-                (SHARE, true),
-            ];
-            let arguments = format!("{name} --batch {rows} --seq {tokens} --steps 10");
-            works.push(work(arguments, &figures));
-        }
-    }
+            ],
+        ),
+        timed(&Verb::Train, Work::Train, steps.clone(), of_steps),
+        timed(&Verb::Finetune, Work::Finetune, steps, of_steps),
+    ];
     for batch in &args.batch {
-        if args.work.contains(&Verb::Prefill) {
-            let figures = [
+        works.push(timed(
+            &Verb::Prefill,
+            Work::Prefill,
+            format!("--batch {batch} --prompt 512"),
+            &[
                 ("anchor_alone_tokens_per_s", true),
                 ("composed_tokens_per_s", true),
-            ];
-            works.push(work(
-                format!("prefill --batch {batch} --prompt 512"),
-                &figures,
-            ));
-        }
-        if args.work.contains(&Verb::Decode) {
-            let figures = [
+            ],
+        ));
+        works.push(timed(
+            &Verb::Decode,
+            Work::Decode,
+            format!("--batch {batch} --prompt 64 --new 64"),
+            &[
                 ("anchor_alone_cached_tokens_per_s", true),
                 ("composed_tokens_per_s", true),
                 ("composed_recomputed_tokens_per_s", true),
-            ];
-            works.push(work(
-                format!("decode --batch {batch} --prompt 64 --new 64"),
-                &figures,
-            ));
-        }
+            ],
+        ));
     }
-    works
+    works.into_iter().flatten().collect()
 }
 
-/// The two programs, and where everything lies.
-struct Bench<'a> {
-    args: &'a BenchArgs,
-    calm: PathBuf,
-    peer: PathBuf,
+fn compare(bench: &Bench<'_>, pair: &str, timed: &Timed) -> Result<Vec<Comparison>> {
+    let name = format!("{} {}", timed.work.name(), timed.flags);
+    let (name, flags) = (name.trim_end(), words(&timed.flags));
+    let is_share_asked_for = timed.figures.iter().any(|(figure, _)| *figure == SHARE);
+    let (mut ours, mut peers) = (Vec::new(), Vec::new());
+    for repeat in 1..=bench.args.repeats {
+        eprintln!("{pair} {name} ({repeat} of {})", bench.args.repeats);
+        ours.push(match is_share_asked_for {
+            true => beside_the_machine(bench, timed.work, &flags, pair)?,
+            false => bench.ours(timed.work, &flags, pair)?,
+        });
+        peers.extend(bench.peer(timed.work, &flags, pair)?);
+    }
+    Ok(compared(pair, name, timed.figures, &ours, &peers))
 }
 
-impl<'a> Bench<'a> {
-    fn new(args: &'a BenchArgs) -> Result<Self> {
-        fs::create_dir_all(&args.out)
-            .into_diagnostic()
-            .wrap_err_with(|| args.out.display().to_string())?;
-        let calm = env::current_exe().into_diagnostic()?.with_file_name("calm");
-        if !calm.exists() {
-            return Err(miette!(
-                "calm is not built; run cargo build --release --workspace"
-            ));
-        }
-        let bench = Self {
-            args,
-            calm,
-            peer: args.out.join("peer.py"),
-        };
-        bench.write("peer.py", PEER)?;
-        for pair in &args.pair {
-            bench.make(pair)?;
-        }
-        Ok(bench)
+/// Our side, with its share of what the machine gives just before or just after: that of a machine
+/// that others use as well is another every minute.
+fn beside_the_machine(
+    bench: &Bench<'_>,
+    work: Work,
+    flags: &[String],
+    pair: &str,
+) -> Result<Measured> {
+    let before = bench.machine()?.gemm_gflop_per_s;
+    let mut run = bench.ours(work, flags, pair)?;
+    let peak = before.max(bench.machine()?.gemm_gflop_per_s);
+    if let Some(reached) = run.get("gflop_per_s") {
+        run.set(SHARE, reached / peak);
     }
-
-    /// Random checkpoints, where there are none yet.
-    fn make(&self, pair: &str) -> Result<()> {
-        let anchor = self.args.pairs.join(pair).join("anchor/config.json");
-        if !anchor.exists() {
-            self.peer(&["make".to_owned()], pair)?;
-        }
-        Ok(())
-    }
-
-    /// Our side of a work as often as was asked for.
-    fn repeated(&self, pair: &str, arguments: &[String]) -> Result<Vec<Value>> {
-        eprintln!("{pair} {}", arguments.join(" "));
-        (0..self.args.repeats)
-            .map(|_| self.ours(arguments, pair))
-            .collect()
-    }
-
-    fn compare(&self, work: &Work, repeats: usize) -> Result<Vec<Comparison>> {
-        let (mut ours, mut peers) = (Vec::new(), Vec::new());
-        for repeat in 1..=repeats {
-            eprintln!(
-                "{} {} ({repeat} of {repeats})",
-                work.pair,
-                work.arguments.join(" ")
-            );
-            ours.push(
-                match work.figures.iter().any(|(figure, _)| *figure == SHARE) {
-                    true => self.beside_the_machine(work)?,
-                    false => self.ours(&work.arguments, &work.pair)?,
-                },
-            );
-            peers.push(self.peer(&work.arguments, &work.pair)?);
-        }
-        let name = work.arguments.join(" ");
-        Ok(compared(&work.pair, &name, &work.figures, &ours, &peers))
-    }
-
-    /// Our side, with its share of what the machine gives just before or just after: that of a
-    /// machine that others use as well is another every minute.
-    fn beside_the_machine(&self, work: &Work) -> Result<Value> {
-        let before = self.machine()?;
-        let mut run = self.ours(&work.arguments, &work.pair)?;
-        let after = self.machine()?;
-        let peak = |machine: &Value| machine["gemm_gflop_per_s"].as_f64();
-        let reached = run["gflop_per_s"].as_f64();
-        let of_all = reached.zip(peak(&before)).zip(peak(&after));
-        run[SHARE] = json!(of_all.map(|((reached, before), after)| reached / before.max(after)));
-        Ok(run)
-    }
-
-    /// What the machine gives at best.
-    fn machine(&self) -> Result<Value> {
-        let arguments = ["bench", "machine", "--json", "--device", &self.args.device];
-        output(Command::new(&self.calm).args(arguments))
-    }
-
-    /// Milliseconds per decoded token behind contexts of growing length: ours, composed, and the peer's.
-    fn growth(&self, pair: &str) -> Result<Vec<(usize, [f64; 3])>> {
-        let mut rows = Vec::new();
-        for context in CONTEXTS {
-            eprintln!("{pair} decoding behind {context} tokens");
-            let flags = format!("decode --prompt {context} --new 32 --repeats 3");
-            let flags: Vec<String> = flags.split(' ').map(str::to_owned).collect();
-            let ours = self.ours(&[&*flags, &["--cached-only".to_owned()]].concat(), pair)?;
-            let peer = self.peer(&flags, pair)?;
-            let figure = |run: &Value, name: &str| run[name].as_f64().unwrap_or(f64::NAN);
-            rows.push((
-                context,
-                [
-                    figure(&ours, "anchor_alone_ms_per_token"),
-                    figure(&ours, "composed_ms_per_token"),
-                    figure(&peer, "anchor_alone_ms_per_token"),
-                ],
-            ));
-        }
-        Ok(rows)
-    }
-
-    fn ours(&self, arguments: &[String], pair: &str) -> Result<Value> {
-        let (verb, flags) = arguments.split_first().expect("a work has a verb");
-        let mut command = Command::new(&self.calm);
-        command
-            .args(["bench", verb])
-            .arg(&self.args.pairs)
-            .arg(pair);
-        let dtype = self.args.dtype.name();
-        let common = ["--json", "--device", &self.args.device, "--dtype", dtype];
-        output(command.args(flags).args(common))
-    }
-
-    fn peer(&self, arguments: &[String], pair: &str) -> Result<Value> {
-        let (verb, flags) = arguments.split_first().expect("a work has a verb");
-        let mut command = Command::new(&self.args.python);
-        command
-            .arg(&self.peer)
-            .arg(verb)
-            .arg(&self.args.pairs)
-            .arg(pair);
-        let dtype = match self.args.dtype {
-            FloatType::F32 => "float32",
-            FloatType::F16 => "float16",
-            FloatType::BF16 => "bfloat16",
-        };
-        let common = ["--device", &self.args.device, "--dtype", dtype];
-        output(command.args(flags).args(common))
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        calm_files::write(self.args.out.join(name), text).into_diagnostic()
-    }
+    Ok(run)
 }
 
 /// The figures that both sides printed, or ours alone.
@@ -380,13 +286,12 @@ fn compared(
     pair: &str,
     work: &str,
     figures: &[(&'static str, bool)],
-    ours: &[Value],
-    peers: &[Value],
+    ours: &[Measured],
+    peers: &[Measured],
 ) -> Vec<Comparison> {
     let figures = figures.iter().filter_map(|(figure, more_is_better)| {
-        let spread = |runs: &[Value]| {
-            Spread::of(runs.iter().filter_map(|run| run[figure].as_f64()).collect())
-        };
+        let spread =
+            |runs: &[Measured]| Spread::of(runs.iter().filter_map(|run| run.get(figure)).collect());
         let (ours, peer) = (spread(ours)?, spread(peers));
         let ratio = peer.map(|peer| ours.median / peer.median);
         Some(Comparison {
@@ -404,34 +309,32 @@ fn compared(
     figures.collect()
 }
 
-/// What the machine gives at best, in a line.
-fn peaks(machine: &Value) -> String {
-    format!(
-        "{}, {} threads: products of matrices {} GFLOP/s, reading memory {} GB/s\n",
-        machine["processor"].as_str().unwrap_or("unknown processor"),
-        machine["threads"],
-        machine["gemm_gflop_per_s"],
-        machine["read_gb_per_s"],
-    )
+fn words(flags: &str) -> Vec<String> {
+    flags.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The JSON that a program prints; null if it prints nothing.
-fn output(command: &mut Command) -> Result<Value> {
-    let name = command.get_program().to_owned();
-    let name = || Path::new(&name).display().to_string();
-    let output = command.output().into_diagnostic().wrap_err_with(name)?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.trim().lines().last().unwrap_or_default();
-        return Err(miette!("{} failed: {last}", name()));
+impl Results {
+    fn tables(&self) -> String {
+        let tables = [
+            Some(self.peaks()),
+            (!self.comparisons.is_empty()).then(|| table(&self.comparisons)),
+            (!self.training_costs.is_empty()).then(|| cost::table(&self.training_costs)),
+        ];
+        let tables: Vec<String> = tables.into_iter().flatten().collect();
+        tables.join("\n")
     }
-    let printed = String::from_utf8_lossy(&output.stdout);
-    if printed.trim().is_empty() {
-        return Ok(Value::Null);
+
+    fn peaks(&self) -> String {
+        let Machine {
+            processor, threads, ..
+        } = &self.machine;
+        format!(
+            "{}, {threads} threads: products of matrices {:.1} GFLOP/s, reading memory {:.1} GB/s\n",
+            processor.as_deref().unwrap_or("unknown processor"),
+            self.machine.gemm_gflop_per_s,
+            self.machine.read_gb_per_s,
+        )
     }
-    serde_json::from_str(&printed)
-        .into_diagnostic()
-        .wrap_err_with(name)
 }
 
 fn table(comparisons: &[Comparison]) -> String {

@@ -9,9 +9,9 @@
   peer.py finetune DIR PAIR --batch N --seq N --steps N
   peer.py epochs DIR PAIR --data FILE --initial FILE --epochs N --batch N --learning-rate R --every N
 
-Prints one JSON object with the fields of `calm bench`. Composed models are not part of transformers:
+Prints the JSON of `cargo xtask measure`: `figures` by name, and `step_seconds_loss`. Composed models are not part of transformers:
 decoding is of the anchor alone, and for training the composition is built of hooks on frozen models.
-The bridges of `epochs` begin as those of `calm bench epochs --write-initial`, and so have no biases.
+The bridges of `epochs` begin as those of `cargo xtask measure epochs --write-initial`, and so have no biases.
 Times are medians over the repeats, after one that is not counted.
 """
 import argparse
@@ -259,9 +259,7 @@ def main():
     roles = ("anchor", "augment") if args.verb in ("load", "train", "epochs") else ("anchor",)
     dtype = getattr(torch, args.dtype)
     models = [load(args.dir / args.pair / role, dtype=dtype).to(args.device).eval() for role in roles]
-    out = dict(verb=args.verb, pair=args.pair, program=f"transformers {transformers.__version__}",
-               torch=torch.__version__, device=args.device, dtype=args.dtype, threads=torch.get_num_threads(),
-               load_s=time.perf_counter() - begun)
+    out = dict(load_s=time.perf_counter() - begun)
     if args.verb in ("train", "finetune"):
         step = {"train": train, "finetune": finetune}[args.verb](models, args)
         out.update(step_s=step, tokens_per_s=args.batch * args.seq / step)
@@ -273,7 +271,8 @@ def main():
     if args.device.startswith("cuda"):
         out["peak_gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
     out["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps(out))
+    curve = out.pop("step_seconds_loss", [])
+    print(json.dumps(dict(figures=out, step_seconds_loss=curve)))
 
 
 def infer(models, args, begun, out):

@@ -9,7 +9,6 @@ mod systems;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -78,7 +77,7 @@ pub(crate) struct ReproduceArgs {
 
 /// Runs all jobs that have no result yet, and prints the table.
 pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
-    let (started, commit) = (Instant::now(), commit());
+    let (started, commit) = (Instant::now(), crate::commit());
     let mut settings = settings(args)?;
     let device = device(&args.device).into_diagnostic()?;
     let options = LoadOptions {
@@ -274,14 +273,4 @@ fn run_directory(out: &Path, provenance: &Value) -> Result<PathBuf> {
         .wrap_err_with(|| directory.display().to_string())?;
     calm_files::write(directory.join("provenance.json"), text).into_diagnostic()?;
     Ok(directory)
-}
-
-pub(crate) fn commit() -> String {
-    Command::new("git")
-        .args(["describe", "--always", "--dirty"])
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map_or("unknown".to_owned(), |text| text.trim().to_owned())
 }

@@ -2,7 +2,6 @@
 
 mod activations;
 mod baseline;
-mod bench;
 mod bridges;
 mod compose;
 mod composing;
@@ -66,8 +65,6 @@ pub(crate) enum Verb {
     /// Hold a checkpoint or a composition against values computed elsewhere
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
-    /// Time the loading and decoding of a pair of models
-    Bench(bench::BenchArgs),
     /// Look at training runs
     Runs(runs::RunsArgs),
     /// Make a composition of what another project has trained
@@ -95,7 +92,6 @@ impl Verb {
             Self::Trace(args) => trace::run(args, common),
             Self::Merge(args) => merge::run(args),
             Self::Verify(args) => verify::run(args, common),
-            Self::Bench(args) => bench::run(args, common),
             Self::Runs(args) => runs::run(args),
             Self::Import(args) => import::run_import(args, common),
             Self::Export(args) => import::run_export(args, common),

@@ -1,5 +1,4 @@
-//! What the machine gives at best: products of matrices, and numbers read from memory. Everything
-//! else is a share of that.
+//! The most that the machine gives, of which all other figures are a share.
 
 use std::hint::black_box;
 use std::thread;
@@ -7,11 +6,9 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use calm_lm::backend::{ops, threads};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
-use super::{middle, report_of, rounded};
-use crate::failure::Failure;
-use crate::report::Report;
+use super::median;
 
 /// Rows, inputs and outputs of products that models are made of.
 const PRODUCTS: [[usize; 3]; 4] = [
@@ -26,21 +23,37 @@ const READ_BYTES: usize = 1 << 30;
 
 const REPEATS: usize = 7;
 
-pub(super) fn run(device: &Device) -> Result<Report, Failure> {
-    let products = PRODUCTS.map(|sizes| (sizes, gflop_per_s(sizes, device)));
-    let best = products.iter().map(|(_, speed)| *speed).fold(0.0, f64::max);
-    let products: Vec<_> = products
-        .iter()
-        .map(|(sizes, speed)| json!({"rows_inputs_outputs": sizes, "gflop_per_s": rounded(*speed)}))
-        .collect();
-    let figures = json!({
-        "processor": processor(),
-        "threads": threads(),
-        "gemm_gflop_per_s": rounded(best),
-        "products": products,
-        "read_gb_per_s": rounded(read_gb_per_s(threads())),
+/// Peaks of a machine.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// Name of the processor, where the system tells.
+    pub(crate) processor: Option<String>,
+    pub(crate) threads: usize,
+    /// The fastest of the products.
+    pub(crate) gemm_gflop_per_s: f64,
+    products: Vec<Product>,
+    pub(crate) read_gb_per_s: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Product {
+    rows_inputs_outputs: [usize; 3],
+    gflop_per_s: f64,
+}
+
+pub(super) fn measure(device: &Device) -> Machine {
+    let products = PRODUCTS.map(|sizes| Product {
+        rows_inputs_outputs: sizes,
+        gflop_per_s: gflop_per_s(sizes, device),
     });
-    Ok(report_of("machine", device, &figures))
+    let speeds = products.iter().map(|product| product.gflop_per_s);
+    Machine {
+        processor: processor(),
+        threads: threads(),
+        gemm_gflop_per_s: speeds.fold(0.0, f64::max),
+        products: products.into(),
+        read_gb_per_s: read_gb_per_s(threads()),
+    }
 }
 
 fn gflop_per_s([rows, inputs, outputs]: [usize; 3], device: &Device) -> f64 {
@@ -68,22 +81,21 @@ fn read_gb_per_s(threads: usize) -> f64 {
     READ_BYTES as f64 / seconds / 1e9
 }
 
-/// The median of the fastest half: what the machine gives when nobody else asks.
+/// Median seconds of the fastest half, after once for nothing: what the machine gives when nobody
+/// else uses it.
 fn best_of(mut work: impl FnMut()) -> f64 {
-    work();
-    let mut seconds: Vec<f64> = (0..REPEATS)
-        .map(|_| {
-            let begun = Instant::now();
-            work();
-            begun.elapsed().as_secs_f64()
-        })
-        .collect();
+    let mut time = || {
+        let begun = Instant::now();
+        work();
+        begun.elapsed().as_secs_f64()
+    };
+    time();
+    let mut seconds: Vec<f64> = (0..REPEATS).map(|_| time()).collect();
     seconds.sort_by(f64::total_cmp);
     seconds.truncate(REPEATS.div_ceil(2));
-    middle(seconds)
+    median(seconds)
 }
 
-/// Its name, where the system tells.
 fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
