@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::epochs;
 use super::texts::Texts;
 use super::work::{Measured, Work};
-use super::{Bench, Spread, words};
+use super::{Bench, Spread, pairs, words};
 
 /// One thing that grows while all else stays as it is.
 struct Sweep {
@@ -112,7 +112,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Cost>> {
         for curve in sweep.curves(&bench.args.pair) {
             for value in sweep.values {
                 let pair = sweep.pair.map_or(curve.clone(), |pair| pair(*value));
-                bench.make(&pair)?;
+                pairs::make(&bench.args.pairs, &pair)?;
                 let mut flags = words(&(sweep.flags)(*value));
                 if sweep.work == Work::Epochs {
                     let data = epochs::write_data(bench, &pair, Texts::Prompts, EXAMPLES)?;

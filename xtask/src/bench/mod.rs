@@ -5,6 +5,7 @@
 
 mod cost;
 mod epochs;
+mod pairs;
 mod plot;
 mod programs;
 mod texts;
@@ -42,10 +43,10 @@ const CONTEXTS: [usize; 7] = [64, 128, 256, 512, 1024, 2048, 4032];
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// A Python that has torch and transformers [default: python3]
+    /// A Python that has torch and transformers
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: PathBuf,
-    /// Measure this project alone; the checkpoints must be there
+    /// Leave PyTorch out
     #[arg(long)]
     alone: bool,
     /// Where the random checkpoints are kept

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The other side of `cargo xtask bench`: transformers on PyTorch, on the same checkpoints.
 
-  peer.py make DIR PAIR       random Llama checkpoints DIR/PAIR/{anchor,augment}, or the first alone
   peer.py load DIR PAIR
   peer.py prefill DIR PAIR --batch N --prompt N --repeats N
   peer.py decode DIR PAIR --batch N --prompt N --new N --repeats N
@@ -24,45 +23,6 @@ import time
 import safetensors.torch
 import torch
 import transformers
-
-# Blocks, width and heads of augmenting model and anchor; tokens.
-PAIRS = {
-    "tiny": ((4, 128, 4), (6, 256, 8), 1024),
-    "small": ((8, 256, 4), (12, 512, 8), 8192),
-    "base": ((12, 768, 12), (16, 1536, 12), 32000),
-    # For a GPU: 10 GB in half precision.
-    "large": ((16, 2048, 16), (28, 3072, 24), 128256),
-    # Models to be trained whole.
-    "4x128": (None, (4, 128, 4), 256),
-    "6x256": (None, (6, 256, 4), 256),
-    "8x512": (None, (8, 512, 8), 4096),
-    "8x1024": (None, (8, 1024, 16), 32768),
-}
-# What costs depend on the width of an anchor is measured on.
-PAIRS |= {f"width-{w}": ((4, w // 2, 4), (6, w, 8), 1024) for w in (128, 256, 512, 1024)}
-
-
-def make(directory, pair):
-    augmenting, anchor, vocab = PAIRS[pair]
-    for role, sizes in (("augment", augmenting), ("anchor", anchor)):
-        if sizes is None:
-            continue
-        blocks, width, heads = sizes
-        torch.manual_seed(0)
-        config = transformers.LlamaConfig(
-            vocab_size=vocab,
-            hidden_size=width,
-            num_hidden_layers=blocks,
-            num_attention_heads=heads,
-            num_key_value_heads=heads,
-            intermediate_size=-(-width * 8 // 3 // 64) * 64,
-            max_position_embeddings=4352,
-        )
-        model = transformers.LlamaForCausalLM(config)
-        if pair == "large":
-            model = model.to(torch.bfloat16)
-        model.save_pretrained(directory / pair / role)
-
 
 class Bridge(torch.nn.Module):
     """Cross-attention of the anchor's hidden states over projected ones of the augmenting model."""
@@ -239,9 +199,9 @@ def median(repeats, work, device):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("verb", choices=["make", "load", "prefill", "decode", "train", "finetune", "epochs"])
+    parser.add_argument("verb", choices=["load", "prefill", "decode", "train", "finetune", "epochs"])
     parser.add_argument("dir", type=pathlib.Path)
-    parser.add_argument("pair", choices=PAIRS)
+    parser.add_argument("pair")
     for flag, default in dict(batch=1, prompt=64, new=64, repeats=5, seq=128, steps=10, threads=0, epochs=3, every=4).items():
         parser.add_argument(f"--{flag}", type=int, default=default)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
@@ -250,8 +210,6 @@ def main():
     for flag in ("data", "initial"):
         parser.add_argument(f"--{flag}", type=pathlib.Path)
     args = parser.parse_args()
-    if args.verb == "make":
-        return make(args.dir, args.pair)
     if args.threads:
         torch.set_num_threads(args.threads)
     begun = time.perf_counter()

@@ -10,8 +10,8 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::BenchArgs;
 use super::work::{Machine, Measured, Work};
+use super::{BenchArgs, pairs};
 
 /// The other side, which Python runs.
 const PEER: &str = include_str!("peer.py");
@@ -31,17 +31,9 @@ impl<'a> Bench<'a> {
         let bench = Self { args, peer };
         bench.write("peer.py", PEER)?;
         for pair in &args.pair {
-            bench.make(pair)?;
+            pairs::make(&args.pairs, pair)?;
         }
         Ok(bench)
-    }
-
-    pub(super) fn make(&self, pair: &str) -> Result<()> {
-        let anchor = self.args.pairs.join(pair).join("anchor/config.json");
-        match anchor.exists() {
-            true => Ok(()),
-            false => output(&mut self.python("make", pair)).map(drop),
-        }
     }
 
     /// The most that the machine gives.
