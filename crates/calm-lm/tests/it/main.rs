@@ -15,7 +15,7 @@ mod hostile;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "hub")]
-#[path = "../../../calm-models/tests/common/hub_server.rs"]
+#[path = "../../../calm-models/tests/it/common/hub_server.rs"]
 mod hub_server;
 mod inspect;
 mod output;

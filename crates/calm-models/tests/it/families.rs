@@ -1,15 +1,13 @@
 //! The settings of all families: right, refused by name, or known to change nothing.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
+use crate::common::{FIXTURES, fixture};
 use calm_models::{
     Activation, CheckpointInfo, ConfigError, DecoderConfig, Family, ModelError, RopeConfig,
     RopeScaling,
 };
-use common::{FIXTURES, fixture};
 use serde_json::{Map, Value, json};
 
 fn settings(name: &str) -> Value {
@@ -416,7 +414,7 @@ fn paths(settings: &Value) -> Vec<String> {
 #[test]
 fn what_a_family_cannot_say_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
-    let mut model = common::load("gemma").untrained_twin(1);
+    let mut model = crate::common::load("gemma").untrained_twin(1);
     model.save(dir.path(), Default::default()).unwrap();
     let mut config = DecoderConfig::llama(80, 8, 1, 2);
     config.blocks[0].rope = Some(RopeConfig {

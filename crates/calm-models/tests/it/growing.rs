@@ -1,11 +1,9 @@
 //! Texts that grow have the tokens of texts that are whole.
 
-mod common;
-
 use std::path::Path;
 
+use crate::common::fixture;
 use calm_models::{GrowingText, Tokenizer};
-use common::fixture;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,16 +1,14 @@
 //! Caches, padding and batches never change what a model computes.
 
-mod common;
-
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 
+use crate::common::{FIXTURES, assert_close, ids, load};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_models::{
     Cache, CausalLm, Context, Continuation, Decoder, KvCache, ModelError, PaddingMask,
     SequenceOptions, generate,
 };
-use common::{FIXTURES, assert_close, ids, load};
 
 const TEXT: [u32; 8] = [1, 30, 12, 55, 7, 7, 41, 20];
 

@@ -1,12 +1,10 @@
 //! Against values computed by `transformers`; see `fixtures/README.md`.
 
-mod common;
-
 use std::fs;
 
+use crate::common::{FIXTURES, fixture, halves};
 use calm_backend::FloatType;
 use calm_models::{Decoder, FrozenModel, LoadOptions, ModelError, verify};
-use common::{FIXTURES, fixture, halves};
 
 #[test]
 fn hidden_states_logits_and_greedy_tokens_are_those_of_transformers() {

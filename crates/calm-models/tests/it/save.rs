@@ -1,14 +1,12 @@
 //! What is saved can be loaded again, here and elsewhere.
 
-mod common;
-
 use std::fs;
 
+use crate::common::{FIXTURES, ids, load, values};
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_backend::FloatType;
 use calm_models::{DecoderConfig, FrozenModel, LoadOptions, PaddingMask, RopeConfig, RopeScaling};
-use common::{FIXTURES, ids, load, values};
 
 fn logits(model: &FrozenModel) -> Vec<f32> {
     let text = ids(&[[1, 30, 12, 55, 7], [3, 4, 5, 6, 7]]);

@@ -1,17 +1,15 @@
 //! Models large enough that their weights stay in their file compute what they did before.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
+use crate::common::{assert_close, halves, ids, load};
 use burn::tensor::{DType, Device, Tensor};
 use calm_backend::FloatType;
 use calm_models::{
     Context, Decoder, DecoderConfig, FrozenModel, LoadOptions, PaddingMask, SequenceOptions,
     generate,
 };
-use common::{assert_close, halves, ids, load};
 
 /// Matrices of a mebibyte and more, in `f32` and in half precision.
 const D_MODEL: usize = 768;

@@ -1,6 +1,7 @@
-//! What several test files need.
+//! Models, tensors and comparisons for several test files.
 
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#[cfg(feature = "hub")]
+pub(crate) mod hub_server;
 
 use std::path::PathBuf;
 

@@ -1,15 +1,13 @@
 //! Tokens as text: offsets, streams, stop texts, and logits processed as transformers does.
 
-mod common;
-
 use std::fs;
 use std::ops::ControlFlow;
 
+use crate::common::{FIXTURES, fixture, ids, load, values};
 use calm_models::{
     Continuation, Decoder, ModelError, PaddingMask, SamplingParams, SequenceOptions, SharedPrefix,
     TextStream, Tokenizer, generate, generate_text, generate_text_after,
 };
-use common::{FIXTURES, fixture, ids, load, values};
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -1,10 +1,8 @@
 //! A last block that is computed at chosen positions is the last block at these positions.
 
-mod common;
-
+use crate::common::{FIXTURES, assert_close, ids, load};
 use burn::tensor::{Device, Tensor};
 use calm_models::{ChosenPositions, Context, Decoder, PaddingMask};
-use common::{FIXTURES, assert_close, ids, load};
 
 const TEXT: [[u32; 8]; 3] = [
     [1, 30, 12, 55, 7, 41, 20, 9],

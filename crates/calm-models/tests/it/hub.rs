@@ -1,21 +1,15 @@
 //! Models of the Hub, fetched from a server on this machine.
 
-#![cfg(feature = "hub")]
-
-mod common;
-#[path = "common/hub_server.rs"]
-mod hub_server;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use crate::common::fixture;
+use crate::common::hub_server::{Behaviour, COMMIT, Files, HubServer, Request, files, sha256};
 use calm_models::{
     Fetching, FrozenModel, Hub, HubError, LoadOptions, ModelError, ModelFiles, ModelSource,
 };
-use common::fixture;
-use hub_server::{Behaviour, COMMIT, Files, HubServer, Request, files, sha256};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use tempfile::TempDir;
@@ -144,7 +138,7 @@ fn the_first_time_fetches_what_loading_reads() {
     ];
     assert_eq!(names(&found.directory), expected);
     let model = FrozenModel::load(&found.directory, &LoadOptions::default()).unwrap();
-    let original = common::load("llama");
+    let original = crate::common::load("llama");
     assert_eq!(
         model.weights_sha256().unwrap(),
         original.weights_sha256().unwrap()

@@ -1,12 +1,10 @@
 //! Damaged, foreign and impossible checkpoints: each has its error, none a panic.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
+use crate::common::fixture;
 use calm_models::{ConfigError, FrozenModel, HeaderError, LoadOptions, ModelError, WeightProblem};
-use common::fixture;
 use serde_json::{Value, json};
 
 /// A copy of the fixture `llama` to be damaged.

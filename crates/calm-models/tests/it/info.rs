@@ -1,12 +1,10 @@
 //! A checkpoint described without loading it is the one that would be loaded.
 
-mod common;
-
 use std::fs;
 
+use crate::common::{FIXTURES, fixture, load};
 use burn::module::Module;
 use calm_models::{CheckpointInfo, ModelError, Part};
-use common::{FIXTURES, fixture, load};
 
 #[test]
 fn what_is_described_is_what_is_loaded() {

@@ -1,10 +1,8 @@
 //! A pass over trees of tokens is a pass over each of their texts.
 
-mod common;
-
+use crate::common::{FIXTURES, assert_close, load};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_models::{Cache, Context, Decoder, KvCache, PaddingMask, TokenTrees};
-use common::{FIXTURES, assert_close, load};
 
 /// Two rows of trees: for every token its id and the position of the one before it.
 const ROWS: [&[(u32, Option<usize>)]; 2] = [

@@ -1,11 +1,9 @@
 //! The same decoder, frozen and in training.
 
-mod common;
-
+use crate::common::{assert_close, ids, load, values};
 use burn::module::{Lora, Module, ModuleVisitor, Param, ParamGroup};
 use burn::tensor::{Gradients, Tensor};
 use calm_models::{Context, Decoder, PaddingMask};
-use common::{assert_close, ids, load, values};
 
 const TEXT: [[u32; 5]; 2] = [[1, 30, 12, 55, 7], [3, 4, 5, 6, 7]];
 
@@ -57,7 +55,7 @@ impl ModuleVisitor for GradientPaths<'_> {
 
 #[test]
 fn in_training_it_computes_the_same_and_every_parameter_has_a_gradient() {
-    for name in common::FIXTURES {
+    for name in crate::common::FIXTURES {
         let frozen = load(name).decoder;
         let decoder = frozen.clone().train();
         let output = logits(&decoder);

@@ -1,15 +1,13 @@
 //! Sequences of a session get what each gets alone, whenever they come and whoever is there.
 
-mod common;
-
 use std::collections::HashMap;
 
+use crate::common::{FIXTURES, load};
 use burn::tensor::Device;
 use calm_models::{
     CausalLm, Decoder, DecoderConfig, FinishReason, ModelError, RopeConfig, RopeScaling,
     SamplingParams, SequenceId, SequenceOptions, Session, SharedPrefix,
 };
-use common::{FIXTURES, load};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

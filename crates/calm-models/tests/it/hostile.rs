@@ -1,17 +1,15 @@
 //! Files with bytes changed at random: an error or a model, never a panic. And files made to take
 //! memory: none takes much more than its own size.
 
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::fixture;
 use calm_models::{
     Chat, ChatTemplate, CheckpointInfo, Family, FrozenModel, LoadOptions, Tokenizer,
 };
-use common::fixture;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -299,7 +297,11 @@ fn memory_is_bounded_by_the_files() {
 #[cfg(target_os = "linux")]
 fn open(dir: &Path) -> (usize, bool) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "memory_is_bounded_by_the_files", "--nocapture"]);
+    command.args([
+        "--exact",
+        "hostile::memory_is_bounded_by_the_files",
+        "--nocapture",
+    ]);
     let output = command.env(OPEN, dir).output().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     let line = output.lines().find_map(|line| line.split_once("peak "));

@@ -1,13 +1,11 @@
 //! Chat templates write what transformers writes, and can do no harm.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::common::fixture;
 use calm_models::{Chat, ChatTemplate, ModelError};
-use common::fixture;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

@@ -1,0 +1,20 @@
+//! Behaviour of the whole crate, through its public interface.
+
+mod bad_input;
+mod chat;
+mod chosen;
+mod common;
+mod decoding;
+mod families;
+mod golden;
+mod growing;
+mod hostile;
+#[cfg(feature = "hub")]
+mod hub;
+mod info;
+mod mapped;
+mod save;
+mod session;
+mod text;
+mod training;
+mod trees;
