@@ -1,4 +1,4 @@
-//! Charts of curves, as SVG: of the binary `calm`, and of `xtask`.
+//! Charts of curves as SVG, for the binary `calm` and for `xtask`.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-/// What a picture shows, in pixels.
+/// Size of a picture in pixels.
 const SIZE: (u32, u32) = (760, 460);
 
-/// Colours that can be told apart, also by those who see fewer of them.
+/// Colours that colour-blind readers can tell apart.
 const COLORS: [RGBColor; 6] = [
     RGBColor(31, 119, 180),
     RGBColor(214, 39, 40),
@@ -20,15 +20,15 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(127, 127, 127),
 ];
 
-/// Ticks of an axis are at most about so many.
+/// Number of ticks of an axis, about.
 const TICKS: f64 = 8.0;
 
 /// Curves over common axes.
 #[derive(Debug, Clone)]
 pub struct Chart {
-    /// What goes to the right.
+    /// Horizontal axis.
     pub x: Axis,
-    /// What goes up.
+    /// Vertical axis.
     pub y: Axis,
     /// In the order of the legend.
     pub curves: Vec<Curve>,
@@ -37,29 +37,28 @@ pub struct Chart {
 /// One side of a chart.
 #[derive(Debug, Clone)]
 pub struct Axis {
-    /// What it shows, with its unit.
+    /// Quantity, with its unit.
     pub name: String,
-    /// Whether equal ratios, and not equal differences, are equally long. Values of a logarithmic
-    /// axis are positive; others are left out.
+    /// Whether the axis is logarithmic. Values that are not positive are then left out.
     pub is_logarithmic: bool,
-    /// Where there are to be numbers; round ones are found if there are none.
+    /// Values with a tick; empty: round numbers.
     pub ticks: Vec<f64>,
 }
 
 /// Points that belong together.
 #[derive(Debug, Clone)]
 pub struct Curve {
-    /// In the legend, unless it is empty.
+    /// Name in the legend; empty: none.
     pub name: String,
     /// Curves with the same number have the same colour.
     pub color: usize,
-    /// How it looks.
+    /// Style.
     pub style: Style,
-    /// From left to right.
+    /// Points (x, y) from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
-/// How a curve looks.
+/// Style of a curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// A line.
@@ -74,7 +73,12 @@ pub enum Style {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// An axis in a picture. Logarithms are taken before, so that both kinds are of one type.
+/// The area between the axes.
+type Field<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Scale<'a>, Scale<'a>>>;
+
+type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// An axis in a picture. Logarithms are taken before, so that both kinds of axis have one type.
 struct Scale<'a> {
     axis: &'a Axis,
     range: RangedCoordf64,
@@ -114,7 +118,7 @@ impl Axis {
         }
     }
 
-    /// Where a value lies; `None` if it lies nowhere.
+    /// Place of a value on the axis; `None` if a logarithm cannot show it.
     fn place(&self, value: f64) -> Option<f64> {
         let place = if self.is_logarithmic {
             value.log10()
@@ -204,7 +208,7 @@ impl Chart {
         svg
     }
 
-    fn draw(&self, area: &Area<'_>) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
+    fn draw(&self, area: &Area<'_>) -> Drawn {
         area.fill(&WHITE)?;
         let places: Vec<Vec<(f64, f64)>> = self.curves.iter().map(|c| self.places(c)).collect();
         let all = || places.iter().flatten();
@@ -224,31 +228,7 @@ impl Chart {
             .y_desc(&self.y.name)
             .draw()?;
         for (curve, places) in self.curves.iter().zip(&places) {
-            let color = COLORS[curve.color % COLORS.len()];
-            let stroke = match curve.style {
-                Style::Faint => color.mix(0.25).stroke_width(1),
-                _ => color.stroke_width(2),
-            };
-            let (has_line, has_marks) = match curve.style {
-                Style::Line | Style::Faint => (true, false),
-                Style::Marked => (true, true),
-                Style::Marks => (false, true),
-            };
-            if has_line {
-                chart.draw_series(LineSeries::new(places.iter().copied(), stroke))?;
-            }
-            let marks: &[(f64, f64)] = if has_marks { places } else { &[] };
-            let marks = marks.iter().map(|at| Circle::new(*at, 3, color.filled()));
-            let drawn = chart.draw_series(marks)?;
-            if !curve.name.is_empty() {
-                drawn.label(&curve.name).legend(move |(x, y)| {
-                    let line = [(x, y), (x + 18, y)];
-                    let line = if has_line { &line[..] } else { &[] };
-                    EmptyElement::at((0, 0))
-                        + PathElement::new(line.to_vec(), stroke)
-                        + Circle::new((x + 9, y), if has_marks { 3 } else { 0 }, color.filled())
-                });
-            }
+            curve.draw(places, &mut chart)?;
         }
         // Where the curves begin high, the right is free.
         let first = places.first().map_or(&[][..], Vec::as_slice);
@@ -270,6 +250,41 @@ impl Chart {
         places
             .filter_map(|(x, y)| Some((self.x.place(*x)?, self.y.place(*y)?)))
             .collect()
+    }
+}
+
+impl Curve {
+    /// Draws the curve through these places, and its entry of the legend.
+    fn draw<'a, 'b>(&self, places: &[(f64, f64)], chart: &mut Field<'a, 'b>) -> Drawn
+    where
+        'b: 'a,
+    {
+        let color = COLORS[self.color % COLORS.len()];
+        let stroke = match self.style {
+            Style::Faint => color.mix(0.25).stroke_width(1),
+            _ => color.stroke_width(2),
+        };
+        let (has_line, has_marks) = match self.style {
+            Style::Line | Style::Faint => (true, false),
+            Style::Marked => (true, true),
+            Style::Marks => (false, true),
+        };
+        if has_line {
+            chart.draw_series(LineSeries::new(places.iter().copied(), stroke))?;
+        }
+        let marks = if has_marks { places } else { &[] };
+        let marks = marks.iter().map(|at| Circle::new(*at, 3, color.filled()));
+        let drawn = chart.draw_series(marks)?;
+        if !self.name.is_empty() {
+            drawn.label(&self.name).legend(move |(x, y)| {
+                let line = [(x, y), (x + 18, y)];
+                let line = if has_line { &line[..] } else { &[] };
+                EmptyElement::at((0, 0))
+                    + PathElement::new(line.to_vec(), stroke)
+                    + Circle::new((x + 9, y), if has_marks { 3 } else { 0 }, color.filled())
+            });
+        }
+        Ok(())
     }
 }
 
@@ -304,7 +319,7 @@ mod tests {
             y: Axis::new("loss", true),
             curves: vec![
                 curve("a<b", Style::Line, &[(1.0, 4.0), (2.0, 2.0), (3.0, 1.0)]),
-                // What a logarithm cannot show is left out.
+                // A logarithm cannot show the first point.
                 curve("", Style::Marks, &[(1.0, 0.0), (2.0, 2.0)]),
             ],
         };

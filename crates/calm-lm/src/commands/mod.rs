@@ -1,4 +1,4 @@
-//! The verbs of `calm`, one file each, and what several of them need.
+//! The verbs of `calm`, one file or folder each.
 
 mod activations;
 mod baseline;
@@ -40,14 +40,14 @@ pub(crate) enum Verb {
     /// Train a small language model from nothing
     #[command(after_long_help = pretrain::EXAMPLES)]
     Pretrain(pretrain::PretrainArgs),
-    /// Train the bridges between an anchor and what it is to read
+    /// Train the bridges between an anchor and the models that it is to read
     #[command(after_long_help = compose::EXAMPLES)]
     Compose(Box<compose::ComposeArgs>),
-    /// Let a checkpoint or a composition continue prompts
+    /// Continue prompts with a checkpoint or a composition
     #[command(after_long_help = generate::EXAMPLES)]
     Generate(generate::GenerateArgs),
     /// Score a checkpoint or a composition by exact match, or on benchmarks
-    // What is said of tasks and of runs needs no model.
+    // Listing tasks and comparing runs needs no model.
     #[command(after_long_help = eval::EXAMPLES, mut_arg("model", |arg| arg.required(false)))]
     Eval(eval::EvalArgs),
     /// Score texts against references: chrF, BLEU
@@ -62,24 +62,24 @@ pub(crate) enum Verb {
     /// Make one composition of two over the same anchor
     #[command(after_long_help = merge::EXAMPLES)]
     Merge(merge::MergeArgs),
-    /// Hold a checkpoint or a composition against values computed elsewhere
+    /// Compare a checkpoint or a composition with values computed elsewhere
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
     /// Look at training runs
     Runs(runs::RunsArgs),
-    /// Make a composition of what another project has trained
+    /// Make a composition from the state dict of another project
     #[command(after_long_help = import::IMPORT_EXAMPLES)]
     Import(import::ImportArgs),
     /// Write the bridges of a composition as another project's state dict
     #[command(after_long_help = import::EXPORT_EXAMPLES)]
     Export(import::ExportArgs),
-    /// Tell what this build and this machine can do
+    /// Describe this build and this machine
     #[command(after_long_help = doctor::EXAMPLES)]
     Doctor,
 }
 
 impl Verb {
-    /// Does what was asked for.
+    /// Runs the verb.
     pub(crate) fn run(&self, common: &Common) -> Result<Report, Failure> {
         match self {
             Self::Data(args) => data::run(args, common),

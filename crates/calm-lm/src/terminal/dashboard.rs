@@ -17,7 +17,7 @@ use calm_train::StepMetrics;
 use super::pace::{Pace, peak_memory_mib};
 use super::{interrupt, keys};
 
-/// What is shown, the most important first: a low terminal cuts off the end.
+/// Metrics, the most important first: a low terminal cuts off the end.
 const METRICS: [(&str, &str); 5] = [
     ("Loss", "nats per token"),
     ("Speed", "tokens/s"),
@@ -30,7 +30,7 @@ const METRICS: [(&str, &str); 5] = [
 pub(super) struct Dashboard {
     name: String,
     total: usize,
-    /// What was done before this process began.
+    /// Steps that were done before this process began.
     begun_at: usize,
     renderer: TuiMetricsRendererWrapper,
     interrupter: Interrupter,

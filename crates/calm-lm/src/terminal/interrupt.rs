@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
+/// Exit code of a program that Ctrl-C ended, as shells expect it: 128 and the number of the signal.
 pub const EXIT_CODE: u8 = 130;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first Ctrl-C is a request; a second one ends the process at once.
+/// Makes the first Ctrl-C a request; a second one ends the process at once.
 pub fn listen() {
     let installed = ctrlc::set_handler(|| {
         if REQUESTED.swap(true, Ordering::SeqCst) {
@@ -20,7 +20,7 @@ pub fn listen() {
     let _ = installed;
 }
 
-/// Whether there was one.
+/// Whether Ctrl-C was pressed.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }

@@ -25,7 +25,7 @@ mod unix {
 
     use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-    /// How the terminal was before the dashboard.
+    /// Mode of the terminal before the dashboard.
     static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
     /// The dashboard's thread needs a moment to take the terminal over; it has never needed more.
@@ -46,7 +46,7 @@ mod unix {
         Some((file, mode))
     }
 
-    /// What [`restore_terminal`] is to go back to.
+    /// Remembers the mode that [`restore_terminal`] goes back to.
     pub(in super::super) fn remember_terminal() {
         if let (Some((_, mode)), Ok(mut before)) = (terminal(), BEFORE.lock()) {
             *before = Some(mode);

@@ -1,10 +1,10 @@
-//! How fast a training run is just now, and in how much memory.
+//! Speed and peak memory of a training run.
 
 use std::collections::VecDeque;
 
 use calm_train::StepMetrics;
 
-/// Steps that the speed is a mean of: a batch of long texts alone would make it jump.
+/// Steps that the speed is a mean of; that of a single batch of long texts would jump.
 const STEPS: usize = 20;
 
 /// The last steps of this process.

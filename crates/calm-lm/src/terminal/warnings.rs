@@ -8,10 +8,10 @@ use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::progress::say;
 
-/// From now on, what the crates of this workspace warn of is shown.
+/// Shows warnings of the crates of this workspace from now on.
 ///
-/// There is nothing else to see: no spans, no other levels, no other crates. So this does without
-/// the usual crate for it.
+/// No spans, no other levels and no other crates are shown, so that the usual crate for it is not
+/// needed.
 pub fn show() {
     // If the program has a subscriber of its own, that one is to be kept.
     let _ = tracing::subscriber::set_global_default(Warnings);

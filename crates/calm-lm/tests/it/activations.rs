@@ -1,4 +1,4 @@
-//! Hidden states that are kept from epoch to epoch change nothing.
+//! Cached activations change no result.
 
 use crate::common::Workshop;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --connections every:2 \
                        --train data.jsonl --rows 4 --steps 20 --seed 5 --json";
 
-/// What training with these flags says of its activations, and the bridges it came to.
+/// The statistics of activations and the bridges of a training with these flags.
 fn trained(workshop: &Workshop, out: &str, flags: &str) -> (Value, Vec<u8>) {
     let run = workshop.calm(&format!("{COMPOSE} --out {out} {flags}"));
     let activations = run.json()["training"]["activations"].take();

@@ -95,7 +95,7 @@ impl Workshop {
         }
     }
 
-    /// The names of what lies here.
+    /// Names of all entries of the directory.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -150,7 +150,7 @@ impl Run {
         }
     }
 
-    /// What it printed, having done what it was to do.
+    /// Its output, if it succeeded.
     pub(crate) fn done(self) -> String {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.stdout
@@ -161,7 +161,7 @@ impl Run {
         serde_json::from_str(&self.done()).unwrap()
     }
 
-    /// It refused in one line, with these words, having printed nothing else.
+    /// Asserts that it refused in one line with these words, and printed nothing else.
     pub(crate) fn refused(&self, words: &[&str]) {
         assert_eq!(self.code, Some(2), "{self:#?}");
         assert_eq!(self.stderr.lines().count(), 1, "{self:#?}");
@@ -205,7 +205,7 @@ pub(crate) fn fixtures(of: &str) -> PathBuf {
     crates.join(of).join("tests/fixtures")
 }
 
-/// Ends a process as nobody can refuse.
+/// Ends a process with a signal that it cannot handle.
 pub(crate) fn kill(mut child: Child) -> Output {
     child.kill().unwrap();
     child.wait_with_output().unwrap()

@@ -150,7 +150,7 @@ fn files_that_cannot_be_read_are_named() {
     workshop.write("it.toml", &"#\n".repeat(1 << 20));
     refused(&["longer than 1 MiB"]);
     workshop.write("it.toml", "steps = 3");
-    // What is in neither is missing.
+    // Flags that are in neither are missing.
     workshop
         .calm("compose --config it.toml --out out")
         .refused(&["required", "--train", "--anchor"]);

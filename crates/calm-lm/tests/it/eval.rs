@@ -92,7 +92,7 @@ fn another_run_is_refused() {
         .refused(&["whose model differs"]);
     workshop.write("data/letters_bb.tsv", "ab\tcd\nk\tm\n");
     with("").refused(&["data of the task 'letters' differs"]);
-    // What was ended before its first sample is nothing that could be spoilt.
+    // A run that was ended before its first sample has nothing to lose.
     workshop.write("run/samples.jsonl", "{\"task");
     with("--limit 1").done();
     assert_eq!(lines(&workshop, "run").len(), 2);
@@ -194,7 +194,7 @@ fn tasks_are_listed_and_shown() {
     assert_eq!(shown, "UVxWzABx\n");
     let listed = workshop.calm("eval --list --json").json();
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 9);
-    // What is shown of a task is a task.
+    // The text of a task is a task file.
     let shown = workshop.calm("eval --show mgsm").done();
     workshop.write("shown.toml", &shown);
     assert_eq!(workshop.calm("eval --show shown.toml").done(), shown);

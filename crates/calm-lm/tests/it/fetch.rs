@@ -63,7 +63,7 @@ impl Bench {
         self.workshop.calm(LINE)
     }
 
-    /// What is in the directory, with its size.
+    /// Files of the directory with their sizes.
     fn found(&self) -> Vec<(String, usize)> {
         let names = crate::hub_server::files(&self.workshop.path("out")).into_iter();
         names.map(|(name, bytes)| (name, bytes.len())).collect()

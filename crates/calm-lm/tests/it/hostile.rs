@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::common::Workshop;
 use serde_json::{Map, Value, json};
 
-/// What is done to a checkpoint, and the words of the one line that it is refused with.
+/// A name, a damage to a checkpoint, and words of the one line that it is refused with.
 type Row = (&'static str, fn(&Checkpoint), &'static [&'static str]);
 
 /// A checkpoint to be damaged: a Llama of 3 blocks of width 16 with 48 tokens.

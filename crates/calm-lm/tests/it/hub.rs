@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::common::{Run, Workshop, fixtures};
 use crate::hub_server::{Behaviour, COMMIT, HubServer, files};
 
-/// What a child process may not have from its parent.
+/// Variables that a child process must not inherit.
 const VARIABLES: [&str; 7] = [
     "HF_ENDPOINT",
     "HF_HOME",

@@ -1,4 +1,4 @@
-//! What `calm inspect` says of a checkpoint, to the letter.
+//! The output of `calm inspect` for a checkpoint, to the letter.
 
 use crate::common::{Workshop, fixtures};
 

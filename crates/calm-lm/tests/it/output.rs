@@ -1,4 +1,4 @@
-//! What goes to standard output and what to standard error, and what happens if nobody reads it.
+//! Standard output and standard error, also where nobody reads them.
 
 use std::process::Stdio;
 

@@ -1,4 +1,4 @@
-//! What data runs are trained on, and where its tokens are kept.
+//! Training data, and the cache of its tokens.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn training(workshop: &Workshop, flags: &str) -> Value {
     workshop.calm(&format!("{COMPOSE} {flags}")).json()["training"].take()
 }
 
-/// What is kept in a cache, without its lock.
+/// Names of the files in a cache, without its lock.
 fn cached(workshop: &Workshop, cache: &str) -> Vec<String> {
     let entries = fs::read_dir(workshop.path(cache)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -65,7 +65,7 @@ fn the_best_composition_is_kept_and_an_early_stop_is_said() {
 #[test]
 fn a_score_decides_if_there_is_one() {
     let workshop = Workshop::new();
-    // What is trained on, so that some of it is written right in the end.
+    // The training data, so that some of it is written right in the end.
     fs::copy(workshop.path("data.jsonl"), workshop.path("held-out.jsonl")).unwrap();
     let line = format!(
         "{MODELS} {TRAIN} --validation-metric exact --validation-examples 8 --patience 50 --steps 60"

@@ -288,7 +288,7 @@ fn compositions_are_extended_and_merged() {
         .calm(&format!("compose --augmenting bytes {train} --out three"))
         .refused(&["--anchor"]);
 
-    // What was there is as it was: with the new model switched off, nothing has changed.
+    // With the new model switched off, nothing has changed.
     let line = |rest: &str| format!("generate {rest} --prompt ABC --max-new-tokens 8");
     let generated = |rest: &str| workshop.calm(&line(rest)).done();
     assert_eq!(generated("two --scale 1 --scale 0"), generated("one"));
@@ -375,7 +375,7 @@ fn the_controls_of_the_paper_are_flags() {
     assert_eq!(encoder["mode"], "encoder");
     let random = workshop.calm("inspect random").done();
     assert!(random.contains("untrained weights of seed 3"), "{random}");
-    // What is stored says how to make the same weights again, and they are held against their hash.
+    // The seed that is stored makes the same weights again, which are compared with their hash.
     let path = "random/composition.json";
     let description = workshop.text(path);
     let seed = "\"untrained_seed\": 3";

@@ -13,7 +13,7 @@ pub(super) struct Panel<'a> {
     pub(super) rows: Vec<&'a str>,
     /// Texts of the augmenting model's tokens.
     pub(super) columns: Vec<&'a str>,
-    /// For every row, the columns that it may see.
+    /// Columns that each row may see.
     pub(super) sees: &'a [Vec<usize>],
     /// Their weights.
     pub(super) weights: &'a [Vec<f32>],
@@ -25,14 +25,14 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 const TITLE: i32 = 18;
 const GAP: i32 = 16;
 const LETTER: i32 = 7;
-/// A longer text is cut.
+/// Letters of a text; a longer one is cut.
 const LETTERS: usize = 12;
 /// Panels beside one another.
 const ACROSS: usize = 4;
-/// A side of a panel is to be no longer, as long as its cells can be seen.
+/// Longest side of a panel, as long as its cells can be seen.
 const SIDE: i32 = 480;
 const CELLS: std::ops::RangeInclusive<i32> = 3..=16;
-/// Cells that have room for a text beside them.
+/// Smallest cell that has room for a text beside it.
 const LABELLED: i32 = 9;
 
 const UNSEEN: RGBColor = RGBColor(228, 228, 228);
