@@ -20,7 +20,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// A result as text, every line ended, and as a value that becomes a JSON object.
+    /// A result as text, in which every line is ended, and as a value that becomes a JSON object.
     pub(crate) fn new(text: impl Into<String>, result: impl Serialize) -> Self {
         Self {
             text: text.into(),
@@ -29,7 +29,7 @@ impl Report {
         }
     }
 
-    /// The answer to what was asked is no, unless `holds`.
+    /// Exit code 1 unless `holds`.
     pub(crate) fn judged(self, holds: bool) -> Self {
         let is_negative = !holds;
         Self {

@@ -26,14 +26,14 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Prompts of a file, one per line, as many lines out as in:
     calm generate composition --max-new-tokens 16 < prompts.txt
 
-  Drawn rather than the likeliest, shown while it is written, up to a full stop:
+  Sampled, shown while it is written, up to a full stop:
     calm generate anchor --prompt 'Once' --temperature 0.8 --top-p 0.95 --seed 7 \
         --stop '.' --stream
 
-  A question, written as the model's chat template has it:
+  A question in the model's chat template:
     calm generate anchor --chat --system 'Be brief.' --prompt 'Why is the sky blue?'
 
-  A composition without its second specialist, and with half of what it reads of the first:
+  A composition without its second specialist, and with half the weight of the first:
     calm generate composition --scale 0.5 --scale 0 --prompt 'kip ='
 
   A composition whose models have moved since it was made:
@@ -41,8 +41,8 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
         --augmenting models/specialist --prompt 'kip ='
 
 The paths in composition.json are looked up as they stand, relative ones in the current
-directory and then in the composition's; hf:owner/name@commit is fetched. Models with other weights than those that the
-composition was made for are refused.";
+directory and then in the composition's; hf:owner/name@commit is fetched. Models with
+other weights than those that the composition was made for are refused.";
 
 /// Prompts decoded together. More are hardly faster on a processor, and cost memory.
 const ROWS: usize = 64;
@@ -56,10 +56,10 @@ pub(crate) struct GenerateArgs {
     /// Text to continue; may be given several times [default: the lines of standard input]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Vec<String>,
-    /// Take each prompt for a user's question, and write it as the model's chat template does
+    /// Put each prompt as a user's question into the model's chat template
     #[arg(long)]
     chat: bool,
-    /// With --chat, what the model is told before the question
+    /// With --chat, the system message before the question
     #[arg(
         long,
         value_name = "TEXT",
@@ -82,16 +82,16 @@ pub(crate) struct GenerateArgs {
 
 #[derive(Debug, Args)]
 struct SamplingArgs {
-    /// Draw tokens, fixed by --seed, with logits divided by this [default: take the likeliest]
+    /// Sample tokens, fixed by --seed, with logits divided by this [default: take the likeliest]
     #[arg(long, value_name = "X")]
     temperature: Option<f32>,
-    /// Draw from so many of the likeliest tokens only
+    /// Sample from this number of the likeliest tokens only
     #[arg(long, value_name = "N", requires = "temperature")]
     top_k: Option<usize>,
-    /// Draw from the likeliest tokens only that together have this probability
+    /// Sample from the likeliest tokens only that together have this probability
     #[arg(long, value_name = "P", requires = "temperature")]
     top_p: Option<f32>,
-    /// Draw only from tokens with this share of the likeliest one's probability
+    /// Sample only from tokens with at least this share of the likeliest one's probability
     #[arg(long, value_name = "P", requires = "temperature")]
     min_p: Option<f32>,
     /// Make tokens that have occurred less likely (above 1) or more so (below)

@@ -25,13 +25,13 @@ pub(super) struct ModelArgs {
     /// hf:owner/name@revision, a checkpoint of the Hugging Face Hub
     #[arg(value_name = "MODEL")]
     model: ModelSource,
-    /// Where the composition's anchor is, if not where it was
+    /// New place of the composition's anchor
     #[arg(long, value_name = "MODEL")]
     anchor: Option<ModelSource>,
-    /// Where its augmenting model is, if not where it was; once for each of several
+    /// New place of its augmenting model; once for each of several
     #[arg(long, value_name = "MODEL")]
     augmenting: Vec<ModelSource>,
-    /// Use these models though the composition was made for other weights or tokenizers
+    /// Accept models with other weights or tokenizers than those that the composition was made for
     #[arg(long)]
     pub(super) allow_other_weights: bool,
     /// Device of the augmenting models, if not that of the anchor
@@ -41,8 +41,8 @@ pub(super) struct ModelArgs {
 
 #[derive(Debug, Default, Args)]
 pub(super) struct ScaleArgs {
-    /// Multiplies what the anchor reads of an augmenting model: 0 switches it off; once for each of
-    /// several [default: 1]
+    /// Factor of the bridges from an augmenting model: 0 switches it off; once for each of several
+    /// [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = scale)]
     scale: Vec<f64>,
 }
@@ -157,7 +157,7 @@ impl Model {
         })
     }
 
-    /// The model with what [`Answering`] needs to answer the prompts of a task.
+    /// The model as it answers the prompts of a task.
     pub(super) fn answering(&self, decoding: Decoding) -> Answering<'_, ComposedModel> {
         Answering {
             model: &self.composition.model,
@@ -205,7 +205,7 @@ impl ModelArgs {
         }
     }
 
-    /// Finds out what they name, and fetches what is not here.
+    /// Finds the models that the arguments name, and fetches files that are not here.
     pub(super) fn locate(&self, quiet: bool) -> Result<Located, Failure> {
         if let ModelSource::Directory(directory) = &self.model {
             if directory.join("composition.json").exists() {
@@ -258,7 +258,7 @@ pub(super) fn fetch(
     Ok(show_fetching(quiet, |show| source.resolve(also, show))?)
 }
 
-/// Lets something be fetched and, unless `quiet`, shows how much of it is there.
+/// Fetches something and, unless `quiet`, shows the progress.
 pub(super) fn show_fetching<T>(
     quiet: bool,
     fetch: impl FnOnce(&mut dyn FnMut(Fetching<'_>)) -> T,
@@ -278,8 +278,8 @@ pub(super) fn show_fetching<T>(
     })
 }
 
-/// Where the augmenting models are to be: on the device of this name, or with the anchor. Their
-/// hidden states are moved to where a bridge reads them.
+/// The device of the augmenting models, by default the anchor's. Their hidden states are moved to
+/// the device of the bridges.
 pub(super) fn augmenting_device(
     name: Option<&str>,
     anchor: &Device,

@@ -36,8 +36,8 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   The answers of a run, without generating them again:
     calm score --samples runs/gsm8k/samples.jsonl
 
-Scores are from 0 to 100; those of chrF and BLEU are sacreBLEU's. Several --ref are several references of each line.
-Lines end at LF alone.";
+Scores are from 0 to 100; those of chrF and BLEU are sacreBLEU's. Several --ref are
+several references of each line. Lines end at LF alone.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArgs {
@@ -55,13 +55,13 @@ pub(crate) struct ScoreArgs {
     samples: Option<PathBuf>,
     #[command(flatten)]
     sandbox: SandboxArgs,
-    /// Every line is an index, a tab and a text; those of the same index belong together
+    /// Lines are an index, a tab and a text; those of the same index belong together
     #[arg(long)]
     indexed: bool,
     /// Print the score of every sentence, too
     #[arg(long)]
     sentence_level: bool,
-    /// Take texts in lower case
+    /// Compare texts in lower case
     #[arg(long)]
     lowercase: bool,
     /// With the metric chrf: longest n-grams of characters [default: 6]
@@ -70,7 +70,7 @@ pub(crate) struct ScoreArgs {
     /// With the metric chrf: longest n-grams of words [default: 0]
     #[arg(long, value_name = "N")]
     word_order: Option<usize>,
-    /// With the metric chrf: how many times as important as precision recall is [default: 2]
+    /// With the metric chrf: weight of recall relative to precision [default: 2]
     #[arg(long, value_name = "BETA")]
     beta: Option<f64>,
     /// With the metric bleu: 13a, intl, char or none [default: 13a]
@@ -82,8 +82,8 @@ pub(crate) struct ScoreArgs {
     /// With --smooth floor or add-k: its value [default: 0.1 or 1]
     #[arg(long, value_name = "VALUE")]
     smooth_value: Option<f64>,
-    /// With the metric bleu: leave out orders that a text is too short for, as scores of single
-    /// sentences want it
+    /// With the metric bleu: leave out orders that a text is too short for; for scores of single
+    /// sentences
     #[arg(long)]
     effective_order: bool,
     /// Print the 95 % interval of a bootstrap
@@ -105,7 +105,7 @@ pub(crate) struct ScoreArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MetricName {
-    /// Precision and recall alike, as in the CALM paper
+    /// Precision and recall with equal weight, as in the CALM paper
     Chrf1,
     /// Recall counts twice; much software calls it chrF
     Chrf2,
@@ -258,7 +258,7 @@ pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> 
 
 #[derive(Serialize)]
 struct Scores<'a> {
-    /// Beside the list, a single score is an object's own.
+    /// A single score is written at the top level, too.
     #[serde(flatten)]
     only: Option<&'a SystemScore<'a>>,
     references: &'a [PathBuf],
@@ -342,7 +342,7 @@ fn sentence_lines(scores: &[SystemScore<'_>]) -> impl Iterator<Item = String> {
 /// Texts of systems, and of references.
 type Texts = (Vec<Vec<String>>, Vec<Vec<String>>);
 
-/// Lines, which belong to those of the same number.
+/// Texts of files, one per line; line n of a system belongs to line n of the references.
 fn read_lines(args: &ScoreArgs) -> Result<Texts, DataError> {
     let read = |paths: &[PathBuf]| {
         let texts = paths.iter().map(|path| text_lines(path));
@@ -357,7 +357,7 @@ fn read_lines(args: &ScoreArgs) -> Result<Texts, DataError> {
     Ok((systems, references))
 }
 
-/// Texts behind indices, in the order of these.
+/// Texts of files with indices, in the order of the indices.
 fn read_indexed(args: &ScoreArgs) -> Result<Texts, DataError> {
     let joined = |hyp: &Path, reference: &Path| -> Result<(Vec<_>, Vec<_>), DataError> {
         Ok(code_text::predictions(hyp, reference)?.into_iter().unzip())
@@ -371,7 +371,7 @@ fn read_indexed(args: &ScoreArgs) -> Result<Texts, DataError> {
     Ok((systems, references))
 }
 
-/// An empty reference is one of a file.
+/// Names the file of an empty reference.
 fn name_file(error: ScoreError, paths: &[PathBuf], references: &[Vec<String>]) -> Failure {
     let ScoreError::EmptyReference { line } = error else {
         return error.into();

@@ -38,7 +38,7 @@ pub(super) struct FetchArgs {
     /// Address that takes the place of the publishers' host
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
-    /// List what can be fetched
+    /// List all datasets
     #[arg(long, conflicts_with_all = ["names", "out", "mirror"])]
     list: bool,
 }

@@ -52,7 +52,7 @@ pub(super) struct KvArgs {
     /// Share of the keys that a composition may be trained on [default: 0.2]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     held_in_share: Option<f64>,
-    /// Which of the equal parts that this share cuts the keys into is held in, from 0
+    /// Number of the part of the keys that is held in, from 0: the share cuts them into equal parts
     #[arg(long, value_name = "N", default_value_t = 0)]
     fold: usize,
     /// Expressions per task over all keys
@@ -134,7 +134,7 @@ impl KvArgs {
     }
 }
 
-/// `2 6` are two spans of one number, `2..6` is one of two.
+/// First and last number of `2 6`, which are two spans, or of `2..6`, which is one.
 fn hull(spans: &[Span]) -> Option<[usize; 2]> {
     Some([spans.first()?.first, spans.last()?.last])
 }

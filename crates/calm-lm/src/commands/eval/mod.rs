@@ -42,7 +42,7 @@ Decoding is greedy and free-running: the model sees its own tokens, never those 
 target. The interval is Wilson's, at 95 %. Tasks, their settings and the sandbox of generated
 programs: docs/evaluation.md.";
 
-/// Examples between two signs of progress.
+/// Examples between two updates of the progress.
 const CHUNK: usize = 256;
 
 #[derive(Debug, Args)]

@@ -28,16 +28,16 @@ pub(super) struct TaskArgs {
     /// times
     #[arg(long = "task", value_name = "TASK", requires = "data")]
     pub(super) tasks: Vec<String>,
-    /// Directory of the run, which goes on if it is there [default: runs/eval]
+    /// Directory of the run; a run that is there is resumed [default: runs/eval]
     #[arg(long, value_name = "DIR", requires = "tasks")]
     out: Option<PathBuf>,
-    /// At most so many examples of each language
+    /// Most examples of each language
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
-    /// This language only; may be given several times
+    /// Evaluate this language only; may be given several times
     #[arg(long = "language", value_name = "NAME")]
     languages: Vec<String>,
-    /// So many worked examples before each, instead of what the task says
+    /// Number of worked examples before each prompt [default: as the task says]
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
     /// Treatment of a prompt that has more tokens than the model can read
@@ -58,10 +58,10 @@ pub(super) struct TaskArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Policy {
-    /// Nothing is evaluated
+    /// Evaluate nothing
     #[default]
     Error,
-    /// Its beginning is cut off, so that an answer has room; how many were cut is told
+    /// Cut off its beginning, so that an answer has room, and report how many were cut
     Truncate,
 }
 
@@ -80,7 +80,7 @@ pub(in crate::commands) struct SandboxArgs {
     /// The Python that runs generated programs [default: python3]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// Run generated programs even where nothing keeps them from doing what you may do
+    /// Run generated programs even without a sandbox, with all rights of the user
     #[arg(long)]
     unsafe_run_code: bool,
 }
