@@ -1,7 +1,7 @@
-//! What reading and batching cost: `cargo bench -p calm-data --bench training_data`.
+//! Time of reading and batching: `cargo bench -p calm-data --bench training_data`.
 //!
-//! The rows of a batch are drawn from all over the file. How long that takes if the system does not
-//! have the file in memory is for `batch_of_32_from_a_cold_file`, which asks Linux to forget it.
+//! The rows of a batch come from all over the file. `batch_of_32_from_a_cold_file` asks Linux to drop
+//! the file from memory first.
 
 #[path = "../tests/it/word_tokenizer.rs"]
 mod word_tokenizer;

@@ -1,4 +1,4 @@
-//! What a data file takes of memory, by the allocator.
+//! Memory of reading a data file, measured by the allocator.
 
 #[path = "it/word_tokenizer.rs"]
 mod word_tokenizer;
@@ -14,7 +14,7 @@ use word_tokenizer::WordTokenizer;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Ids of an example, which take four bytes each where they are in memory.
+/// Ids of an example; each takes four bytes in memory.
 const TOKENS: usize = 100;
 
 fn write_data(path: &Path, examples: usize) {
@@ -30,7 +30,7 @@ fn write_data(path: &Path, examples: usize) {
     }
 }
 
-/// The most that is taken while `read` is at work, in bytes beyond what is taken now.
+/// Peak memory of `read`, in bytes above the current usage.
 fn peak<T>(read: impl FnOnce() -> T) -> usize {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
@@ -68,7 +68,7 @@ fn only_the_index_of_the_examples_is_held_in_memory() {
     let (few, many) = (10_000, 40_000);
     let (small, large) = (peaks(few), peaks(many));
     let each = |which: usize| (large[which] as f64 - small[which] as f64) / (many - few) as f64;
-    // While it is built, the index grows by doubling.
+    // The index grows by doubling while it is built.
     assert!(
         each(0) < 48.0,
         "building takes {} bytes for each example",

@@ -1,4 +1,4 @@
-//! chrF of invented lines as long as those of FLORES-200: `cargo bench -p calm-eval
+//! Time of chrF on random lines as long as those of FLORES-200: `cargo bench -p calm-eval
 //! --no-default-features`. docs/evaluation.md tells how sacreBLEU is timed on the same lines.
 
 use std::fs;
@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 const PAIRS: usize = 192_000;
 
 fn main() {
-    // The lines, for another program to be timed on.
+    // Writes the lines, so that another program can be timed on them.
     if let Some(directory) = std::env::var_os("CALM_WRITE_LINES") {
         let directory = std::path::PathBuf::from(directory);
         let [hypotheses, references] = lines(PAIRS).map(|lines| lines.join("\n") + "\n");

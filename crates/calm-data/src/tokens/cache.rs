@@ -48,12 +48,12 @@ pub(crate) type Keep<'a> = dyn FnMut(&TokenizedExample) -> Result<(), DataError>
 
 /// A file of tokenised examples.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub(crate) struct TokenCache {
     path: PathBuf,
     key: [u8; 32],
 }
 
-impl Cache {
+impl TokenCache {
     /// The cache of a data file with this hash, tokenised like this.
     pub(crate) fn new(directory: &Path, data_sha256: &str, tokenizing: &Tokenizing<'_>) -> Self {
         let key = json!({

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use calm_files::{Hashed, hex, sha256_file};
 use rayon::prelude::*;
 
-use super::cache::{Cache, Keep, Misfits};
+use super::cache::{Keep, Misfits, TokenCache};
 use super::examples::{Examples, InMemory};
 use super::tokenize::{Fitted, TokenizedExample, Tokenizing};
 use crate::DataError;
@@ -76,7 +76,7 @@ impl DataFile<'_> {
         mut observe: impl FnMut(u64),
     ) -> Result<Tokenized, DataError> {
         let sha256 = sha256_file(&self.path)?;
-        let cache = Cache::new(directory, &sha256, &self.tokenizing);
+        let cache = TokenCache::new(directory, &sha256, &self.tokenizing);
         let found = cache.open().or_else(|_| {
             cache.open_or_build(|keep| match self.tokenize(keep, &mut observe)? {
                 (read, misfits) if read == sha256 => Ok(misfits),

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::word_tokenizer::WordTokenizer;
 
-/// A directory with a data file, and what reads it.
+/// A directory with a data file and a cache, and a tokenizer.
 struct Workshop {
     directory: TempDir,
     tokenizer: WordTokenizer,
@@ -46,7 +46,7 @@ impl Workshop {
         }
     }
 
-    /// Through the cache, and whether anything was tokenised for it.
+    /// Reads through the cache. Also returns whether anything was tokenised.
     fn through_cache(&self, file: &DataFile<'_>) -> (Tokenized, bool) {
         let mut tokenized = false;
         let read = file.read_through(&self.cache(), |_| tokenized = true);
@@ -58,7 +58,7 @@ impl Workshop {
     }
 }
 
-/// What lies in a cache, without its lock.
+/// Files of a cache, without its lock.
 fn cached(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -77,7 +77,7 @@ fn text(text: &str) -> String {
     format!("{}\n", json!({ "text": text }))
 }
 
-/// Three pairs of which one is long, and a text.
+/// Three pairs, one of them long, and a text.
 fn some() -> String {
     [
         pair("1 + 2 =", "3 0 0 0"),
@@ -219,7 +219,7 @@ fn a_cache_serves_only_what_it_was_made_for() {
     assert_eq!(workshop.cached().len(), 6);
 }
 
-/// Runs `check` with the cache of the same file after each way of spoiling it.
+/// Runs `check` with a cached file: its path and its bytes.
 fn spoilt(check: impl Fn(&Workshop, &DataFile<'_>, &Path, &[u8])) {
     let workshop = Workshop::new(&some());
     let file = workshop.file(64, TooLong::Error);
@@ -229,7 +229,7 @@ fn spoilt(check: impl Fn(&Workshop, &DataFile<'_>, &Path, &[u8])) {
     check(&workshop, &file, &path, &whole);
 }
 
-/// The cache with these bytes is found to be bad, and is made what it was.
+/// Asserts that a cache with these bytes is refused and built anew.
 fn is_built_anew(workshop: &Workshop, file: &DataFile<'_>, whole: &[u8], bytes: &[u8]) {
     let path = workshop.cached().remove(0);
     fs::write(&path, bytes).unwrap();
@@ -298,7 +298,7 @@ fn data_that_is_no_good_leaves_no_cache() {
 
 #[test]
 fn a_file_that_changes_while_it_is_read_makes_no_cache() {
-    // More than one part, so that there is a moment between them.
+    // More than one part, so that the file can change between them.
     let workshop = Workshop::new(&some().repeat(1500));
     let file = workshop.file(64, TooLong::Error);
     let mut changed = false;
@@ -314,7 +314,7 @@ fn a_file_that_changes_while_it_is_read_makes_no_cache() {
     assert!(workshop.cached().is_empty());
 }
 
-/// Both open the file anew, so their locks are those of two processes.
+/// Every thread opens the lock anew, as another process would.
 #[test]
 fn those_who_build_the_same_cache_at_once_do_not_harm_each_other() {
     let workshop = Workshop::new(&some().repeat(3000));

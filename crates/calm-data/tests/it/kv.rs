@@ -1,4 +1,4 @@
-//! What the files of a key-value dataset hold, read as a stranger would read them.
+//! Files of a key-value dataset, read without its types.
 
 use std::collections::HashSet;
 use std::fs;
@@ -32,7 +32,7 @@ fn read_lines(directory: &Path, task: KvTask, pool: KeyPool) -> Vec<Value> {
         .collect()
 }
 
-/// The words of all prompts and targets that are not operators.
+/// Words of all prompts and targets that are not operators.
 fn operands(lines: &[Value]) -> HashSet<&str> {
     lines
         .iter()
@@ -90,7 +90,7 @@ fn every_line_can_be_computed_again_from_its_text() {
     }
 }
 
-/// Sums of differences of products, written unlike the library's.
+/// Evaluates sums of differences of products, in another way than the library.
 fn evaluate(expression: &str) -> i128 {
     let product = |factors: &str| -> i128 {
         factors

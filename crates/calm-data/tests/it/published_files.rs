@@ -1,5 +1,4 @@
-//! The readers, on small files of our own and on the published ones, which are not part of the
-//! repository.
+//! Readers on small files of our own, and on published ones, which are not part of the repository.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
-/// Where the published files are, or nothing, said in a line.
+/// Path of the published files, if it is known; otherwise prints a line.
 fn published(name: &str) -> Option<PathBuf> {
     let directory = std::env::var_os("CALM_BENCHMARKS");
     if directory.is_none() {
@@ -34,7 +33,7 @@ fn files(files: &[(&str, &[u8])]) -> TempDir {
     directory
 }
 
-/// What a reader says of a file of these bytes.
+/// Message of a reader that refuses a file of these bytes.
 fn refused<T: std::fmt::Debug>(
     read: impl Fn(&Path) -> Result<T, DataError>,
     bytes: &[u8],
@@ -351,7 +350,7 @@ fn summaries() {
         let path = |name: &str| directory.path().join(name);
         code_text::predictions(&path("p"), &path("r")).map_err(|error| error.to_string())
     };
-    // Joined by index, in whatever order; a prediction may be empty.
+    // Joined by index, in any order; a prediction may be empty.
     let pairs = joined("1\tb\n0\n", "0\ta\n1\tb c\n").unwrap();
     assert_eq!(
         pairs,

@@ -10,7 +10,7 @@ fn words() -> WordTokenizer {
     WordTokenizer::laptop()
 }
 
-/// One that puts nothing before a text.
+/// A tokenizer that puts nothing before a text.
 fn bare() -> WordTokenizer {
     let mut bare = words();
     bare.library
@@ -25,7 +25,7 @@ fn pair(prompt: &str, target: &str) -> Record {
     })
 }
 
-/// The tokens that an example has with this context, up to its target and from there.
+/// Tokens of an example that was fitted to this context, before its target and from there.
 fn fitted(
     tokenizer: &WordTokenizer,
     record: &Record,

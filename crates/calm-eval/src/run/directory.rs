@@ -100,23 +100,16 @@ impl Description {
 
     /// The first setting in which two differ.
     fn differs(&self, other: &Self) -> Option<String> {
-        if self.schema != other.schema {
-            return Some("layout".to_owned());
-        }
-        if self.model != other.model {
-            return Some("model".to_owned());
-        }
-        if self.limit != other.limit {
-            return Some("--limit".to_owned());
-        }
-        if self.languages != other.languages {
-            return Some("--language".to_owned());
-        }
-        if self.too_long != other.too_long {
-            return Some("--too-long".to_owned());
-        }
-        if self.tasks.len() != other.tasks.len() {
-            return Some("list of tasks".to_owned());
+        let settings = [
+            ("layout", self.schema != other.schema),
+            ("model", self.model != other.model),
+            ("--limit", self.limit != other.limit),
+            ("--language", self.languages != other.languages),
+            ("--too-long", self.too_long != other.too_long),
+            ("list of tasks", self.tasks.len() != other.tasks.len()),
+        ];
+        if let Some((name, _)) = settings.iter().find(|(_, differs)| *differs) {
+            return Some((*name).to_owned());
         }
         let mut tasks = self.tasks.iter().zip(&other.tasks);
         let differing = tasks.find(|(ours, theirs)| ours != theirs);

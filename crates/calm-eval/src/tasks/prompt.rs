@@ -28,7 +28,7 @@ pub struct Item {
     pub prompt: String,
     /// Right answer; empty if programs are run.
     pub reference: String,
-    /// Fields of the file, for the templates of the task.
+    /// Record of the file, for the templates of the task.
     pub record: Map<String, Value>,
 }
 

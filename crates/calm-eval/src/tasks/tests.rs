@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A task of everything that a task needs.
+/// A task with every required field.
 const TASK: &str = r#"
 layout = 1
 name = "capitals"
@@ -286,7 +286,7 @@ fn worked_examples_are_read_as_published_or_converted() {
     assert!(prompt.starts_with("Q: what?\nA: 1.\n\n"), "{prompt}");
     assert!(prompt.ends_with("A: 8.\n\nQ: How many?\nA:"), "{prompt}");
     assert_eq!(read(&[problems, converted]).unwrap(), found);
-    // What was published comes first, and is what is missed.
+    // The published file comes first, and is the one that is missed.
     assert_eq!(
         read(&[problems, published, ("exemplars.json", "{")]).unwrap(),
         found
@@ -298,7 +298,7 @@ fn worked_examples_are_read_as_published_or_converted() {
     );
 }
 
-/// The published files, unless nobody says where they are.
+/// Reads the published files, if their directory is known.
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn published_files_are_read() {

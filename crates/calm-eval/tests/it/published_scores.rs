@@ -1,4 +1,4 @@
-//! Equality with sacreBLEU, on cases of our own, and on larger ones that are not part of the
+//! Equality with sacreBLEU, on cases of our own and on larger ones, which are not part of the
 //! repository.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use calm_eval::{Bleu, Chrf, Metric, Smoothing, Statistics};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Scores are from 0 to 100. Other orders of the same sums differ by 1e-12.
+/// Scores are from 0 to 100; sums in another order differ by 1e-12.
 const TOLERANCE: f64 = 1e-6;
 
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ fn assert_close(found: f64, expected: f64, what: &str) {
     );
 }
 
-/// Compares everything that a file of scores has. Returns the number of settings.
+/// Compares all scores of a file. Returns the number of settings.
 fn compare(directory: &Path, references: &[&str]) -> usize {
     let text = fs::read_to_string(directory.join("scores.json")).unwrap();
     let scores: Scores = serde_json::from_str(&text).unwrap();
@@ -113,7 +113,7 @@ fn compare(directory: &Path, references: &[&str]) -> usize {
     scores.metrics.len()
 }
 
-/// The parts of BLEU.
+/// Compares the parts of BLEU.
 fn check_parts(metric: &dyn Metric, sums: &[u64], setting: &Setting) {
     if setting.family != "bleu" {
         return;

@@ -226,9 +226,9 @@ fn what_is_wrong_is_told_in_one_line() {
     calm(EVAL).refused(&["there is no field 'givn'; did you mean 'given'?"]);
 }
 
-/// The command is the launcher of its own cage.
+/// The command is the launcher of its own sandbox.
 #[test]
-fn generated_programs_are_judged_in_a_cage() {
+fn generated_programs_are_judged_in_a_sandbox() {
     let workshop = workshop();
     let (kept, _) = TASK.split_once("[score]").unwrap();
     let score = r#"
@@ -243,7 +243,7 @@ names = "f"
     workshop.write("letters.toml", &format!("{kept}{score}"));
     let run = workshop.calm(&format!("{EVAL} --language aa --out run --json"));
     if run.code == Some(2) {
-        // Neither Python nor a cage is needed to build and test this workspace.
+        // Neither Python nor a sandbox is needed to build and test this workspace.
         assert!(run.stderr.contains("--python") || run.stderr.contains("--unsafe-run-code"));
         return;
     }

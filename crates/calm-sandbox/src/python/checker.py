@@ -1,5 +1,5 @@
-# The interpreter that the tests run in. The program never enters it: it is asked for values, over a
-# pipe. Whether the tests ran to their end is therefore seen here, and said on a pipe of its own.
+# Runs the tests. The program never enters this interpreter, which asks it for values over a pipe. So
+# whether the tests ran to their end is observed here, and reported on another pipe.
 
 import ast
 import builtins
@@ -8,7 +8,7 @@ import types
 
 
 class Over(BaseException):
-    """The tests cannot go on. That stays so if they catch this, as a bare `except` does."""
+    """The tests cannot go on, even if they catch this, as a bare `except` does."""
 
     first = None
 
@@ -18,13 +18,13 @@ class Over(BaseException):
 
 
 class Gone(Over):
-    """The program ended, or does not answer as its interpreter would."""
+    """The program ended, or sends invalid answers."""
 
     outcome = "gone"
 
 
 class Inexpressible(Over):
-    """The tests hand over what cannot be handed over."""
+    """The tests pass a value that cannot be sent."""
 
     outcome = "unusable"
 
@@ -72,7 +72,7 @@ def judge(job, line):
 
 
 def prepare(job, space):
-    """Runs what the tests need besides the program; names that a solution is known to define."""
+    """Runs the setup and the imports of the reference. Returns the names that the reference defines."""
     exec(compile(job["setup"], "setup.py", "exec"), space)
     names = []
     for statement in ast.parse(job["reference"]).body:
@@ -88,7 +88,7 @@ def prepare(job, space):
 
 
 def connect(line):
-    """What asks the program, or None if there is none."""
+    """Returns a function that asks the program, or None if the program did not start."""
     if line.receive() != ["ready"]:
         return None
 
@@ -160,7 +160,7 @@ def number_of(remote):
 
 
 class Remote:
-    """An object that lives in the program's interpreter. It equals no value that lives here."""
+    """An object in the program's interpreter. It equals no value of this one."""
 
     def __init__(self, ask, number):
         object.__setattr__(self, "_ask", ask)
@@ -215,7 +215,7 @@ def describe(error):
     try:
         text = " ".join(str(error).split())
     except BaseException:
-        # What a test says of a failure may be the program's own object.
+        # The message of a failed test may be an object of the program.
         text = ""
     return (f"{kind}: {text}" if text else kind)[:300]
 

@@ -1,5 +1,5 @@
-# The interpreter that the generated program runs in. It does what the checker asks for, and nothing
-# that it says is believed beyond being the values that the program computes.
+# Runs the generated program, at the request of the checker, which believes nothing that is sent from
+# here beyond the values themselves.
 
 
 def serve():
@@ -7,7 +7,7 @@ def serve():
     import types
 
     line = Line()
-    # What the program reads and prints has nothing to do with what is said here.
+    # The program's own input and output are separate from the pipes of the checker.
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
@@ -26,7 +26,7 @@ def serve():
         before = [encode(argument, refer) for argument in arguments]
         result = function(*arguments, **named)
         after = [encode(argument, refer) for argument in arguments]
-        # What the function did to its arguments, its caller sees as well.
+        # The caller sees the changes that the function made to its arguments.
         changed = [[i, a] for i, (a, b) in enumerate(zip(after, before)) if a != b]
         return result, changed
 

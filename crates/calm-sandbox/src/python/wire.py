@@ -1,10 +1,10 @@
-# What the two interpreters of the sandbox tell each other: one JSON array a line. Plain values go by
-# value, as exact builtin types, so that no class of the program's takes part in a comparison.
-# Anything else stays where it is, and goes as the number that it has in the program's table.
+# Messages between the two interpreters: one JSON array a line. Plain values are sent as exact builtin
+# types, so that no class of the program takes part in a comparison. Any other object stays where it
+# is, and its number in the program's table is sent.
 
 import sys
 
-# The directory that the interpreter was started in holds no modules.
+# No modules are imported from the working directory.
 sys.path.pop(0)
 
 import json
@@ -13,7 +13,7 @@ import os
 LONGEST_LINE = 16 << 20
 SEQUENCES = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 BYTES = {"bytes": bytes, "bytearray": bytearray}
-# Of a class derived from one of these the value is sent; of the first that fits.
+# An instance of a derived class is sent as a value of the first of these that fits.
 BASES = [dict, list, tuple, set, frozenset, bytearray, bytes, str, bool, int, float, complex]
 
 
@@ -53,7 +53,7 @@ def decode(said, resolve):
 
 
 class Line:
-    """A pair of pipes that whole lines go through."""
+    """A pair of pipes for whole lines."""
 
     def __init__(self):
         self.incoming = os.fdopen(os.dup(0), "rb")
@@ -73,6 +73,6 @@ class Line:
         return json.loads(line)
 
 
-# Integers of any length are values like others.
+# Allow integers of any length.
 if hasattr(sys, "set_int_max_str_digits"):
     sys.set_int_max_str_digits(0)

@@ -1,4 +1,4 @@
-//! Wrong programs that want to pass.
+//! Wrong programs that try to pass.
 
 use calm_sandbox::{Outcome, Program};
 
@@ -49,7 +49,7 @@ fn standard_output_decides_nothing() {
         let verdict = attempt(&format!("{before}{wrong}")).unwrap();
         assert_eq!(verdict.outcome, Outcome::Failed, "{verdict:?}");
     }
-    // Every pipe closed: nothing is left to answer with.
+    // It closes every pipe, and so cannot answer.
     let Some(verdict) = attempt("import os\nos.closerange(0, 60)\n") else {
         return;
     };
@@ -58,7 +58,7 @@ fn standard_output_decides_nothing() {
 
 #[test]
 fn builtins_and_tests_cannot_be_replaced() {
-    // Equal to everything, true, and of any name that a test may look for.
+    // It equals everything, is true, and has every attribute.
     let everything = "\
 class Everything(int):
     def __eq__(self, other): return True
@@ -81,7 +81,7 @@ class Everything(int):
          def check(candidate): pass\ndef double(x): return 42\n",
         "",
     );
-    // In its own interpreter a program may do as it likes.
+    // A program may change its own interpreter.
     never_passes(
         "import gc, sys, types\n\
          for thing in gc.get_objects():\n\
@@ -101,7 +101,7 @@ class Everything(int):
 
 #[test]
 fn answers_that_are_none_are_no_pass() {
-    // Whoever finds the pipe can answer, but with nothing that a function could not return.
+    // A program that finds the pipe can only send values that a function could return.
     let write = |line: &str| {
         format!(
             "import os\nfor f in range(3, 20):\n    try:\n        os.write(f, b'''{line}\\n''' * 9)\n    except OSError:\n        pass\n\
@@ -127,7 +127,7 @@ fn answers_that_are_none_are_no_pass() {
     );
 }
 
-/// Some published tests catch whatever a function raises.
+/// Some published tests catch all exceptions.
 #[test]
 fn a_test_that_catches_everything_helps_nobody() {
     let Some(sandbox) = sandbox() else { return };
@@ -166,7 +166,7 @@ fn what_runs_later_or_between_decides_nothing() {
     ] {
         never_passes(&code);
     }
-    // Neither the tests nor what they expect are anywhere to be found.
+    // It finds neither the tests nor their expected values.
     fails(
         "import gc, sys\ndef double(x):\n    frame, places = sys._getframe(), gc.get_objects()\n    \
          while frame:\n        places.append(dict(frame.f_locals))\n        frame = frame.f_back\n    \

@@ -1,4 +1,4 @@
-//! What a harness leaves behind, what it needs, and programs side by side.
+//! Remains of a killed harness, requirements of a sandbox, and programs side by side.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use calm_sandbox::{Limits, Sandbox, SandboxOptions};
 
 use crate::{doubling, sandbox, sandbox_with};
 
-/// What begins with a sandbox's name in a directory.
+/// Working directories of sandboxes in a directory.
 fn working_directories(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -20,7 +20,7 @@ fn working_directories(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// No test, but what the next one starts and kills: a harness whose program does not end.
+/// A harness whose program does not end. The next test starts and kills it.
 #[test]
 #[ignore = "a part of another test"]
 fn a_harness() {
@@ -49,7 +49,7 @@ fn what_a_killed_harness_leaves_is_removed_by_the_next() {
     let mut first = start("harness::a_harness");
     wait_until(|| running(temporary.path()).len() == 1);
     let of_first = running(temporary.path());
-    // Another one, at the same time, leaves it alone.
+    // A second one at the same time leaves it alone.
     let mut second = start("harness::a_harness");
     wait_until(|| running(temporary.path()).len() == 2);
     let both = running(temporary.path());
@@ -68,7 +68,7 @@ fn what_a_killed_harness_leaves_is_removed_by_the_next() {
     end(&mut third);
 }
 
-/// The sandboxes whose program has begun.
+/// Working directories whose program runs.
 fn running(temporary: &Path) -> Vec<PathBuf> {
     let is_running = |directory: &PathBuf| !processes(directory).is_empty();
     working_directories(temporary)
@@ -77,7 +77,7 @@ fn running(temporary: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Where the system tells of the programs of a sandbox that have begun.
+/// Paths in /proc of the programs of a sandbox.
 fn processes(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let files = entries.map(|entry| entry.path().join("work/here"));
@@ -96,7 +96,7 @@ fn wait_until(holds: impl Fn() -> bool) {
     }
 }
 
-/// As nobody can refuse.
+/// Kills a harness.
 fn end(harness: &mut Child) {
     harness.kill().unwrap();
     harness.wait().unwrap();

@@ -1,4 +1,4 @@
-//! Programs that do their task, or fail at it.
+//! Programs that try to do their task.
 
 use std::path::Path;
 

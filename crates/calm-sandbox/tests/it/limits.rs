@@ -1,4 +1,4 @@
-//! Programs that use more than they may.
+//! Programs that exceed their limits.
 
 use calm_sandbox::{Limits, Outcome};
 
@@ -58,7 +58,7 @@ fn memory_is_limited() {
         "def double(x):\n    return [0] * (1 << 40)\n",
         "MemoryError",
     );
-    // Nor can the interpreter of the tests be filled.
+    // The memory of the interpreter of the tests cannot be filled either.
     fails("def double(x):\n    return 'x' * (1 << 26)\n", "no answer");
 }
 
@@ -69,7 +69,7 @@ fn output_is_limited() {
     };
     assert_eq!(verdict.outcome, Outcome::OutOfOutput, "{verdict:?}");
     assert!(verdict.printed.starts_with("xxx") && verdict.printed.len() <= 4096);
-    // Barely too much is so every time, though the answers are right and given at once.
+    // One byte too much fails every time, though the answers are right and come at once.
     let code = "print('x' * (1 << 20), end='')\ndef double(x): return 2 * x\n";
     assert!(attempt(code).unwrap().is_pass());
     let code = code.replace(", end=''", "");

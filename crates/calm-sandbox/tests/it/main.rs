@@ -1,7 +1,7 @@
-//! Programs that do their task, and programs that try everything else.
+//! Integration tests of calm-sandbox: honest programs, and hostile ones.
 //!
-//! They are skipped where there is no Python or no sandbox. The published problems are read from the
-//! directory that the environment variable CALM_BENCHMARKS names.
+//! They are skipped without Python or without the layers of a sandbox. Published problems are read
+//! from the directory in the environment variable CALM_BENCHMARKS.
 
 #![expect(clippy::print_stderr, reason = "tests that are skipped say so")]
 
@@ -14,7 +14,7 @@ mod walls;
 
 use calm_sandbox::{Limits, Outcome, Program, Sandbox, SandboxError, SandboxOptions, Verdict};
 
-/// A sandbox, unless this machine has none.
+/// A sandbox, if this machine has one.
 fn sandbox_with(limits: Limits) -> Option<Sandbox> {
     let options = SandboxOptions {
         limits,
@@ -39,7 +39,7 @@ fn sandbox() -> Option<Sandbox> {
     })
 }
 
-/// A program that is to define `double`.
+/// A program that should define `double`.
 fn doubling(code: &str) -> Program {
     Program {
         code: code.to_owned(),
@@ -49,7 +49,7 @@ fn doubling(code: &str) -> Program {
     }
 }
 
-/// Judges an attempt at `double`, which nothing but the right function may pass.
+/// Judges an attempt at `double`. Only the right function may pass.
 fn attempt(code: &str) -> Option<Verdict> {
     let verdict = sandbox()?.judge(&doubling(code)).unwrap();
     assert_ne!(verdict.outcome, Outcome::Unusable, "{verdict:?}");
@@ -69,8 +69,8 @@ fn never_passes(code: &str) {
     assert!(!verdict.is_pass(), "{verdict:?}");
 }
 
-/// Python that runs `action` within the function, keeps what it was refused, and then does its task:
-/// it passes if it was refused, so that the sandbox, not a mistake in this test, decides.
+/// Judges a program that tries `action`, and does its task only if that is refused. So it passes
+/// only if the sandbox, not a mistake in the test, refuses it.
 fn refused(action: &str) -> Option<Verdict> {
     let action = action.replace('\n', "\n        ");
     attempt(&format!(

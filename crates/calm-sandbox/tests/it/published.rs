@@ -1,5 +1,5 @@
-//! The published problems and their solutions, read from the directory that the environment variable
-//! CALM_BENCHMARKS names.
+//! Published problems with their solutions, from the directory in the environment variable
+//! CALM_BENCHMARKS.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::sandbox_with;
 
-/// The published problems, unless nobody says where they are.
+/// Published problems, if their directory is known.
 fn published(file: &str) -> Option<Vec<Value>> {
     let Some(directory) = std::env::var_os("CALM_BENCHMARKS") else {
         eprintln!("skipped: CALM_BENCHMARKS names no directory of published problems");
@@ -62,7 +62,7 @@ fn mbpp(record: &Value, code: String) -> Program {
     }
 }
 
-/// How many pass, judged two at a time.
+/// Number of programs that pass, judged two at a time.
 fn passing(sandbox: &Sandbox, programs: &[Program]) -> usize {
     let (next, passed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn all_solutions_of_human_eval_pass() {
     assert_eq!(passing(&sandbox, &empty), 0);
 }
 
-/// Prints how long it took: docs/evaluation.md has the figure.
+/// Prints its time, a figure of docs/evaluation.md.
 #[test]
 #[ignore = "takes a minute; run by hand with --ignored for the figure in docs/evaluation.md"]
 fn ten_of_each_solution_pass() {
@@ -143,7 +143,7 @@ fn all_solutions_of_mbpp_pass() {
     assert_eq!(passing(&sandbox, &empty), 0);
 }
 
-/// The functions of a solution, which do nothing.
+/// The functions of a solution, with empty bodies.
 fn emptied(record: &Value) -> String {
     let code = text(record, "code");
     let heads = code.lines().filter(|line| line.starts_with("def "));

@@ -1,4 +1,4 @@
-//! Programs that want to get out.
+//! Programs that try to escape.
 
 use std::fs;
 
@@ -106,7 +106,7 @@ fn others_get_no_signal_and_are_not_traced() {
     }
 }
 
-/// Where there is a sandbox, the program passes and has nothing to print: what it looks for.
+/// Asserts that a program passes, and prints nothing: it prints whatever it should not find.
 fn assert_finds_nothing(program: &str) {
     let Some(verdict) = attempt(program) else {
         return;
@@ -117,12 +117,12 @@ fn assert_finds_nothing(program: &str) {
     );
 }
 
-/// Whoever started the harness may have left files open to all that it starts.
+/// The parent of this process may have left files open.
 #[test]
 #[cfg(target_os = "linux")]
 fn nothing_is_inherited() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    // Unlike the file itself, its duplicate stays open in programs that this one becomes.
+    // Unlike the file itself, its duplicate stays open after exec.
     let duplicate = nix::unistd::dup(file.as_file()).unwrap();
     assert_finds_nothing(
         "import os, stat\n\
@@ -139,7 +139,7 @@ fn nothing_is_inherited() {
     drop(duplicate);
 }
 
-/// The interpreter of the tests is the program's neighbour.
+/// The interpreter of the tests runs next to the program.
 #[test]
 fn other_processes_cannot_be_looked_into() {
     assert_finds_nothing(
@@ -158,7 +158,7 @@ fn other_processes_cannot_be_looked_into() {
     );
 }
 
-/// What Python has no function for.
+/// System calls without a function in Python.
 #[test]
 #[cfg(target_os = "linux")]
 fn rare_calls_fail() {

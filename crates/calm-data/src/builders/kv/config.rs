@@ -65,130 +65,62 @@ impl KvConfig {
     ///
     /// # Errors
     ///
-    /// [`DataError::Setting`] naming the first setting out of range, what it is and may be.
+    /// [`DataError::Setting`] naming the first setting out of range, its value and its range.
     pub fn validate(&self) -> Result<(), DataError> {
-        let rules = self.key_rules().into_iter().chain(self.expression_rules());
-        rules.into_iter().try_for_each(Rule::check)
-    }
-
-    /// Number of parts of [`KvConfig::held_in`] keys that the keys can be cut into.
-    fn folds(&self) -> usize {
-        self.pairs / self.held_in()
-    }
-
-    fn key_rules(&self) -> [Rule; 7] {
         let [shortest, longest] = self.key_length;
-        let keys = keys_of_length(shortest, longest);
-        [
-            rule(
-                "pairs",
-                &self.pairs,
-                self.pairs >= 2,
-                "2 or more, so that one can be held out",
-            ),
-            rule(
-                "key_length",
-                &format!("{:?}", self.key_length),
-                2 <= shortest && shortest <= longest && longest <= 6,
-                "from 2 to 6 letters, the shorter length first",
-            ),
-            rule(
-                "pairs",
-                &self.pairs,
-                // Random drawing gets slow when nearly all strings are taken.
-                self.pairs as u128 * 2 <= keys,
-                format!("up to {}, half of the keys of these lengths", keys / 2),
-            ),
-            rule(
-                "largest_value",
-                &self.largest_value,
-                self.largest_value as usize >= self.pairs,
-                format!(
-                    "{} or more, since each pair has a value of its own",
-                    self.pairs
-                ),
-            ),
-            rule(
-                "largest_value",
-                &self.largest_value,
-                self.largest_value <= 1_000_000,
-                "up to 1000000, since every number is a token",
-            ),
-            rule(
-                "held_in_share",
-                &self.held_in_share,
-                0.0 < self.held_in_share && self.held_in_share < 1.0,
-                "between 0 and 1",
-            ),
-            rule(
-                "fold",
-                &self.fold,
-                self.fold < self.folds(),
-                format!("from 0 to {}", self.folds().saturating_sub(1)),
-            ),
-        ]
-    }
-
-    fn expression_rules(&self) -> [Rule; 2] {
         let [fewest, most] = self.operands;
-        [
-            rule(
-                "operands",
-                &format!("{:?}", self.operands),
-                1 <= fewest && fewest <= most && most <= 6,
-                "from 1 to 6, the smaller number first",
-            ),
-            rule(
-                "operators",
-                &"empty",
-                !self.operators.is_empty(),
-                "one or more of +, - and ×",
-            ),
-        ]
-    }
-}
-
-/// Rule of one setting.
-struct Rule {
-    field: &'static str,
-    found: String,
-    holds: bool,
-    expected: String,
-}
-
-impl Rule {
-    fn check(self) -> Result<(), DataError> {
-        let Self {
-            field,
-            found,
+        let pairs = self.pairs;
+        let expected = "2 or more, so that one can be held out";
+        check("pairs", &pairs, pairs >= 2, expected)?;
+        let holds = 2 <= shortest && shortest <= longest && longest <= 6;
+        let expected = "from 2 to 6 letters, the shorter length first";
+        check(
+            "key_length",
+            &format!("{:?}", self.key_length),
             holds,
             expected,
-        } = self;
-        if holds {
-            Ok(())
-        } else {
-            Err(DataError::Setting {
-                builder: "key-value",
-                field,
-                found,
-                expected,
-            })
-        }
+        )?;
+        let keys = keys_of_length(shortest, longest);
+        let expected = format!("up to {}, half of the keys of these lengths", keys / 2);
+        // Random drawing gets slow when nearly all strings are taken.
+        check("pairs", &pairs, pairs as u128 * 2 <= keys, expected)?;
+        let (largest, holds) = (self.largest_value, self.largest_value as usize >= pairs);
+        let expected = format!("{pairs} or more, since each pair has a value of its own");
+        check("largest_value", &largest, holds, expected)?;
+        let expected = "up to 1000000, since every number is a token";
+        check("largest_value", &largest, largest <= 1_000_000, expected)?;
+        let (share, holds) = (
+            self.held_in_share,
+            0.0 < self.held_in_share && self.held_in_share < 1.0,
+        );
+        check("held_in_share", &share, holds, "between 0 and 1")?;
+        // Parts of held-in keys that the keys can be cut into.
+        let folds = pairs / self.held_in();
+        let expected = format!("from 0 to {}", folds.saturating_sub(1));
+        check("fold", &self.fold, self.fold < folds, expected)?;
+        let holds = 1 <= fewest && fewest <= most && most <= 6;
+        let expected = "from 1 to 6, the smaller number first";
+        check("operands", &format!("{:?}", self.operands), holds, expected)?;
+        let holds = !self.operators.is_empty();
+        check("operators", &"empty", holds, "one or more of +, - and ×")
     }
 }
 
-fn rule(
+fn check(
     field: &'static str,
     found: &impl ToString,
     holds: bool,
     expected: impl Into<String>,
-) -> Rule {
-    Rule {
+) -> Result<(), DataError> {
+    if holds {
+        return Ok(());
+    }
+    Err(DataError::Setting {
+        builder: "key-value",
         field,
         found: found.to_string(),
-        holds,
         expected: expected.into(),
-    }
+    })
 }
 
 fn keys_of_length(shortest: usize, longest: usize) -> u128 {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::DataError;
 use crate::corpus::read::{json, json_lines};
@@ -40,20 +40,28 @@ pub fn human_eval(path: &Path) -> Result<Vec<HumanEval>, DataError> {
     json_lines(path)
 }
 
-/// A program to be written to a description.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A program to be written to a description, from either of the two files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Mbpp {
     /// Its number.
     pub task_id: u32,
     /// The description.
+    #[serde(alias = "text")]
     pub prompt: String,
     /// A correct program.
     pub code: String,
     /// Code that runs before the tests: imports in the sanitised file, any code in the full one.
+    #[serde(
+        alias = "test_setup_code",
+        alias = "test_imports",
+        deserialize_with = "lines"
+    )]
     pub setup: String,
     /// Assertions.
+    #[serde(alias = "test_list")]
     pub tests: Vec<String>,
     /// Harder assertions; only the full file has them.
+    #[serde(alias = "challenge_test_list", default)]
     pub challenge_tests: Vec<String>,
 }
 
@@ -68,51 +76,19 @@ impl Mbpp {
     }
 }
 
-/// The full file, as published.
-#[derive(Deserialize)]
-struct Full {
-    task_id: u32,
-    text: String,
-    code: String,
-    test_setup_code: String,
-    test_list: Vec<String>,
-    challenge_test_list: Vec<String>,
-}
-
-impl From<Full> for Mbpp {
-    fn from(full: Full) -> Self {
-        Self {
-            task_id: full.task_id,
-            prompt: full.text,
-            code: full.code,
-            setup: full.test_setup_code,
-            tests: full.test_list,
-            challenge_tests: full.challenge_test_list,
-        }
+/// A text, or its lines.
+fn lines<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Lines {
+        Text(String),
+        Lines(Vec<String>),
     }
-}
 
-/// The sanitised file, as published.
-#[derive(Deserialize)]
-struct Sanitised {
-    task_id: u32,
-    prompt: String,
-    code: String,
-    test_imports: Vec<String>,
-    test_list: Vec<String>,
-}
-
-impl From<Sanitised> for Mbpp {
-    fn from(sanitised: Sanitised) -> Self {
-        Self {
-            task_id: sanitised.task_id,
-            prompt: sanitised.prompt,
-            code: sanitised.code,
-            setup: sanitised.test_imports.join("\n"),
-            tests: sanitised.test_list,
-            challenge_tests: Vec::new(),
-        }
-    }
+    Ok(match Lines::deserialize(deserializer)? {
+        Lines::Text(text) => text,
+        Lines::Lines(lines) => lines.join("\n"),
+    })
 }
 
 /// The problems of `mbpp.jsonl`, all 974.
@@ -121,8 +97,7 @@ impl From<Sanitised> for Mbpp {
 ///
 /// [`DataError`] if the file cannot be read, or naming the line that is no such record.
 pub fn mbpp(path: &Path) -> Result<Vec<Mbpp>, DataError> {
-    let records: Vec<Full> = json_lines(path)?;
-    Ok(records.into_iter().map(Mbpp::from).collect())
+    json_lines(path)
 }
 
 /// The problems of `sanitized-mbpp.json`, which is one array of other fields.
@@ -131,6 +106,5 @@ pub fn mbpp(path: &Path) -> Result<Vec<Mbpp>, DataError> {
 ///
 /// [`DataError`] if the file cannot be read, or naming the line that is not as it should be.
 pub fn mbpp_sanitised(path: &Path) -> Result<Vec<Mbpp>, DataError> {
-    let records: Vec<Sanitised> = json(path)?;
-    Ok(records.into_iter().map(Mbpp::from).collect())
+    json(path)
 }
