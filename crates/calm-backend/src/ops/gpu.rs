@@ -5,12 +5,18 @@
 //! of its own, a method of the trait `Kernels` of its folder, which declares the shape of its
 //! output. All kernels compute in `f32`, whatever type they read and write.
 
+use burn::backend::Cube;
 use burn::backend::cubecl::dtype_to_storage_type;
+use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::{self, ir::ElemType};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
+
+/// A tensor of the GPU backend, as operations see it: with kernel fusion it may not be computed yet.
+/// Launches work on [`CubeTensor`].
+pub(super) type GpuTensor = FloatTensor<Cube>;
 
 /// All axes but the last as one, and the last.
 pub(super) fn rows_and_width(shape: &Shape) -> [usize; 2] {

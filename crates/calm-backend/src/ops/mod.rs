@@ -2,7 +2,7 @@
 //!
 //! The module of an operation has its public function, its plain composition out of Burn's own
 //! operations, which is differentiable wherever Burn is, and the declaration of its kernels
-//! ([`operation!`](operation::operation)). `cpu` and `gpu` have the kernels, one pass forward and
+//! (`operation!`). `cpu` and `gpu` have the kernels, one pass forward and
 //! one backward; tests hold them against the plain composition.
 
 mod adamw;

@@ -88,9 +88,13 @@ pub fn softcap_attention(
     scale: f64,
     cap: f64,
 ) -> Tensor<4> {
-    let inputs = [&queries, &keys, &values];
     #[cfg(any(feature = "flex", feature = "gpu"))]
-    if let Some(output) = fused(inputs, masked.as_ref(), scale, Some(cap)) {
+    if let Some(output) = fused(
+        [&queries, &keys, &values],
+        masked.as_ref(),
+        scale,
+        Some(cap),
+    ) {
         return output;
     }
     plain::softcap_attention(queries, keys, values, masked, scale, cap)

@@ -11,24 +11,24 @@ use burn_cubecl::cubecl::{self, ir::ElemType};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::ops::gpu::{Reduction, UNITS, cubes, empty, like, over_cube, rows_and_width, storage};
+use crate::ops::gpu::{
+    GpuTensor, Reduction, UNITS, cubes, empty, like, over_cube, rows_and_width, storage,
+};
 use crate::ops::operation::BackwardState;
-
-type Float = FloatTensor<Cube>;
 
 /// The logits, and for each row its target and the logarithm of its sum of exponentials.
 #[derive(Debug, Clone)]
 struct Rows {
-    logits: Float,
+    logits: GpuTensor,
     targets: IntTensor<Cube>,
-    log_sums: Float,
+    log_sums: GpuTensor,
 }
 
 pub(crate) fn forward(
-    logits: Float,
+    logits: GpuTensor,
     targets: IntTensor<Cube>,
     _: [bool; 1],
-) -> (Float, impl BackwardState<Cube, 1>) {
+) -> (GpuTensor, impl BackwardState<Cube, 1>) {
     let (losses, log_sums) = Cube::cross_entropy_rows(logits.clone(), targets.clone());
     let rows = Rows {
         logits,
@@ -39,7 +39,7 @@ pub(crate) fn forward(
 }
 
 impl BackwardState<Cube, 1> for Rows {
-    fn backward(self, gradient: Float, [needs_logits]: [bool; 1]) -> [Option<Float>; 1] {
+    fn backward(self, gradient: GpuTensor, [needs_logits]: [bool; 1]) -> [Option<GpuTensor>; 1] {
         let Self {
             logits,
             targets,

@@ -9,29 +9,27 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::{Activation, CUBIC, LINEAR};
-use crate::ops::gpu::{UNITS, cubes_of_elements, like, storage};
+use crate::ops::gpu::{GpuTensor, UNITS, cubes_of_elements, like, storage};
 use crate::ops::operation::BackwardState;
-
-type Float = FloatTensor<Cube>;
 
 /// The inputs: computing the sigmoid again is cheaper than reading it from memory.
 #[derive(Debug, Clone)]
 struct Inputs {
-    gate: Float,
-    up: Float,
+    gate: GpuTensor,
+    up: GpuTensor,
     activation: Activation,
 }
 
-pub(crate) fn inference(gate: Float, up: Float, activation: Activation) -> Float {
+pub(crate) fn inference(gate: GpuTensor, up: GpuTensor, activation: Activation) -> GpuTensor {
     Cube::gated_forward(gate, up, activation)
 }
 
 pub(crate) fn forward(
-    gate: Float,
-    up: Float,
+    gate: GpuTensor,
+    up: GpuTensor,
     activation: Activation,
     _: [bool; 2],
-) -> (Float, impl BackwardState<Cube, 2>) {
+) -> (GpuTensor, impl BackwardState<Cube, 2>) {
     let output = Cube::gated_forward(gate.clone(), up.clone(), activation);
     let inputs = Inputs {
         gate,
@@ -42,7 +40,7 @@ pub(crate) fn forward(
 }
 
 impl BackwardState<Cube, 2> for Inputs {
-    fn backward(self, gradient: Float, needs_grad: [bool; 2]) -> [Option<Float>; 2] {
+    fn backward(self, gradient: GpuTensor, needs_grad: [bool; 2]) -> [Option<GpuTensor>; 2] {
         let Self {
             gate,
             up,

@@ -12,10 +12,10 @@ use burn_cubecl::cubecl::{self, ir::ElemType};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::ops::gpu::{Reduction, UNITS, cubes, empty, like, over_cube, rows_and_width, storage};
+use crate::ops::gpu::{
+    GpuTensor, Reduction, UNITS, cubes, empty, like, over_cube, rows_and_width, storage,
+};
 use crate::ops::operation::BackwardState;
-
-type Float = FloatTensor<Cube>;
 
 /// Rows that one thread of the gradient of the weight adds up.
 const PART: usize = 64;
@@ -26,35 +26,41 @@ const STATISTICS: usize = 2;
 /// The inputs, and the statistics of each row.
 #[derive(Debug, Clone)]
 struct Inputs {
-    x: Float,
-    weight: Float,
+    x: GpuTensor,
+    weight: GpuTensor,
     /// `[rows, 2]`.
-    statistics: Float,
+    statistics: GpuTensor,
     /// Whether the mean is subtracted.
     centred: bool,
 }
 
 pub(crate) fn rms_norm(
-    x: Float,
-    weight: Float,
+    x: GpuTensor,
+    weight: GpuTensor,
     epsilon: f32,
     _: [bool; 2],
-) -> (Float, impl BackwardState<Cube, 2>) {
+) -> (GpuTensor, impl BackwardState<Cube, 2>) {
     // A weight stands in for the bias, which is not read.
     forward(x, weight.clone(), weight, epsilon, false)
 }
 
 pub(crate) fn layer_norm(
-    x: Float,
-    weight: Float,
-    bias: Float,
+    x: GpuTensor,
+    weight: GpuTensor,
+    bias: GpuTensor,
     epsilon: f32,
     _: [bool; 3],
-) -> (Float, impl BackwardState<Cube, 3>) {
+) -> (GpuTensor, impl BackwardState<Cube, 3>) {
     forward(x, weight, bias, epsilon, true)
 }
 
-fn forward(x: Float, weight: Float, bias: Float, epsilon: f32, centred: bool) -> (Float, Inputs) {
+fn forward(
+    x: GpuTensor,
+    weight: GpuTensor,
+    bias: GpuTensor,
+    epsilon: f32,
+    centred: bool,
+) -> (GpuTensor, Inputs) {
     let (output, statistics) =
         Cube::norm_forward(x.clone(), weight.clone(), bias, epsilon, centred);
     let inputs = Inputs {
@@ -67,7 +73,7 @@ fn forward(x: Float, weight: Float, bias: Float, epsilon: f32, centred: bool) ->
 }
 
 impl Inputs {
-    fn x_gradient(&self, output: &Float) -> Float {
+    fn x_gradient(&self, output: &GpuTensor) -> GpuTensor {
         let Self {
             x,
             weight,
@@ -77,26 +83,30 @@ impl Inputs {
         Cube::norm_x_gradient(x, weight, statistics, output.clone(), self.centred)
     }
 
-    fn weight_gradient(&self, output: &Float) -> Float {
+    fn weight_gradient(&self, output: &GpuTensor) -> GpuTensor {
         let (x, statistics) = (self.x.clone(), self.statistics.clone());
         self.sum_of_rows(Cube::norm_weight_gradient(x, statistics, output.clone()))
     }
 
-    fn bias_gradient(&self, output: &Float) -> Float {
+    fn bias_gradient(&self, output: &GpuTensor) -> GpuTensor {
         let rows = Shape::new(rows_and_width(&output.shape()));
         let output = Cube::float_cast(output.clone(), DType::F32.into());
         self.sum_of_rows(Cube::float_reshape(output, rows))
     }
 
     /// In the shape and type of the weight.
-    fn sum_of_rows(&self, rows: Float) -> Float {
+    fn sum_of_rows(&self, rows: GpuTensor) -> GpuTensor {
         let sum = Cube::float_reshape(Cube::float_sum_dim(rows, 0), self.weight.shape());
         Cube::float_cast(sum, self.weight.dtype().into())
     }
 }
 
 impl BackwardState<Cube, 2> for Inputs {
-    fn backward(self, gradient: Float, [needs_x, needs_weight]: [bool; 2]) -> [Option<Float>; 2] {
+    fn backward(
+        self,
+        gradient: GpuTensor,
+        [needs_x, needs_weight]: [bool; 2],
+    ) -> [Option<GpuTensor>; 2] {
         let weight = needs_weight.then(|| self.weight_gradient(&gradient));
         let x = needs_x.then(|| self.x_gradient(&gradient));
         [x, weight]
@@ -106,9 +116,9 @@ impl BackwardState<Cube, 2> for Inputs {
 impl BackwardState<Cube, 3> for Inputs {
     fn backward(
         self,
-        gradient: Float,
+        gradient: GpuTensor,
         [needs_x, needs_weight, needs_bias]: [bool; 3],
-    ) -> [Option<Float>; 3] {
+    ) -> [Option<GpuTensor>; 3] {
         let bias = needs_bias.then(|| self.bias_gradient(&gradient));
         let [x, weight] =
             BackwardState::<Cube, 2>::backward(self, gradient, [needs_x, needs_weight]);

@@ -8,34 +8,32 @@ use burn_cubecl::cubecl::{self, ir::ElemType};
 use burn_cubecl::kernel::untile;
 use burn_cubecl::tensor::CubeTensor;
 
-use crate::ops::gpu::{UNITS, cubes_of_elements, like, storage};
+use crate::ops::gpu::{GpuTensor, UNITS, cubes_of_elements, like, storage};
 use crate::ops::operation::BackwardState;
-
-type Float = FloatTensor<Cube>;
 
 /// Cosines and sines. A rotation is linear: its gradient does not depend on the input.
 #[derive(Debug, Clone)]
 struct Angles {
-    cos: Float,
-    sin: Float,
+    cos: GpuTensor,
+    sin: GpuTensor,
 }
 
-pub(crate) fn inference(x: Float, cos: Float, sin: Float) -> Float {
+pub(crate) fn inference(x: GpuTensor, cos: GpuTensor, sin: GpuTensor) -> GpuTensor {
     Cube::rotary_turn(x, cos, sin, 1.0)
 }
 
 pub(crate) fn forward(
-    x: Float,
-    cos: Float,
-    sin: Float,
+    x: GpuTensor,
+    cos: GpuTensor,
+    sin: GpuTensor,
     _: [bool; 1],
-) -> (Float, impl BackwardState<Cube, 1>) {
+) -> (GpuTensor, impl BackwardState<Cube, 1>) {
     let output = Cube::rotary_turn(x, cos.clone(), sin.clone(), 1.0);
     (output, Angles { cos, sin })
 }
 
 impl BackwardState<Cube, 1> for Angles {
-    fn backward(self, gradient: Float, [needs_x]: [bool; 1]) -> [Option<Float>; 1] {
+    fn backward(self, gradient: GpuTensor, [needs_x]: [bool; 1]) -> [Option<GpuTensor>; 1] {
         [needs_x.then(|| Cube::rotary_turn(gradient, self.cos, self.sin, -1.0))]
     }
 }

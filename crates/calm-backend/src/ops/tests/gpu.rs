@@ -1,18 +1,17 @@
 //! Kernels of GPUs: skipped on machines without one.
 
 use burn::backend::Cube;
-use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Bool, DType, Int, Tensor, Tolerance};
 
 use super::*;
 use crate::ops::attention::{self, Scoring, attention};
 use crate::ops::gated::{self, Activation};
-use crate::ops::gpu::MOST_CUBES;
+use crate::ops::gpu::{GpuTensor, MOST_CUBES};
 use crate::ops::{
     cross_entropy, cross_entropy_sum, geglu_tanh, layer_norm, norm, plain, rms_norm, rotary, swiglu,
 };
 
-fn primitive<const D: usize>(shape: [usize; D]) -> FloatTensor<Cube> {
+fn primitive<const D: usize>(shape: [usize; D]) -> GpuTensor {
     let x: Tensor<D> = random(shape, 1.0);
     x.try_into_primitive::<Cube>().expect("on a GPU")
 }
