@@ -46,7 +46,7 @@ impl<M: CausalLm> Batch<M> {
     pub(super) fn decode(&mut self, model: &M, events: &mut Vec<Event>) -> Result<(), ModelError> {
         // Removing rows copies those that stay, so that it waits until half have left.
         if self.sequences().count() * 2 <= self.rows.len() {
-            self.drop_rows_of_none();
+            self.drop_vacant_rows();
         }
         // The id that stands for padding is never seen.
         let last = |row: &Option<Sequence<_>>| row.as_ref().map_or(0, Sequence::last);
@@ -57,8 +57,8 @@ impl<M: CausalLm> Batch<M> {
 
     /// Adds the sequences of another batch.
     pub(super) fn append(&mut self, mut other: Self) {
-        self.drop_rows_of_none();
-        other.drop_rows_of_none();
+        self.drop_vacant_rows();
+        other.drop_vacant_rows();
         self.cache.append_rows(other.cache);
         self.rows.append(&mut other.rows);
     }
@@ -85,7 +85,7 @@ impl<M: CausalLm> Batch<M> {
         self.cache.bytes()
     }
 
-    fn drop_rows_of_none(&mut self) {
+    fn drop_vacant_rows(&mut self) {
         if self.rows.iter().any(Option::is_none) {
             let kept = (0..self.rows.len()).filter(|row| self.rows[*row].is_some());
             self.cache.select_rows(&kept.collect::<Vec<_>>());
