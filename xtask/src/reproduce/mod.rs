@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use calm_lm::backend::{FloatType, device};
+use burn::tensor::Device;
+use calm_lm::backend::{FloatType, device, device_name, peak_memory};
 use calm_lm::compose::ConnectionPlan;
 use calm_lm::data::kv::{DataMixture, KvDataset};
 use calm_lm::models::{FrozenModel, LoadOptions};
 use clap::Args;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use self::report::{Cost, report};
 use self::settings::Settings;
@@ -75,82 +76,105 @@ pub(crate) struct ReproduceArgs {
     device: String,
 }
 
+/// What fixes the numbers, written beside them.
+#[derive(Serialize)]
+struct Provenance<'a> {
+    settings: &'a Settings,
+    anchor_sha256: &'a str,
+    augmenting_sha256: &'a str,
+}
+
+/// results.json.
+#[derive(Serialize)]
+struct Results<'a> {
+    schema: u32,
+    provenance: &'a Provenance<'a>,
+    #[serde(flatten)]
+    cost: &'a Cost,
+    measured: &'a [Measured],
+}
+
 /// Runs all jobs that have no result yet, and prints the table.
 pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let (started, commit) = (Instant::now(), crate::commit());
-    let mut settings = settings(args)?;
     let device = device(&args.device).into_diagnostic()?;
-    let options = LoadOptions {
-        device: device.clone(),
-        dtype: FloatType::F32,
-        ..LoadOptions::default()
-    };
     let checkpoints = args.checkpoints.clone();
     let checkpoints = checkpoints.unwrap_or_else(|| args.scale.checkpoints());
-    let load = |name: &str| -> Result<FrozenModel> {
-        FrozenModel::load(&checkpoints.join(name), &options).into_diagnostic()
+    let [augmenting, anchor] = load(&checkpoints, &device)?;
+    let settings = settings(args, &augmenting, &anchor)?;
+    let provenance = Provenance {
+        settings: &settings,
+        anchor_sha256: anchor.weights_sha256().into_diagnostic()?,
+        augmenting_sha256: augmenting.weights_sha256().into_diagnostic()?,
     };
-    let (anchor, augmenting) = (load("kv-anchor")?, load("kv-augmenting")?);
-    if let Some(plan) = &args.connections {
-        let depths = [&augmenting, &anchor].map(|model| model.decoder.block_count());
-        let connections = plan.resolve(depths[0], depths[1]).into_diagnostic()?;
-        settings.connections = connections.into_iter().map(Into::into).collect();
-    }
-    let dataset = KvDataset::new(settings.data.clone()).into_diagnostic()?;
-    if anchor.tokenizer.json() != dataset.tokenizer_json()
-        || augmenting.tokenizer.json() != dataset.tokenizer_json()
-    {
-        return Err(miette!(
-            "{}: the checkpoints were made for another dataset; make them again with `cargo xtask \
-             pretrain kv`",
-            checkpoints.display()
-        ));
-    }
-    let provenance = json!({
-        "settings": settings,
-        "anchor_sha256": anchor.weights_sha256().into_diagnostic()?,
-        "augmenting_sha256": augmenting.weights_sha256().into_diagnostic()?,
-    });
     let directory = run_directory(&args.out, &provenance)?;
     let experiment = Experiment {
         settings: &settings,
-        dataset: &dataset,
+        dataset: &dataset(&settings, [&augmenting, &anchor], &checkpoints)?,
         anchor: &anchor,
         augmenting: &augmenting,
         device: &device,
         directory: &directory,
     };
-
     let jobs = jobs(args);
     let is_done = |job: &&Job| result_path(&directory, **job).exists();
-    let done_before = jobs.iter().filter(is_done).count();
+    let jobs_done_before = jobs.iter().filter(is_done).count();
     let measured = measure_all(&experiment, &jobs)?;
     let cost = Cost {
-        seconds: started.elapsed().as_secs_f64(),
-        done_before,
-        peak_mib: calm_lm::backend::peak_memory().map(|bytes| bytes >> 20),
-        device: format!("{device:?}"),
         commit,
+        device: device_name(&device),
+        wall_seconds: started.elapsed().as_secs_f64(),
+        jobs_done_before,
+        peak_mib: peak_memory().map(|bytes| bytes >> 20),
     };
+    let results = Results {
+        schema: 1,
+        provenance: &provenance,
+        cost: &cost,
+        measured: &measured,
+    };
+    let results = serde_json::to_vec_pretty(&results).into_diagnostic()?;
     let text = report(&settings, &measured, &cost);
     calm_files::write(directory.join("report.md"), &text).into_diagnostic()?;
-    let results = json!({
-        "schema": 1,
-        "provenance": provenance,
-        "commit": cost.commit,
-        "device": cost.device,
-        "wall_seconds": cost.seconds,
-        "jobs_done_before": cost.done_before,
-        "peak_mib": cost.peak_mib,
-        "measured": measured,
-    });
-    let results = serde_json::to_vec_pretty(&results).into_diagnostic()?;
     calm_files::write(directory.join("results.json"), results).into_diagnostic()?;
     println!("{text}\nWritten to {}", directory.display());
     Ok(())
 }
 
-fn settings(args: &ReproduceArgs) -> Result<Settings> {
+/// The augmenting model and the anchor.
+fn load(checkpoints: &Path, device: &Device) -> Result<[FrozenModel; 2]> {
+    let options = LoadOptions {
+        device: device.clone(),
+        dtype: FloatType::F32,
+        ..LoadOptions::default()
+    };
+    let load = |name| FrozenModel::load(&checkpoints.join(name), &options).into_diagnostic();
+    Ok([load("kv-augmenting")?, load("kv-anchor")?])
+}
+
+/// The dataset that both models were made for.
+fn dataset(
+    settings: &Settings,
+    models: [&FrozenModel; 2],
+    checkpoints: &Path,
+) -> Result<KvDataset> {
+    let dataset = KvDataset::new(settings.data.clone()).into_diagnostic()?;
+    let is_theirs = |model: &FrozenModel| model.tokenizer.json() == dataset.tokenizer_json();
+    match models.into_iter().all(is_theirs) {
+        true => Ok(dataset),
+        false => Err(miette!(
+            "{}: the checkpoints were made for another dataset; make them again with `cargo xtask \
+             pretrain kv`",
+            checkpoints.display()
+        )),
+    }
+}
+
+fn settings(
+    args: &ReproduceArgs,
+    augmenting: &FrozenModel,
+    anchor: &FrozenModel,
+) -> Result<Settings> {
     let mut settings = Settings::new(args.scale);
     settings.data.fold = args.fold;
     let half = args.quick.then_some(settings.train.steps / 2);
@@ -159,6 +183,11 @@ fn settings(args: &ReproduceArgs) -> Result<Settings> {
     }
     if let Some(evaluated) = args.evaluated {
         settings.evaluated = evaluated;
+    }
+    if let Some(plan) = &args.connections {
+        let [augmenting, anchor] = [augmenting, anchor].map(|model| model.decoder.block_count());
+        let connections = plan.resolve(augmenting, anchor).into_diagnostic()?;
+        settings.connections = connections.into_iter().map(Into::into).collect();
     }
     settings.heads = args.heads;
     settings.options = serde_json::from_str(&args.options)
@@ -261,7 +290,7 @@ fn result_path(directory: &Path, job: Job) -> PathBuf {
 
 /// A directory of its own for everything that changes the numbers, so that results of other
 /// settings are never mixed in.
-fn run_directory(out: &Path, provenance: &Value) -> Result<PathBuf> {
+fn run_directory(out: &Path, provenance: &Provenance<'_>) -> Result<PathBuf> {
     let text = serde_json::to_vec_pretty(provenance).into_diagnostic()?;
     // FNV-1a: a short name, not a proof; the file holds the settings themselves.
     let hash = text.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use calm_lm::data::kv::{DataMixture, KvTask};
 use calm_lm::eval::{Proportion, Spread};
+use serde::Serialize;
 
 use super::settings::Settings;
 use super::systems::{Measured, System};
@@ -11,15 +12,16 @@ use super::systems::{Measured, System};
 /// Table 1 of the paper, %: m_A, m_B, m_A⊕B for each of [`KvTask::TABLE`].
 const PAPER: [[f64; 3]; 3] = [[98.1, 0.0, 92.9], [4.2, 73.7, 72.0], [0.7, 0.0, 84.3]];
 
-/// What a run cost, and where.
+/// Cost and circumstances of a run.
+#[derive(Serialize)]
 pub(super) struct Cost {
-    pub(super) seconds: f64,
-    /// Jobs that an earlier process had finished, whose time is not in `seconds`.
-    pub(super) done_before: usize,
+    pub(super) commit: String,
+    pub(super) device: String,
+    pub(super) wall_seconds: f64,
+    /// Jobs that an earlier process had finished, whose time is not in `wall_seconds`.
+    pub(super) jobs_done_before: usize,
     /// Largest resident memory of the process, if the system tells.
     pub(super) peak_mib: Option<u64>,
-    pub(super) device: String,
-    pub(super) commit: String,
 }
 
 /// Markdown of all that was measured.
@@ -148,7 +150,7 @@ fn footer(settings: &Settings, cost: &Cost) -> String {
     let memory = cost
         .peak_mib
         .map_or("unknown".to_owned(), |mib| format!("{mib} MiB"));
-    let before = match cost.done_before {
+    let before = match cost.jobs_done_before {
         0 => String::new(),
         jobs => format!(" without {jobs} jobs done before"),
     };
@@ -163,7 +165,7 @@ fn footer(settings: &Settings, cost: &Cost) -> String {
         settings.rows * settings.train.accumulation,
         settings.connections,
         settings.noise,
-        cost.seconds,
+        cost.wall_seconds,
         cost.device,
         env!("CARGO_PKG_VERSION"),
         cost.commit,

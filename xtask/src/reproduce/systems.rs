@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use calm_lm::backend::device_name;
 use calm_lm::compose::{Bridges, ComposedModel, FrozenParts, LoraPlan};
 use calm_lm::data::Batches;
 use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvDataset, KvTask};
@@ -190,7 +191,7 @@ impl Experiment<'_> {
     ) -> Result<O::Parameters> {
         let mut config = self.settings.train.clone();
         config.seed = job.seed;
-        let environment = json!({ "device": format!("{:?}", self.device) });
+        let environment = json!({ "device": device_name(self.device) });
         let directory = self.directory.join(job.name());
         let dir =
             RunDir::open(&directory, &json!({ "job": job }), &environment).into_diagnostic()?;
