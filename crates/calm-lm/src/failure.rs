@@ -15,8 +15,7 @@ use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::sandbox::SandboxError;
 use calm_lm::terminal::{Unfinished, interrupt};
 use calm_lm::train::TrainError;
-
-use crate::cli;
+use clap::error::ErrorKind;
 
 /// Bad usage and bad input, mostly found out by the libraries, whose messages name the file, what
 /// is wrong with it, and what would mend it.
@@ -93,7 +92,7 @@ impl Failure {
     /// Tells it on standard error.
     pub(crate) fn explain(&self) -> ExitCode {
         if let Self::Usage(error) = self {
-            return cli::explain(error);
+            return explain_usage(error);
         }
         let code = complain(&self.to_string());
         match self {
@@ -128,4 +127,25 @@ pub(crate) fn complain(message: &str) -> ExitCode {
     // Whoever closed standard error does not want to know.
     let _ = writeln!(io::stderr(), "error: {}", lines.join(" "));
     ExitCode::from(2)
+}
+
+/// Prints the help that was asked for, or in one line what is wrong with the command line.
+fn explain_usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => complain(&one_line(&error.to_string())),
+    }
+}
+
+/// The paragraphs of clap in one line, without its usage, which `--help` shows with examples.
+pub(crate) fn one_line(message: &str) -> String {
+    let said: Vec<&str> = message
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|paragraph| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more"))
+        .collect();
+    let said = said.join("; ");
+    format!("{}; see --help", said.trim_start_matches("error: "))
 }

@@ -6,24 +6,168 @@ mod failure;
 mod report;
 mod settings;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use calm_lm::backend::{Allocator, keep_freed_memory};
 use calm_lm::terminal::warnings;
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::cli::Common;
+use crate::commands::Verb;
+use crate::failure::Failure;
+use crate::settings::Settings;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
+
+const EXAMPLES: &str = r"EXAMPLES
+  A dataset, two small models that each know half of a task, and their composition:
+    calm data kv --laptop --out kv
+    calm pretrain --train kv/kv-substitution.all.jsonl \
+        --tokenizer kv/tokenizer.json --out specialist
+    calm pretrain --train kv/numeric-arithmetic.all.jsonl \
+        --tokenizer kv/tokenizer.json --out anchor
+    calm compose --anchor anchor --augmenting specialist \
+        --train kv/kv-arithmetic.held-in.jsonl --out composition
+    calm eval composition --data kv/kv-arithmetic.held-out.jsonl
+
+  A model of the Hugging Face Hub, kept where its own tools keep models:
+    calm generate hf:HuggingFaceTB/SmolLM2-135M --prompt 'Once upon a time'
+
+  What a build and a machine can do:
+    calm doctor
+
+EXIT CODES
+  0 done; 1 the answer is no (verify found a difference); 2 bad usage or input;
+  130 interrupted";
+
+/// Composes frozen language models: an anchor learns to read a specialist through small layers
+/// between them, and neither changes (CALM, arXiv 2401.02412).
+#[derive(Debug, Parser)]
+#[command(name = "calm", version, after_long_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
 
 fn main() -> ExitCode {
     // Before there is a second thread.
     calm_lm::sandbox::launch_if_asked();
     keep_freed_memory();
     warnings::show();
-    let printed = settings::parse(std::env::args_os()).and_then(|cli| {
+    let printed = parse(std::env::args_os()).and_then(|cli| {
         cli.common.use_threads()?;
         let report = cli.common.watched(|| cli.verb.run(&cli.common));
         let report = report.map_err(|failure| cli.common.settings.blame(failure))?;
         report.print(cli.common.json)
     });
     printed.unwrap_or_else(|failure| failure.explain())
+}
+
+/// Reads a command line, and the file that it names with `--config`.
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
+    let mut command = Cli::command();
+    let (matches, settings) = Settings::parse(&mut command, words)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| settings.blame_usage(error))?;
+    cli.common.settings = settings;
+    Ok(cli)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_teaches_by_examples_that_parse() {
+        let mut verbs = 0;
+        for verb in leaves(Cli::command()) {
+            let help = verb
+                .get_after_long_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let examples = examples(&help);
+            assert!(!examples.is_empty(), "{} has no example", verb.get_name());
+            for words in examples {
+                let has_file = words.iter().any(|word| word == "--config");
+                match Cli::try_parse_from(&words) {
+                    Err(error) if has_file => {
+                        assert_eq!(
+                            error.kind(),
+                            ErrorKind::MissingRequiredArgument,
+                            "{words:?}"
+                        );
+                    }
+                    Err(error) => panic!("{words:?}: {error}"),
+                    Ok(_) => assert!(!has_file, "a file for what is all there: {words:?}"),
+                }
+            }
+            verbs += 1;
+        }
+        assert_eq!(
+            verbs, 18,
+            "twelve verbs, two kinds of data, three views of runs, and the program itself"
+        );
+    }
+
+    /// A command, and all commands below it that have none below themselves.
+    fn leaves(command: clap::Command) -> Vec<clap::Command> {
+        let mut found = Vec::new();
+        for below in command.get_subcommands() {
+            if below.has_subcommands() {
+                found.extend(below.get_subcommands().cloned());
+            } else {
+                found.push(below.clone());
+            }
+        }
+        found.push(command);
+        found
+    }
+
+    /// The command lines in a help text, as a shell would split them.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        let joined = help.replace("\\\n", " ");
+        let lines = joined.lines().map(str::trim);
+        lines
+            .filter(|line| line.starts_with("calm "))
+            .map(|line| words(line.split(['<', '>', '|']).next().unwrap_or(line)))
+            .collect()
+    }
+
+    /// Words, some of which have spaces between single quotes.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (part, text) in line.split('\'').enumerate() {
+            if part % 2 == 1 {
+                words.push(text.to_owned());
+            } else {
+                words.extend(text.split_whitespace().map(str::to_owned));
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_explained_in_one_line() {
+        let explained = |words: &[&str]| {
+            let error = Cli::try_parse_from(words).unwrap_err();
+            failure::one_line(&error.to_string()).replace('\n', " ")
+        };
+        assert_eq!(
+            explained(&["calm", "doctor", "--sed", "3"]),
+            "unexpected argument '--sed' found; tip: a similar argument exists: '--seed'; \
+             see --help"
+        );
+        let missing = explained(&["calm", "data", "kv"]);
+        assert!(missing.contains("--out <DIR>; see --help"), "{missing}");
+    }
 }

@@ -12,13 +12,12 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 use serde_json::{Map, Value};
 
 use self::file::ConfigFile;
 use self::key::Key;
-use crate::cli::Cli;
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 
 /// Of a verb whose flags may stand in a file.
 #[derive(Debug, Args)]
@@ -41,30 +40,10 @@ pub(crate) struct Settings {
     file: Option<ConfigFile>,
 }
 
-/// Reads a command line, and the file that it names with `--config`.
-///
-/// # Errors
-///
-/// [`Failure::Usage`], and [`Failure::Config`] if the file is to blame.
-pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
-    let mut words: Vec<OsString> = words.into_iter().collect();
-    let file = fill(&mut words)?;
-    let blame = |error| match &file {
-        Some(file) => blame(error, file),
-        None => Failure::Usage(error),
-    };
-    let mut command = Cli::command();
-    let matches = command.try_get_matches_from_mut(words).map_err(blame)?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(blame)?;
-    let values = values(&command, &matches);
-    cli.common.settings = Settings { values, file };
-    Ok(cli)
-}
-
 /// Adds the flags of the file that the command line names, if it names one.
-fn fill(words: &mut Vec<OsString>) -> Result<Option<ConfigFile>, Failure> {
+fn fill(command: &Command, words: &mut Vec<OsString>) -> Result<Option<ConfigFile>, Failure> {
     // What is wrong, or is missing and may stand in the file, is found once both are put together.
-    let mut command = Cli::command().ignore_errors(true);
+    let mut command = command.clone().ignore_errors(true);
     let Ok(matches) = command.try_get_matches_from_mut(words.iter()) else {
         return Ok(None);
     };
@@ -134,13 +113,41 @@ fn blame(error: clap::Error, file: &ConfigFile) -> Failure {
     match place {
         Some(place) => Failure::Config {
             place,
-            reason: crate::cli::one_line(&error.to_string()),
+            reason: one_line(&error.to_string()),
         },
         None => Failure::Usage(error),
     }
 }
 
 impl Settings {
+    /// Reads a command line, and the file that it names with `--config`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Usage`], and [`Failure::Config`] if the file is to blame.
+    pub(crate) fn parse(
+        command: &mut Command,
+        words: impl IntoIterator<Item = OsString>,
+    ) -> Result<(ArgMatches, Self), Failure> {
+        let mut words: Vec<OsString> = words.into_iter().collect();
+        let mut settings = Self {
+            file: fill(command, &mut words)?,
+            ..Self::default()
+        };
+        let matches = command.try_get_matches_from_mut(words);
+        let matches = matches.map_err(|error| settings.blame_usage(error))?;
+        settings.values = values(command, &matches);
+        Ok((matches, settings))
+    }
+
+    /// The failure of a command line, with the line of the file if the value is from there.
+    pub(crate) fn blame_usage(&self, error: clap::Error) -> Failure {
+        match &self.file {
+            Some(file) => blame(error, file),
+            None => Failure::Usage(error),
+        }
+    }
+
     /// The flags, with values for those that the verb has chosen itself.
     pub(crate) fn with(&self, chosen: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
         let mut settings = self.clone();
