@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use calm_data::DataError;
 use calm_sandbox::SandboxOptions;
 
 use super::{Description, EvaluationDirectory, PromptOverflow, Results, RunError, RunTask, Scorer};
@@ -73,6 +72,7 @@ impl Evaluation {
 mod answer {
     use std::ops::ControlFlow;
 
+    use calm_data::DataError;
     use calm_models::CausalLm;
     use serde::Serialize;
 
