@@ -18,8 +18,8 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm generate both --scale 1 --scale 0.5 --prompt 'Once'
 
 Both must be over the same anchor, by the hash of its weights. No model is loaded, and
-nothing is trained. To train the bridges of the second beside those of the first, use
-calm compose --extend.";
+nothing is trained. `calm compose --extend` trains bridges of a second model beside
+those of the first.";
 
 #[derive(Debug, Args)]
 pub(crate) struct MergeArgs {
