@@ -1,8 +1,6 @@
 //! What is computed at the positions that carry loss only has the loss and the gradients of a pass
 //! over all positions.
 
-mod common;
-
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_backend::ops;

@@ -1,15 +1,13 @@
 //! Training where the augmenting model reads in tokens of its own.
 
-mod common;
-
 use std::path::Path;
 
+use crate::common::train;
 use burn::tensor::{Device, Tensor};
 use calm_compose::{Bridges, FrozenParts, RowTokens};
 use calm_data::{Batch, Batches, TokenizedExample};
 use calm_models::{Decoder, DecoderConfig, FrozenModel, Tokenizer};
 use calm_train::{BridgeTraining, Objective, calibrate, read_examples};
-use common::train;
 
 fn model(tokenizer: &str, d_model: usize, blocks: usize) -> FrozenModel {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -1,11 +1,12 @@
 //! A run that was interrupted ends like one that was not, bit for bit.
 
-mod common;
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::common::{
+    bits, bridges, bridges_with, config, data, decoder, dying_at, open, parts, train,
+};
 use burn::tensor::Device;
 use calm_backend::FloatType;
 use calm_compose::{BridgeOptions, Gate, LoraPlan, OutputInit};
@@ -15,7 +16,6 @@ use calm_train::{
     BridgeTraining, Event, EventKind, LanguageModelling, Objective, OptimizerKind, Outcome, RunDir,
     Schedule, StepMetrics, TrainConfig, Trainer,
 };
-use common::{bits, bridges, bridges_with, config, data, decoder, dying_at, open, parts, train};
 
 /// What a metrics file says, without the time.
 fn recorded(path: &Path) -> Vec<(usize, u32, u64, u64)> {

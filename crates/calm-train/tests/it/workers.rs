@@ -1,13 +1,12 @@
 //! Batches that are spread over workers train to what one device trains to with all of them.
 
-mod common;
-
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{bits, bridges, data, parts};
 use burn::tensor::Device;
 use calm_compose::Bridges;
 use calm_data::Batch;
@@ -15,7 +14,6 @@ use calm_train::{
     BatchSource, BridgeTraining, Crew, GradientSum, LocalWorker, RemoteWorker, RunDir, Share,
     StepMetrics, Terms, TrainConfig, TrainError, Trainer, Worker, WorkerError, WorkerServer,
 };
-use common::{bits, bridges, data, parts};
 use serde_json::{Value, json};
 
 /// Five batches a step, of unequal numbers of target tokens, so that workers have unequal shares.
@@ -24,7 +22,7 @@ fn config() -> TrainConfig {
         accumulation: 5,
         steps: 8,
         checkpoint_steps: 3,
-        ..common::config()
+        ..crate::common::config()
     }
 }
 
@@ -233,7 +231,7 @@ fn workers_behind_a_socket_give_the_same_bits() {
 
 /// Breaks the connection when it is asked for this batch.
 fn failing_at(number: usize) -> impl Fn(usize) -> Result<Batch, TrainError> + Send {
-    let batches = common::dying_at(number);
+    let batches = crate::common::dying_at(number);
     move |asked| batches(asked)
 }
 

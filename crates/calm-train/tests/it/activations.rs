@@ -1,10 +1,9 @@
 //! States that are kept are the states that would be computed.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
+use crate::common::{bits, bridges, parts, train};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use calm_backend::FloatType;
@@ -14,7 +13,6 @@ use calm_train::{
     ActivationCache, ActivationPlace, ActivationPlan, BridgeTraining, Objective, StepMetrics,
     TrainError, read_examples,
 };
-use common::{bits, bridges, parts, train};
 use serde_json::json;
 
 /// Of many lengths, so that batches are padded, and more than one epoch has of batches.
@@ -213,7 +211,7 @@ fn of(gradients: &GradientsParams, parameters: &calm_compose::Bridges) -> Vec<f6
 fn checkpointing_changes_no_gradient() {
     let parts = parts();
     let data = Data::of(&parts);
-    let (trained, _) = train(&parts, bridges(1), None, &common::data()).unwrap();
+    let (trained, _) = train(&parts, bridges(1), None, &crate::common::data()).unwrap();
     let batch = calm_data::Batch::collate(data.examples.iter().enumerate(), 0);
     let objective = BridgeTraining::new(&parts).reading(&data.rows);
     let whole = objective.loss(&trained, &batch);

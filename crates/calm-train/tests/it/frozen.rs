@@ -1,20 +1,18 @@
 //! Training a composition moves bridges, and nothing else has gradients or is recorded.
 
-mod common;
-
+use crate::common::{bits, bridges, data, parts, train};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use calm_compose::LoraPlan;
 use calm_models::{Context, Decoder, PaddingMask};
 use calm_train::{BridgeTraining, LanguageModelling, Objective};
-use common::{bits, bridges, data, parts, train};
 
 #[test]
 fn frozen_weights_stay_and_every_bridge_parameter_moves() {
     let parts = parts();
     let (trained, steps) = train(&parts, bridges(1), None, &data()).unwrap();
-    let untouched = common::parts();
+    let untouched = crate::common::parts();
     assert!(bits(&parts.anchor) == bits(&untouched.anchor));
     assert!(bits(&parts.augmenting[0].decoder) == bits(&untouched.augmenting[0].decoder));
     let before = bridges(1).named_parameters();

@@ -1,10 +1,9 @@
 //! A loss or a gradient that is not a number stops a run before it does harm.
 
-mod common;
-
 use std::cell::RefCell;
 use std::ops::{ControlFlow, RangeInclusive};
 
+use crate::common::{bits, bridges, config, data, dying_at, open, parts, train};
 use burn::tensor::Tensor;
 use calm_compose::{Bridges, FrozenParts};
 use calm_data::Batch;
@@ -12,7 +11,6 @@ use calm_train::{
     BatchSource, EventKind, Objective, Outcome, RunDir, Score, TrainConfig, TrainError, Trainer,
     Validator,
 };
-use common::{bits, bridges, config, data, dying_at, open, parts, train};
 
 /// How a batch is spoilt.
 #[derive(Clone, Copy)]

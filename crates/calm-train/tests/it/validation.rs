@@ -1,11 +1,10 @@
 //! Validation chooses the result, stops early, and is resumed with the run.
 
-mod common;
-
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::common::{bits, bridges, config, data, decoder, dying_at, open, parts};
 use burn::tensor::Device;
 use calm_compose::Bridges;
 use calm_data::{Batch, TokenizedExample};
@@ -13,7 +12,6 @@ use calm_train::{
     BatchSource, EventKind, HeldOut, LanguageModelling, Metric, Objective, Outcome, RunDir, Score,
     TrainConfig, TrainError, Trainer, Validator,
 };
-use common::{bits, bridges, config, data, decoder, dying_at, open, parts};
 
 /// A number that hangs on every bit of the parameters, so that any step may be the best.
 struct Chaotic;

@@ -1,7 +1,5 @@
 //! What several test files need: a small composition, data for it, and settings.
 
-#![allow(dead_code, reason = "every test file uses a part of it")]
-
 use std::ops::ControlFlow;
 use std::path::Path;
 

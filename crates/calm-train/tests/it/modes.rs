@@ -1,14 +1,12 @@
 //! In training, the prompt of an encoder ends where the target begins, as it does in decoding.
 
-mod common;
-
+use crate::common::{bridges, bridges_with, data, parts, train};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_compose::{ComposedCache, FrozenParts, Mode};
 use calm_data::{Batch, TokenizedExample};
 use calm_models::PaddingMask;
 use calm_train::{BridgeTraining, Objective, read_examples};
-use common::{bridges, bridges_with, data, parts, train};
 
 fn examples() -> Vec<TokenizedExample> {
     let example = |ids: &[u32], target_start| TokenizedExample {
