@@ -1,13 +1,13 @@
 //! The shape of the workspace: who may use whom, who may name a backend, what lies where.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
-/// From the bottom to the top: a crate may only use those before it.
+/// A crate may only use those before it.
 const LAYERS: [&str; 10] = [
     "calm-files",
     "calm-backend",
@@ -205,7 +205,175 @@ fn the_top_level_holds_what_the_map_says() {
     );
 }
 
-/// What `cargo metadata` says of the crates of this workspace.
+/// Two files that need each other can only be understood together.
+#[test]
+fn no_two_files_use_each_other() {
+    let mut circles = Vec::new();
+    for package in &metadata().packages {
+        let source = package.manifest_path.parent().unwrap().join("src");
+        let modules: BTreeMap<ModulePath, String> = rust_files(&source)
+            .into_iter()
+            .map(|file| (module_path(&source, &file), code(&file)))
+            .collect();
+        let uses: BTreeMap<&ModulePath, BTreeSet<ModulePath>> = modules
+            .iter()
+            .map(|(module, code)| (module, used_modules(module, code, &modules)))
+            .collect();
+        for (module, used) in &uses {
+            let mutual = used.iter().filter(|other| {
+                // A folder and the files in it are one thing.
+                let is_within = other.starts_with(module) || module.starts_with(other);
+                !is_within && *module < other && uses[other].contains(*module)
+            });
+            circles.extend(mutual.map(|other| {
+                format!(
+                    "{}: {} and {}",
+                    package.name,
+                    module.join("::"),
+                    other.join("::")
+                )
+            }));
+        }
+    }
+    assert!(
+        circles.is_empty(),
+        "move what both need into a third file: {circles:#?}"
+    );
+}
+
+#[test]
+fn paths_of_modules_are_found() {
+    let known = ["a", "a::b", "c", "c::d"];
+    let module = |name: &str| name.split("::").map(str::to_owned).collect::<ModulePath>();
+    let modules = known.map(|name| (module(name), String::new())).into();
+    let code = "use crate::c::{self, d::{E, F}, G};\nuse super::h;\nlet x = crate::a::x();";
+    let used = used_modules(&module("a::b"), code, &modules);
+    assert_eq!(used, ["a", "c", "c::d"].map(module).into());
+}
+
+/// Names of modules from the root of a crate, which is empty.
+type ModulePath = Vec<String>;
+
+fn module_path(source: &Path, file: &Path) -> ModulePath {
+    let relative = file.strip_prefix(source).unwrap().with_extension("");
+    let names = relative
+        .iter()
+        .map(|name| name.to_str().unwrap().to_owned());
+    let is_root = |name: &String| ["mod", "lib", "main"].contains(&name.as_str());
+    names.filter(|name| !is_root(name)).collect()
+}
+
+/// A file without its comments and unit tests.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Modules of the same crate that are named in `code`.
+fn used_modules(
+    module: &[String],
+    code: &str,
+    modules: &BTreeMap<ModulePath, String>,
+) -> BTreeSet<ModulePath> {
+    let begins = ["crate::", "super::", "self::"];
+    let mut paths = Vec::new();
+    for (at, _) in begins.iter().flat_map(|begin| code.match_indices(begin)) {
+        let is_inside_path = code[..at].ends_with("::");
+        if !is_inside_path {
+            expand(String::new(), &mut &code[at..], &mut paths);
+        }
+    }
+    let resolved = paths.iter().map(|path| {
+        let mut found = module.to_vec();
+        for name in path.split("::") {
+            match name {
+                "crate" => found.clear(),
+                "super" => drop(found.pop()),
+                "self" => {}
+                name => found.push(name.to_owned()),
+            }
+        }
+        while !found.is_empty() && !modules.contains_key(&found) {
+            found.pop();
+        }
+        found
+    });
+    resolved
+        .filter(|found| !found.is_empty() && found != module)
+        .collect()
+}
+
+/// All paths of a tree such as `a::{b, c::{d, e}}`, of which `text` begins with one.
+fn expand(before: String, text: &mut &str, paths: &mut Vec<String>) {
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let length = text.find(|c| !is_path(c)).unwrap_or(text.len());
+    let path = before + &text[..length];
+    *text = &text[length..];
+    if !(path.ends_with("::") && text.starts_with('{')) {
+        paths.push(path);
+        return;
+    }
+    while !text.is_empty() && !text.starts_with('}') {
+        *text = text[1..].trim_start();
+        if text.starts_with(|c: char| is_path(c)) {
+            expand(path.clone(), text, paths);
+        }
+        // What stands between a path and the next comma, a new name or white space.
+        let rest = text.find([',', '}']).unwrap_or(text.len());
+        *text = &text[rest..];
+    }
+    *text = text.get(1..).unwrap_or_default();
+}
+
+/// Each links all of Burn.
+#[test]
+fn few_programs_hold_all_integration_tests() {
+    let metadata = metadata();
+    let targets = metadata
+        .packages
+        .iter()
+        .flat_map(|package| &package.targets);
+    let programs: Vec<&str> = targets
+        .filter(|target| target.kind.iter().any(|kind| kind == "test"))
+        .map(|target| target.name.as_str())
+        .collect();
+    assert!(
+        programs.len() <= 12,
+        "make them modules of tests/it: {programs:#?}"
+    );
+}
+
+#[test]
+fn commands_are_short() {
+    let directory = root().join("crates/calm-lm/src/commands");
+    let mut long = Vec::new();
+    for file in rust_files(&directory) {
+        let code = code(&file);
+        let lines: Vec<&str> = code.lines().collect();
+        for (number, line) in lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| is_function(line))
+        {
+            let indent = line.len() - line.trim_start().len();
+            let end = format!("{}}}", " ".repeat(indent));
+            let length = lines[number..].iter().position(|line| *line == end);
+            if length.is_some_and(|length| length >= 50) {
+                long.push(format!("{}: {}", file.display(), line.trim()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "longer than 50 lines: {long:#?}");
+}
+
+fn is_function(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("fn ") || line.starts_with("pub") && line.contains(" fn ")
+}
+
+/// The crates of this workspace, as `cargo metadata` describes them.
 ///
 /// The crate `cargo_metadata` would turn on features of serde_json, which Burn uses too: tests
 /// would then build all of Burn a second time.
@@ -217,8 +385,16 @@ struct Metadata {
 #[derive(Debug, Deserialize)]
 struct Package {
     name: String,
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
     dependencies: Vec<Dependency>,
     features: HashMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
