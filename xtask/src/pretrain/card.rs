@@ -9,9 +9,8 @@ use calm_lm::eval::{accuracy, exact_match};
 use calm_lm::models::FrozenModel;
 use calm_lm::train::StepMetrics;
 use miette::{IntoDiagnostic, Result};
-use serde_json::Value;
 
-use super::recipe::Recipe;
+use super::RunSettings;
 
 /// Steps whose losses are averaged for a point of the curve: every step has one kind of text, and
 /// some kinds are much harder than others.
@@ -23,25 +22,20 @@ const EVALUATED: u64 = 1000;
 /// Writes `README.md` and `loss.csv` into the directory of a checkpoint that was just saved.
 pub(super) fn write(
     directory: &Path,
-    recipe: &Recipe,
-    settings: &Value,
+    settings: &RunSettings<'_>,
     metrics: &[StepMetrics],
     model: &FrozenModel,
     dataset: &KvDataset,
 ) -> Result<()> {
-    let card = card(recipe, settings, model, dataset)?;
+    let card = card(settings, model, dataset)?;
     for (name, text) in [("README.md", card), ("loss.csv", curve(metrics))] {
         calm_files::write(directory.join(name), text).into_diagnostic()?;
     }
     Ok(())
 }
 
-fn card(
-    recipe: &Recipe,
-    settings: &Value,
-    model: &FrozenModel,
-    dataset: &KvDataset,
-) -> Result<String> {
+fn card(settings: &RunSettings<'_>, model: &FrozenModel, dataset: &KvDataset) -> Result<String> {
+    let recipe = settings.recipe;
     let mut card = format!("# {}\n\n{}\n\n", recipe.name, recipe.purpose);
     let _ = writeln!(
         card,
@@ -66,7 +60,8 @@ fn card(
             accuracy(&samples).percent()
         );
     }
-    let _ = writeln!(card, "\n```json\n{settings:#}\n```");
+    let settings = serde_json::to_string_pretty(settings).into_diagnostic()?;
+    let _ = writeln!(card, "\n```json\n{settings}\n```");
     Ok(card)
 }
 

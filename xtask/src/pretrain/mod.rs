@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Param;
 use calm_lm::backend::{FloatType, device};
-use calm_lm::data::kv::KvDataset;
+use calm_lm::data::kv::{KvConfig, KvDataset};
 use calm_lm::models::{Decoder, FrozenModel, LoadOptions, Tokenizer};
 use calm_lm::terminal;
 use calm_lm::train::{LanguageModelling, RunDir, Trainer};
 use clap::{Args, ValueEnum};
 use miette::{IntoDiagnostic, Result};
-use serde_json::json;
+use serde::Serialize;
 
 use self::embedding::embeddings;
 use self::recipe::Recipe;
@@ -49,6 +49,18 @@ pub(crate) struct PretrainArgs {
     device: String,
 }
 
+/// What a run depends on, as its directory and the model card tell.
+#[derive(Serialize)]
+struct RunSettings<'a> {
+    recipe: &'a Recipe,
+    data: &'a KvConfig,
+}
+
+#[derive(Serialize)]
+struct Environment<'a> {
+    device: &'a str,
+}
+
 /// Trains the models one after the other and writes their checkpoints in half precision.
 pub(crate) fn run(args: &PretrainArgs) -> Result<()> {
     let dataset = KvDataset::new(args.scale.data()).into_diagnostic()?;
@@ -74,11 +86,16 @@ fn make(
     tokenizer: &Tokenizer,
     args: &PretrainArgs,
 ) -> Result<()> {
-    let settings = json!({ "recipe": recipe, "data": dataset.config() });
+    let settings = RunSettings {
+        recipe,
+        data: dataset.config(),
+    };
     let scale = args.scale.to_possible_value().expect("none is hidden");
     let name = format!("{}-{}-{}", scale.get_name(), recipe.name, args.seed);
     let runs = args.runs.join(name);
-    let environment = json!({ "device": args.device });
+    let environment = Environment {
+        device: &args.device,
+    };
     let run = RunDir::open(&runs, &settings, &environment).into_diagnostic()?;
     let decoder = train(recipe, dataset, tokenizer, args, run)?;
     let out = args.out.clone();
@@ -95,7 +112,7 @@ fn make(
     };
     let stored = FrozenModel::load(&path, &options).into_diagnostic()?;
     let metrics = RunDir::read_metrics(&runs).into_diagnostic()?;
-    card::write(&path, recipe, &settings, &metrics, &stored, dataset)?;
+    card::write(&path, &settings, &metrics, &stored, dataset)?;
     println!("{}: {}", path.display(), recipe.purpose);
     Ok(())
 }

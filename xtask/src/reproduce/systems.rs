@@ -15,7 +15,6 @@ use calm_lm::terminal;
 use calm_lm::train::{BridgeTraining, LanguageModelling, Objective, RunDir, Trainer, calibrate};
 use miette::{IntoDiagnostic, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::settings::Settings;
 
@@ -75,6 +74,17 @@ impl Job {
             system.to_owned()
         }
     }
+}
+
+/// What the run of a job depends on; its directory lies in one of the settings' own.
+#[derive(Serialize)]
+struct JobSettings {
+    job: Job,
+}
+
+#[derive(Serialize)]
+struct Environment {
+    device: String,
 }
 
 /// What a job measured.
@@ -191,10 +201,11 @@ impl Experiment<'_> {
     ) -> Result<O::Parameters> {
         let mut config = self.settings.train.clone();
         config.seed = job.seed;
-        let environment = json!({ "device": device_name(self.device) });
+        let environment = Environment {
+            device: device_name(self.device),
+        };
         let directory = self.directory.join(job.name());
-        let dir =
-            RunDir::open(&directory, &json!({ "job": job }), &environment).into_diagnostic()?;
+        let dir = RunDir::open(&directory, &JobSettings { job }, &environment).into_diagnostic()?;
         let trainer = Trainer::new(objective, parameters, config, Some(dir)).into_diagnostic()?;
         let batches = |number| Ok(batches.batch(number)?);
         let display = terminal::Display::Progress;

@@ -20,7 +20,7 @@ use calm_data::TokenizedExample;
 use calm_files::{Digest, Sha256};
 use half::{bf16, f16};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::store::{Place, Store};
 use crate::TrainError;
@@ -84,7 +84,7 @@ impl<'a> ActivationPlan<'a> {
     /// `models` is what the states depend on besides the examples: the hashes of the models'
     /// weights and tokenizers. With the program's version, the connections and the examples it
     /// becomes the name and the head of a file, so that states of anything else are never read.
-    pub fn new(parts: &'a FrozenParts, models: &Value, dtype: FloatType) -> Self {
+    pub fn new(parts: &'a FrozenParts, models: &impl Serialize, dtype: FloatType) -> Self {
         let connections = parts
             .augmenting
             .iter()

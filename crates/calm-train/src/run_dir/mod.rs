@@ -21,6 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use calm_files::{Lock, first_difference};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 pub(crate) use self::checkpoint::{Checkpoint, Damaged, Newest};
@@ -62,7 +63,15 @@ impl RunDir {
     /// [`TrainError::Locked`] if another process trains here, [`TrainError::Format`] if the
     /// directory was written by a program with another layout, [`TrainError::OtherRun`] if it
     /// holds a run with other settings, [`TrainError::Io`] if it cannot be written.
-    pub fn open(path: &Path, settings: &Value, environment: &Value) -> Result<Self, TrainError> {
+    ///
+    /// # Panics
+    ///
+    /// If the settings have no JSON form, such as a map whose keys are no texts.
+    pub fn open(
+        path: &Path,
+        settings: &impl Serialize,
+        environment: &impl Serialize,
+    ) -> Result<Self, TrainError> {
         fs::create_dir_all(path).map_err(io(path))?;
         let lock = Lock::try_acquire(path)?.ok_or_else(|| TrainError::Locked {
             path: path.to_owned(),
@@ -182,7 +191,11 @@ impl RunDir {
 }
 
 /// Writes the description of a run, or holds the one that is there against it.
-fn describe(path: &Path, settings: &Value, environment: &Value) -> Result<(), TrainError> {
+fn describe(
+    path: &Path,
+    settings: &impl Serialize,
+    environment: &impl Serialize,
+) -> Result<(), TrainError> {
     let directory = path.parent().unwrap_or(path);
     if !path.exists() {
         let description = json!({

@@ -14,7 +14,6 @@ use calm_lm::train::{
     TrainError, Trainer, Validator,
 };
 use miette::{IntoDiagnostic, Result};
-use serde_json::Value;
 
 use super::super::texts::Data;
 use super::{MeasureArgs, Measured, untrained_bridges};
@@ -66,7 +65,7 @@ pub(super) fn measure(args: &MeasureArgs, device: &Device) -> Result<Measured> {
 
 /// A cache in memory of the states of all examples.
 fn cache(parts: &FrozenParts, examples: &Examples) -> Result<ActivationCache, TrainError> {
-    let mut plan = ActivationPlan::new(parts, &Value::Null, FloatType::F32);
+    let mut plan = ActivationPlan::new(parts, &(), FloatType::F32);
     for example in examples.iter() {
         plan.add_example(&example?, None);
     }
