@@ -75,7 +75,7 @@ impl Common {
             None => work(),
             Some(device) => guard(work).unwrap_or_else(|reason| {
                 Err(Failure::Broke {
-                    device: format!("{device:?}"),
+                    device: calm_lm::backend::device_name(&device),
                     reason,
                 })
             }),
