@@ -58,7 +58,7 @@ impl CausalLm for ComposedModel {
         self.parts
             .readers_of_anchor_ids()
             .map(Decoder::config)
-            .filter(|config| config.learnt_positions)
+            .filter(|config| config.embedding.learnt_positions)
             .map(|config| config.context_length)
             .fold(self.parts.anchor.config().context_length, usize::min)
     }

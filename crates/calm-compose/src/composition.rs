@@ -87,7 +87,7 @@ impl LoadedModel {
     #[must_use]
     pub fn random_init_like(&self, seed: u64) -> Self {
         Self {
-            model: self.model.untrained_twin(seed),
+            model: self.model.random_init_like(seed),
             files: self.files.clone(),
             untrained_seed: Some(seed),
         }
@@ -146,7 +146,7 @@ impl Composition {
                 parts: FrozenParts::join(&anchor.model, [])?,
                 bridges: Bridges { of: Vec::new() },
             },
-            heads: config.heads.unwrap_or(anchor.model.config().heads),
+            heads: config.heads.unwrap_or(anchor.model.config().heads()),
             anchor,
             augmenting: Vec::new(),
             options: config.options,

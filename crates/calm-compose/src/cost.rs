@@ -108,16 +108,12 @@ fn of_blocks(
     context: usize,
     dtype: FloatType,
 ) -> TokenCost {
-    let [queries, keys] = [config.heads, config.kv_heads].map(|heads| heads * config.d_head);
-    let into_hidden = if config.gated { 2 } else { 1 };
-    let weights = config.d_model * (2 * queries + 2 * keys + (into_hidden + 1) * config.d_ff);
-    let flops = blocks.iter().map(|block| {
-        let seen = block.window.map_or(context, |window| window.min(context));
-        2 * weights as u64 + attention(queries, seen)
-    });
+    let flops = blocks.iter();
+    let flops = flops.map(|block| block.flops_per_token(config.d_model, context));
+    let cached: usize = blocks.iter().map(BlockConfig::cached_values).sum();
     TokenCost {
         flops: flops.sum(),
-        cache_bytes: (blocks.len() * 2 * keys * dtype.bytes()) as u64,
+        cache_bytes: (cached * dtype.bytes()) as u64,
     }
 }
 
@@ -178,9 +174,9 @@ mod tests {
     fn every_multiplication_is_counted() {
         // Two blocks of width 8, two heads, a gated layer of 32; 50 tokens.
         let mut anchor = DecoderConfig::llama(50, 8, 2, 2);
-        anchor.blocks[1].window = Some(10);
-        let mut augmenting = DecoderConfig::llama(60, 6, 4, 3);
-        augmenting.kv_heads = 1;
+        anchor.blocks[1].attention.window = Some(10);
+        let augmenting = DecoderConfig::llama(60, 6, 4, 3);
+        let augmenting = augmenting.with_blocks(|block| block.attention.kv_heads = 1);
         let bridge = BridgeConfig::new(6, 8, 2);
         let connections = [[1, 1].into(), [3, 2].into()];
         let models = [(&augmenting, &connections[..], bridge)];

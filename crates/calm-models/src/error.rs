@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::weights::{HeaderError, WeightProblem};
+use crate::checkpoint::{HeaderError, WeightProblem};
 
 /// Errors of this crate. Every message names the file and what in it is wrong, and says what
 /// would mend it.

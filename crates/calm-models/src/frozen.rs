@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::chat::{self, TEMPLATE_FILE, TOKENIZER_CONFIG};
+use crate::checkpoint::{self, TensorSource};
 use crate::config::{OneOrMany, SpecialIds};
 use crate::files::{from_json, is_there, read_text};
-use crate::weights::{self, Checkpoint};
 use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -26,12 +26,12 @@ const BESIDE_TOKENIZER: [&str; 2] = [TEMPLATE_FILE, TOKENIZER_CONFIG];
 /// Settings are a few kilobytes.
 pub(crate) const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
-/// Where a model is loaded to, and what it computes in.
+/// Device and compute type of a model.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// The device of the weights; one without autodiff for a model that stays frozen.
     pub device: Device,
-    /// The type that the weights are converted to, whatever they are stored in.
+    /// The compute type: weights are converted to it, whatever type they are stored in.
     pub dtype: FloatType,
     /// Whether to load numbers that are not finite in that type, rather than refuse them.
     pub allow_not_finite: bool,
@@ -71,12 +71,12 @@ fn load_weights(
     dir: &Path,
     config: DecoderConfig,
     options: &LoadOptions,
-) -> Result<(Decoder, Checkpoint), ModelError> {
-    let checkpoint = Checkpoint::open(dir)?;
-    let config = weights::settle_head(&checkpoint, config)?;
-    let decoder = weights::load(&checkpoint, &config, options)?;
+) -> Result<(Decoder, Arc<dyn TensorSource>), ModelError> {
+    let source = checkpoint::open(dir)?;
+    let config = checkpoint::settle_head(&*source, config)?;
+    let decoder = checkpoint::load(&*source, &config, options)?;
     tracing::debug!(dir = %dir.display(), dtype = %options.dtype, "loaded a checkpoint");
-    Ok((decoder, checkpoint))
+    Ok((decoder, source))
 }
 
 /// A model with all that is needed to use it.
@@ -98,14 +98,14 @@ pub struct FrozenModel {
 #[derive(Debug, Clone)]
 struct Source {
     /// The files, if they come from any.
-    checkpoint: Option<Arc<Checkpoint>>,
+    files: Option<Arc<dyn TensorSource>>,
     sha256: Arc<OnceLock<String>>,
 }
 
 impl Source {
-    fn new(checkpoint: Option<Checkpoint>) -> Self {
+    fn new(files: Option<Arc<dyn TensorSource>>) -> Self {
         Self {
-            checkpoint: checkpoint.map(Arc::new),
+            files,
             sha256: Arc::default(),
         }
     }
@@ -125,12 +125,12 @@ impl FrozenModel {
         let path = dir.join(TOKENIZER);
         let tokenizer = Tokenizer::load(&path)?;
         check_vocabulary(&tokenizer, &config, &path)?;
-        let (decoder, checkpoint) = load_weights(dir, config, options)?;
+        let (decoder, files) = load_weights(dir, config, options)?;
         Ok(Self {
             decoder,
             tokenizer,
             special,
-            source: Source::new(Some(checkpoint)),
+            source: Source::new(Some(files)),
         })
     }
 
@@ -148,9 +148,9 @@ impl FrozenModel {
     /// The same tokenizer, with the files that lie beside it, and other weights of the same
     /// architecture, such as those that training has made of the model's own.
     pub fn with_decoder(&self, decoder: Decoder) -> Self {
-        let sha256 = OnceLock::from(weights::sha256_of_memory(&decoder));
+        let sha256 = OnceLock::from(checkpoint::sha256_of_memory(&decoder));
         let source = Source {
-            checkpoint: self.source.checkpoint.clone(),
+            files: self.source.files.clone(),
             sha256: Arc::new(sha256),
         };
         Self {
@@ -161,7 +161,7 @@ impl FrozenModel {
     }
 
     /// The same architecture and tokenizer with untrained weights (see [`Decoder::untrained`]).
-    pub fn untrained_twin(&self, seed: u64) -> Self {
+    pub fn random_init_like(&self, seed: u64) -> Self {
         let decoder = Decoder::untrained(self.config(), seed, &self.decoder.device());
         let special = self.special.clone();
         Self {
@@ -190,9 +190,9 @@ impl FrozenModel {
         if let Some(known) = self.source.sha256.get() {
             return Ok(known);
         }
-        let computed = match &self.source.checkpoint {
-            Some(checkpoint) => checkpoint.sha256()?,
-            None => weights::sha256_of_memory(&self.decoder),
+        let computed = match &self.source.files {
+            Some(files) => files.sha256()?,
+            None => checkpoint::sha256_of_memory(&self.decoder),
         };
         Ok(self.source.sha256.get_or_init(|| computed))
     }
@@ -232,7 +232,7 @@ impl FrozenModel {
         calm_files::write(staging.path().join(TOKENIZER), self.tokenizer.json())?;
         self.write_beside_tokenizer(staging.path())?;
         let path = staging.path().join(WEIGHTS);
-        weights::write(&self.decoder, dtype, &path)?;
+        checkpoint::write(&self.decoder, dtype, &path)?;
         // The safetensors crate makes files that only their owner may read.
         let readable = fs::metadata(staging.path().join(CONFIG))
             .map_err(as_io)?
@@ -257,7 +257,7 @@ impl FrozenModel {
     /// there are none, `tokenizer_config.json` says that tokenizer.json is all: `transformers` would
     /// build the tokenizer that is usual for the family.
     fn write_beside_tokenizer(&self, dir: &Path) -> Result<(), ModelError> {
-        let from = self.source.checkpoint.as_ref().map(|files| files.dir());
+        let from = self.source.files.as_ref().map(|files| files.dir());
         for name in BESIDE_TOKENIZER {
             let from = from.map(|from| from.join(name));
             if let Some(from) = from.filter(|from| is_there(from)) {

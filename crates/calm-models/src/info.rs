@@ -1,16 +1,16 @@
-//! What a checkpoint is, without loading its weights.
+//! Description of a checkpoint, without loading its weights.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use crate::decoder::{BlockSlot, Slot};
+use crate::checkpoint;
+use crate::config::{BlockParam, ParamId};
 use crate::files::read_text;
 use crate::frozen::{CONFIG, MAX_CONFIG_BYTES, special_ids};
-use crate::weights::{self, Checkpoint};
 use crate::{DecoderConfig, Family, ModelError, SpecialIds};
 
-/// What the settings and the headers of the weight files of a checkpoint tell.
+/// Description of a checkpoint, from its settings and the headers of its weight files.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CheckpointInfo {
@@ -20,7 +20,7 @@ pub struct CheckpointInfo {
     pub special: SpecialIds,
     /// The weight files.
     pub files: Vec<WeightFileInfo>,
-    /// What they hold, in their order.
+    /// Tensors of the files, in their order.
     pub tensors: Vec<TensorEntry>,
     /// As [`FrozenModel::weights_sha256`](crate::FrozenModel::weights_sha256) gives it.
     pub weights_sha256: String,
@@ -46,11 +46,11 @@ pub struct TensorEntry {
     pub dtype: String,
     /// Its shape as stored.
     pub shape: Vec<usize>,
-    /// What it belongs to; none if it is not read, such as a copy of a tied embedding.
+    /// Part that it belongs to; none if it is not read, such as a copy of a tied embedding.
     pub part: Option<Part>,
 }
 
-/// What a parameter belongs to.
+/// Part of a decoder that parameters are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// Of tokens, and of positions where they are learnt.
@@ -75,16 +75,16 @@ impl Part {
         Self::Head,
     ];
 
-    pub(crate) fn of(slot: Slot) -> Self {
-        use BlockSlot::*;
+    pub(crate) fn of(id: ParamId) -> Self {
+        use BlockParam::*;
 
-        match slot {
-            Slot::Embedding | Slot::Positions => Self::Embedding,
-            Slot::Head => Self::Head,
-            Slot::Block(_, Query | Key | Value | Output) => Self::Attention,
-            Slot::Block(_, Gate | Up | Down) => Self::FeedForward,
-            Slot::FinalNorm
-            | Slot::Block(
+        match id {
+            ParamId::Embedding | ParamId::Positions => Self::Embedding,
+            ParamId::Head => Self::Head,
+            ParamId::Block(_, Query | Key | Value | Output) => Self::Attention,
+            ParamId::Block(_, Gate | Up | Down) => Self::FeedForward,
+            ParamId::FinalNorm
+            | ParamId::Block(
                 _,
                 AttentionNorm | QueryNorm | KeyNorm | AttentionPostNorm | FeedForwardNorm
                 | FeedForwardPostNorm,
@@ -121,10 +121,10 @@ impl CheckpointInfo {
         let path = dir.join(CONFIG);
         let config = Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)?;
         let special = special_ids(dir, &config)?;
-        let checkpoint = Checkpoint::open(dir)?;
-        let config = weights::settle_head(&checkpoint, config)?;
-        let parts = weights::check_tensors(&checkpoint, &config)?;
-        let tensors = checkpoint.in_order().into_iter();
+        let source = checkpoint::open(dir)?;
+        let config = checkpoint::settle_head(&*source, config)?;
+        let parts = checkpoint::check_tensors(&*source, &config)?;
+        let tensors = source.in_order().into_iter();
         let tensors = tensors.map(|(name, file, info)| TensorEntry {
             name: name.to_owned(),
             file,
@@ -132,7 +132,7 @@ impl CheckpointInfo {
             shape: info.shape.clone(),
             part: parts.get(name).copied(),
         });
-        let files = checkpoint.files()?.into_iter();
+        let files = source.files()?.into_iter();
         let files = files.map(|(name, bytes)| WeightFileInfo {
             name: name.to_owned(),
             bytes,
@@ -142,7 +142,7 @@ impl CheckpointInfo {
             special,
             files: files.collect(),
             tensors: tensors.collect(),
-            weights_sha256: checkpoint.sha256()?,
+            weights_sha256: source.sha256()?,
         })
     }
 

@@ -42,10 +42,11 @@
 
 mod causal_lm;
 mod chat;
+mod checkpoint;
 mod config;
 mod decoder;
 mod error;
-mod family;
+mod families;
 mod files;
 mod frozen;
 mod hub;
@@ -56,19 +57,20 @@ mod tokenizer;
 mod trees;
 mod unique;
 mod verify;
-mod weights;
 
 pub use causal_lm::CausalLm;
 pub use chat::{Chat, ChatTemplate};
+pub use checkpoint::{HeaderError, WeightProblem};
 pub use config::{
-    Activation, BlockConfig, ConfigError, DecoderConfig, NormKind, RopeConfig, RopeScaling,
-    SpecialIds,
+    Activation, AttentionConfig, BlockConfig, ConfigError, DecoderConfig, EmbeddingConfig,
+    FeedForwardConfig, FeedForwardKind, HeadConfig, NormConfig, NormKind, PositionEncoding,
+    ResidualConfig, RopeConfig, RopeScaling, SpecialIds,
 };
 pub use decoder::{
     Attention, Block, Cache, ChosenPositions, Context, Decoder, FeedForward, KvCache, Norm,
 };
 pub use error::ModelError;
-pub use family::Family;
+pub use families::Family;
 pub use files::open as open_file;
 pub use frozen::{FrozenModel, LoadOptions};
 pub use hub::{
@@ -83,4 +85,3 @@ pub use session::{
 pub use tokenizer::{Encoded, GrowingText, Tokenizer};
 pub use trees::TokenTrees;
 pub use verify::{Deviation, EXPECTED_FILE, GreedyCheck, Verification, verify};
-pub use weights::{HeaderError, WeightProblem};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Serialize;
 
-use crate::weights::Checkpoint;
+use crate::checkpoint::{Safetensors, TensorSource};
 use crate::{
     CausalLm, Context, Decoder, FrozenModel, LoadOptions, ModelError, PaddingMask, SequenceOptions,
     generate,
@@ -178,12 +178,12 @@ fn first_difference(found: &[u32], expected: &[u32]) -> Option<usize> {
 /// The file of expected values.
 struct Expected {
     path: PathBuf,
-    tensors: Checkpoint,
+    tensors: Safetensors,
 }
 
 impl Expected {
     fn open(dir: &Path) -> Result<Self, ModelError> {
-        let tensors = Checkpoint::open_file(dir, EXPECTED_FILE)?;
+        let tensors = Safetensors::open_file(dir, EXPECTED_FILE)?;
         Ok(Self {
             path: dir.join(EXPECTED_FILE),
             tensors,
@@ -213,7 +213,7 @@ impl Expected {
         }
         let [batch, seq] = shape;
         let context_length = decoder.config().context_length;
-        if decoder.config().learnt_positions && seq > context_length {
+        if decoder.config().embedding.learnt_positions && seq > context_length {
             let reason = format!("rows have {seq} positions, the model holds {context_length}");
             return Err(self.invalid(reason));
         }

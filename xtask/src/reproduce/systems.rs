@@ -123,7 +123,7 @@ impl Experiment<'_> {
             System::Composed => self.compose(job, self.augmenting, started),
             System::UntrainedAugmenting => self.compose(
                 job,
-                &self.augmenting.untrained_twin(UNTRAINED_SEED),
+                &self.augmenting.random_init_like(UNTRAINED_SEED),
                 started,
             ),
             System::Lora => self.lora(job, started),
@@ -161,7 +161,7 @@ impl Experiment<'_> {
             .into_diagnostic()?;
         let parts =
             FrozenParts::join(self.anchor, [(augmenting, connections)]).into_diagnostic()?;
-        let heads = self.settings.heads.unwrap_or(self.anchor.config().heads);
+        let heads = self.settings.heads.unwrap_or(self.anchor.config().heads());
         let sets = parts.bridge_sets_with(heads, self.settings.options);
         let device = self.device.clone().autodiff();
         let bridges = Bridges::init(&sets, seed, &device).into_diagnostic()?;

@@ -103,7 +103,10 @@ impl OwnTokens {
         Self {
             anchor: anchor.tokenizer.clone(),
             augmenting: augmenting.tokenizer.clone(),
-            max_tokens: config.learnt_positions.then_some(config.context_length),
+            max_tokens: config
+                .embedding
+                .learnt_positions
+                .then_some(config.context_length),
         }
     }
 

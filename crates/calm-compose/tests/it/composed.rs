@@ -195,7 +195,7 @@ fn windows_bound_the_caches_of_both_models() {
         let mut config = DecoderConfig::llama(VOCAB as usize, d_model, blocks, heads);
         // Of all blocks of the one model, and of some of the other.
         let windowed = config.blocks.iter_mut().take(3);
-        windowed.for_each(|block| block.window = Some(5));
+        windowed.for_each(|block| block.attention.window = Some(5));
         Decoder::untrained(&config, seed, &Device::default())
     };
     let connections = vec![[2, 1].into(), [4, 3].into()];

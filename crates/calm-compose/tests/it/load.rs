@@ -128,9 +128,12 @@ fn other_models_are_refused() {
             found: 0
         }
     ));
-    let error = open(&anchor.untrained_twin(1), std::slice::from_ref(&augmenting));
+    let error = open(
+        &anchor.random_init_like(1),
+        std::slice::from_ref(&augmenting),
+    );
     assert!(matches!(&error, ComposeError::OtherWeights { role, .. } if role == "anchor"));
-    let error = open(&anchor, &[augmenting.untrained_twin(1)]);
+    let error = open(&anchor, &[augmenting.random_init_like(1)]);
     assert!(
         matches!(&error, ComposeError::OtherWeights { role, .. } if role == "augmenting model 0")
     );

@@ -110,7 +110,7 @@ fn untrained_and_switched_off_models_leave_the_anchor_as_it_is() {
             .map(|id| logits_after(&model, &[&[*id]], &mut cache));
         (whole, Tensor::cat(steps.collect(), 1))
     };
-    let twin = specialist.untrained_twin(7);
+    let twin = specialist.random_init_like(7);
     let (whole, steps) = found(&twin, fresh_bridges, 1.0);
     assert_eq!(whole, expected);
     let mut cache = anchor.decoder.new_cache(1);
@@ -127,11 +127,11 @@ fn untrained_and_switched_off_models_leave_the_anchor_as_it_is() {
     let (of_specialist, _) = found(&specialist, random_bridges, 1.0);
     assert_ne!(of_twin, of_specialist);
     // The seed is all that there is to know of it.
-    let again = found(&specialist.untrained_twin(7), random_bridges, 1.0).0;
+    let again = found(&specialist.random_init_like(7), random_bridges, 1.0).0;
     assert_eq!(again, of_twin);
     assert_eq!(
-        specialist.untrained_twin(7).weights_sha256().unwrap(),
-        twin.untrained_twin(7).weights_sha256().unwrap()
+        specialist.random_init_like(7).weights_sha256().unwrap(),
+        twin.random_init_like(7).weights_sha256().unwrap()
     );
     assert_ne!(
         twin.weights_sha256().unwrap(),

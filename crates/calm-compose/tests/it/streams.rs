@@ -16,7 +16,7 @@ use calm_compose::{
 };
 use calm_models::{
     Cache, CausalLm, Chat, ChatTemplate, DecoderConfig, FrozenModel, LoadOptions, ModelError,
-    PaddingMask, SequenceOptions, TextStream, Tokenizer, generate,
+    PaddingMask, PositionEncoding, SequenceOptions, TextStream, Tokenizer, generate,
 };
 use proptest::prelude::*;
 
@@ -259,7 +259,10 @@ fn every_family_can_read_along() {
         text.truncate(48);
         let expected = whole(&model, &text);
         let by_definition = logits_by_definition(&model, &text);
-        let changes = config.blocks.iter().flat_map(|block| &block.rope);
+        let changes = config
+            .blocks
+            .iter()
+            .filter_map(|block| block.attention.rope());
         // There, a full pass has the frequencies of its longest text, and others have their own.
         if changes
             .into_iter()
@@ -382,10 +385,10 @@ fn texts_that_cannot_be_read_along_are_errors() {
     assert!(matches!(error, ModelError::Tokenize { .. }), "{error}");
 
     let mut config = DecoderConfig::llama(300, 24, 4, 3);
-    config.learnt_positions = true;
+    config.embedding.learnt_positions = true;
     config.context_length = 6;
     for block in &mut config.blocks {
-        block.rope = None;
+        block.attention.encoding = PositionEncoding::None;
     }
     let own = tokenizer("byte-fallback");
     let parts = join(&anchor, &FrozenModel::new(decoder(&config, 1), own));

@@ -262,7 +262,7 @@ impl Models {
             .map(|(files, untrained_seed)| {
                 let model = load_checkpoint_as(&files.directory, args.dtype, &device)?;
                 Ok(match untrained_seed {
-                    Some(seed) => model.untrained_twin(*seed),
+                    Some(seed) => model.random_init_like(*seed),
                     None => model,
                 })
             })
@@ -278,7 +278,7 @@ impl Models {
         let parts = FrozenParts::join(&anchor, joined)?.in_mode(mode);
         let heads = match &located {
             Some(located) => located.file.heads,
-            None => args.bridges.heads.unwrap_or(anchor.config().heads),
+            None => args.bridges.heads.unwrap_or(anchor.config().heads()),
         };
         let options = match &located {
             Some(located) => located.file.options,

@@ -136,22 +136,20 @@ impl Recorded {
     /// Of a block whose weights are frozen: what its two norms, attention and activation read. A
     /// frozen projection needs nothing of what it read.
     fn frozen_block(config: &DecoderConfig) -> Self {
-        let queries = config.heads * config.d_head;
-        let keys = config.kv_heads * config.d_head;
-        let activation = if config.gated { 2 } else { 1 };
-        Self {
-            values: 2 * config.d_model + queries + 2 * keys + activation * config.d_ff,
-            heads: config.heads,
-        }
+        Self::block(config, false)
     }
 
     /// Of a block that is trained, or has adapters: what its projections read, too.
     fn trained_block(config: &DecoderConfig) -> Self {
-        let frozen = Self::frozen_block(config);
-        let read = 2 * config.d_model + config.heads * config.d_head + config.d_ff;
+        Self::block(config, true)
+    }
+
+    fn block(config: &DecoderConfig, trained: bool) -> Self {
         Self {
-            values: frozen.values + read,
-            ..frozen
+            values: config
+                .first_block()
+                .backward_values(config.d_model, trained),
+            heads: config.heads(),
         }
     }
 

@@ -144,7 +144,7 @@ impl ImportArgs {
             heads: self.heads,
             d_anchor: anchor.model.config().d_model,
             d_augmenting: widths.collect(),
-            norm_epsilon: anchor.model.config().norm_epsilon,
+            norm_epsilon: anchor.model.config().final_norm.epsilon,
         };
         let imported = import(&self.state, &plan, &options.device)?;
         let record = ImportRecord {

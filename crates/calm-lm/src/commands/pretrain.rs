@@ -119,7 +119,7 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
             "vocab_size": config.vocab_size,
             "blocks": config.block_count(),
             "d_model": config.d_model,
-            "heads": config.heads,
+            "heads": config.heads(),
             "context": config.context_length,
             "eos": args.eos,
             "tokenizer_sha256": tokenizer.sha256(),

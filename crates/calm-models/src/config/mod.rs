@@ -1,18 +1,25 @@
-//! A decoder's description with every question settled.
+//! A decoder, described block by block with every question settled.
 
+mod attention;
+mod block;
 mod error;
+mod feed_forward;
+mod params;
 mod rope;
 
 use calm_backend::FloatType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use self::attention::{AttentionConfig, PositionEncoding};
+pub use self::block::{BlockConfig, NormConfig, NormKind, ResidualConfig};
 pub use self::error::ConfigError;
+pub use self::feed_forward::{Activation, FeedForwardConfig, FeedForwardKind};
+pub(crate) use self::params::{BlockParam, ParamId, ParamShape};
 pub use self::rope::{RopeConfig, RopeScaling};
 use crate::Family;
 
-/// What a decoder is, whichever family it comes from: nothing in it depends on how a checkpoint's
-/// `config.json` spells it, and no default is left open.
+/// A decoder of any family: no key of a `config.json` and no default is left open.
 ///
 /// [`Family::read`] makes one from a `config.json`; a model of one's own starts from
 /// [`DecoderConfig::llama`].
@@ -24,85 +31,39 @@ pub struct DecoderConfig {
     pub vocab_size: usize,
     /// Width of the hidden states.
     pub d_model: usize,
-    /// What sets the blocks apart, in order.
+    /// Embeddings of tokens and positions.
+    pub embedding: EmbeddingConfig,
+    /// The blocks, in order.
     pub blocks: Vec<BlockConfig>,
-    /// Query heads.
-    pub heads: usize,
-    /// Key-value heads, a divisor of `heads`.
-    pub kv_heads: usize,
-    /// Width of a head.
-    pub d_head: usize,
-    /// Width inside the feed-forward layer.
-    pub d_ff: usize,
-    /// The feed-forward layer's nonlinearity.
-    pub activation: Activation,
-    /// Whether a second projection of the feed-forward layer passes through it and gates the first.
-    pub gated: bool,
-    /// What every norm computes.
-    pub norm: NormKind,
-    /// Added to the mean square, or to the variance, in every norm.
-    pub norm_epsilon: f64,
-    /// Whether the outputs of attention and feed-forward layer pass a norm of their own before
-    /// they are added.
-    pub post_norms: bool,
-    /// Whether queries and keys pass a norm, head by head, before they are turned.
-    pub qk_norms: bool,
-    /// Scores are divided by the square root of this; none: of `d_head`.
-    pub query_scalar: Option<f64>,
-    /// Bound of the attention's scores, see [`calm_backend::ops::softcap`].
-    pub attention_softcap: Option<f64>,
-    /// Bound of the logits.
-    pub logit_softcap: Option<f64>,
-    /// Whether the projections to queries, keys and values have biases.
-    pub attention_bias: bool,
-    /// Whether the attention's output projection has a bias.
-    pub output_bias: bool,
-    /// Whether the feed-forward layer's projections have biases.
-    pub mlp_bias: bool,
-    /// Embeddings are multiplied by this, rounded to the type computed in.
-    pub embedding_scale: Option<f64>,
-    /// Whether a learnt embedding of the position is added to that of the token.
-    pub learnt_positions: bool,
-    /// Whether the head is the embedding, transposed.
-    pub tied_head: bool,
+    /// Norm after the last block.
+    pub final_norm: NormConfig,
+    /// From normed hidden states to logits.
+    pub head: HeadConfig,
     /// The longest sequence that the model was made for.
     pub context_length: usize,
     /// Ids with a meaning of their own.
     pub special: SpecialIds,
 }
 
-/// What one block's attention knows of positions.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct BlockConfig {
-    /// Rotary encoding of queries and keys; none where the attention knows no positions.
-    pub rope: Option<RopeConfig>,
-    /// A position sees so many positions, its own included; none: all up to its own.
-    pub window: Option<usize>,
+/// Embeddings of tokens and positions.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct EmbeddingConfig {
+    /// Embeddings of tokens are multiplied by this, rounded to the compute type.
+    pub scale: Option<f64>,
+    /// Whether a learnt embedding of the position is added to that of the token.
+    pub learnt_positions: bool,
 }
 
-/// The nonlinearity of a feed-forward layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `x · sigmoid(x)`.
-    Silu,
-    /// [`calm_backend::ops::gelu`].
-    Gelu,
-    /// [`calm_backend::ops::gelu_tanh`].
-    GeluTanh,
+/// Head of a decoder.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeadConfig {
+    /// Whether the head is the embedding, transposed.
+    pub tied: bool,
+    /// Bound of the logits.
+    pub softcap: Option<f64>,
 }
 
-/// What a norm computes. All compute in `f32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NormKind {
-    /// `x / rms(x) · weight`, the product in the type computed in (Llama).
-    Rms,
-    /// `x / rms(x) · (1 + weight)`, the product in `f32` (Gemma).
-    OffsetRms,
-    /// [`calm_backend::ops::layer_norm`], with a bias (GPT-2).
-    Layer,
-}
-
-/// Token ids that a model gives a meaning.
+/// Token ids with a meaning of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SpecialIds {
     /// Begins a sequence.
@@ -153,47 +114,63 @@ impl From<OneOrMany> for Vec<u32> {
     }
 }
 
-/// Bounds like this one, which no real model comes near, keep a damaged file from asking for
-/// terabytes.
+/// No real model comes near such bounds; they keep a damaged file from asking for terabytes.
 const MAX_WIDTH: usize = 1 << 20;
 pub(crate) const MAX_BLOCKS: usize = 1 << 12;
 
 impl DecoderConfig {
     /// A small Llama-shaped model: as many key-value heads as heads, a feed-forward layer of
     /// 8/3 the width (rounded up to a multiple of 16), θ = 10⁴, ε = 10⁻⁵, a tied head, no biases,
-    /// 2048 positions. Fields can be changed before use.
+    /// 2048 positions. Fields can be changed before use, those of all blocks with
+    /// [`DecoderConfig::with_blocks`].
     pub fn llama(vocab_size: usize, d_model: usize, block_count: usize, heads: usize) -> Self {
+        let norm = NormConfig {
+            kind: NormKind::Rms,
+            epsilon: 1e-5,
+        };
         let block = BlockConfig {
-            rope: Some(RopeConfig::plain(1e4)),
-            window: None,
+            attention: AttentionConfig {
+                heads,
+                kv_heads: heads,
+                d_head: d_model.checked_div(heads).unwrap_or(0),
+                encoding: PositionEncoding::Rope(RopeConfig::plain(1e4)),
+                window: None,
+                qk_norm: None,
+                query_scalar: None,
+                softcap: None,
+                qkv_bias: false,
+                output_bias: false,
+            },
+            feed_forward: FeedForwardConfig {
+                kind: FeedForwardKind::Gated,
+                d_ff: (d_model * 8 / 3).next_multiple_of(16),
+                activation: Activation::Silu,
+                bias: false,
+            },
+            residual: ResidualConfig::PreNorm,
+            norm,
         };
         Self {
             family: Family::Llama,
             vocab_size,
             d_model,
+            embedding: EmbeddingConfig::default(),
             blocks: vec![block; block_count],
-            heads,
-            kv_heads: heads,
-            d_head: d_model.checked_div(heads).unwrap_or(0),
-            d_ff: (d_model * 8 / 3).next_multiple_of(16),
-            activation: Activation::Silu,
-            gated: true,
-            norm: NormKind::Rms,
-            norm_epsilon: 1e-5,
-            post_norms: false,
-            qk_norms: false,
-            query_scalar: None,
-            attention_softcap: None,
-            logit_softcap: None,
-            attention_bias: false,
-            output_bias: false,
-            mlp_bias: false,
-            embedding_scale: None,
-            learnt_positions: false,
-            tied_head: true,
+            final_norm: norm,
+            head: HeadConfig {
+                tied: true,
+                softcap: None,
+            },
             context_length: 2048,
             special: SpecialIds::default(),
         }
+    }
+
+    /// The same decoder with every block changed.
+    #[must_use]
+    pub fn with_blocks(mut self, change: impl FnMut(&mut BlockConfig)) -> Self {
+        self.blocks.iter_mut().for_each(change);
+        self
     }
 
     /// Number of blocks.
@@ -201,17 +178,72 @@ impl DecoderConfig {
         self.blocks.len()
     }
 
-    /// What the attention's scores are multiplied by.
-    pub(crate) fn score_scale(&self) -> f64 {
-        self.query_scalar
-            .unwrap_or(self.d_head as f64)
-            .sqrt()
-            .recip()
+    /// The first block, which stands for all where files have one number for all of them.
+    ///
+    /// # Panics
+    ///
+    /// If there are no blocks, which [`DecoderConfig::validate`] refuses.
+    pub fn first_block(&self) -> &BlockConfig {
+        &self.blocks[0]
     }
 
-    /// Bytes that keys and values of one position take in all blocks, kept as `dtype`.
+    /// Query heads of the first block.
+    pub fn heads(&self) -> usize {
+        self.first_block().attention.heads
+    }
+
+    /// Number of parameters; a tied head counts once.
+    pub fn parameter_count(&self) -> usize {
+        let params = self.params().into_iter();
+        params.map(|(_, shape)| shape.count()).sum()
+    }
+
+    /// Bytes that keys and values of one position take in all blocks, stored as `dtype`.
     pub fn cache_bytes_per_token(&self, dtype: FloatType) -> usize {
-        2 * self.block_count() * self.kv_heads * self.d_head * dtype.bytes()
+        let blocks = self.blocks.iter();
+        blocks.map(BlockConfig::cached_values).sum::<usize>() * dtype.bytes()
+    }
+
+    /// Every parameter, in the order in which a decoder is built.
+    pub(crate) fn params(&self) -> Vec<(ParamId, ParamShape)> {
+        let outer = [ParamId::Embedding, ParamId::Positions];
+        let blocks = self.blocks.iter().enumerate().flat_map(|(index, block)| {
+            let params = block.params(self.d_model).into_iter();
+            params.map(move |(part, shape)| (ParamId::Block(index, part), shape))
+        });
+        let last = [ParamId::FinalNorm, ParamId::Head];
+        let shape = |id| Some((id, self.shape(id)?));
+        let outer = outer.into_iter().filter_map(shape);
+        outer
+            .chain(blocks)
+            .chain(last.into_iter().filter_map(shape))
+            .collect()
+    }
+
+    /// Shape of a parameter; none if the decoder has no such parameter.
+    pub(crate) fn shape(&self, id: ParamId) -> Option<ParamShape> {
+        let table = |rows| ParamShape::Table {
+            rows,
+            width: self.d_model,
+        };
+        match id {
+            ParamId::Embedding => Some(table(self.vocab_size)),
+            ParamId::Positions => {
+                let learnt = self.embedding.learnt_positions;
+                learnt.then_some(table(self.context_length))
+            }
+            ParamId::Block(index, part) => {
+                let params = self.blocks.get(index)?.params(self.d_model);
+                let found = params.into_iter().find(|(other, _)| *other == part);
+                found.map(|(_, shape)| shape)
+            }
+            ParamId::FinalNorm => Some(self.final_norm.shape(self.d_model)),
+            ParamId::Head => (!self.head.tied).then_some(ParamShape::Linear {
+                inputs: self.d_model,
+                outputs: self.vocab_size,
+                bias: false,
+            }),
+        }
     }
 
     /// Checks what every decoder needs.
@@ -220,63 +252,15 @@ impl DecoderConfig {
     ///
     /// [`ConfigError`] with the number that is wrong.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.validate_sizes()?;
-        let (heads, kv_heads) = (self.heads, self.kv_heads);
-        if !heads.is_multiple_of(kv_heads) {
-            return Err(ConfigError::KvHeads { heads, kv_heads });
-        }
-        self.validate_numbers()?;
-        for block in &self.blocks {
-            block.validate(self.d_head)?;
-        }
+        check_size("vocabulary size", self.vocab_size, 1 << 24)?;
+        check_size("hidden size", self.d_model, MAX_WIDTH)?;
+        check_size("number of blocks", self.block_count(), MAX_BLOCKS)?;
+        check_size("context length", self.context_length, 1 << 30)?;
+        self.final_norm.validate()?;
+        check_optional("bound of the logits", self.head.softcap)?;
+        check_optional("embedding scale", self.embedding.scale)?;
+        self.blocks.iter().try_for_each(BlockConfig::validate)?;
         self.special.validate(self.vocab_size)
-    }
-
-    fn validate_sizes(&self) -> Result<(), ConfigError> {
-        let sizes = [
-            ("vocabulary size", self.vocab_size, 1 << 24),
-            ("hidden size", self.d_model, MAX_WIDTH),
-            ("number of blocks", self.block_count(), MAX_BLOCKS),
-            ("number of attention heads", self.heads, MAX_WIDTH),
-            ("number of key-value heads", self.kv_heads, MAX_WIDTH),
-            ("head width", self.d_head, MAX_WIDTH),
-            (
-                "width of all heads",
-                self.heads.saturating_mul(self.d_head),
-                MAX_WIDTH,
-            ),
-            ("feed-forward width", self.d_ff, MAX_WIDTH),
-            ("context length", self.context_length, 1 << 30),
-        ];
-        sizes
-            .into_iter()
-            .try_for_each(|(name, value, largest)| check_size(name, value, largest))
-    }
-
-    fn validate_numbers(&self) -> Result<(), ConfigError> {
-        check_positive("norm epsilon", self.norm_epsilon)?;
-        let optional = [
-            ("query_pre_attn_scalar", self.query_scalar),
-            ("bound of the attention scores", self.attention_softcap),
-            ("bound of the logits", self.logit_softcap),
-            ("embedding scale", self.embedding_scale),
-        ];
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .try_for_each(|(name, value)| check_positive(name, value))
-    }
-}
-
-impl BlockConfig {
-    fn validate(&self, d_head: usize) -> Result<(), ConfigError> {
-        if let Some(window) = self.window {
-            check_size("sliding window", window, 1 << 30)?;
-        }
-        match &self.rope {
-            Some(rope) => rope.validate(d_head),
-            None => Ok(()),
-        }
     }
 }
 
@@ -303,6 +287,10 @@ fn check_positive(name: &'static str, value: f64) -> Result<(), ConfigError> {
     Err(ConfigError::NotPositive { name, value })
 }
 
+fn check_optional(name: &'static str, value: Option<f64>) -> Result<(), ConfigError> {
+    value.map_or(Ok(()), |value| check_positive(name, value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,7 +299,8 @@ mod tests {
     fn the_default_shape_is_valid() {
         let config = DecoderConfig::llama(320, 48, 4, 4);
         assert_eq!(config.validate(), Ok(()));
-        assert_eq!((config.d_head, config.d_ff), (12, 128));
+        let block = config.first_block();
+        assert_eq!((block.attention.d_head, block.feed_forward.d_ff), (12, 128));
         let (keys_and_values, blocks, width, bytes) = (2, 4, 48, 2);
         assert_eq!(
             config.cache_bytes_per_token(FloatType::F16),
@@ -326,13 +315,20 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        assert!(message(|c| c.heads = 0).contains("number of attention heads is 0"));
+        assert!(
+            message(|c| c.blocks[0].attention.heads = 0).contains("number of attention heads is 0")
+        );
         assert!(message(|c| c.blocks.clear()).contains("number of blocks is 0"));
-        assert!(message(|c| c.blocks[2].window = Some(0)).contains("sliding window is 0"));
-        assert!(message(|c| c.logit_softcap = Some(0.0)).contains("bound of the logits is 0"));
-        assert!(message(|c| c.kv_heads = 3).contains("3 key-value heads do not divide 4"));
-        assert!(message(|c| c.d_head = 11).contains("even width, not 11"));
-        assert!(message(|c| c.norm_epsilon = f64::NAN).contains("norm epsilon is NaN"));
+        assert!(
+            message(|c| c.blocks[2].attention.window = Some(0)).contains("sliding window is 0")
+        );
+        assert!(message(|c| c.head.softcap = Some(0.0)).contains("bound of the logits is 0"));
+        assert!(
+            message(|c| c.blocks[1].attention.kv_heads = 3)
+                .contains("3 key-value heads do not divide 4")
+        );
+        assert!(message(|c| c.blocks[1].attention.d_head = 11).contains("even width, not 11"));
+        assert!(message(|c| c.final_norm.epsilon = f64::NAN).contains("norm epsilon is NaN"));
         assert!(message(|c| c.special.eos = vec![2, 320]).contains("token id 320"));
     }
 }

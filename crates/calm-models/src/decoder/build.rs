@@ -1,5 +1,6 @@
-//! Putting a decoder together out of parameters from anywhere: a file, or a seed.
+//! Builds a decoder from its description, with parameters from a file or a seed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use burn::module::Param;
@@ -11,176 +12,130 @@ use super::Decoder;
 use super::block::{Attention, Block, FeedForward, Norm};
 use super::positions::PositionKinds;
 use crate::DecoderConfig;
-use crate::config::NormKind;
-
-/// A parameter's place in a decoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Slot {
-    /// Token embeddings, `[vocab, d_model]`.
-    Embedding,
-    /// Embeddings of positions, `[context, d_model]`.
-    Positions,
-    /// The norm after the last block.
-    FinalNorm,
-    /// The head of a model that is not tied.
-    Head,
-    /// Part of a block.
-    Block(usize, BlockSlot),
-}
-
-/// A parameter's place in a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum BlockSlot {
-    AttentionNorm,
-    Query,
-    Key,
-    Value,
-    QueryNorm,
-    KeyNorm,
-    Output,
-    AttentionPostNorm,
-    FeedForwardNorm,
-    Gate,
-    Up,
-    Down,
-    FeedForwardPostNorm,
-}
-
-impl DecoderConfig {
-    /// How many outputs a projection has, how many numbers a norm, how wide the rows of a table
-    /// are.
-    pub(crate) fn outputs(&self, slot: Slot) -> usize {
-        use BlockSlot::*;
-
-        match slot {
-            Slot::Head => self.vocab_size,
-            Slot::Embedding | Slot::Positions | Slot::FinalNorm => self.d_model,
-            Slot::Block(_, part) => match part {
-                Query => self.heads * self.d_head,
-                Key | Value => self.kv_heads * self.d_head,
-                QueryNorm | KeyNorm => self.d_head,
-                Gate | Up => self.d_ff,
-                AttentionNorm | Output | AttentionPostNorm | FeedForwardNorm | Down
-                | FeedForwardPostNorm => self.d_model,
-            },
-        }
-    }
-}
+use crate::config::{Activation, AttentionConfig, BlockParam, NormConfig, ParamId, ParamShape};
 
 /// Where parameters come from. They are asked for in a fixed order.
 pub(crate) trait ParameterSource {
     /// Rows that are looked up, `[rows, width]`.
-    fn table(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>>;
+    fn table(&mut self, id: ParamId, shape: [usize; 2]) -> Param<Tensor<2>>;
     /// The matrix of a projection, `[d_input, d_output]`.
-    fn matrix(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>>;
+    fn matrix(&mut self, id: ParamId, shape: [usize; 2]) -> Param<Tensor<2>>;
     /// The bias of a projection or a norm.
-    fn bias(&mut self, slot: Slot, width: usize) -> Param<Tensor<1>>;
+    fn bias(&mut self, id: ParamId, width: usize) -> Param<Tensor<1>>;
     /// The weight of a norm, which is `neutral` where it changes nothing.
-    fn norm(&mut self, slot: Slot, width: usize, neutral: f32) -> Param<Tensor<1>>;
+    fn norm(&mut self, id: ParamId, width: usize, neutral: f32) -> Param<Tensor<1>>;
 }
 
 /// The decoder that `config` describes, with parameters from `source`.
 pub(crate) fn build(config: &DecoderConfig, source: &mut impl ParameterSource) -> Decoder {
-    let mut build = Build { config, source };
+    let mut build = Build {
+        config,
+        shapes: config.params().into_iter().collect(),
+        source,
+    };
     Decoder {
-        embedding: build.table(Slot::Embedding, config.vocab_size),
-        position_embedding: config
-            .learnt_positions
-            .then(|| build.table(Slot::Positions, config.context_length)),
+        embedding: required(build.table(ParamId::Embedding)),
+        position_embedding: build.table(ParamId::Positions),
         blocks: (0..config.block_count())
             .map(|index| build.block(index))
             .collect(),
-        norm: build.norm(Slot::FinalNorm),
-        head: (!config.tied_head).then(|| build.linear(Slot::Head, config.d_model, false)),
+        norm: required(build.norm(ParamId::FinalNorm, config.final_norm)),
+        head: build.linear(ParamId::Head),
         kinds: Arc::new(PositionKinds::new(config)),
         config: Arc::new(config.clone()),
     }
 }
 
+fn required<T>(parameter: Option<T>) -> T {
+    parameter.expect("every description has it")
+}
+
+/// Parts are none where the description has no such parameter.
 struct Build<'a, S> {
     config: &'a DecoderConfig,
+    shapes: HashMap<ParamId, ParamShape>,
     source: &'a mut S,
 }
 
 impl<S: ParameterSource> Build<'_, S> {
     fn block(&mut self, index: usize) -> Block {
-        use BlockSlot::*;
+        use BlockParam::*;
 
-        let config = self.config;
-        let slot = |part| Slot::Block(index, part);
+        let config = &self.config.blocks[index];
+        let (id, norm) = (|part| ParamId::Block(index, part), config.norm);
         Block {
-            attention_norm: self.norm(slot(AttentionNorm)),
-            attention: self.attention(index),
-            attention_post_norm: config
-                .post_norms
-                .then(|| self.norm(slot(AttentionPostNorm))),
-            feed_forward_norm: self.norm(slot(FeedForwardNorm)),
-            feed_forward: self.feed_forward(index),
-            feed_forward_post_norm: config
-                .post_norms
-                .then(|| self.norm(slot(FeedForwardPostNorm))),
+            attention_norm: required(self.norm(id(AttentionNorm), norm)),
+            attention: self.attention(index, &config.attention),
+            attention_post_norm: self.norm(id(AttentionPostNorm), norm),
+            feed_forward_norm: required(self.norm(id(FeedForwardNorm), norm)),
+            feed_forward: self.feed_forward(index, config.feed_forward.activation),
+            feed_forward_post_norm: self.norm(id(FeedForwardPostNorm), norm),
         }
     }
 
-    fn attention(&mut self, index: usize) -> Attention {
-        use BlockSlot::*;
+    fn attention(&mut self, index: usize, config: &AttentionConfig) -> Attention {
+        use BlockParam::*;
 
-        let config = self.config;
-        let slot = |part| Slot::Block(index, part);
-        let (d_model, width) = (config.d_model, config.heads * config.d_head);
+        let id = |part| ParamId::Block(index, part);
+        let norm = config.qk_norm;
         Attention {
-            query: self.linear(slot(Query), d_model, config.attention_bias),
-            key: self.linear(slot(Key), d_model, config.attention_bias),
-            value: self.linear(slot(Value), d_model, config.attention_bias),
-            query_norm: config.qk_norms.then(|| self.norm(slot(QueryNorm))),
-            key_norm: config.qk_norms.then(|| self.norm(slot(KeyNorm))),
-            output: self.linear(slot(Output), width, config.output_bias),
+            query: required(self.linear(id(Query))),
+            key: required(self.linear(id(Key))),
+            value: required(self.linear(id(Value))),
+            query_norm: norm.and_then(|norm| self.norm(id(QueryNorm), norm)),
+            key_norm: norm.and_then(|norm| self.norm(id(KeyNorm), norm)),
+            output: required(self.linear(id(Output))),
             d_head: config.d_head,
             scale: config.score_scale(),
-            softcap: config.attention_softcap,
+            softcap: config.softcap,
         }
     }
 
-    fn feed_forward(&mut self, index: usize) -> FeedForward {
-        use BlockSlot::*;
+    fn feed_forward(&mut self, index: usize, activation: Activation) -> FeedForward {
+        use BlockParam::*;
 
-        let config = self.config;
-        let slot = |part| Slot::Block(index, part);
-        let (d_model, bias) = (config.d_model, config.mlp_bias);
+        let id = |part| ParamId::Block(index, part);
         FeedForward {
-            gate: config.gated.then(|| self.linear(slot(Gate), d_model, bias)),
-            up: self.linear(slot(Up), d_model, bias),
-            down: self.linear(slot(Down), config.d_ff, bias),
-            activation: config.activation,
+            gate: self.linear(id(Gate)),
+            up: required(self.linear(id(Up))),
+            down: required(self.linear(id(Down))),
+            activation,
         }
     }
 
-    fn table(&mut self, slot: Slot, rows: usize) -> Embedding {
-        let weight = self.source.table(slot, [rows, self.config.outputs(slot)]);
-        Embedding { weight }
-    }
-
-    fn norm(&mut self, slot: Slot) -> Norm {
-        let (kind, width) = (self.config.norm, self.config.outputs(slot));
-        let neutral = if kind == NormKind::OffsetRms {
-            0.0
-        } else {
-            1.0
+    fn table(&mut self, id: ParamId) -> Option<Embedding> {
+        let Some(&ParamShape::Table { rows, width }) = self.shapes.get(&id) else {
+            return None;
         };
-        Norm {
-            weight: self.source.norm(slot, width, neutral),
-            bias: (kind == NormKind::Layer).then(|| self.source.bias(slot, width)),
-            kind,
-            epsilon: self.config.norm_epsilon,
-        }
+        let weight = self.source.table(id, [rows, width]);
+        Some(Embedding { weight })
     }
 
-    fn linear(&mut self, slot: Slot, inputs: usize, has_bias: bool) -> Linear {
-        let outputs = self.config.outputs(slot);
-        Linear {
-            weight: self.source.matrix(slot, [inputs, outputs]),
-            bias: has_bias.then(|| self.source.bias(slot, outputs)),
-        }
+    fn norm(&mut self, id: ParamId, NormConfig { kind, epsilon }: NormConfig) -> Option<Norm> {
+        let Some(&ParamShape::Norm { width, bias }) = self.shapes.get(&id) else {
+            return None;
+        };
+        Some(Norm {
+            weight: self.source.norm(id, width, kind.neutral_weight()),
+            bias: bias.then(|| self.source.bias(id, width)),
+            kind,
+            epsilon,
+        })
+    }
+
+    fn linear(&mut self, id: ParamId) -> Option<Linear> {
+        let Some(&ParamShape::Linear {
+            inputs,
+            outputs,
+            bias,
+        }) = self.shapes.get(&id)
+        else {
+            return None;
+        };
+        Some(Linear {
+            weight: self.source.matrix(id, [inputs, outputs]),
+            bias: bias.then(|| self.source.bias(id, outputs)),
+        })
     }
 }
 
@@ -201,20 +156,20 @@ impl<'a> Untrained<'a> {
 }
 
 impl ParameterSource for Untrained<'_> {
-    fn table(&mut self, _slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
+    fn table(&mut self, _slot: ParamId, shape: [usize; 2]) -> Param<Tensor<2>> {
         self.init.normal(shape, 0.02, self.device)
     }
 
-    fn matrix(&mut self, _slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
+    fn matrix(&mut self, _slot: ParamId, shape: [usize; 2]) -> Param<Tensor<2>> {
         let std = (shape[0] as f64).sqrt().recip();
         self.init.normal(shape, std, self.device)
     }
 
-    fn bias(&mut self, _slot: Slot, width: usize) -> Param<Tensor<1>> {
+    fn bias(&mut self, _slot: ParamId, width: usize) -> Param<Tensor<1>> {
         Param::from_tensor(Tensor::zeros([width], self.device))
     }
 
-    fn norm(&mut self, _slot: Slot, width: usize, neutral: f32) -> Param<Tensor<1>> {
+    fn norm(&mut self, _slot: ParamId, width: usize, neutral: f32) -> Param<Tensor<1>> {
         Param::from_tensor(Tensor::full([width], neutral, self.device))
     }
 }

@@ -61,7 +61,7 @@ pub trait Cache {
 /// no memory.
 #[derive(Debug, Clone)]
 pub struct KvCache {
-    /// One slot per block.
+    /// One id per block.
     blocks: Vec<Option<KeysValues>>,
     /// The windows of blocks whose positions are dropped once their window is past them.
     windows: Vec<Option<usize>>,
@@ -95,7 +95,8 @@ impl KvCache {
     /// 64 positions more: as a text grows, they take no more memory and no more time. The last 32
     /// positions can be forgotten again, not all ([`Cache::truncate`]).
     pub fn within_windows(config: &DecoderConfig, batch: usize) -> Self {
-        let windows = config.blocks.iter().map(|block| block.window).collect();
+        let windows = config.blocks.iter();
+        let windows = windows.map(|block| block.attention.window).collect();
         Self {
             windows,
             ..Self::new(config.blocks.len(), batch)

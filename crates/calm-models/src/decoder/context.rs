@@ -119,7 +119,11 @@ impl Context {
         Self {
             positions: of_kind.collect(),
             kinds,
-            learnt: decoder.config().learnt_positions.then(|| pass.learnt()),
+            learnt: decoder
+                .config()
+                .embedding
+                .learnt_positions
+                .then(|| pass.learnt()),
             masked: pass.causal_mask(keys(None).end),
             past,
             seq: all.seq() - past,

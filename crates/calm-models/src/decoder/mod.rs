@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod chosen;
 mod context;
+mod params;
 mod positions;
 mod rope;
 
@@ -18,12 +19,13 @@ use calm_backend::ops;
 use half::{bf16, f16};
 
 pub use self::block::{Attention, Block, FeedForward, Norm};
-pub(crate) use self::build::{BlockSlot, ParameterSource, Slot, build};
+pub(crate) use self::build::{ParameterSource, build};
 pub use self::cache::{Cache, KvCache};
 pub use self::chosen::ChosenPositions;
 pub use self::context::Context;
+pub(crate) use self::params::ParamRef;
 use self::positions::PositionKinds;
-use crate::DecoderConfig;
+use crate::{AttentionConfig, DecoderConfig};
 
 /// A decoder-only transformer whose blocks can be run a few at a time.
 ///
@@ -96,7 +98,7 @@ impl Decoder {
     /// - output: `[batch, seq, d_model]`
     pub fn embed(&self, ids: Tensor<2, Int>, context: &Context) -> Tensor<3> {
         let tokens = self.embedding.forward(ids);
-        let tokens = match self.config.embedding_scale {
+        let tokens = match self.config.embedding.scale {
             Some(scale) => tokens * self.round(scale),
             None => tokens,
         };
@@ -174,7 +176,7 @@ impl Decoder {
             Some(head) => ops::linear(normed, head.weight.val(), None),
             None => ops::linear(normed, self.embedding.weight.val().transpose(), None),
         };
-        match self.config.logit_softcap {
+        match self.config.head.softcap {
             Some(cap) => ops::softcap(logits, cap),
             None => logits,
         }
@@ -198,7 +200,7 @@ impl Decoder {
 
     /// Whether a sequence of `before` tokens has the same rotary frequencies as one of `after`.
     pub(crate) fn has_same_frequencies(&self, before: usize, after: usize) -> bool {
-        let ropes = self.kinds.kinds.iter().flat_map(|kind| &kind.rope);
+        let ropes = self.kinds.kinds.iter().filter_map(AttentionConfig::rope);
         let mut scalings = ropes.map(|rope| &rope.scaling);
         scalings.all(|scaling| scaling.is_same_at(before, after))
     }

@@ -7,25 +7,25 @@ use calm_backend::ops;
 
 use super::chosen::ChosenPositions;
 use super::rope;
-use crate::config::{BlockConfig, RopeConfig};
+use crate::config::{AttentionConfig, RopeConfig};
 use crate::{DecoderConfig, PaddingMask, TokenTrees};
 
-/// The blocks of a decoder by what they know of positions: most have one kind, some two.
+/// The blocks of a decoder by their attention: most decoders have one kind, some two.
 #[derive(Debug, Clone)]
 pub(crate) struct PositionKinds {
     /// Each kind once.
-    pub(crate) kinds: Vec<BlockConfig>,
+    pub(crate) kinds: Vec<AttentionConfig>,
     /// The kind of every block.
     pub(crate) of_block: Vec<usize>,
 }
 
 impl PositionKinds {
     pub(crate) fn new(config: &DecoderConfig) -> Self {
-        let mut kinds: Vec<BlockConfig> = Vec::new();
+        let mut kinds: Vec<AttentionConfig> = Vec::new();
         let of_block = config.blocks.iter().map(|block| {
-            let known = kinds.iter().position(|kind| kind == block);
+            let known = kinds.iter().position(|kind| *kind == block.attention);
             known.unwrap_or_else(|| {
-                kinds.push(block.clone());
+                kinds.push(block.attention.clone());
                 kinds.len() - 1
             })
         });
@@ -55,10 +55,10 @@ struct Angles {
 
 impl Positions {
     /// `keys` are the positions of the keys that blocks of this kind will have.
-    pub(crate) fn new(kind: &BlockConfig, pass: &Pass<'_>, keys: Range<usize>) -> Self {
+    pub(crate) fn new(kind: &AttentionConfig, pass: &Pass<'_>, keys: Range<usize>) -> Self {
         let window = kind.window.filter(|window| pass.length() > *window);
         Self {
-            angles: kind.rope.as_ref().map(|rope| pass.angles(rope)),
+            angles: kind.rope().map(|rope| pass.angles(rope, kind.d_head)),
             window: window.map(|window| pass.window_mask(window, keys)),
         }
     }
@@ -131,13 +131,13 @@ impl Pass<'_> {
         }
     }
 
-    fn angles(&self, rope: &RopeConfig) -> Angles {
+    fn angles(&self, rope: &RopeConfig, d_head: usize) -> Angles {
         let rows = self.new_rows();
         let first = rows.iter().flatten().copied().min().unwrap_or(0);
         let last = rows.iter().flatten().copied().max();
         let end = last.map_or(first, |last| last + 1);
         let length = self.length();
-        let frequencies = rope::frequencies(rope, self.config.d_head, length);
+        let frequencies = rope::frequencies(rope, d_head, length);
         let (cos, sin) = rope::table(&frequencies, first..end);
 
         let (batch, seq) = (rows.len(), self.all.seq() - self.past);
@@ -285,8 +285,8 @@ mod tests {
     #[test]
     fn blocks_are_sorted_into_kinds() {
         let mut config = DecoderConfig::llama(8, 4, 4, 1);
-        config.blocks[1].window = Some(3);
-        config.blocks[3].window = Some(3);
+        config.blocks[1].attention.window = Some(3);
+        config.blocks[3].attention.window = Some(3);
         let kinds = PositionKinds::new(&config);
         assert_eq!((kinds.kinds.len(), kinds.of_block), (2, vec![0, 1, 0, 1]));
     }

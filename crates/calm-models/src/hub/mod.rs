@@ -12,16 +12,17 @@ mod client;
 mod error;
 #[cfg(feature = "hub")]
 mod fetch;
+mod model;
 mod pinned;
+mod resolve;
 mod settings;
 #[cfg(feature = "hub")]
 mod snapshot;
-mod source;
 
 pub use error::HubError;
+pub use model::{HubModel, ModelFiles, ModelSource, SourceError};
 pub use pinned::PinnedFile;
 pub use settings::Hub;
-pub use source::{HubModel, ModelFiles, ModelSource, SourceError};
 
 /// How much of a file is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

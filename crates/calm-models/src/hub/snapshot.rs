@@ -10,12 +10,12 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::client::{Client, protocol};
 use super::fetch::{RemoteFile, file_error};
-use super::source::is_commit;
+use super::model::is_commit;
 use super::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource};
 use crate::ModelError;
 use crate::chat::{TEMPLATE_FILE, TOKENIZER_CONFIG};
+use crate::checkpoint::{INDEX, SINGLE, file_names};
 use crate::frozen::{CONFIG, GENERATION_CONFIG, TOKENIZER};
-use crate::weights::{INDEX, SINGLE, file_names};
 
 /// What loading reads, besides weights.
 const REQUIRED: [&str; 2] = [CONFIG, TOKENIZER];

@@ -394,7 +394,7 @@ fn copy_said_to_be_tied() -> tempfile::TempDir {
 fn a_head_beside_a_tied_embedding_counts_if_it_differs() {
     let load = |dir: &Path| FrozenModel::load(dir, &LoadOptions::default()).unwrap();
     let dir = copy_said_to_be_tied();
-    assert!(!load(dir.path()).config().tied_head);
+    assert!(!load(dir.path()).config().head.tied);
     let path = dir.path().join("model.safetensors");
     let mut file = fs::read(&path).unwrap();
     let header = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
@@ -408,7 +408,7 @@ fn a_head_beside_a_tied_embedding_counts_if_it_differs() {
         bytes("lm_head.weight").start,
     );
     fs::write(path, file).unwrap();
-    assert!(load(dir.path()).config().tied_head);
+    assert!(load(dir.path()).config().head.tied);
 }
 
 #[cfg(unix)]

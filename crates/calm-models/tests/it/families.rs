@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::common::{FIXTURES, fixture};
 use calm_models::{
-    Activation, CheckpointInfo, ConfigError, DecoderConfig, Family, ModelError, RopeConfig,
-    RopeScaling,
+    Activation, CheckpointInfo, ConfigError, DecoderConfig, Family, FeedForwardKind, ModelError,
+    PositionEncoding, RopeConfig, RopeScaling,
 };
 use serde_json::{Map, Value, json};
 
@@ -51,18 +51,22 @@ fn absent_keys_have_the_defaults_of_transformers() {
     ];
     for (family, kv_heads, d_head, context_length, eos, tied_head) in expected {
         let config = minimal(family);
-        assert_eq!(config.kv_heads, kv_heads, "{family}");
-        assert_eq!(config.d_head, d_head, "{family}");
+        assert_eq!(
+            config.first_block().attention.kv_heads,
+            kv_heads,
+            "{family}"
+        );
+        assert_eq!(config.first_block().attention.d_head, d_head, "{family}");
         assert_eq!(config.context_length, context_length, "{family}");
         assert_eq!(config.special.eos, Vec::from_iter(eos), "{family}");
-        assert_eq!(config.tied_head, tied_head, "{family}");
+        assert_eq!(config.head.tied, tied_head, "{family}");
     }
     let windows = |family| -> Vec<Option<usize>> {
         minimal(family)
             .blocks
             .iter()
             .take(6)
-            .map(|block| block.window)
+            .map(|block| block.attention.window)
             .collect()
     };
     let (all, some) = (None, Some(4096));
@@ -71,11 +75,8 @@ fn absent_keys_have_the_defaults_of_transformers() {
     assert_eq!(windows("gemma2"), [some, all, some, all, some, all]);
     assert_eq!(windows("gemma3_text"), [some, some, some, some, some, all]);
     let theta = |block: usize| {
-        minimal("gemma3_text").blocks[block]
-            .rope
-            .clone()
-            .unwrap()
-            .theta
+        let config = minimal("gemma3_text");
+        config.blocks[block].attention.rope().unwrap().theta
     };
     assert_eq!((theta(0), theta(5)), (1e4, 1e6));
 }
@@ -86,11 +87,18 @@ fn gpt2_has_the_defaults_of_transformers() {
         "model_type": "gpt2", "vocab_size": 60_000, "n_embd": 64, "n_layer": 2, "n_head": 4,
     });
     let config = read(&settings).unwrap();
-    assert_eq!((config.d_ff, config.context_length), (256, 1024));
-    assert_eq!(config.activation, Activation::GeluTanh);
+    let feed_forward = &config.first_block().feed_forward;
+    assert_eq!((feed_forward.d_ff, config.context_length), (256, 1024));
+    assert_eq!(feed_forward.activation, Activation::GeluTanh);
+    assert_eq!(feed_forward.kind, FeedForwardKind::Plain);
     assert_eq!(config.special.eos, [50_256]);
-    assert!(config.learnt_positions && config.tied_head && !config.gated);
-    assert!(config.blocks.iter().all(|block| block.rope.is_none()));
+    assert!(config.embedding.learnt_positions && config.head.tied);
+    assert!(
+        config
+            .blocks
+            .iter()
+            .all(|block| block.attention.rope().is_none())
+    );
 }
 
 #[test]
@@ -143,7 +151,13 @@ fn rotary_scalings() {
     let scaling = |section: Value| {
         let config = changed("llama", |settings| settings["rope_scaling"] = section).unwrap();
         (
-            config.blocks[0].rope.clone().unwrap().scaling,
+            config
+                .first_block()
+                .attention
+                .rope()
+                .unwrap()
+                .scaling
+                .clone(),
             config.context_length,
         )
     };
@@ -187,7 +201,11 @@ fn rotary_scalings() {
 fn windows_by_block() {
     let windows = |change: fn(&mut Value)| -> Result<Vec<Option<usize>>, ModelError> {
         let config = changed("qwen2-yarn", change)?;
-        Ok(config.blocks.iter().map(|block| block.window).collect())
+        Ok(config
+            .blocks
+            .iter()
+            .map(|block| block.attention.window)
+            .collect())
     };
     let given = windows(|_| ()).unwrap();
     assert_eq!(given, [None, Some(4), Some(4)]);
@@ -236,6 +254,8 @@ fn gelu_means_the_approximation_in_gemma_alone() {
     let activation = |name| {
         changed(name, |s| s["hidden_act"] = json!("gelu"))
             .unwrap()
+            .first_block()
+            .feed_forward
             .activation
     };
     assert_eq!(activation("gemma"), Activation::GeluTanh);
@@ -414,14 +434,14 @@ fn paths(settings: &Value) -> Vec<String> {
 #[test]
 fn what_a_family_cannot_say_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
-    let mut model = crate::common::load("gemma").untrained_twin(1);
+    let mut model = crate::common::load("gemma").random_init_like(1);
     model.save(dir.path(), Default::default()).unwrap();
     let mut config = DecoderConfig::llama(80, 8, 1, 2);
-    config.blocks[0].rope = Some(RopeConfig {
+    config.blocks[0].attention.encoding = PositionEncoding::Rope(RopeConfig {
         partial: 0.5,
         ..RopeConfig::plain(1e4)
     });
-    config.qk_norms = true;
+    config.blocks[0].attention.qk_norm = Some(config.final_norm);
     let decoder = calm_models::Decoder::untrained(&config, 0, &Default::default());
     model = calm_models::FrozenModel::new(decoder, model.tokenizer);
     let path = dir.path().join("new");
@@ -430,7 +450,7 @@ fn what_a_family_cannot_say_is_not_written() {
         error.to_string().contains("partial_rotary_factor"),
         "{error}"
     );
-    config.blocks[0].rope = Some(RopeConfig::plain(1e4));
+    config.blocks[0].attention.encoding = PositionEncoding::Rope(RopeConfig::plain(1e4));
     let decoder = calm_models::Decoder::untrained(&config, 0, &Default::default());
     model = calm_models::FrozenModel::new(decoder, model.tokenizer);
     let error = model.save(&path, Default::default()).unwrap_err();

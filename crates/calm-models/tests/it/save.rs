@@ -6,7 +6,9 @@ use crate::common::{FIXTURES, ids, load, values};
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_backend::FloatType;
-use calm_models::{DecoderConfig, FrozenModel, LoadOptions, PaddingMask, RopeConfig, RopeScaling};
+use calm_models::{
+    DecoderConfig, FrozenModel, LoadOptions, PaddingMask, PositionEncoding, RopeConfig, RopeScaling,
+};
 
 fn logits(model: &FrozenModel) -> Vec<f32> {
     let text = ids(&[[1, 30, 12, 55, 7], [3, 4, 5, 6, 7]]);
@@ -50,9 +52,12 @@ fn saving_replaces_a_checkpoint_and_leaves_nothing_else() {
     let path = parent.path().join("model");
     let model = load("llama");
     model.save(&path, FloatType::F32).unwrap();
-    model.untrained_twin(1).save(&path, FloatType::F32).unwrap();
+    model
+        .random_init_like(1)
+        .save(&path, FloatType::F32)
+        .unwrap();
     let again = FrozenModel::load(&path, &LoadOptions::default()).unwrap();
-    assert_eq!(logits(&again), logits(&model.untrained_twin(1)));
+    assert_eq!(logits(&again), logits(&model.random_init_like(1)));
     let files = |dir| fs::read_dir(dir).unwrap().count();
     assert_eq!((files(parent.path()), files(&path)), (1, 5));
 }
@@ -76,7 +81,7 @@ fn what_lies_beside_the_tokenizer_is_kept() {
 #[test]
 fn a_saved_model_has_the_hash_of_its_file() {
     let dir = tempfile::tempdir().unwrap();
-    let model = load("llama").untrained_twin(3);
+    let model = load("llama").random_init_like(3);
     model.save(dir.path(), FloatType::F32).unwrap();
     let again = FrozenModel::load(dir.path(), &LoadOptions::default()).unwrap();
     assert_eq!(
@@ -85,7 +90,7 @@ fn a_saved_model_has_the_hash_of_its_file() {
     );
     assert_ne!(
         model.weights_sha256().unwrap(),
-        load("llama").untrained_twin(4).weights_sha256().unwrap()
+        load("llama").random_init_like(4).weights_sha256().unwrap()
     );
     // What `sha256sum` prints for the file.
     assert_eq!(
@@ -98,19 +103,19 @@ fn a_saved_model_has_the_hash_of_its_file() {
 fn every_setting_survives() {
     let dir = tempfile::tempdir().unwrap();
     let tokenizer = load("llama").tokenizer;
-    let mut config = DecoderConfig::llama(96, 24, 2, 3);
-    for block in &mut config.blocks {
-        block.rope = Some(RopeConfig {
+    let mut config = DecoderConfig::llama(96, 24, 2, 3).with_blocks(|block| {
+        block.attention.encoding = PositionEncoding::Rope(RopeConfig {
             scaling: RopeScaling::Linear { factor: 2.5 },
             ..RopeConfig::plain(7e5)
         });
-    }
-    config.norm_epsilon = 3e-6;
-    config.kv_heads = 1;
-    config.d_ff = 50;
-    config.tied_head = false;
-    config.attention_bias = true;
-    config.output_bias = true;
+        block.norm.epsilon = 3e-6;
+        block.attention.kv_heads = 1;
+        block.attention.qkv_bias = true;
+        block.attention.output_bias = true;
+        block.feed_forward.d_ff = 50;
+    });
+    config.final_norm.epsilon = 3e-6;
+    config.head.tied = false;
     config.context_length = 99;
     config.special.eos = vec![2, 95];
     let decoder = calm_models::Decoder::untrained(&config, 0, &Device::default());
@@ -124,7 +129,7 @@ fn every_setting_survives() {
 
 #[test]
 fn untrained_weights_depend_on_the_seed_alone() {
-    let twin = |seed| logits(&load("llama").untrained_twin(seed));
+    let twin = |seed| logits(&load("llama").random_init_like(seed));
     assert_eq!(twin(5), twin(5));
     assert_ne!(twin(5), twin(6));
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use crate::common::{FIXTURES, load};
 use burn::tensor::Device;
 use calm_models::{
-    CausalLm, Decoder, DecoderConfig, FinishReason, ModelError, RopeConfig, RopeScaling,
-    SamplingParams, SequenceId, SequenceOptions, Session, SharedPrefix,
+    CausalLm, Decoder, DecoderConfig, FinishReason, ModelError, PositionEncoding, RopeConfig,
+    RopeScaling, SamplingParams, SequenceId, SequenceOptions, Session, SharedPrefix,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -113,7 +113,7 @@ fn sequences_may_have_frequencies_of_their_own() {
             factor: 2.0,
             original_context: 20,
         };
-        block.rope = Some(RopeConfig {
+        block.attention.encoding = PositionEncoding::Rope(RopeConfig {
             scaling,
             ..RopeConfig::plain(100.0)
         });

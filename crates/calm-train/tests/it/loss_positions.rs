@@ -30,7 +30,7 @@ fn batches() -> [Batch; 2] {
 fn parts(connections: &[[usize; 2]]) -> FrozenParts {
     let device = Device::default();
     let decoder = |mut config: DecoderConfig, window, seed| {
-        config.blocks.last_mut().unwrap().window = window;
+        config.blocks.last_mut().unwrap().attention.window = window;
         Decoder::untrained(&config, seed, &device)
     };
     let augmenting = decoder(DecoderConfig::llama(16, 8, 2, 2), None, 1);
@@ -157,7 +157,7 @@ fn everywhere(parts: &FrozenParts, bridges: &Bridges, batch: &Batch, mode: Mode)
 #[test]
 fn a_whole_model_learns_the_same() {
     let mut config = DecoderConfig::llama(16, 8, 2, 2);
-    config.blocks[1].window = Some(3);
+    config.blocks[1].attention.window = Some(3);
     let decoder = Decoder::untrained(&config, 4, &Device::default().autodiff()).train();
     let [batch, _] = batches();
     let gradients = |loss: &Tensor<1>| {

@@ -195,7 +195,7 @@ impl MeasureArgs {
 }
 
 fn untrained_bridges(parts: &FrozenParts, device: &Device) -> Result<Bridges> {
-    let heads = parts.anchor.config().heads;
+    let heads = parts.anchor.config().heads();
     Bridges::init(&parts.bridge_sets(heads), 0, device).into_diagnostic()
 }
 

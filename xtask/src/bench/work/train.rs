@@ -23,7 +23,7 @@ pub(super) fn bridges(args: &MeasureArgs, device: &Device) -> Result<Measured> {
     let parts = args.frozen_parts(device)?;
     let bridges = untrained_bridges(&parts, &device.clone().autodiff())?;
     let config = parts.anchor.config();
-    let sets = parts.bridge_sets(config.heads);
+    let sets = parts.bridge_sets(config.heads());
     let models = zip(&parts.augmenting, &sets).map(|(model, (bridge, connections))| {
         (model.decoder.config(), connections.as_slice(), *bridge)
     });

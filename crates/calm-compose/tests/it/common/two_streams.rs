@@ -50,9 +50,11 @@ pub(crate) fn decoder(config: &DecoderConfig, seed: u64) -> Decoder {
 
 pub(crate) fn augmenting_model(tokenizer: Tokenizer) -> FrozenModel {
     let mut config = DecoderConfig::llama(tokenizer.vocab_size(), 24, 4, 3);
-    config.kv_heads = 1;
+    for block in &mut config.blocks {
+        block.attention.kv_heads = 1;
+    }
     // Windows count the tokens of a text, not those of the tree.
-    config.blocks[1].window = Some(4);
+    config.blocks[1].attention.window = Some(4);
     FrozenModel::new(decoder(&config, 2), tokenizer)
 }
 

@@ -104,6 +104,7 @@ impl<'a> Checkpoint<'a> {
         all_tensors: bool,
     ) -> Self {
         let config = &info.config;
+        let block = config.first_block();
         let parts = Part::ALL.map(|part| (part.name().to_owned(), info.parameters_of(part)));
         let caches = CACHE_TYPES.map(|dtype| (dtype.to_string(), Cache::of(config, dtype)));
         Self {
@@ -113,16 +114,16 @@ impl<'a> Checkpoint<'a> {
             family: config.family.name(),
             blocks: config.block_count(),
             d_model: config.d_model,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            d_head: config.d_head,
-            d_ff: config.d_ff,
+            heads: block.attention.heads,
+            kv_heads: block.attention.kv_heads,
+            d_head: block.attention.d_head,
+            d_ff: block.feed_forward.d_ff,
             vocab_size: config.vocab_size,
             context_length: config.context_length,
             windows: windows(config),
             parameters: info.parameters(),
             parameters_by_part: Fields(parts.to_vec()),
-            tied_head: config.tied_head,
+            tied_head: config.head.tied,
             stored_as: info.stored_as(None),
             weight_bytes: info.weight_bytes(),
             files: (0..info.files.len())
@@ -311,7 +312,11 @@ fn listed(texts: &[String]) -> String {
 
 fn windows(config: &DecoderConfig) -> Vec<Window> {
     let mut windows = BTreeMap::new();
-    for window in config.blocks.iter().filter_map(|block| block.window) {
+    for window in config
+        .blocks
+        .iter()
+        .filter_map(|block| block.attention.window)
+    {
         *windows.entry(window).or_default() += 1;
     }
     let windows = windows.into_iter();
@@ -335,7 +340,10 @@ impl Cache {
     fn of(config: &DecoderConfig, dtype: FloatType) -> Self {
         let per_token = config.cache_bytes_per_token(dtype);
         let per_block = per_token / config.block_count();
-        let windows = config.blocks.iter().filter_map(|block| block.window);
+        let windows = config
+            .blocks
+            .iter()
+            .filter_map(|block| block.attention.window);
         let (blocks, held) = windows.fold((0, 0), |(n, held), window| (n + 1, held + window));
         Self {
             bytes_per_token: per_token,

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::common::{self, Defaults, Special};
+use super::defaults::{Defaults, Special};
 use super::settings::Settings;
-use super::{Spelling, names};
+use super::{FamilySpec, llama_like, names};
 use crate::{DecoderConfig, Family, ModelError};
 
-pub(super) const SPELLING: Spelling = Spelling {
+pub(super) const SPEC: FamilySpec = FamilySpec {
     model_type: "llama",
     architecture: "LlamaForCausalLM",
     read,
@@ -24,9 +24,12 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         },
         ..Defaults::default()
     };
-    let mut config = common::read(settings, Family::Llama, &defaults)?;
-    common::read_attention_bias(settings, &mut config)?;
-    config.mlp_bias = settings.value("mlp_bias", false)?;
+    let mut config = llama_like::read(settings, Family::Llama, &defaults)?;
+    llama_like::read_attention_bias(settings, &mut config)?;
+    let bias = settings.value("mlp_bias", false)?;
+    for block in &mut config.blocks {
+        block.feed_forward.bias = bias;
+    }
     // Splits matrix products for bit-exact reproduction; 1 is the plain product.
     settings.neutral("pretraining_tp", 1)?;
     // Granite's.
@@ -42,6 +45,10 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
 }
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {
-    let own = json!({ "attention_bias": config.attention_bias, "mlp_bias": config.mlp_bias });
-    common::write(config, "hidden_act", own)
+    let block = config.first_block();
+    let own = json!({
+        "attention_bias": block.attention.qkv_bias,
+        "mlp_bias": block.feed_forward.bias,
+    });
+    llama_like::write(config, "hidden_act", own)
 }

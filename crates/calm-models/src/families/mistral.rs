@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::common::{self, Defaults, Special};
+use super::defaults::{Defaults, Special};
 use super::settings::Settings;
-use super::{Spelling, names};
+use super::{FamilySpec, llama_like, names};
 use crate::{DecoderConfig, Family, ModelError};
 
-pub(super) const SPELLING: Spelling = Spelling {
+pub(super) const SPEC: FamilySpec = FamilySpec {
     model_type: "mistral",
     architecture: "MistralForCausalLM",
     read,
@@ -26,15 +26,15 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         },
         ..Defaults::default()
     };
-    let mut config = common::read(settings, Family::Mistral, &defaults)?;
+    let mut config = llama_like::read(settings, Family::Mistral, &defaults)?;
     let window = settings.nullable("sliding_window", Some(4096))?;
     for block in &mut config.blocks {
-        block.window = window;
+        block.attention.window = window;
     }
     Ok(config)
 }
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {
-    let own = json!({ "sliding_window": common::write_window(config) });
-    common::write(config, "hidden_act", own)
+    let own = json!({ "sliding_window": llama_like::write_window(config) });
+    llama_like::write(config, "hidden_act", own)
 }

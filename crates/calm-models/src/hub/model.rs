@@ -1,13 +1,13 @@
-//! What a user calls a model.
+//! Names of models, as users write them.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{Fetching, Hub, HubError};
+use super::HubError;
 use crate::ModelError;
 
-/// What the name of a model of the Hub begins with.
+/// Beginning of the name of a model of the Hub.
 const SCHEME: &str = "hf:";
 const MAIN: &str = "main";
 
@@ -52,31 +52,6 @@ pub struct ModelFiles {
     pub directory: PathBuf,
     /// Where they come from, so that the same files can be found again: at a commit, not a branch.
     pub source: ModelSource,
-}
-
-impl ModelSource {
-    /// The model's files. Those of the Hub are fetched (see [`HubModel::fetch`]) as the environment
-    /// says ([`Hub::from_env`]).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`HubModel::fetch`]. A directory is not looked at.
-    pub fn resolve(
-        &self,
-        also: &[&str],
-        progress: &mut dyn FnMut(Fetching<'_>),
-    ) -> Result<ModelFiles, ModelError> {
-        match self {
-            Self::Directory(directory) => Ok(ModelFiles {
-                directory: directory.clone(),
-                source: self.clone(),
-            }),
-            Self::Hub(model) => {
-                let hub = Hub::from_env().map_err(|source| model.error(source))?;
-                model.fetch(&hub, also, progress)
-            }
-        }
-    }
 }
 
 impl FromStr for ModelSource {
@@ -141,30 +116,6 @@ impl HubModel {
     /// The revision, if it is one that always means the same.
     pub fn commit(&self) -> Option<&str> {
         is_commit(&self.revision).then_some(&*self.revision)
-    }
-
-    /// The model's files: what loading reads, and the files `also`, fetched if they are not in the
-    /// cache. A commit whose files are there needs no network. Without one, a branch stands for the
-    /// commit that it was last seen at, with a warning.
-    ///
-    /// # Errors
-    ///
-    /// [`ModelError::Hub`] if they cannot be had; [`ModelError::Index`], [`ModelError::Json`] or
-    /// [`ModelError::TooLong`] if the index of the weights cannot be used.
-    #[cfg_attr(
-        not(feature = "hub"),
-        expect(unused_variables, reason = "nothing can be fetched")
-    )]
-    pub fn fetch(
-        &self,
-        hub: &Hub,
-        also: &[&str],
-        progress: &mut dyn FnMut(Fetching<'_>),
-    ) -> Result<ModelFiles, ModelError> {
-        #[cfg(feature = "hub")]
-        return super::snapshot::fetch(self, hub, also, progress);
-        #[cfg(not(feature = "hub"))]
-        Err(self.error(HubError::NotBuilt))
     }
 
     /// The same model at a commit.

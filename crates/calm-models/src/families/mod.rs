@@ -1,10 +1,11 @@
-//! Families of models: how each spells its settings and names its tensors.
+//! Families of models: their settings in `config.json`, and the names of their tensors.
 //!
 //! A family is one small file that reads a `config.json` into a [`DecoderConfig`], writes one, and
 //! names the tensors; the rest of the crate knows nothing of it. It is registered below: a line
 //! for its module, and one in the table.
 
-mod common;
+mod defaults;
+mod llama_like;
 mod names;
 mod rope;
 mod settings;
@@ -26,7 +27,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use self::names::Names;
-pub(crate) use self::names::Place;
+pub(crate) use self::names::TensorLocation;
 use self::settings::Settings;
 use crate::files::from_json;
 use crate::{DecoderConfig, ModelError};
@@ -45,9 +46,9 @@ macro_rules! families {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$family),*];
 
-            fn spelling(self) -> &'static Spelling {
+            fn spec(self) -> &'static FamilySpec {
                 match self {
-                    $(Self::$family => &$module::SPELLING,)*
+                    $(Self::$family => &$module::SPEC,)*
                 }
             }
         }
@@ -77,8 +78,8 @@ families! {
     Gpt2: gpt2,
 }
 
-/// How a family spells its checkpoints.
-struct Spelling {
+/// Settings and tensors in the checkpoints of a family.
+struct FamilySpec {
     /// `model_type` in config.json.
     model_type: &'static str,
     /// The class in `transformers`.
@@ -93,7 +94,7 @@ struct Spelling {
 impl Family {
     /// The `model_type` in config.json.
     pub fn name(self) -> &'static str {
-        self.spelling().model_type
+        self.spec().model_type
     }
 
     /// Reads a `config.json`; `path` is for messages.
@@ -106,7 +107,7 @@ impl Family {
         let keys: Map<String, Value> = from_json(json, path)?;
         let family = Self::of(&keys).ok_or_else(|| unsupported(&keys, path))?;
         let mut settings = Settings::new(keys, path);
-        let config = (family.spelling().read)(&mut settings)?;
+        let config = (family.spec().read)(&mut settings)?;
         config
             .validate()
             .map_err(|source| settings.invalid(source))?;
@@ -124,11 +125,11 @@ impl Family {
 
     /// The settings for config.json; `dtype` is the type that the weights are stored in.
     pub(crate) fn write(config: &DecoderConfig, dtype: &str) -> Map<String, Value> {
-        let spelling = config.family.spelling();
+        let spec = config.family.spec();
         let mut settings = Map::new();
-        settings.insert("architectures".to_owned(), json!([spelling.architecture]));
-        settings.insert("model_type".to_owned(), json!(spelling.model_type));
-        settings.append(&mut (spelling.write)(config));
+        settings.insert("architectures".to_owned(), json!([spec.architecture]));
+        settings.insert("model_type".to_owned(), json!(spec.model_type));
+        settings.append(&mut (spec.write)(config));
         settings.insert("bos_token_id".to_owned(), json!(config.special.bos));
         settings.insert("eos_token_id".to_owned(), config.special.eos_json());
         settings.insert("pad_token_id".to_owned(), json!(config.special.pad));
@@ -138,7 +139,7 @@ impl Family {
 
     /// How tensors are named.
     pub(crate) fn names(self) -> &'static Names {
-        self.spelling().names
+        self.spec().names
     }
 }
 

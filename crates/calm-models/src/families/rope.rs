@@ -7,12 +7,12 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::common::Defaults;
+use super::defaults::Defaults;
 use super::settings::Settings;
 use crate::config::{RopeConfig, RopeScaling};
 use crate::{ConfigError, DecoderConfig, ModelError};
 
-/// What a file leaves to its surroundings.
+/// Settings beside the section of an encoding.
 pub(super) struct RopeDefaults {
     pub(super) theta: f64,
     /// The share of a head that is turned; none: all, and the file may not say otherwise.
@@ -210,7 +210,10 @@ pub(super) fn write(config: &DecoderConfig) -> Value {
 
 /// The encoding of the first block that has one.
 pub(super) fn shared(config: &DecoderConfig) -> Option<&RopeConfig> {
-    config.blocks.iter().find_map(|block| block.rope.as_ref())
+    config
+        .blocks
+        .iter()
+        .find_map(|block| block.attention.rope())
 }
 
 /// A section that [`read_section`] reads.

@@ -1,56 +1,15 @@
-//! What most families spell like Llama: sizes, head, positions, special tokens.
+//! Settings that most families share with Llama: sizes, head, positions, special tokens.
 
 use serde_json::{Map, Value, json};
 
+use super::defaults::{Defaults, Special};
 use super::rope;
 use super::settings::Settings;
 use crate::config::{
-    Activation, BlockConfig, MAX_BLOCKS, OneOrMany, RopeConfig, SpecialIds, check_size,
+    Activation, BlockConfig, MAX_BLOCKS, NormConfig, OneOrMany, PositionEncoding, SpecialIds,
+    check_size,
 };
 use crate::{ConfigError, DecoderConfig, Family, ModelError};
-
-/// What a family takes for granted where its file says nothing.
-pub(super) struct Defaults {
-    /// None: as many as heads.
-    pub(super) kv_heads: Option<usize>,
-    /// None: the hidden size divided among the heads.
-    pub(super) d_head: Option<usize>,
-    pub(super) context_length: usize,
-    /// The context of the pre-training, where the family has a default for it.
-    pub(super) original_context: Option<usize>,
-    pub(super) norm_epsilon: f64,
-    pub(super) activation_key: &'static str,
-    pub(super) activation: &'static str,
-    pub(super) tied_head: bool,
-    /// Whether a file may ask for heads that are turned in part.
-    pub(super) partial_rotary: bool,
-    pub(super) special: Special,
-}
-
-/// Ids of the beginning, the end and the padding.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Special {
-    pub(super) bos: Option<u32>,
-    pub(super) eos: Option<u32>,
-    pub(super) pad: Option<u32>,
-}
-
-impl Default for Defaults {
-    fn default() -> Self {
-        Self {
-            kv_heads: None,
-            d_head: None,
-            context_length: 2048,
-            original_context: None,
-            norm_epsilon: 1e-6,
-            activation_key: "hidden_act",
-            activation: "silu",
-            tied_head: false,
-            partial_rotary: false,
-            special: Special::default(),
-        }
-    }
-}
 
 /// A decoder with a gated feed-forward layer and RMS norms, all blocks alike, no biases.
 pub(super) fn read(
@@ -58,56 +17,40 @@ pub(super) fn read(
     family: Family,
     defaults: &Defaults,
 ) -> Result<DecoderConfig, ModelError> {
-    let (vocab_size, d_model) = (
-        settings.required("vocab_size")?,
-        settings.required("hidden_size")?,
-    );
+    let vocab_size = settings.required("vocab_size")?;
+    let d_model = settings.required("hidden_size")?;
     let heads = settings.required("num_attention_heads")?;
     let block_count = block_count(settings, "num_hidden_layers")?;
     let positions = settings.value("max_position_embeddings", defaults.context_length)?;
     let d_head = settings.nullable("head_dim", defaults.d_head)?;
     let kv_heads = settings.nullable("num_key_value_heads", defaults.kv_heads)?;
     let rope = rope::read(settings, defaults, positions)?;
-    Ok(DecoderConfig {
-        kv_heads: kv_heads.unwrap_or(heads),
-        d_head: d_head.map_or_else(|| head_width(settings, d_model, heads), Ok)?,
-        d_ff: settings.required("intermediate_size")?,
-        activation: activation(settings, defaults.activation_key, defaults.activation)?,
-        norm_epsilon: settings.value("rms_norm_eps", defaults.norm_epsilon)?,
-        tied_head: settings.value("tie_word_embeddings", defaults.tied_head)?,
-        context_length: rope.stretched(positions),
-        special: special_ids(settings, vocab_size, defaults.special)?,
-        ..plain(
-            family,
-            vocab_size,
-            d_model,
-            heads,
-            vec![with_rope(rope); block_count],
-        )
-    })
+    let d_head = d_head.map_or_else(|| head_width(settings, d_model, heads), Ok)?;
+    let d_ff = settings.required("intermediate_size")?;
+    let activation = activation(settings, defaults.activation_key, defaults.activation)?;
+    let epsilon = settings.value("rms_norm_eps", defaults.norm_epsilon)?;
+    let tied = settings.value("tie_word_embeddings", defaults.tied_head)?;
+    let special = special_ids(settings, vocab_size, defaults.special)?;
+    let mut config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
+        block.attention.kv_heads = kv_heads.unwrap_or(heads);
+        block.attention.d_head = d_head;
+        block.attention.encoding = PositionEncoding::Rope(rope.clone());
+        block.feed_forward.d_ff = d_ff;
+        block.feed_forward.activation = activation;
+    });
+    config.family = family;
+    config.d_model = d_model;
+    config.head.tied = tied;
+    config.context_length = rope.stretched(positions);
+    config.special = special;
+    let kind = config.final_norm.kind;
+    Ok(with_norms(config, NormConfig { kind, epsilon }))
 }
 
-/// A decoder with nothing special about it, most of whose sizes are still to be set.
-pub(super) fn plain(
-    family: Family,
-    vocab_size: usize,
-    d_model: usize,
-    heads: usize,
-    blocks: Vec<BlockConfig>,
-) -> DecoderConfig {
-    DecoderConfig {
-        family,
-        d_model,
-        blocks,
-        ..DecoderConfig::llama(vocab_size, 0, 0, heads)
-    }
-}
-
-fn with_rope(rope: RopeConfig) -> BlockConfig {
-    BlockConfig {
-        rope: Some(rope),
-        window: None,
-    }
+/// The same decoder with other norms, all but those of queries and keys.
+pub(super) fn with_norms(mut config: DecoderConfig, norm: NormConfig) -> DecoderConfig {
+    config.final_norm = norm;
+    config.with_blocks(|block| block.norm = norm)
 }
 
 /// The number of blocks, checked before anything is made for each.
@@ -179,8 +122,11 @@ pub(super) fn read_attention_bias(
     settings: &mut Settings<'_>,
     config: &mut DecoderConfig,
 ) -> Result<(), ModelError> {
-    config.attention_bias = settings.value("attention_bias", false)?;
-    config.output_bias = config.attention_bias;
+    let bias = settings.value("attention_bias", false)?;
+    for block in &mut config.blocks {
+        block.attention.qkv_bias = bias;
+        block.attention.output_bias = bias;
+    }
     Ok(())
 }
 
@@ -210,7 +156,7 @@ pub(super) fn read_layer_types(
         return Err(settings.invalid(ConfigError::NoWindow));
     }
     for (block, slides) in config.blocks.iter_mut().zip(slides) {
-        block.window = window.filter(|_| slides);
+        block.attention.window = window.filter(|_| slides);
     }
     Ok(())
 }
@@ -232,7 +178,7 @@ fn parse_layer_types(
 }
 
 pub(super) fn write_layer_types(config: &DecoderConfig) -> Value {
-    let name = |block: &BlockConfig| match block.window {
+    let name = |block: &BlockConfig| match block.attention.window {
         Some(_) => "sliding_attention",
         None => "full_attention",
     };
@@ -241,30 +187,36 @@ pub(super) fn write_layer_types(config: &DecoderConfig) -> Value {
 
 /// The window of the blocks that have one.
 pub(super) fn write_window(config: &DecoderConfig) -> Value {
-    json!(config.blocks.iter().find_map(|block| block.window))
+    json!(
+        config
+            .blocks
+            .iter()
+            .find_map(|block| block.attention.window)
+    )
 }
 
-/// What [`read`] reads, in the layout of `transformers` 5, and a family's `own` settings.
+/// The settings that [`read`] reads, in the layout of `transformers` 5, and a family's `own`.
 pub(super) fn write(
     config: &DecoderConfig,
     activation_key: &str,
     own: Value,
 ) -> Map<String, Value> {
+    let block = config.first_block();
     let mut settings = object(json!({
         "vocab_size": config.vocab_size,
         "hidden_size": config.d_model,
-        "intermediate_size": config.d_ff,
+        "intermediate_size": block.feed_forward.d_ff,
         "num_hidden_layers": config.block_count(),
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.d_head,
-        activation_key: activation_name(config.activation),
+        "num_attention_heads": block.attention.heads,
+        "num_key_value_heads": block.attention.kv_heads,
+        "head_dim": block.attention.d_head,
+        activation_key: activation_name(block.feed_forward.activation),
         "max_position_embeddings": rope::written_positions(config),
-        "rms_norm_eps": config.norm_epsilon,
+        "rms_norm_eps": config.final_norm.epsilon,
         "rope_parameters": rope::write(config),
     }));
     settings.extend(object(own));
-    settings.insert("tie_word_embeddings".to_owned(), json!(config.tied_head));
+    settings.insert("tie_word_embeddings".to_owned(), json!(config.head.tied));
     settings
 }
 

@@ -1,30 +1,31 @@
-//! Parameters out of a checkpoint, all or none.
+//! Loads the parameters of a decoder, all or none.
 
 use std::collections::BTreeMap;
 
-use burn::module::{Param, ParamId};
-use burn::tensor::{Device, Shape, Tensor};
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
 use calm_backend::FloatType;
 
-use super::convert::{Loaded, Rectangle, StoredTensor};
-use super::{Checkpoint, Stored, WeightProblem};
-use crate::decoder::{ParameterSource, Slot, build};
-use crate::family::Place;
+use super::convert::{Loaded, MatrixSlice, StoredTensor};
+use super::{StorageType, TensorSource, WeightProblem};
+use crate::config::ParamId;
+use crate::decoder::{ParameterSource, build};
+use crate::families::TensorLocation;
 use crate::{Decoder, DecoderConfig, LoadOptions, ModelError, Part};
 
-/// The decoder that `config` describes, with the weights of `checkpoint`.
+/// The decoder that `config` describes, with the weights of `source`.
 ///
 /// Tensors are compared with the configuration before any is read, and then converted piece by
 /// piece: at no time is more than one piece held twice.
 pub(crate) fn load(
-    checkpoint: &Checkpoint,
+    source: &dyn TensorSource,
     config: &DecoderConfig,
     options: &LoadOptions,
 ) -> Result<Decoder, ModelError> {
-    check_tensors(checkpoint, config)?;
+    check_tensors(source, config)?;
     let mut reader = Reader {
-        checkpoint,
-        places: Places::new(checkpoint, config),
+        source,
+        locations: Locations::new(source, config),
         dtype: options.dtype,
         allow_not_finite: options.allow_not_finite,
         device: &options.device,
@@ -35,51 +36,54 @@ pub(crate) fn load(
     if let Some(error) = reader.failed {
         return Err(error);
     }
-    all_well(checkpoint, reader.problems)?;
+    all_well(source, reader.problems)?;
     Ok(decoder)
 }
 
 /// The description with its head as the files have it: `transformers` ties the head to the
 /// embedding only where there is no head with other numbers.
 pub(crate) fn settle_head(
-    checkpoint: &Checkpoint,
+    source: &dyn TensorSource,
     mut config: DecoderConfig,
 ) -> Result<DecoderConfig, ModelError> {
-    let places = Places::new(checkpoint, &config);
-    let tensor = |slot| checkpoint.tensor(&places.of(slot).weight());
+    let locations = Locations::new(source, &config);
+    let tensor = |id| source.tensor(&locations.of(id).weight());
     if let (true, Some(head), Some(embedding)) = (
-        config.tied_head,
-        tensor(Slot::Head),
-        tensor(Slot::Embedding),
+        config.head.tied,
+        tensor(ParamId::Head),
+        tensor(ParamId::Embedding),
     ) {
-        config.tied_head = head.holds_the_same(embedding)?;
+        config.head.tied = head.holds_the_same(embedding)?;
     }
     Ok(config)
 }
 
-/// Checks that the tensors of `checkpoint` are those that `config` asks for, without reading any,
+/// Checks that the tensors of `source` are those that `config` asks for, without reading any,
 /// and returns their names with what they belong to.
 pub(crate) fn check_tensors(
-    checkpoint: &Checkpoint,
+    source: &dyn TensorSource,
     config: &DecoderConfig,
 ) -> Result<BTreeMap<String, Part>, ModelError> {
-    let mut inventory = Inventory {
-        places: Places::new(checkpoint, config),
-        expected: Vec::new(),
-        parts: BTreeMap::new(),
-        device: &Device::default(),
-    };
-    build(config, &mut inventory);
-    all_well(checkpoint, compare(checkpoint, config, &inventory))?;
-    Ok(inventory.parts)
+    let locations = Locations::new(source, config);
+    let (mut expected, mut parts) = (Vec::new(), BTreeMap::new());
+    for (id, shape) in config.params() {
+        // A tensor that holds several parameters is expected once.
+        for (name, stored) in locations.of(id).tensors(shape) {
+            if parts.insert(name.clone(), Part::of(id)).is_none() {
+                expected.push((name, stored));
+            }
+        }
+    }
+    all_well(source, compare(source, config, &expected, &parts))?;
+    Ok(parts)
 }
 
-fn all_well(checkpoint: &Checkpoint, problems: Vec<WeightProblem>) -> Result<(), ModelError> {
+fn all_well(source: &dyn TensorSource, problems: Vec<WeightProblem>) -> Result<(), ModelError> {
     if problems.is_empty() {
         return Ok(());
     }
     Err(ModelError::Weights {
-        dir: checkpoint.dir().to_owned(),
+        dir: source.dir().to_owned(),
         problems,
     })
 }
@@ -88,23 +92,18 @@ fn all_well(checkpoint: &Checkpoint, problems: Vec<WeightProblem>) -> Result<(),
 type Expected = (String, Vec<usize>);
 
 fn compare(
-    checkpoint: &Checkpoint,
+    source: &dyn TensorSource,
     config: &DecoderConfig,
-    inventory: &Inventory<'_>,
+    expected: &[Expected],
+    parts: &BTreeMap<String, Part>,
 ) -> Vec<WeightProblem> {
     let names = config.family.names();
-    let surplus: Vec<&str> = checkpoint
-        .names()
-        .filter(|name| !inventory.parts.contains_key(*name) && !names.is_harmless(name, config))
-        .collect();
+    let is_surplus = |name: &&str| !parts.contains_key(*name) && !names.is_harmless(name, config);
+    let surplus: Vec<&str> = source.names().into_iter().filter(is_surplus).collect();
     let near_misses = NearMisses::new(&surplus);
-    let mut problems = checkpoint.duplicates().to_vec();
-    problems.extend(
-        inventory
-            .expected
-            .iter()
-            .filter_map(|(name, shape)| check(checkpoint, name, shape, &near_misses)),
-    );
+    let mut problems = source.duplicates().to_vec();
+    let found = expected.iter();
+    problems.extend(found.filter_map(|(name, shape)| check(source, name, shape, &near_misses)));
     problems.extend(surplus.iter().map(|name| WeightProblem::Surplus {
         name: (*name).to_owned(),
     }));
@@ -112,13 +111,13 @@ fn compare(
 }
 
 fn check(
-    checkpoint: &Checkpoint,
+    source: &dyn TensorSource,
     name: &str,
     shape: &[usize],
     near_misses: &NearMisses<'_>,
 ) -> Option<WeightProblem> {
     let name = name.to_owned();
-    let Some(tensor) = checkpoint.tensor(&name) else {
+    let Some(tensor) = source.tensor(&name) else {
         let near_miss = near_misses.of(&name).map(str::to_owned);
         return Some(WeightProblem::Missing { name, near_miss });
     };
@@ -131,7 +130,7 @@ fn check(
             found,
         });
     }
-    if Stored::from_name(&info.dtype).is_none() {
+    if StorageType::from_name(&info.dtype).is_none() {
         return Some(WeightProblem::Type {
             name,
             found: info.dtype.clone(),
@@ -168,30 +167,30 @@ fn inner_names(name: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where the parameters of a model are in a checkpoint.
-struct Places<'a> {
+/// Where the parameters of a model are in a source.
+struct Locations<'a> {
     config: &'a DecoderConfig,
     /// Whether the names lack what those of a whole model begin with.
     bare: bool,
 }
 
-impl<'a> Places<'a> {
-    fn new(checkpoint: &Checkpoint, config: &'a DecoderConfig) -> Self {
-        let bare = config.family.names().are_bare(checkpoint.names());
+impl<'a> Locations<'a> {
+    fn new(source: &dyn TensorSource, config: &'a DecoderConfig) -> Self {
+        let bare = config.family.names().are_bare(&source.names());
         Self { config, bare }
     }
 
-    fn of(&self, slot: Slot) -> Place {
+    fn of(&self, id: ParamId) -> TensorLocation {
         self.config
             .family
             .names()
-            .place(self.config, slot, self.bare)
+            .location(self.config, id, self.bare)
     }
 }
 
-impl Place {
+impl TensorLocation {
     /// A matrix of this shape, `[d_input, d_output]`, in the tensor that holds it.
-    fn matrix(&self, [d_input, d_output]: [usize; 2]) -> Rectangle {
+    fn matrix(&self, [d_input, d_output]: [usize; 2]) -> MatrixSlice {
         let outputs = self.offset..self.offset + d_output;
         let [_, width] = self.matrix_shape(d_input);
         let (rows, columns) = if self.input_first {
@@ -199,7 +198,7 @@ impl Place {
         } else {
             (outputs, 0..d_input)
         };
-        Rectangle {
+        MatrixSlice {
             rows,
             columns,
             width,
@@ -207,8 +206,8 @@ impl Place {
     }
 
     /// A vector of this length in the tensor that holds it.
-    fn vector(&self, length: usize) -> Rectangle {
-        Rectangle {
+    fn vector(&self, length: usize) -> MatrixSlice {
+        MatrixSlice {
             rows: 0..1,
             columns: self.offset..self.offset + length,
             width: self.total,
@@ -216,60 +215,10 @@ impl Place {
     }
 }
 
-/// Notes what a decoder consists of. Its parameters are promises that nobody calls in.
-struct Inventory<'a> {
-    places: Places<'a>,
-    /// Every tensor once, also where it holds several parameters.
-    expected: Vec<Expected>,
-    /// The same tensors, and what they belong to.
-    parts: BTreeMap<String, Part>,
-    device: &'a Device,
-}
-
-impl Inventory<'_> {
-    fn note<const D: usize>(
-        &mut self,
-        slot: Slot,
-        name: String,
-        stored: [usize; D],
-    ) -> Param<Tensor<D>> {
-        if self.parts.insert(name.clone(), Part::of(slot)).is_none() {
-            self.expected.push((name, stored.to_vec()));
-        }
-        Param::uninitialized(
-            ParamId::new(),
-            move |device, _| Tensor::zeros(stored, device),
-            self.device.clone(),
-            false,
-            Shape::from(stored),
-        )
-    }
-}
-
-impl ParameterSource for Inventory<'_> {
-    fn table(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
-        self.note(slot, self.places.of(slot).weight(), shape)
-    }
-
-    fn matrix(&mut self, slot: Slot, [d_input, _]: [usize; 2]) -> Param<Tensor<2>> {
-        let place = self.places.of(slot);
-        self.note(slot, place.weight(), place.matrix_shape(d_input))
-    }
-
-    fn bias(&mut self, slot: Slot, _width: usize) -> Param<Tensor<1>> {
-        let place = self.places.of(slot);
-        self.note(slot, place.bias(), [place.total])
-    }
-
-    fn norm(&mut self, slot: Slot, width: usize, _neutral: f32) -> Param<Tensor<1>> {
-        self.note(slot, self.places.of(slot).weight(), [width])
-    }
-}
-
 /// Reads tensors that are known to be there.
 struct Reader<'a> {
-    checkpoint: &'a Checkpoint,
-    places: Places<'a>,
+    source: &'a dyn TensorSource,
+    locations: Locations<'a>,
     dtype: FloatType,
     allow_not_finite: bool,
     device: &'a Device,
@@ -282,7 +231,7 @@ impl Reader<'_> {
     fn read<const D: usize>(
         &mut self,
         name: String,
-        part: Rectangle,
+        part: MatrixSlice,
         shape: [usize; D],
         transposed: bool,
     ) -> Param<Tensor<D>> {
@@ -308,15 +257,12 @@ impl Reader<'_> {
     fn try_read<const D: usize>(
         &self,
         name: &str,
-        part: Rectangle,
+        part: MatrixSlice,
         shape: [usize; D],
         transposed: bool,
     ) -> Result<Option<Loaded<D>>, ModelError> {
-        let tensor = self
-            .checkpoint
-            .tensor(name)
-            .filter(|_| self.failed.is_none());
-        let stored = tensor.and_then(|tensor| Stored::from_name(&tensor.info.dtype));
+        let tensor = self.source.tensor(name).filter(|_| self.failed.is_none());
+        let stored = tensor.and_then(|tensor| StorageType::from_name(&tensor.info.dtype));
         let (Some(tensor), Some(stored)) = (tensor, stored) else {
             return Ok(None);
         };
@@ -332,34 +278,34 @@ impl Reader<'_> {
 }
 
 impl ParameterSource for Reader<'_> {
-    fn table(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
+    fn table(&mut self, id: ParamId, shape: [usize; 2]) -> Param<Tensor<2>> {
         let [rows, width] = shape;
-        let part = Rectangle {
+        let part = MatrixSlice {
             rows: 0..rows,
             columns: 0..width,
             width,
         };
-        self.read(self.places.of(slot).weight(), part, shape, false)
+        self.read(self.locations.of(id).weight(), part, shape, false)
     }
 
-    fn matrix(&mut self, slot: Slot, shape: [usize; 2]) -> Param<Tensor<2>> {
-        let place = self.places.of(slot);
+    fn matrix(&mut self, id: ParamId, shape: [usize; 2]) -> Param<Tensor<2>> {
+        let location = self.locations.of(id);
         self.read(
-            place.weight(),
-            place.matrix(shape),
+            location.weight(),
+            location.matrix(shape),
             shape,
-            !place.input_first,
+            !location.input_first,
         )
     }
 
-    fn bias(&mut self, slot: Slot, width: usize) -> Param<Tensor<1>> {
-        let place = self.places.of(slot);
-        self.read(place.bias(), place.vector(width), [width], false)
+    fn bias(&mut self, id: ParamId, width: usize) -> Param<Tensor<1>> {
+        let location = self.locations.of(id);
+        self.read(location.bias(), location.vector(width), [width], false)
     }
 
-    fn norm(&mut self, slot: Slot, width: usize, _neutral: f32) -> Param<Tensor<1>> {
-        let place = self.places.of(slot);
-        self.read(place.weight(), place.vector(width), [width], false)
+    fn norm(&mut self, id: ParamId, width: usize, _neutral: f32) -> Param<Tensor<1>> {
+        let location = self.locations.of(id);
+        self.read(location.weight(), location.vector(width), [width], false)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stored numbers into the type that is computed in, and rows into columns.
+//! Conversion of stored numbers into the compute type, and of rows into columns.
 //!
 //! PyTorch stores the matrix of a projection as `[d_output, d_input]`, Burn multiplies by
 //! `[d_input, d_output]`.
@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
-use super::checkpoint::{PIECE_BYTES, TensorFile};
+use super::source::{PIECE_BYTES, TensorFile};
 use crate::ModelError;
 
 /// Side of the squares in which matrices are transposed: two of them fit the first-level cache.
@@ -22,13 +22,17 @@ const TILE: usize = 32;
 /// small products are faster in Burn's order.
 const LARGE_BYTES: usize = 1 << 20;
 
-/// The type that a tensor's numbers are stored in.
+/// Type that numbers are stored in. The type that they are computed in is [`FloatType`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stored(pub(crate) FloatType);
+pub(crate) enum StorageType {
+    F32,
+    F16,
+    Bf16,
+}
 
 /// Part of a stored matrix; a vector is one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rectangle {
+pub(crate) struct MatrixSlice {
     pub(crate) rows: Range<usize>,
     pub(crate) columns: Range<usize>,
     /// How many columns the whole matrix has.
@@ -38,8 +42,8 @@ pub(crate) struct Rectangle {
 /// Part of a matrix or vector as stored, on its way to a device.
 pub(crate) struct StoredTensor<'a> {
     pub(crate) tensor: TensorFile<'a>,
-    pub(crate) stored: Stored,
-    pub(crate) part: Rectangle,
+    pub(crate) stored: StorageType,
+    pub(crate) part: MatrixSlice,
 }
 
 /// A tensor on a device, and whether all its numbers are finite there.
@@ -48,23 +52,33 @@ pub(crate) struct Loaded<const D: usize> {
     pub(crate) is_finite: bool,
 }
 
-impl Stored {
+impl StorageType {
     /// From the name in a header, if weights can be stored so.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
-            "F32" => Some(Self(FloatType::F32)),
-            "F16" => Some(Self(FloatType::F16)),
-            "BF16" => Some(Self(FloatType::BF16)),
+            "F32" => Some(Self::F32),
+            "F16" => Some(Self::F16),
+            "BF16" => Some(Self::Bf16),
             _ => None,
         }
     }
 
     /// Every number as `f32`.
     pub(crate) fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
-        match self.0 {
-            FloatType::F32 => numbers::<f32>(bytes).collect(),
-            FloatType::F16 => numbers::<f16>(bytes).map(f16::to_f32).collect(),
-            FloatType::BF16 => numbers::<bf16>(bytes).map(bf16::to_f32).collect(),
+        match self {
+            Self::F32 => numbers::<f32>(bytes).collect(),
+            Self::F16 => numbers::<f16>(bytes).map(f16::to_f32).collect(),
+            Self::Bf16 => numbers::<bf16>(bytes).map(bf16::to_f32).collect(),
+        }
+    }
+}
+
+impl From<FloatType> for StorageType {
+    fn from(dtype: FloatType) -> Self {
+        match dtype {
+            FloatType::F32 => Self::F32,
+            FloatType::F16 => Self::F16,
+            FloatType::BF16 => Self::Bf16,
         }
     }
 }
@@ -105,8 +119,8 @@ impl StoredTensor<'_> {
         dtype: FloatType,
         device: &Device,
     ) -> Result<Option<Loaded<D>>, ModelError> {
-        let Rectangle { rows, width, .. } = &self.part;
-        if self.stored.0 != dtype || self.part.columns.len() != *width {
+        let MatrixSlice { rows, width, .. } = &self.part;
+        if self.stored != dtype.into() || self.part.columns.len() != *width {
             return Ok(None);
         }
         let [start, end] = [rows.start, rows.end].map(|row| row * width * dtype.bytes());
@@ -146,10 +160,10 @@ impl StoredTensor<'_> {
         shape: [usize; D],
         transposed: bool,
     ) -> Result<(TensorData, bool), ModelError> {
-        let (numbers, is_finite) = match self.stored.0 {
-            FloatType::F32 => self.convert::<f32, To>(transposed)?,
-            FloatType::F16 => self.convert::<f16, To>(transposed)?,
-            FloatType::BF16 => self.convert::<bf16, To>(transposed)?,
+        let (numbers, is_finite) = match self.stored {
+            StorageType::F32 => self.convert::<f32, To>(transposed)?,
+            StorageType::F16 => self.convert::<f16, To>(transposed)?,
+            StorageType::Bf16 => self.convert::<bf16, To>(transposed)?,
         };
         Ok((TensorData::new(numbers, shape), is_finite))
     }
@@ -221,7 +235,7 @@ fn are_finite<N: Number>(bytes: &[u8]) -> bool {
 
 /// Rows on their way into another type, and perhaps into columns.
 struct Conversion<'a, To> {
-    part: &'a Rectangle,
+    part: &'a MatrixSlice,
     transposed: bool,
     numbers: Vec<To>,
     /// Rows that are done.
@@ -230,7 +244,7 @@ struct Conversion<'a, To> {
 }
 
 impl<'a, To: Number> Conversion<'a, To> {
-    fn new(part: &'a Rectangle, transposed: bool) -> Self {
+    fn new(part: &'a MatrixSlice, transposed: bool) -> Self {
         Self {
             part,
             transposed,
@@ -274,7 +288,7 @@ impl<'a, To: Number> Conversion<'a, To> {
 struct Piece<'a> {
     bytes: &'a [u8],
     rows: usize,
-    part: &'a Rectangle,
+    part: &'a MatrixSlice,
 }
 
 impl Piece<'_> {
@@ -324,7 +338,7 @@ mod tests {
         transposed: bool,
         rows_per_piece: usize,
     ) -> (Vec<To>, bool) {
-        let part = Rectangle {
+        let part = MatrixSlice {
             rows: 0..rows,
             columns: 0..width,
             width,
@@ -386,7 +400,7 @@ mod tests {
     #[test]
     fn some_columns_of_a_matrix() {
         let bytes = stored::<f32>(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
-        let part = Rectangle {
+        let part = MatrixSlice {
             rows: 0..2,
             columns: 1..3,
             width: 3,

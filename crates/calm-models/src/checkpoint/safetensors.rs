@@ -1,35 +1,25 @@
-//! The weight files of a checkpoint.
-//!
-//! Tensors are mapped into memory piece by piece: pages that were read go with the map, so that a
-//! model being loaded never stands in memory twice.
+//! Weights in safetensors files: one file, or several with an index.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Seek;
-use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use calm_backend::MappedFile;
 use serde::Deserialize;
 
+use super::WeightProblem;
 use super::header::{self, TensorInfo};
-use super::{Stored, WeightProblem};
+use super::source::{TensorFile, TensorSource, WeightFile};
 use crate::ModelError;
-use crate::files::{from_json, is_there, open, read_text};
+use crate::files::{from_json, is_there, read_text};
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
-/// Tensors are read in pieces of about this size, so that loading takes hardly more memory than
-/// what is loaded.
-pub(super) const PIECE_BYTES: usize = 4 << 20;
-
 /// An index is about a hundred bytes per tensor.
 const MAX_INDEX_BYTES: u64 = 64 << 20;
 
-/// All weight files of a directory, their headers checked, nothing of their data read yet.
+/// The safetensors files of a directory, their headers checked, nothing of their data read yet.
 #[derive(Debug)]
-pub(crate) struct Checkpoint {
+pub(crate) struct Safetensors {
     dir: PathBuf,
     files: Vec<WeightFile>,
     /// Every tensor with the number of its file.
@@ -37,69 +27,21 @@ pub(crate) struct Checkpoint {
     duplicates: Vec<WeightProblem>,
 }
 
-/// A tensor in its file.
-#[derive(Clone, Copy)]
-pub(crate) struct TensorFile<'a> {
-    pub(crate) info: &'a TensorInfo,
-    file: &'a WeightFile,
-}
-
-impl TensorFile<'_> {
-    /// Some of the tensor's bytes, mapped for as long as they are held.
-    pub(super) fn map(&self, bytes: Range<usize>) -> Result<MappedFile, ModelError> {
-        let start = self.info.bytes.start;
-        self.file.map(start + bytes.start..start + bytes.end)
-    }
-
-    /// Every number as `f32`, whether finite or not; none if the type is none of weights.
-    pub(crate) fn to_f32(self) -> Result<Option<Vec<f32>>, ModelError> {
-        let bytes = self.bytes()?;
-        Ok(Stored::from_name(&self.info.dtype).map(|stored| stored.to_f32(&bytes)))
-    }
-
-    /// Whether another tensor is the same, to the bit.
-    pub(super) fn holds_the_same(self, other: Self) -> Result<bool, ModelError> {
-        let (a, b) = (self.info, other.info);
-        if (&a.dtype, &a.shape) != (&b.dtype, &b.shape) {
-            return Ok(false);
-        }
-        for start in (0..a.bytes.len()).step_by(PIECE_BYTES) {
-            let piece = start..a.bytes.len().min(start + PIECE_BYTES);
-            if self.map(piece.clone())?[..] != other.map(piece)?[..] {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// All of the tensor's bytes.
-    pub(crate) fn bytes(self) -> Result<MappedFile, ModelError> {
-        self.map(0..self.info.bytes.len())
-    }
-}
-
-#[derive(Debug)]
-struct WeightFile {
-    name: String,
-    path: PathBuf,
-    file: File,
-}
-
-impl Checkpoint {
+impl Safetensors {
     /// Opens the weights in `dir`.
     pub(crate) fn open(dir: &Path) -> Result<Self, ModelError> {
-        let mut checkpoint = Self::empty(dir);
+        let mut source = Self::empty(dir);
         for name in file_names(dir)? {
-            checkpoint.add(name)?;
+            source.add(name)?;
         }
-        Ok(checkpoint)
+        Ok(source)
     }
 
     /// Opens a single safetensors file of any name.
     pub(crate) fn open_file(dir: &Path, name: &str) -> Result<Self, ModelError> {
-        let mut checkpoint = Self::empty(dir);
-        checkpoint.add(name.to_owned())?;
-        Ok(checkpoint)
+        let mut source = Self::empty(dir);
+        source.add(name.to_owned())?;
+        Ok(source)
     }
 
     fn empty(dir: &Path) -> Self {
@@ -113,11 +55,7 @@ impl Checkpoint {
 
     fn add(&mut self, name: String) -> Result<(), ModelError> {
         let path = self.dir.join(&name);
-        let file = WeightFile {
-            name,
-            file: open(&path)?,
-            path: path.clone(),
-        };
+        let file = WeightFile::open(name, path.clone())?;
         let bytes = file.bytes()? as usize;
         let tensors = header::read(&file.map(0..bytes)?).map_err(|source| ModelError::Header {
             path,
@@ -136,24 +74,23 @@ impl Checkpoint {
         self.files.push(file);
         Ok(())
     }
+}
 
-    pub(crate) fn dir(&self) -> &Path {
+impl TensorSource for Safetensors {
+    fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Tensors that are in more than one file.
-    pub(crate) fn duplicates(&self) -> &[WeightProblem] {
+    fn duplicates(&self) -> &[WeightProblem] {
         &self.duplicates
     }
 
-    /// Names and sizes of the weight files.
-    pub(crate) fn files(&self) -> Result<Vec<(&str, u64)>, ModelError> {
+    fn files(&self) -> Result<Vec<(&str, u64)>, ModelError> {
         let files = self.files.iter();
         files.map(|file| Ok((&*file.name, file.bytes()?))).collect()
     }
 
-    /// Every tensor with the number of its file, in the order of the files.
-    pub(crate) fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
+    fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
         let tensors = self.tensors.iter();
         let tensors = tensors.map(|(name, (file, info))| (name.as_str(), *file, info));
         let mut tensors: Vec<_> = tensors.collect();
@@ -161,12 +98,11 @@ impl Checkpoint {
         tensors
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.keys().map(String::as_str)
+    fn names(&self) -> Vec<&str> {
+        self.tensors.keys().map(String::as_str).collect()
     }
 
-    /// A tensor, nothing of which is read yet.
-    pub(crate) fn tensor(&self, name: &str) -> Option<TensorFile<'_>> {
+    fn tensor(&self, name: &str) -> Option<TensorFile<'_>> {
         let (file, info) = self.tensors.get(name)?;
         Some(TensorFile {
             info,
@@ -174,9 +110,7 @@ impl Checkpoint {
         })
     }
 
-    /// SHA-256 in hexadecimal: of the file if there is one, as `sha256sum` gives it; of several,
-    /// of the lines that `sha256sum` prints for them in the order of their names.
-    pub(crate) fn sha256(&self) -> Result<String, ModelError> {
+    fn sha256(&self) -> Result<String, ModelError> {
         if let [file] = self.files.as_slice() {
             return file.sha256();
         }
@@ -186,30 +120,6 @@ impl Checkpoint {
             .map(|file| Ok(format!("{}  {}\n", file.sha256()?, file.name)))
             .collect();
         Ok(calm_files::sha256(lines?))
-    }
-}
-
-impl WeightFile {
-    fn map(&self, bytes: Range<usize>) -> Result<MappedFile, ModelError> {
-        MappedFile::new(&self.file, bytes).map_err(|source| self.io_error(source))
-    }
-
-    fn bytes(&self) -> Result<u64, ModelError> {
-        let metadata = self.file.metadata();
-        Ok(metadata.map_err(|source| self.io_error(source))?.len())
-    }
-
-    fn sha256(&self) -> Result<String, ModelError> {
-        let mut file = &self.file;
-        let hash = file.rewind().and_then(|()| calm_files::sha256_reader(file));
-        hash.map_err(|source| self.io_error(source))
-    }
-
-    fn io_error(&self, source: std::io::Error) -> ModelError {
-        ModelError::Io {
-            path: self.path.clone(),
-            source,
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Parameters into a safetensors file, with the names and layout that PyTorch expects.
+//! Writes parameters as a safetensors file, with the names and layout that PyTorch expects.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,8 +13,9 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, View, serialize, serialize_to_file};
 
 use super::convert::Number;
-use crate::decoder::{Block, BlockSlot, Norm, Slot};
-use crate::family::Place;
+use crate::config::ParamId;
+use crate::decoder::{Norm, ParamRef};
+use crate::families::TensorLocation;
 use crate::{Decoder, ModelError};
 
 /// Writes the decoder's weights; each tensor is converted when its turn comes.
@@ -52,16 +53,13 @@ fn named_views(decoder: &Decoder, dtype: FloatType) -> Vec<(String, ParameterVie
         dtype,
         views: Vec::new(),
     };
-    views.table(Slot::Embedding, &decoder.embedding);
-    if let Some(positions) = &decoder.position_embedding {
-        views.table(Slot::Positions, positions);
-    }
-    for (index, block) in decoder.blocks.iter().enumerate() {
-        views.block(index, block);
-    }
-    views.norm(Slot::FinalNorm, &decoder.norm);
-    if let Some(head) = &decoder.head {
-        views.linear(Slot::Head, head);
+    for (id, _) in decoder.config().params() {
+        match decoder.param(id) {
+            Some(ParamRef::Table(table)) => views.table(id, table),
+            Some(ParamRef::Linear(linear)) => views.linear(id, linear),
+            Some(ParamRef::Norm(norm)) => views.norm(id, norm),
+            None => unreachable!("the decoder was built from this description"),
+        }
     }
     views.views
 }
@@ -73,61 +71,28 @@ struct Views<'a> {
 }
 
 impl Views<'_> {
-    fn block(&mut self, index: usize, block: &Block) {
-        use BlockSlot::*;
-
-        let (attention, feed_forward) = (&block.attention, &block.feed_forward);
-        let norms = [
-            (AttentionNorm, Some(&block.attention_norm)),
-            (QueryNorm, attention.query_norm.as_ref()),
-            (KeyNorm, attention.key_norm.as_ref()),
-            (AttentionPostNorm, block.attention_post_norm.as_ref()),
-            (FeedForwardNorm, Some(&block.feed_forward_norm)),
-            (FeedForwardPostNorm, block.feed_forward_post_norm.as_ref()),
-        ];
-        for (part, norm) in norms {
-            if let Some(norm) = norm {
-                self.norm(Slot::Block(index, part), norm);
-            }
-        }
-        let linears = [
-            (Query, Some(&attention.query)),
-            (Key, Some(&attention.key)),
-            (Value, Some(&attention.value)),
-            (Output, Some(&attention.output)),
-            (Gate, feed_forward.gate.as_ref()),
-            (Up, Some(&feed_forward.up)),
-            (Down, Some(&feed_forward.down)),
-        ];
-        for (part, linear) in linears {
-            if let Some(linear) = linear {
-                self.linear(Slot::Block(index, part), linear);
-            }
-        }
-    }
-
-    fn place(&self, slot: Slot) -> Place {
+    fn location(&self, id: ParamId) -> TensorLocation {
         let config = self.decoder.config();
-        config.family.names().place(config, slot, false)
+        config.family.names().location(config, id, false)
     }
 
-    fn table(&mut self, slot: Slot, table: &Embedding) {
-        self.matrix(self.place(slot).weight(), &table.weight, false);
+    fn table(&mut self, id: ParamId, table: &Embedding) {
+        self.matrix(self.location(id).weight(), &table.weight, false);
     }
 
-    fn linear(&mut self, slot: Slot, linear: &Linear) {
-        let place = self.place(slot);
-        self.matrix(place.weight(), &linear.weight, !place.input_first);
+    fn linear(&mut self, id: ParamId, linear: &Linear) {
+        let location = self.location(id);
+        self.matrix(location.weight(), &linear.weight, !location.input_first);
         if let Some(bias) = &linear.bias {
-            self.vector(place.bias(), bias);
+            self.vector(location.bias(), bias);
         }
     }
 
-    fn norm(&mut self, slot: Slot, norm: &Norm) {
-        let place = self.place(slot);
-        self.vector(place.weight(), &norm.weight);
+    fn norm(&mut self, id: ParamId, norm: &Norm) {
+        let location = self.location(id);
+        self.vector(location.weight(), &norm.weight);
         if let Some(bias) = &norm.bias {
-            self.vector(place.bias(), bias);
+            self.vector(location.bias(), bias);
         }
     }
 

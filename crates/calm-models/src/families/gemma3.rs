@@ -5,14 +5,14 @@ use std::num::NonZeroUsize;
 
 use serde_json::{Map, Value, json};
 
-use super::common::{self, Defaults};
+use super::defaults::Defaults;
 use super::rope::{self, RopeDefaults};
 use super::settings::Settings;
-use super::{Spelling, gemma2, names};
-use crate::config::RopeConfig;
+use super::{FamilySpec, gemma2, llama_like, names};
+use crate::config::{AttentionConfig, PositionEncoding, RopeConfig};
 use crate::{DecoderConfig, Family, ModelError};
 
-pub(super) const SPELLING: Spelling = Spelling {
+pub(super) const SPEC: FamilySpec = FamilySpec {
     model_type: "gemma3_text",
     architecture: "Gemma3ForCausalLM",
     read,
@@ -30,18 +30,23 @@ const SIX: NonZeroUsize = NonZeroUsize::new(6).unwrap();
 fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let (global, local) = take_ropes(settings)?;
     let mut config = gemma2::read_body(settings, Family::Gemma3, &DEFAULTS)?;
-    config.qk_norms = true;
+    let norm = config.final_norm;
     // `transformers` has the key, and does nothing with it.
     settings.neutral("attn_logit_softcapping", Value::Null)?;
-    config.logit_softcap = settings.nullable("final_logit_softcapping", None)?;
+    config.head.softcap = settings.nullable("final_logit_softcapping", None)?;
     let window = settings.nullable("sliding_window", Some(4096))?;
     let every: NonZeroUsize = settings.value("sliding_window_pattern", SIX)?;
     let slides = |block: usize| !(block + 1).is_multiple_of(every.get());
-    common::read_layer_types(settings, &mut config, window, slides)?;
+    llama_like::read_layer_types(settings, &mut config, window, slides)?;
     let (global, local) = (global.read(&config)?, local.read(&config)?);
     for block in &mut config.blocks {
-        let slides = block.window.is_some();
-        block.rope = Some(if slides { &local } else { &global }.clone());
+        let attention = &mut block.attention;
+        let rope = match attention.window {
+            Some(_) => &local,
+            None => &global,
+        };
+        attention.encoding = PositionEncoding::Rope(rope.clone());
+        attention.qk_norm = Some(norm);
     }
     Ok(config)
 }
@@ -79,15 +84,15 @@ impl Unread<'_> {
 fn write(config: &DecoderConfig) -> Map<String, Value> {
     let mut own = gemma2::write_own(config);
     let section = |slides: bool| {
-        let mut blocks = config.blocks.iter();
-        let block = blocks.find(|block| block.window.is_some() == slides);
-        block
-            .and_then(|block| block.rope.as_ref())
+        let mut attentions = config.blocks.iter().map(|block| &block.attention);
+        let found = attentions.find(|attention| attention.window.is_some() == slides);
+        found
+            .and_then(AttentionConfig::rope)
             .map(rope::write_section)
     };
     own["rope_parameters"] = json!({
         "full_attention": section(false),
         "sliding_attention": section(true),
     });
-    common::write(config, DEFAULTS.activation_key, own)
+    llama_like::write(config, DEFAULTS.activation_key, own)
 }

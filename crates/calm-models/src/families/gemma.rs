@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::common::{self, Defaults, Special};
+use super::defaults::{Defaults, Special};
 use super::settings::Settings;
-use super::{Spelling, names};
-use crate::config::{Activation, NormKind};
+use super::{FamilySpec, llama_like, names};
+use crate::config::{Activation, NormConfig, NormKind};
 use crate::{DecoderConfig, Family, ModelError};
 
-pub(super) const SPELLING: Spelling = Spelling {
+pub(super) const SPEC: FamilySpec = FamilySpec {
     model_type: "gemma",
     architecture: "GemmaForCausalLM",
     read,
@@ -17,7 +17,7 @@ pub(super) const SPELLING: Spelling = Spelling {
     names: &names::LLAMA,
 };
 
-/// What all versions take for granted.
+/// Defaults of all versions.
 pub(super) const DEFAULTS: Defaults = Defaults {
     kv_heads: Some(16),
     d_head: Some(256),
@@ -39,30 +39,35 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let mut config = read_body(settings, Family::Gemma, &DEFAULTS)?;
     // The first files said `gelu` and meant the approximation, which later ones name in a key
     // beside it.
-    if config.activation == Activation::Gelu {
-        config.activation = Activation::GeluTanh;
+    for block in &mut config.blocks {
+        if block.feed_forward.activation == Activation::Gelu {
+            block.feed_forward.activation = Activation::GeluTanh;
+        }
     }
-    settings.neutral(
-        "hidden_activation",
-        common::activation_name(config.activation),
-    )?;
+    let activation = config.first_block().feed_forward.activation;
+    let name = llama_like::activation_name(activation);
+    settings.neutral("hidden_activation", name)?;
     Ok(config)
 }
 
-/// What all versions have in common.
+/// Settings of all versions.
 pub(super) fn read_body(
     settings: &mut Settings<'_>,
     family: Family,
     defaults: &Defaults,
 ) -> Result<DecoderConfig, ModelError> {
-    let mut config = common::read(settings, family, defaults)?;
-    config.norm = NormKind::OffsetRms;
-    config.embedding_scale = Some((config.d_model as f64).sqrt());
-    common::read_attention_bias(settings, &mut config)?;
+    let config = llama_like::read(settings, family, defaults)?;
+    let norm = NormConfig {
+        kind: NormKind::OffsetRms,
+        ..config.final_norm
+    };
+    let mut config = llama_like::with_norms(config, norm);
+    config.embedding.scale = Some((config.d_model as f64).sqrt());
+    llama_like::read_attention_bias(settings, &mut config)?;
     Ok(config)
 }
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {
-    let own = json!({ "attention_bias": config.attention_bias });
-    common::write(config, "hidden_act", own)
+    let own = json!({ "attention_bias": config.first_block().attention.qkv_bias });
+    llama_like::write(config, "hidden_act", own)
 }

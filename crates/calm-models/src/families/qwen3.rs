@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::common::{self, Defaults};
+use super::defaults::Defaults;
 use super::settings::Settings;
-use super::{Spelling, names, qwen2};
+use super::{FamilySpec, llama_like, names, qwen2};
 use crate::{DecoderConfig, Family, ModelError};
 
-pub(super) const SPELLING: Spelling = Spelling {
+pub(super) const SPEC: FamilySpec = FamilySpec {
     model_type: "qwen3",
     architecture: "Qwen3ForCausalLM",
     read,
@@ -22,15 +22,17 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         context_length: 32_768,
         ..Defaults::default()
     };
-    let mut config = common::read(settings, Family::Qwen3, &defaults)?;
-    config.qk_norms = true;
-    common::read_attention_bias(settings, &mut config)?;
+    let mut config = llama_like::read(settings, Family::Qwen3, &defaults)?;
+    for block in &mut config.blocks {
+        block.attention.qk_norm = Some(block.norm);
+    }
+    llama_like::read_attention_bias(settings, &mut config)?;
     qwen2::read_windows(settings, &mut config)?;
     Ok(config)
 }
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {
     let mut own = qwen2::write_windows(config);
-    own["attention_bias"] = json!(config.attention_bias);
-    common::write(config, "hidden_act", own)
+    own["attention_bias"] = json!(config.first_block().attention.qkv_bias);
+    llama_like::write(config, "hidden_act", own)
 }

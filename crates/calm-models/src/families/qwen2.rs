@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::common::{self, Defaults};
+use super::defaults::Defaults;
 use super::settings::Settings;
-use super::{Spelling, names};
+use super::{FamilySpec, llama_like, names};
 use crate::{DecoderConfig, Family, ModelError};
 
-pub(super) const SPELLING: Spelling = Spelling {
+pub(super) const SPEC: FamilySpec = FamilySpec {
     model_type: "qwen2",
     architecture: "Qwen2ForCausalLM",
     read,
@@ -22,8 +22,10 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         context_length: 32_768,
         ..Defaults::default()
     };
-    let mut config = common::read(settings, Family::Qwen2, &defaults)?;
-    config.attention_bias = true;
+    let mut config = llama_like::read(settings, Family::Qwen2, &defaults)?;
+    for block in &mut config.blocks {
+        block.attention.qkv_bias = true;
+    }
     settings.neutral("use_mrope", false)?;
     read_windows(settings, &mut config)?;
     Ok(config)
@@ -39,18 +41,18 @@ pub(super) fn read_windows(
     let first = settings.value("max_window_layers", 28)?;
     let window = window.filter(|_| is_used);
     let slides = |block| window.is_some() && block >= first;
-    common::read_layer_types(settings, config, window, slides)
+    llama_like::read_layer_types(settings, config, window, slides)
 }
 
 pub(super) fn write_windows(config: &DecoderConfig) -> Value {
-    let window = common::write_window(config);
+    let window = llama_like::write_window(config);
     json!({
         "use_sliding_window": !window.is_null(),
         "sliding_window": window,
-        "layer_types": common::write_layer_types(config),
+        "layer_types": llama_like::write_layer_types(config),
     })
 }
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {
-    common::write(config, "hidden_act", write_windows(config))
+    llama_like::write(config, "hidden_act", write_windows(config))
 }

@@ -5,12 +5,13 @@ use std::num::NonZeroUsize;
 
 use serde_json::{Map, Value, json};
 
-use super::common::{self, Defaults, Special};
+use super::defaults::{Defaults, Special};
 use super::settings::Settings;
-use super::{Spelling, names};
+use super::{FamilySpec, llama_like, names};
+use crate::config::PositionEncoding;
 use crate::{ConfigError, DecoderConfig, Family, ModelError};
 
-pub(super) const SPELLING: Spelling = Spelling {
+pub(super) const SPEC: FamilySpec = FamilySpec {
     model_type: "smollm3",
     architecture: "SmolLM3ForCausalLM",
     read,
@@ -30,18 +31,21 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         },
         ..Defaults::default()
     };
-    let mut config = common::read(settings, Family::SmolLm3, &defaults)?;
-    common::read_attention_bias(settings, &mut config)?;
-    config.mlp_bias = settings.value("mlp_bias", false)?;
-    let turns = read_turns(settings, config.block_count())?;
-    for (block, turns) in config.blocks.iter_mut().zip(&turns) {
-        block.rope = block.rope.take().filter(|_| *turns);
+    let mut config = llama_like::read(settings, Family::SmolLm3, &defaults)?;
+    llama_like::read_attention_bias(settings, &mut config)?;
+    let bias = settings.value("mlp_bias", false)?;
+    let has_rope = read_rope_blocks(settings, config.block_count())?;
+    for (block, has_rope) in config.blocks.iter_mut().zip(&has_rope) {
+        block.feed_forward.bias = bias;
+        if !has_rope {
+            block.attention.encoding = PositionEncoding::None;
+        }
     }
     let is_used = settings.value("use_sliding_window", false)?;
     let window = settings.nullable("sliding_window", None)?;
     let window = window.filter(|_| is_used);
-    let slides = |block: usize| window.is_some() && !turns[block];
-    common::read_layer_types(settings, &mut config, window, slides)?;
+    let slides = |block: usize| window.is_some() && !has_rope[block];
+    llama_like::read_layer_types(settings, &mut config, window, slides)?;
     // Left over from Llama and Qwen; `transformers` does not look at them.
     for key in ["max_window_layers", "pretraining_tp"] {
         settings.nullable::<Value>(key, None)?;
@@ -52,19 +56,19 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
 const FOUR: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// For every block, whether it has a rotary encoding. The key means the opposite of its name.
-fn read_turns(settings: &mut Settings<'_>, expected: usize) -> Result<Vec<bool>, ModelError> {
+fn read_rope_blocks(settings: &mut Settings<'_>, expected: usize) -> Result<Vec<bool>, ModelError> {
     let name = "no_rope_layers";
     let every: NonZeroUsize = settings.value("no_rope_layer_interval", FOUR)?;
-    let turns = settings.nullable::<Vec<u8>>(name, None)?;
-    let turns: Vec<bool> = match turns {
-        Some(turns) => turns.iter().map(|turns| *turns != 0).collect(),
+    let has_rope = settings.nullable::<Vec<u8>>(name, None)?;
+    let has_rope: Vec<bool> = match has_rope {
+        Some(has_rope) => has_rope.iter().map(|flag| *flag != 0).collect(),
         None => (1..=expected)
             .map(|block| !block.is_multiple_of(every.get()))
             .collect(),
     };
-    let found = turns.len();
+    let found = has_rope.len();
     if found == expected {
-        return Ok(turns);
+        return Ok(has_rope);
     }
     Err(settings.invalid(ConfigError::BlockList {
         name,
@@ -74,18 +78,17 @@ fn read_turns(settings: &mut Settings<'_>, expected: usize) -> Result<Vec<bool>,
 }
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {
-    let turns = config
-        .blocks
-        .iter()
-        .map(|block| u8::from(block.rope.is_some()));
-    let window = common::write_window(config);
+    let block = config.first_block();
+    let blocks = config.blocks.iter();
+    let has_rope = blocks.map(|block| u8::from(block.attention.rope().is_some()));
+    let window = llama_like::write_window(config);
     let own = json!({
-        "attention_bias": config.attention_bias,
-        "mlp_bias": config.mlp_bias,
-        "no_rope_layers": turns.collect::<Vec<u8>>(),
+        "attention_bias": block.attention.qkv_bias,
+        "mlp_bias": block.feed_forward.bias,
+        "no_rope_layers": has_rope.collect::<Vec<u8>>(),
         "use_sliding_window": !window.is_null(),
         "sliding_window": window,
-        "layer_types": common::write_layer_types(config),
+        "layer_types": llama_like::write_layer_types(config),
     });
-    common::write(config, "hidden_act", own)
+    llama_like::write(config, "hidden_act", own)
 }

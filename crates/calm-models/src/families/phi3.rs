@@ -1,33 +1,31 @@
 //! Phi 3, 3.5 and 4 (arXiv 2404.14219, 2412.08905): Llama with fused projections and, in some,
-//! partly turned heads, `LongRoPE` and a window.
+//! partly rotated heads, `LongRoPE` and a window.
 
 use serde_json::{Map, Value, json};
 
-use super::Spelling;
-use super::common::{self, Defaults, Special};
+use super::defaults::{Defaults, Special};
 use super::names::{self, Names};
-use super::rope;
 use super::settings::Settings;
-use crate::config::RopeScaling;
-use crate::decoder::BlockSlot;
+use super::{FamilySpec, llama_like, rope};
+use crate::config::{BlockParam, RopeScaling};
 use crate::{DecoderConfig, Family, ModelError};
 
-pub(super) const SPELLING: Spelling = Spelling {
+pub(super) const SPEC: FamilySpec = FamilySpec {
     model_type: "phi3",
     architecture: "Phi3ForCausalLM",
     read,
     write,
     names: &Names {
         parts: &[
-            ("input_layernorm", &[BlockSlot::AttentionNorm]),
+            ("input_layernorm", &[BlockParam::AttentionNorm]),
             (
                 "self_attn.qkv_proj",
-                &[BlockSlot::Query, BlockSlot::Key, BlockSlot::Value],
+                &[BlockParam::Query, BlockParam::Key, BlockParam::Value],
             ),
-            ("self_attn.o_proj", &[BlockSlot::Output]),
-            ("post_attention_layernorm", &[BlockSlot::FeedForwardNorm]),
-            ("mlp.gate_up_proj", &[BlockSlot::Gate, BlockSlot::Up]),
-            ("mlp.down_proj", &[BlockSlot::Down]),
+            ("self_attn.o_proj", &[BlockParam::Output]),
+            ("post_attention_layernorm", &[BlockParam::FeedForwardNorm]),
+            ("mlp.gate_up_proj", &[BlockParam::Gate, BlockParam::Up]),
+            ("mlp.down_proj", &[BlockParam::Down]),
         ],
         ..names::LLAMA
     },
@@ -49,10 +47,10 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         },
         ..Defaults::default()
     };
-    let mut config = common::read(settings, Family::Phi3, &defaults)?;
+    let mut config = llama_like::read(settings, Family::Phi3, &defaults)?;
     let window = settings.nullable("sliding_window", None)?;
     for block in &mut config.blocks {
-        block.window = window;
+        block.attention.window = window;
     }
     for key in ["attention_bias", "mlp_bias", "lm_head_bias"] {
         settings.neutral(key, false)?;
@@ -72,7 +70,7 @@ fn write(config: &DecoderConfig) -> Map<String, Value> {
     };
     let own = json!({
         "original_max_position_embeddings": original_context,
-        "sliding_window": common::write_window(config),
+        "sliding_window": llama_like::write_window(config),
     });
-    common::write(config, "hidden_act", own)
+    llama_like::write(config, "hidden_act", own)
 }

@@ -1,0 +1,126 @@
+//! Sources of tensors: the files that hold the weights of a checkpoint.
+//!
+//! Tensors are mapped into memory piece by piece. Pages that were read go with the map, so that a
+//! model being loaded is never in memory twice.
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::io::Seek;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use calm_backend::MappedFile;
+
+use super::header::TensorInfo;
+use super::{StorageType, WeightProblem};
+use crate::ModelError;
+use crate::files::open;
+
+/// Tensors are read in pieces of about this size, so that loading takes hardly more memory than
+/// what is loaded.
+pub(super) const PIECE_BYTES: usize = 4 << 20;
+
+/// Tensors by name. Of their data nothing is read before it is asked for.
+///
+/// A file format is one implementation.
+pub(crate) trait TensorSource: Debug + Send + Sync {
+    /// The checkpoint's directory.
+    fn dir(&self) -> &Path;
+
+    /// Tensors that are in more than one file.
+    fn duplicates(&self) -> &[WeightProblem];
+
+    /// Names and sizes of the files.
+    fn files(&self) -> Result<Vec<(&str, u64)>, ModelError>;
+
+    /// Every tensor with the number of its file, in the order of the files.
+    fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)>;
+
+    /// Names of all tensors, sorted.
+    fn names(&self) -> Vec<&str>;
+
+    /// A tensor by name.
+    fn tensor(&self, name: &str) -> Option<TensorFile<'_>>;
+
+    /// SHA-256 in hexadecimal: of the file if there is one, as `sha256sum` gives it; of several,
+    /// of the lines that `sha256sum` prints for them in the order of their names.
+    fn sha256(&self) -> Result<String, ModelError>;
+}
+
+/// A tensor in its file.
+#[derive(Clone, Copy)]
+pub(crate) struct TensorFile<'a> {
+    pub(crate) info: &'a TensorInfo,
+    pub(super) file: &'a WeightFile,
+}
+
+impl TensorFile<'_> {
+    /// Some of the tensor's bytes, mapped for as long as they are held.
+    pub(super) fn map(&self, bytes: Range<usize>) -> Result<MappedFile, ModelError> {
+        let start = self.info.bytes.start;
+        self.file.map(start + bytes.start..start + bytes.end)
+    }
+
+    /// Every number as `f32`, whether finite or not; none if weights are not stored in the type.
+    pub(crate) fn to_f32(self) -> Result<Option<Vec<f32>>, ModelError> {
+        let bytes = self.bytes()?;
+        Ok(StorageType::from_name(&self.info.dtype).map(|stored| stored.to_f32(&bytes)))
+    }
+
+    /// Whether another tensor is the same, to the bit.
+    pub(super) fn holds_the_same(self, other: Self) -> Result<bool, ModelError> {
+        let (a, b) = (self.info, other.info);
+        if (&a.dtype, &a.shape) != (&b.dtype, &b.shape) {
+            return Ok(false);
+        }
+        for start in (0..a.bytes.len()).step_by(PIECE_BYTES) {
+            let piece = start..a.bytes.len().min(start + PIECE_BYTES);
+            if self.map(piece.clone())?[..] != other.map(piece)?[..] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All of the tensor's bytes.
+    pub(crate) fn bytes(self) -> Result<MappedFile, ModelError> {
+        self.map(0..self.info.bytes.len())
+    }
+}
+
+/// A file of weights.
+#[derive(Debug)]
+pub(crate) struct WeightFile {
+    pub(super) name: String,
+    path: PathBuf,
+    file: File,
+}
+
+impl WeightFile {
+    pub(super) fn open(name: String, path: PathBuf) -> Result<Self, ModelError> {
+        let file = open(&path)?;
+        Ok(Self { name, path, file })
+    }
+
+    pub(super) fn map(&self, bytes: Range<usize>) -> Result<MappedFile, ModelError> {
+        MappedFile::new(&self.file, bytes).map_err(|source| self.io_error(source))
+    }
+
+    pub(super) fn bytes(&self) -> Result<u64, ModelError> {
+        let metadata = self.file.metadata();
+        Ok(metadata.map_err(|source| self.io_error(source))?.len())
+    }
+
+    pub(super) fn sha256(&self) -> Result<String, ModelError> {
+        let mut file = &self.file;
+        let hash = file.rewind().and_then(|()| calm_files::sha256_reader(file));
+        hash.map_err(|source| self.io_error(source))
+    }
+
+    fn io_error(&self, source: std::io::Error) -> ModelError {
+        ModelError::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Attention of a block.
+
+use super::block::NormConfig;
+use super::params::{BlockParam, ParamShape};
+use super::{ConfigError, MAX_WIDTH, RopeConfig, check_optional, check_size};
+
+/// Causal self-attention with grouped key-value heads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionConfig {
+    /// Query heads.
+    pub heads: usize,
+    /// Key-value heads, a divisor of `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub d_head: usize,
+    /// How queries and keys are told their positions.
+    pub encoding: PositionEncoding,
+    /// Number of positions that a query sees, its own included; none: all up to its own.
+    pub window: Option<usize>,
+    /// Norm of queries and keys, head by head, before they are rotated.
+    pub qk_norm: Option<NormConfig>,
+    /// Scores are divided by the square root of this; none: of `d_head`.
+    pub query_scalar: Option<f64>,
+    /// Bound of the scores, see [`calm_backend::ops::softcap`].
+    pub softcap: Option<f64>,
+    /// Whether the projections to queries, keys and values have biases.
+    pub qkv_bias: bool,
+    /// Whether the output projection has a bias.
+    pub output_bias: bool,
+}
+
+/// Encoding of positions within an attention.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum PositionEncoding {
+    /// None: the attention itself knows no positions.
+    #[default]
+    None,
+    /// Rotation of queries and keys.
+    Rope(RopeConfig),
+}
+
+impl AttentionConfig {
+    /// The rotary encoding, if that is the kind of encoding.
+    pub fn rope(&self) -> Option<&RopeConfig> {
+        match &self.encoding {
+            PositionEncoding::Rope(rope) => Some(rope),
+            PositionEncoding::None => None,
+        }
+    }
+
+    /// Width of all query heads.
+    pub fn query_width(&self) -> usize {
+        self.heads * self.d_head
+    }
+
+    /// Width of all key heads, and of all value heads.
+    pub fn key_width(&self) -> usize {
+        self.kv_heads * self.d_head
+    }
+
+    /// Keys and values that decoding keeps of a position.
+    pub fn cached_values(&self) -> usize {
+        2 * self.key_width()
+    }
+
+    /// Positions that a query sees among `context`.
+    pub fn visible(&self, context: usize) -> usize {
+        self.window.map_or(context, |window| window.min(context))
+    }
+
+    /// Factor of the scores.
+    pub(crate) fn score_scale(&self) -> f64 {
+        let scalar = self.query_scalar.unwrap_or(self.d_head as f64);
+        scalar.sqrt().recip()
+    }
+
+    pub(super) fn params(&self, d_model: usize) -> Vec<(BlockParam, ParamShape)> {
+        let (queries, keys) = (self.query_width(), self.key_width());
+        let linear = |inputs, outputs, bias| ParamShape::Linear {
+            inputs,
+            outputs,
+            bias,
+        };
+        let mut params = vec![
+            (BlockParam::Query, linear(d_model, queries, self.qkv_bias)),
+            (BlockParam::Key, linear(d_model, keys, self.qkv_bias)),
+            (BlockParam::Value, linear(d_model, keys, self.qkv_bias)),
+        ];
+        if let Some(norm) = &self.qk_norm {
+            let shape = norm.shape(self.d_head);
+            params.extend([(BlockParam::QueryNorm, shape), (BlockParam::KeyNorm, shape)]);
+        }
+        params.push((
+            BlockParam::Output,
+            linear(queries, d_model, self.output_bias),
+        ));
+        params
+    }
+
+    /// Two for each weight of a projection, and those of scores and sums over `context` positions.
+    pub(super) fn flops(&self, d_model: usize, context: usize) -> u64 {
+        let weights = 2 * d_model * (self.query_width() + self.key_width());
+        2 * weights as u64 + 4 * (self.query_width() * self.visible(context)) as u64
+    }
+
+    /// Queries, keys and values; where the projections are `trained`, their inputs too.
+    pub(super) fn backward_values(&self, d_model: usize, trained: bool) -> usize {
+        let inputs = if trained {
+            d_model + self.query_width()
+        } else {
+            0
+        };
+        self.query_width() + 2 * self.key_width() + inputs
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let (heads, kv_heads) = (self.heads, self.kv_heads);
+        check_size("number of attention heads", heads, MAX_WIDTH)?;
+        check_size("number of key-value heads", kv_heads, MAX_WIDTH)?;
+        check_size("head width", self.d_head, MAX_WIDTH)?;
+        let width = heads.saturating_mul(self.d_head);
+        check_size("width of all heads", width, MAX_WIDTH)?;
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(ConfigError::KvHeads { heads, kv_heads });
+        }
+        check_optional("query_pre_attn_scalar", self.query_scalar)?;
+        check_optional("bound of the attention scores", self.softcap)?;
+        if let Some(window) = self.window {
+            check_size("sliding window", window, 1 << 30)?;
+        }
+        if let Some(norm) = &self.qk_norm {
+            norm.validate()?;
+        }
+        self.rope()
+            .map_or(Ok(()), |rope| rope.validate(self.d_head))
+    }
+}

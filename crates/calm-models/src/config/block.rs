@@ -1,0 +1,117 @@
+//! Blocks and norms.
+
+use super::params::{BlockParam, ParamShape};
+use super::{AttentionConfig, ConfigError, FeedForwardConfig, check_positive};
+
+/// One block of a decoder. It knows its parameters, its cost and the values that are kept of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockConfig {
+    /// Mixes positions.
+    pub attention: AttentionConfig,
+    /// Works on each position alone.
+    pub feed_forward: FeedForwardConfig,
+    /// How the two are added to the hidden states.
+    pub residual: ResidualConfig,
+    /// Every norm of the block but those of queries and keys.
+    pub norm: NormConfig,
+}
+
+/// Placement of the norms around the residual connections of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResidualConfig {
+    /// `x + f(norm(x))`, attention before feed-forward layer.
+    PreNorm,
+    /// `x + norm(f(norm(x)))`, attention before feed-forward layer (Gemma 2).
+    SandwichNorm,
+}
+
+/// Norm over the last axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormConfig {
+    /// Formula.
+    pub kind: NormKind,
+    /// Added to the mean square, or to the variance.
+    pub epsilon: f64,
+}
+
+/// Formula of a norm. All are computed in `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / rms(x) · weight`, the product in the compute type (Llama).
+    Rms,
+    /// `x / rms(x) · (1 + weight)`, the product in `f32` (Gemma).
+    OffsetRms,
+    /// [`calm_backend::ops::layer_norm`], with a bias (GPT-2).
+    Layer,
+}
+
+impl NormKind {
+    /// Weight with which a norm only normalises.
+    pub(crate) fn neutral_weight(self) -> f32 {
+        match self {
+            Self::OffsetRms => 0.0,
+            Self::Rms | Self::Layer => 1.0,
+        }
+    }
+}
+
+impl NormConfig {
+    pub(crate) fn shape(&self, width: usize) -> ParamShape {
+        let bias = self.kind == NormKind::Layer;
+        ParamShape::Norm { width, bias }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        check_positive("norm epsilon", self.epsilon)
+    }
+}
+
+impl BlockConfig {
+    /// Number of parameters.
+    pub fn parameter_count(&self, d_model: usize) -> usize {
+        let params = self.params(d_model).into_iter();
+        params.map(|(_, shape)| shape.count()).sum()
+    }
+
+    /// Operations for a token that sees `context` positions: two for each weight that it is
+    /// multiplied with, and those of the attention. Norms, activations and rotations are left out.
+    pub fn flops_per_token(&self, d_model: usize, context: usize) -> u64 {
+        self.attention.flops(d_model, context) + self.feed_forward.flops(d_model)
+    }
+
+    /// Keys and values that decoding keeps of a position.
+    pub fn cached_values(&self) -> usize {
+        self.attention.cached_values()
+    }
+
+    /// Values that the backward pass needs of a position, besides attention weights: inputs of the
+    /// two norms before the parts, of attention and of the activation, and, where the weights are
+    /// `trained`, of the projections.
+    pub fn backward_values(&self, d_model: usize, trained: bool) -> usize {
+        2 * d_model
+            + self.attention.backward_values(d_model, trained)
+            + self.feed_forward.backward_values(d_model, trained)
+    }
+
+    /// The parameters, in the order in which a decoder is built.
+    pub(crate) fn params(&self, d_model: usize) -> Vec<(BlockParam, ParamShape)> {
+        use BlockParam::*;
+
+        let norm = self.norm.shape(d_model);
+        let has_post_norms = self.residual == ResidualConfig::SandwichNorm;
+        let post_norm = |part| has_post_norms.then_some((part, norm));
+        let mut params = vec![(AttentionNorm, norm)];
+        params.extend(self.attention.params(d_model));
+        params.extend(post_norm(AttentionPostNorm));
+        params.push((FeedForwardNorm, norm));
+        params.extend(self.feed_forward.params(d_model));
+        params.extend(post_norm(FeedForwardPostNorm));
+        params
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        self.attention.validate()?;
+        self.feed_forward.validate()?;
+        self.norm.validate()
+    }
+}

@@ -1,0 +1,49 @@
+//! Parameters of a decoder by their ids.
+
+use burn::nn::{Embedding, Linear};
+
+use super::{Block, Decoder, Norm};
+use crate::config::{BlockParam, ParamId};
+
+/// A parameter of a decoder.
+pub(crate) enum ParamRef<'a> {
+    Table(&'a Embedding),
+    Linear(&'a Linear),
+    Norm(&'a Norm),
+}
+
+impl Decoder {
+    /// A parameter; none if the decoder has no such parameter.
+    pub(crate) fn param(&self, id: ParamId) -> Option<ParamRef<'_>> {
+        match id {
+            ParamId::Embedding => Some(ParamRef::Table(&self.embedding)),
+            ParamId::Positions => self.position_embedding.as_ref().map(ParamRef::Table),
+            ParamId::Block(index, part) => self.blocks.get(index)?.param(part),
+            ParamId::FinalNorm => Some(ParamRef::Norm(&self.norm)),
+            ParamId::Head => self.head.as_ref().map(ParamRef::Linear),
+        }
+    }
+}
+
+impl Block {
+    fn param(&self, part: BlockParam) -> Option<ParamRef<'_>> {
+        let (attention, feed_forward) = (&self.attention, &self.feed_forward);
+        Some(match part {
+            BlockParam::AttentionNorm => ParamRef::Norm(&self.attention_norm),
+            BlockParam::Query => ParamRef::Linear(&attention.query),
+            BlockParam::Key => ParamRef::Linear(&attention.key),
+            BlockParam::Value => ParamRef::Linear(&attention.value),
+            BlockParam::QueryNorm => ParamRef::Norm(attention.query_norm.as_ref()?),
+            BlockParam::KeyNorm => ParamRef::Norm(attention.key_norm.as_ref()?),
+            BlockParam::Output => ParamRef::Linear(&attention.output),
+            BlockParam::AttentionPostNorm => ParamRef::Norm(self.attention_post_norm.as_ref()?),
+            BlockParam::FeedForwardNorm => ParamRef::Norm(&self.feed_forward_norm),
+            BlockParam::Gate => ParamRef::Linear(feed_forward.gate.as_ref()?),
+            BlockParam::Up => ParamRef::Linear(&feed_forward.up),
+            BlockParam::Down => ParamRef::Linear(&feed_forward.down),
+            BlockParam::FeedForwardPostNorm => {
+                ParamRef::Norm(self.feed_forward_post_norm.as_ref()?)
+            }
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! GPT-2 (Radford et al. 2019, *Language Models are Unsupervised Multitask Learners*): learnt
+//! positions, layer norms, a plain feed-forward layer, biases everywhere, and matrices stored the
+//! other way round.
+
+use serde_json::{Map, Value, json};
+
+use super::defaults::Special;
+use super::names::Names;
+use super::settings::Settings;
+use super::{FamilySpec, llama_like};
+use crate::config::{
+    Activation, BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind,
+    PositionEncoding,
+};
+use crate::{DecoderConfig, Family, ModelError};
+
+pub(super) const SPEC: FamilySpec = FamilySpec {
+    model_type: "gpt2",
+    architecture: "GPT2LMHeadModel",
+    read,
+    write,
+    names: &Names {
+        prefix: "transformer.",
+        embedding: "wte",
+        positions: "wpe",
+        final_norm: "ln_f",
+        block: "h",
+        parts: &[
+            ("ln_1", &[BlockParam::AttentionNorm]),
+            (
+                "attn.c_attn",
+                &[BlockParam::Query, BlockParam::Key, BlockParam::Value],
+            ),
+            ("attn.c_proj", &[BlockParam::Output]),
+            ("ln_2", &[BlockParam::FeedForwardNorm]),
+            ("mlp.c_fc", &[BlockParam::Up]),
+            ("mlp.c_proj", &[BlockParam::Down]),
+        ],
+        input_first: true,
+        // The causal mask.
+        buffers: &[".attn.bias", ".attn.masked_bias"],
+    },
+};
+
+const SPECIAL: Special = Special {
+    bos: Some(50_256),
+    eos: Some(50_256),
+    pad: None,
+};
+
+fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
+    let vocab_size = settings.required("vocab_size")?;
+    let d_model: usize = settings.required("n_embd")?;
+    let heads = settings.required("n_head")?;
+    let block_count = llama_like::block_count(settings, "n_layer")?;
+    let d_ff = settings.nullable("n_inner", None)?;
+    let d_ff = d_ff.unwrap_or(d_model.saturating_mul(4));
+    let is_scaled = settings.value("scale_attn_weights", true)?;
+    settings.neutral("scale_attn_by_inverse_layer_idx", false)?;
+    settings.neutral("pruned_heads", Map::new())?;
+    // The same in exact arithmetic.
+    settings.value("reorder_and_upcast_attn", false)?;
+    let norm = NormConfig {
+        kind: NormKind::Layer,
+        epsilon: settings.value("layer_norm_epsilon", 1e-5)?,
+    };
+    let d_head = llama_like::head_width(settings, d_model, heads)?;
+    let activation = llama_like::activation(settings, "activation_function", "gelu_new")?;
+    let config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
+        block.attention.d_head = d_head;
+        block.attention.encoding = PositionEncoding::None;
+        block.attention.query_scalar = (!is_scaled).then_some(1.0);
+        block.attention.qkv_bias = true;
+        block.attention.output_bias = true;
+        block.feed_forward = FeedForwardConfig {
+            kind: FeedForwardKind::Plain,
+            d_ff,
+            activation,
+            bias: true,
+        };
+    });
+    let mut config = llama_like::with_norms(config, norm);
+    config.family = Family::Gpt2;
+    config.d_model = d_model;
+    config.embedding.learnt_positions = true;
+    config.head.tied = settings.value("tie_word_embeddings", true)?;
+    config.context_length = settings.value("n_positions", 1024)?;
+    config.special = llama_like::special_ids(settings, vocab_size, SPECIAL)?;
+    Ok(config)
+}
+
+fn write(config: &DecoderConfig) -> Map<String, Value> {
+    let block = config.first_block();
+    let activation = match block.feed_forward.activation {
+        Activation::GeluTanh => "gelu_new",
+        other => llama_like::activation_name(other),
+    };
+    llama_like::object(json!({
+        "vocab_size": config.vocab_size,
+        "n_embd": config.d_model,
+        "n_layer": config.block_count(),
+        "n_head": block.attention.heads,
+        "n_inner": block.feed_forward.d_ff,
+        "n_positions": config.context_length,
+        "activation_function": activation,
+        "layer_norm_epsilon": config.final_norm.epsilon,
+        "scale_attn_weights": block.attention.query_scalar.is_none(),
+        "tie_word_embeddings": config.head.tied,
+    }))
+}
