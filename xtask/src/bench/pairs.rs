@@ -51,8 +51,10 @@ pub(super) fn make(directory: &Path, pair: &str) -> Result<()> {
 
 fn random([blocks, width, heads]: Sizes, vocab: usize) -> Result<FrozenModel> {
     let mut config = DecoderConfig::llama(vocab, width, blocks, heads);
-    config.d_ff = (width * 8).div_ceil(3).next_multiple_of(64);
-    config.tied_head = false;
+    for block in &mut config.blocks {
+        block.feed_forward.d_ff = (width * 8).div_ceil(3).next_multiple_of(64);
+    }
+    config.head.tied = false;
     config.context_length = 4352;
     // No tokenizer is read again; a checkpoint just has one.
     let dataset = KvDataset::new(KvConfig::laptop()).into_diagnostic()?;
