@@ -4,9 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{Device, FloatDType};
+use serde::{Deserialize, Serialize};
 
 /// A floating-point type by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FloatType {
     /// 32 bits.
     #[default]

@@ -1,5 +1,6 @@
 //! Connections: pairs of an augmenting block and the anchor block that reads it (section 3.1).
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,31 @@ pub enum ConnectionPlan {
 impl Default for ConnectionPlan {
     fn default() -> Self {
         Self::Every(4)
+    }
+}
+
+impl From<Vec<Connection>> for ConnectionPlan {
+    fn from(pairs: Vec<Connection>) -> Self {
+        Self::Explicit(pairs)
+    }
+}
+
+/// As [`ConnectionPlan::from_str`] reads it.
+impl fmt::Display for ConnectionPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Every(step) => write!(f, "every:{step}"),
+            Self::Even(count) => write!(f, "even:{count}"),
+            Self::First(count) => write!(f, "first:{count}"),
+            Self::Middle(count) => write!(f, "middle:{count}"),
+            Self::Last(count) => write!(f, "last:{count}"),
+            Self::Explicit(pairs) => {
+                let pairs = pairs.iter();
+                let pairs =
+                    pairs.map(|pair| format!("[{},{}]", pair.augmenting_block, pair.anchor_block));
+                write!(f, "[{}]", pairs.collect::<Vec<_>>().join(","))
+            }
+        }
     }
 }
 

@@ -1,13 +1,10 @@
 //! Exact match of greedy continuations.
 
 use calm_data::jsonl::PromptTarget;
-use calm_models::{CausalLm, ModelError, SequenceOptions, Tokenizer, generate};
+use calm_models::{CausalLm, ModelError, Tokenizer};
 use serde::{Deserialize, Serialize};
 
 use crate::Proportion;
-
-/// Prompts that are decoded together. More are hardly faster on a processor, and cost memory.
-const ROWS: usize = 256;
 
 /// Output of a model after one prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,44 +34,19 @@ pub fn exact_match<M: CausalLm>(
     end_of_text: u32,
     examples: &[PromptTarget],
 ) -> Result<Vec<GreedySample>, ModelError> {
-    let mut samples = Vec::with_capacity(examples.len());
-    for examples in examples.chunks(ROWS) {
-        samples.extend(chunk(model, tokenizer, end_of_text, examples)?);
-    }
-    Ok(samples)
-}
-
-fn chunk<M: CausalLm>(
-    model: &M,
-    tokenizer: &Tokenizer,
-    end_of_text: u32,
-    examples: &[PromptTarget],
-) -> Result<Vec<GreedySample>, ModelError> {
-    let encode = |text: &str, special| Ok(tokenizer.encode(text, special)?.ids);
-    let prompts = examples
+    let pairs = examples.iter();
+    let pairs: Vec<_> = pairs.map(|pair| (&*pair.prompt, &*pair.target)).collect();
+    let answers = calm_models::exact_match(model, tokenizer, end_of_text, &pairs)?;
+    let samples = examples
         .iter()
-        .map(|example| encode(&example.prompt, true))
-        .collect::<Result<Vec<_>, ModelError>>()?;
-    let targets = examples
-        .iter()
-        .map(|example| encode(&example.target, false))
-        .collect::<Result<Vec<_>, ModelError>>()?;
-    let longest = targets.iter().map(Vec::len).max().unwrap_or(0);
-    let options = SequenceOptions::greedy(longest + 1, vec![end_of_text]);
-    let continuations = generate(model, &prompts, &options)?;
-    examples
-        .iter()
-        .zip(continuations)
-        .zip(targets)
-        .map(|((example, continuation), target)| {
-            Ok(GreedySample {
-                prompt: example.prompt.clone(),
-                target: example.target.clone(),
-                output: tokenizer.decode(&continuation.ids, true)?,
-                correct: continuation.stopped && continuation.ids == target,
-            })
-        })
-        .collect()
+        .zip(answers)
+        .map(|(example, answer)| GreedySample {
+            prompt: example.prompt.clone(),
+            target: example.target.clone(),
+            output: answer.output,
+            correct: answer.is_correct,
+        });
+    Ok(samples.collect())
 }
 
 /// Share of correct samples.

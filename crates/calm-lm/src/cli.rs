@@ -5,13 +5,16 @@ use std::num::NonZeroUsize;
 
 use burn::tensor::Device;
 use calm_lm::backend::{Backend, DeviceError, guard};
+use calm_lm::terminal::{Display, RunDisplay};
+use calm_lm::train::runs::{RunContext, program};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::ConfigFile;
 
 /// Flags of every verb.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Common {
     /// Device to compute on: auto, cpu, or a GPU as in cuda:0; see `calm doctor`
@@ -26,7 +29,9 @@ pub(crate) struct Common {
         global = true,
         value_name = "N",
         allow_negative_numbers = true,
-        default_value_t = 0
+        default_value_t = 0,
+        // Files of settings hold no larger numbers.
+        value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64)
     )]
     pub(crate) seed: u64,
     /// Threads of the processor to compute on, which changes no result [default: all]
@@ -35,12 +40,22 @@ pub(crate) struct Common {
     /// Show no progress
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
-    /// All flags of this call.
+    /// The file that flags were read from.
     #[arg(skip)]
-    pub(crate) settings: Settings,
+    #[serde(skip)]
+    pub(crate) file: Option<ConfigFile>,
     /// The device, once it was looked for.
     #[arg(skip)]
+    #[serde(skip)]
     found: OnceCell<Device>,
+}
+
+/// Flags of every verb that the outcome of a run depends on.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunFlags<'a> {
+    device: &'a str,
+    seed: u64,
+    threads: Option<NonZeroUsize>,
 }
 
 impl Common {
@@ -49,9 +64,36 @@ impl Common {
         calm_lm::backend::use_threads(self.threads)
     }
 
-    /// What the device is called that was asked for.
-    pub(crate) fn device_name(&self) -> &str {
-        &self.device
+    /// Flags for a file of settings.
+    pub(crate) fn of_run(&self) -> RunFlags<'_> {
+        RunFlags {
+            device: &self.device,
+            seed: self.seed,
+            threads: self.threads,
+        }
+    }
+
+    /// Program, device and seed of a training run. With `devices` the first of them is its main one.
+    pub(crate) fn run_context(&self, devices: &[String]) -> Result<RunContext, DeviceError> {
+        let (device, device_name) = match devices.first() {
+            Some(name) => (calm_lm::backend::device(name)?, name.clone()),
+            None => (self.device()?, self.device.clone()),
+        };
+        Ok(RunContext {
+            device,
+            device_name,
+            seed: self.seed,
+            program: program(),
+        })
+    }
+
+    /// Shows a training run as these flags ask for.
+    pub(crate) fn run_display(&self, tui: bool) -> RunDisplay {
+        RunDisplay::new(match (self.quiet, tui) {
+            (true, _) => Display::Nothing,
+            (false, true) => Display::Dashboard,
+            (false, false) => Display::Progress,
+        })
     }
 
     /// The device that was asked for.

@@ -13,7 +13,7 @@ use calm_lm::eval::tasks::TaskError;
 use calm_lm::files::FileError;
 use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::sandbox::SandboxError;
-use calm_lm::terminal::{Unfinished, interrupt};
+use calm_lm::terminal::interrupt;
 use calm_lm::train::TrainError;
 use clap::error::ErrorKind;
 
@@ -41,7 +41,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Score(#[from] ScoreError),
     #[error(transparent)]
-    Train(#[from] TrainError),
+    Train(TrainError),
     /// An example of a file, or a prompt of the command line.
     #[error("{origin}: {source}")]
     Text { origin: String, source: DataError },
@@ -106,17 +106,21 @@ impl Failure {
         match self {
             Self::Flag { flag, .. } => Some(flag.trim_start_matches("--").to_owned()),
             Self::Train(TrainError::Config { field, .. }) => Some(field.replace('_', "-")),
+            Self::Train(TrainError::Setting { setting, .. }) => Some((*setting).to_owned()),
             _ => None,
         }
     }
 }
 
-impl From<Unfinished> for Failure {
-    fn from(unfinished: Unfinished) -> Self {
-        match unfinished {
-            Unfinished::Interrupted { step, steps } => Self::Interrupted { step, steps },
-            Unfinished::Failed(error) => Self::Train(error),
-            other => unreachable!("no other reason exists: {other}"),
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Interrupted { step, steps } => Self::Interrupted { step, steps },
+            TrainError::Data(error) => error.into(),
+            TrainError::Model(error) => error.into(),
+            TrainError::Compose(error) => error.into(),
+            TrainError::Device(error) => error.into(),
+            other => Self::Train(other),
         }
     }
 }

@@ -16,7 +16,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use crate::cli::Common;
 use crate::commands::Verb;
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::ConfigFile;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -61,7 +61,10 @@ fn main() -> ExitCode {
     let printed = parse(std::env::args_os()).and_then(|cli| {
         cli.common.use_threads()?;
         let report = cli.common.watched(|| cli.verb.run(&cli.common));
-        let report = report.map_err(|failure| cli.common.settings.blame(failure))?;
+        let report = report.map_err(|failure| match &cli.common.file {
+            Some(file) => file.blame(failure),
+            None => failure,
+        })?;
         report.print(cli.common.json)
     });
     printed.unwrap_or_else(|failure| failure.explain())
@@ -70,16 +73,20 @@ fn main() -> ExitCode {
 /// Reads a command line, and the file that it names with `--config`.
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     let mut command = Cli::command();
-    let (matches, settings) = Settings::parse(&mut command, words)?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| settings.blame_usage(error))?;
-    cli.common.settings = settings;
+    let matches = command
+        .try_get_matches_from_mut(words)
+        .map_err(Failure::Usage)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(Failure::Usage)?;
+    if let Some(file) = ConfigFile::named(&command, &matches)? {
+        file.fill(&mut cli.common)?;
+        cli.verb.fill(&file)?;
+        cli.common.file = Some(file);
+    }
     Ok(cli)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::error::ErrorKind;
-
     use super::*;
 
     #[test]
@@ -99,17 +106,17 @@ mod tests {
             assert!(!examples.is_empty(), "{} has no example", verb.get_name());
             for words in examples {
                 let has_file = words.iter().any(|word| word == "--config");
-                match Cli::try_parse_from(&words) {
-                    Err(error) if has_file => {
-                        assert_eq!(
-                            error.kind(),
-                            ErrorKind::MissingRequiredArgument,
-                            "{words:?}"
-                        );
-                    }
-                    Err(error) => panic!("{words:?}: {error}"),
-                    Ok(_) => assert!(!has_file, "a file for what is all there: {words:?}"),
-                }
+                let parsed = Cli::try_parse_from(&words);
+                let parsed = parsed.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+                let is_whole = match &parsed.verb {
+                    Verb::Compose(args) => args.config.validate().is_ok(),
+                    Verb::Pretrain(args) => args.config.validate().is_ok(),
+                    _ => true,
+                };
+                assert_eq!(
+                    is_whole, !has_file,
+                    "a file for what is not there: {words:?}"
+                );
             }
             verbs += 1;
         }

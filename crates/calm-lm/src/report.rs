@@ -81,6 +81,12 @@ impl<T: Serialize> Serialize for Fields<T> {
     }
 }
 
+/// A number as `--json` prints it, null where it is none.
+pub(crate) fn shown(number: &impl Serialize) -> String {
+    let number = serde_json::to_value(number).expect("a number");
+    number.to_string()
+}
+
 /// Lines of names and values, the values in one column.
 pub(crate) fn table<N: AsRef<str>>(rows: &[(N, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.as_ref().chars().count());

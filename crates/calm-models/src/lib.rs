@@ -79,8 +79,9 @@ pub use hub::{
 pub use info::{CheckpointInfo, Part, TensorEntry, WeightFileInfo};
 pub use padding::PaddingMask;
 pub use session::{
-    Continuation, Event, FinishReason, SamplingParams, SequenceId, SequenceOptions, Session,
-    SharedPrefix, TextStream, check_prompt, generate, generate_text, generate_text_after,
+    Answer, Continuation, Event, FinishReason, SamplingParams, SequenceId, SequenceOptions,
+    Session, SharedPrefix, TextStream, check_prompt, exact_match, generate, generate_text,
+    generate_text_after,
 };
 pub use tokenizer::{Encoded, GrowingText, Tokenizer};
 pub use trees::TokenTrees;

@@ -16,6 +16,28 @@ pub enum TrainError {
         /// What it may be.
         expected: &'static str,
     },
+    /// A setting of a run cannot be used.
+    #[error("--{setting}: {reason}")]
+    Setting {
+        /// Its name in files, which is that of its flag.
+        setting: &'static str,
+        /// What is wrong, and what would mend it.
+        reason: String,
+    },
+    /// Settings that have no default are not given.
+    #[error("required settings are missing: --{settings}")]
+    Missing {
+        /// Their names.
+        settings: String,
+    },
+    /// The observer of a run broke off. The last step is saved, if the run has a directory.
+    #[error("interrupted at step {step} of {steps}; the same run with `resume` goes on from there")]
+    Interrupted {
+        /// The last step that was done.
+        step: usize,
+        /// Steps of the whole run.
+        steps: usize,
+    },
     /// The optimiser library refused the learning rate schedule.
     #[error("learning rate schedule: {reason}")]
     Schedule {
@@ -143,9 +165,18 @@ pub enum TrainError {
         /// Its answer.
         source: rayon::ThreadPoolBuildError,
     },
-    /// A model could not be used for validation.
+    /// A model could not be used.
     #[error(transparent)]
     Model(#[from] calm_models::ModelError),
+    /// The settings describe no model.
+    #[error("the settings make no model: {0}")]
+    Decoder(#[from] calm_models::ConfigError),
+    /// Models could not be composed, or a composition not be read or written.
+    #[error(transparent)]
+    Compose(#[from] calm_compose::ComposeError),
+    /// A device cannot be had.
+    #[error(transparent)]
+    Device(#[from] calm_backend::DeviceError),
     /// Reading or writing failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -154,6 +185,14 @@ pub enum TrainError {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+impl TrainError {
+    /// A setting that cannot be used.
+    pub(crate) fn setting(setting: &'static str, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::Setting { setting, reason }
+    }
 }
 
 fn last_good(checkpoint: usize) -> String {

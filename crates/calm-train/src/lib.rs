@@ -38,6 +38,7 @@ mod error;
 mod gradient;
 mod objective;
 mod run_dir;
+pub mod runs;
 mod state;
 mod sum;
 mod trainer;
@@ -49,7 +50,10 @@ pub use config::{OptimizerKind, Schedule, TrainConfig};
 pub use data_tokenizer::DataTokenizer;
 pub use error::TrainError;
 pub use objective::{BridgeTraining, LanguageModelling, Objective, calibrate, read_examples};
-pub use run_dir::{Event, EventKind, Metric, RunDir, StepMetrics, ValidationMetrics};
+pub use run_dir::{
+    BestValidation, Event, EventKind, Metric, RunDescription, RunDir, RunFigures, RunLog,
+    RunStatus, StepMetrics, ValidationMetrics,
+};
 pub use sum::GradientSum;
 pub use trainer::{BatchSource, Outcome, Trainer};
 pub use validation::{HeldOut, Score, Validator};

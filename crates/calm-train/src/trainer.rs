@@ -60,18 +60,10 @@ pub struct Trainer<'a, O: Objective> {
     saved: usize,
     /// Those of the best validation.
     best: Option<O::Parameters>,
-    validation: Option<Validation<'a, O::Parameters>>,
+    validator: Option<Box<dyn Validator<O::Parameters> + 'a>>,
     crew: Option<Crew<'a, O::Parameters>>,
     dir: Option<RunDir>,
 }
-
-struct Validation<'a, P> {
-    validator: Box<dyn Validator<P> + 'a>,
-    observe: ObserveValidation<'a>,
-}
-
-/// Told what a validation found, and whether it is the best so far.
-type ObserveValidation<'a> = Box<dyn FnMut(&ValidationMetrics, bool) + 'a>;
 
 impl<'a, O: Objective> Trainer<'a, O> {
     /// A run that starts from `parameters`, or goes on from the newest checkpoint in `dir`.
@@ -98,7 +90,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             state: RunState::default(),
             saved: 0,
             best: None,
-            validation: None,
+            validator: None,
             crew: None,
             dir,
         };
@@ -106,17 +98,12 @@ impl<'a, O: Objective> Trainer<'a, O> {
         Ok(trainer)
     }
 
-    /// Validates as often as the settings say, and tells `observe` what came of it and whether it
-    /// is the best so far. The result of the run is then its best checkpoint, not its last.
+    /// Validates as often as the settings say. The result of the run is then its best checkpoint,
+    /// not its last.
     #[must_use]
-    pub fn validated_by(
-        self,
-        validator: Box<dyn Validator<O::Parameters> + 'a>,
-        observe: impl FnMut(&ValidationMetrics, bool) + 'a,
-    ) -> Self {
-        let observe = Box::new(observe);
+    pub fn validated_by(self, validator: Box<dyn Validator<O::Parameters> + 'a>) -> Self {
         Self {
-            validation: Some(Validation { validator, observe }),
+            validator: Some(validator),
             ..self
         }
     }
@@ -164,7 +151,22 @@ impl<'a, O: Objective> Trainer<'a, O> {
         batches: &impl BatchSource,
         observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
     ) -> Result<Outcome, TrainError> {
-        let outcome = self.train(batches, observe);
+        self.run_observed(batches, observe, |_, _| {})
+    }
+
+    /// [`Self::run`], where `validated` is told what a validation found, and whether it is the best
+    /// so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub fn run_observed(
+        &mut self,
+        batches: &impl BatchSource,
+        observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
+        validated: impl FnMut(&ValidationMetrics, bool),
+    ) -> Result<Outcome, TrainError> {
+        let outcome = self.train(batches, observe, validated);
         if let (Some(crew), Ok(Outcome::Finished | Outcome::StoppedEarly)) =
             (&mut self.crew, &outcome)
         {
@@ -192,6 +194,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         &mut self,
         batches: &impl BatchSource,
         mut observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
+        mut validated: impl FnMut(&ValidationMetrics, bool),
     ) -> Result<Outcome, TrainError> {
         let started = Instant::now();
         loop {
@@ -202,8 +205,8 @@ impl<'a, O: Objective> Trainer<'a, O> {
             self.write(|dir| dir.record(&metrics))?;
             let stop = observe(&metrics).is_break();
             let is_validated =
-                self.validation.is_some() && self.config.is_validated_after(metrics.step);
-            let is_best = is_validated && self.validate()?;
+                self.validator.is_some() && self.config.is_validated_after(metrics.step);
+            let is_best = is_validated && self.validate(&mut validated)?;
             let is_due = metrics.step.is_multiple_of(self.config.checkpoint_steps);
             if stop || is_validated || is_due || self.outcome().is_some() {
                 self.save(is_best)?;
@@ -345,8 +348,11 @@ impl<'a, O: Objective> Trainer<'a, O> {
     }
 
     /// Holds the parameters against the held-out data, and tells whether they are the best so far.
-    fn validate(&mut self) -> Result<bool, TrainError> {
-        let Some(Validation { validator, observe }) = &mut self.validation else {
+    fn validate(
+        &mut self,
+        validated: &mut impl FnMut(&ValidationMetrics, bool),
+    ) -> Result<bool, TrainError> {
+        let Some(validator) = &self.validator else {
             return Ok(false);
         };
         let started = Instant::now();
@@ -361,7 +367,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         if is_best {
             self.best = Some(self.parameters.clone());
         }
-        observe(&metrics, is_best);
+        validated(&metrics, is_best);
         self.write(|dir| dir.record_validation(&metrics))?;
         Ok(is_best)
     }

@@ -10,7 +10,8 @@ use burn::module::Param;
 use calm_lm::backend::{FloatType, device};
 use calm_lm::data::kv::{KvConfig, KvDataset};
 use calm_lm::models::{Decoder, FrozenModel, LoadOptions, Tokenizer};
-use calm_lm::terminal;
+use calm_lm::terminal::{Display, RunDisplay};
+use calm_lm::train::runs::{FitOptions, fit};
 use calm_lm::train::{LanguageModelling, RunDir, Trainer};
 use clap::{Args, ValueEnum};
 use miette::{IntoDiagnostic, Result};
@@ -133,9 +134,21 @@ fn train(
         local_blocks: recipe.local_blocks,
         noise: recipe.noise,
     };
-    let trainer =
-        Trainer::new(&objective, decoder, recipe.train.clone(), Some(run)).into_diagnostic()?;
     let batches = |number| recipe.batch(dataset, tokenizer, number);
-    let trained = terminal::train(recipe.name, trainer, &batches, terminal::Display::Progress);
+    let options = FitOptions {
+        directory: Some(run),
+        ..FitOptions::default()
+    };
+    let (name, config) = (recipe.name, recipe.train.clone());
+    let mut display = RunDisplay::new(Display::Progress);
+    let trained = fit(
+        name,
+        &objective,
+        decoder,
+        config,
+        options,
+        &batches,
+        &mut display,
+    );
     trained.map(Trainer::into_parameters).into_diagnostic()
 }

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use calm_lm::backend::device_name;
 use calm_lm::compose::{Bridges, ComposedModel, FrozenParts, LoraPlan};
 use calm_lm::data::Batches;
 use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvDataset, KvTask};
 use calm_lm::eval::{Proportion, accuracy, exact_match};
 use calm_lm::models::{CausalLm, FrozenModel};
-use calm_lm::terminal;
+use calm_lm::terminal::{Display, RunDisplay};
+use calm_lm::train::runs::{Environment, FitOptions, fit};
 use calm_lm::train::{BridgeTraining, LanguageModelling, Objective, RunDir, Trainer, calibrate};
 use miette::{IntoDiagnostic, Result};
 use serde::{Deserialize, Serialize};
@@ -76,15 +76,10 @@ impl Job {
     }
 }
 
-/// What the run of a job depends on; its directory lies in one of the settings' own.
+/// The setting that a resumed job must share.
 #[derive(Serialize)]
-struct JobSettings {
+struct JobIdentity {
     job: Job,
-}
-
-#[derive(Serialize)]
-struct Environment {
-    device: String,
 }
 
 /// What a job measured.
@@ -137,7 +132,7 @@ impl Experiment<'_> {
         let batches = self.batches(job)?;
         // States of the augmenting model are not kept from epoch to epoch: that is an eighth of the
         // time, and 2.4 GiB for each job.
-        let objective = BridgeTraining::new(&parts).noise(self.settings.noise);
+        let objective = BridgeTraining::new(&parts).with_noise(self.settings.noise);
         let first = batches.batch(0).into_diagnostic()?;
         let bridges = calibrate(&parts, bridges, &first).into_diagnostic()?;
         let bridges = self.train(job, &objective, bridges, &batches)?.valid();
@@ -201,15 +196,26 @@ impl Experiment<'_> {
     ) -> Result<O::Parameters> {
         let mut config = self.settings.train.clone();
         config.seed = job.seed;
-        let environment = Environment {
-            device: device_name(self.device),
-        };
+        let environment = Environment::new(self.device, None);
         let directory = self.directory.join(job.name());
-        let dir = RunDir::open(&directory, &JobSettings { job }, &environment).into_diagnostic()?;
-        let trainer = Trainer::new(objective, parameters, config, Some(dir)).into_diagnostic()?;
+        let identity = JobIdentity { job };
+        let directory = RunDir::open(&directory, &identity, &environment).into_diagnostic()?;
         let batches = |number| Ok(batches.batch(number)?);
-        let display = terminal::Display::Progress;
-        let trained = terminal::train(&job.name(), trainer, &batches, display);
+        let options = FitOptions {
+            directory: Some(directory),
+            ..FitOptions::default()
+        };
+        let mut display = RunDisplay::new(Display::Progress);
+        let name = job.name();
+        let trained = fit(
+            &name,
+            objective,
+            parameters,
+            config,
+            options,
+            &batches,
+            &mut display,
+        );
         trained.map(Trainer::into_parameters).into_diagnostic()
     }
 

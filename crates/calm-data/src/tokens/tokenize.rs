@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::DataError;
 use crate::jsonl::{PromptTarget, Record};
@@ -52,7 +52,7 @@ impl TokenizedExample {
 }
 
 /// Policy for an example that is longer than the context of the models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TooLong {
     /// It is an error.

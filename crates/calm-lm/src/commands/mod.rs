@@ -1,37 +1,28 @@
 //! The verbs of `calm`, one file or folder each.
 
-mod activations;
-mod baseline;
-mod bridges;
 mod compose;
-mod composing;
 mod data;
 mod doctor;
+mod dry_run;
 mod eval;
-mod footprint;
 mod generate;
 mod import;
 mod inspect;
 mod merge;
 mod model;
-mod optimizer;
 mod pretrain;
-mod preview;
 mod runs;
 mod score;
 mod trace;
-mod training;
-mod training_data;
-mod validation;
 mod verify;
-mod version;
-mod workers;
+pub(crate) mod version;
 
 use clap::Subcommand;
 
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::settings::ConfigFile;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -39,7 +30,7 @@ pub(crate) enum Verb {
     Data(data::DataArgs),
     /// Train a small language model from nothing
     #[command(after_long_help = pretrain::EXAMPLES)]
-    Pretrain(pretrain::PretrainArgs),
+    Pretrain(Box<pretrain::PretrainArgs>),
     /// Train the bridges between an anchor and the models that it is to read
     #[command(after_long_help = compose::EXAMPLES)]
     Compose(Box<compose::ComposeArgs>),
@@ -79,6 +70,21 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    /// Puts the keys of a settings file over the flags of a verb that takes one.
+    pub(crate) fn fill(&mut self, file: &ConfigFile) -> Result<(), Failure> {
+        match self {
+            Self::Compose(args) => {
+                file.fill(&mut args.call)?;
+                file.fill(&mut args.config)
+            }
+            Self::Pretrain(args) => {
+                file.fill(&mut args.call)?;
+                file.fill(&mut args.config)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Runs the verb.
     pub(crate) fn run(&self, common: &Common) -> Result<Report, Failure> {
         match self {

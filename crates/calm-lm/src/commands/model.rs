@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use calm_lm::backend::{DeviceError, FloatType};
+use calm_lm::backend::DeviceError;
 use calm_lm::compose::{
     ComposedModel, Composition, CompositionConfig, LoadedModel, LocatedComposition, ModelSources,
 };
 use calm_lm::eval::run::{Answering, Decoding};
 use calm_lm::models::{
-    CheckpointInfo, Fetching, FrozenModel, LoadOptions, ModelFiles, ModelSource, SpecialIds,
-    Tokenizer,
+    CheckpointInfo, Fetching, LoadOptions, ModelFiles, ModelSource, SpecialIds, Tokenizer,
 };
 use calm_lm::terminal::Progress;
 use clap::Args;
@@ -194,17 +193,6 @@ impl ScaleArgs {
 }
 
 impl ModelArgs {
-    /// A directory, and nothing said of its models.
-    pub(super) fn of(directory: &Path) -> Self {
-        Self {
-            model: ModelSource::Directory(directory.to_owned()),
-            anchor: None,
-            augmenting: Vec::new(),
-            allow_other_weights: false,
-            augmenting_device: None,
-        }
-    }
-
     /// Finds the models that the arguments name, and fetches files that are not here.
     pub(super) fn locate(&self, quiet: bool) -> Result<Located, Failure> {
         if let ModelSource::Directory(directory) = &self.model {
@@ -285,24 +273,6 @@ pub(super) fn augmenting_device(
     anchor: &Device,
 ) -> Result<Device, DeviceError> {
     name.map_or_else(|| Ok(anchor.clone()), calm_lm::backend::device)
-}
-
-/// Loads a checkpoint to compute with it in this type.
-pub(super) fn load_checkpoint_as(
-    directory: &Path,
-    dtype: FloatType,
-    device: &Device,
-) -> Result<FrozenModel, Failure> {
-    let options = LoadOptions {
-        device: device.clone(),
-        dtype,
-        ..LoadOptions::default()
-    };
-    let files = ModelFiles {
-        directory: directory.to_owned(),
-        source: ModelSource::Directory(directory.to_owned()),
-    };
-    Ok(LoadedModel::from_files(files, &options)?.model)
 }
 
 /// The token that ends a text; of several, the first.

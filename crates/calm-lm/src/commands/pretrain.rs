@@ -1,19 +1,13 @@
-//! `calm pretrain`: a small Llama from nothing.
+//! `calm pretrain`: trains a small Llama from random weights.
 
-use std::path::PathBuf;
-
-use burn::module::Module;
-use calm_lm::backend::FloatType;
-use calm_lm::models::{Decoder, DecoderConfig, FrozenModel, SpecialIds, Tokenizer};
-use calm_lm::train::LanguageModelling;
+use calm_lm::train::runs::{PretrainConfig, PretrainRun};
 use clap::Args;
-use serde_json::json;
 
-use super::footprint::Footprint;
-use super::training::{Helpers, TrainingArgs};
+use super::dry_run;
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, table};
+use crate::report::{Report, shown, table};
+use crate::settings::CallArgs;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   A model that knows the secret table of `calm data kv`:
@@ -44,110 +38,24 @@ is done.";
 
 #[derive(Debug, Args)]
 pub(crate) struct PretrainArgs {
-    /// Directory for the checkpoint
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Vocabulary, as a tokenizer.json of Hugging Face's library
-    #[arg(long, value_name = "FILE")]
-    tokenizer: PathBuf,
-    /// Number of blocks
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    blocks: usize,
-    /// Width of the hidden states
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    d_model: usize,
-    /// Attention heads, a divisor of the width
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    heads: usize,
-    /// Longest text that the model can read, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
-    context: usize,
-    /// Type that the weights are stored in: f32, f16 or bf16
-    #[arg(long, value_name = "TYPE", default_value_t)]
-    dtype: FloatType,
-    /// Token that ends a text
-    #[arg(long, value_name = "TOKEN", default_value = "</s>")]
-    eos: String,
     #[command(flatten)]
-    training: TrainingArgs,
-}
-
-impl PretrainArgs {
-    fn config(&self, tokenizer: &Tokenizer) -> Result<DecoderConfig, Failure> {
-        let divides = self.heads > 0 && self.d_model.is_multiple_of(self.heads);
-        if !divides {
-            let reason = format!(
-                "{} heads do not divide the width {}; choose a divisor",
-                self.heads, self.d_model
-            );
-            return Err(Failure::flag("--heads", reason));
-        }
-        let vocab_size = tokenizer.vocab_size();
-        let mut config = DecoderConfig::llama(vocab_size, self.d_model, self.blocks, self.heads);
-        config.context_length = self.context;
-        config.special = SpecialIds {
-            bos: tokenizer.token_id("<s>"),
-            eos: vec![self.end_of_text(tokenizer)?],
-            pad: tokenizer.token_id("<pad>"),
-        };
-        config.validate()?;
-        Ok(config)
-    }
-
-    fn end_of_text(&self, tokenizer: &Tokenizer) -> Result<u32, Failure> {
-        tokenizer.token_id(&self.eos).ok_or_else(|| {
-            let reason = format!(
-                "has no token '{}' to end a text with; name the one that it has with --eos",
-                self.eos
-            );
-            Failure::path(&self.tokenizer, reason)
-        })
-    }
+    pub(crate) call: CallArgs,
+    #[command(flatten)]
+    pub(crate) config: PretrainConfig,
 }
 
 pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failure> {
-    let training = args.training.check(&args.out, common)?;
-    let device = common.device()?.autodiff();
-    let tokenizer = Tokenizer::load(&args.tokenizer)?;
-    let config = args.config(&tokenizer)?;
-    let end_of_text = args.end_of_text(&tokenizer)?;
-    let data = training.read_data(&tokenizer, &config.special, end_of_text, args.context)?;
-
-    let decoder = Decoder::untrained(&config, common.seed, &device);
-    let what = json!({
-        "pretrained": {
-            "vocab_size": config.vocab_size,
-            "blocks": config.block_count(),
-            "d_model": config.d_model,
-            "heads": config.heads(),
-            "context": config.context_length,
-            "eos": args.eos,
-            "tokenizer_sha256": tokenizer.sha256(),
-        },
-    });
-    let objective = LanguageModelling::default();
-    if training.is_dry() {
-        let footprint = Footprint::of_decoder(&decoder, decoder.num_params());
-        return training.preview(&objective, decoder, &data, &footprint, Vec::new());
+    let run = PretrainRun::new(args.config.clone(), common.run_context(&[])?)?;
+    let mut display = common.run_display(args.call.tui);
+    if args.call.dry_run {
+        let (estimate, resolved) = run.estimate(&mut display)?;
+        return dry_run::report(common, &resolved, &estimate);
     }
-    let validation = data.validation.as_ref();
-    let validator = validation.map(|data| data.validator(&objective, Decoder::clone));
-    let validator = validator.transpose()?;
-    let helpers = Helpers {
-        validator,
-        crew: None,
-    };
-    let settings = training.settings(&data, &what);
-    let trained = training.run("pretrain", &objective, decoder, &data, helpers, &settings)?;
-    let model = FrozenModel::new(trained.parameters, tokenizer);
-    model.save(&args.out, args.dtype)?;
-
-    let training = trained.provenance;
+    let outcome = run.run(&mut display)?;
     let text = table(&[
-        ("written to", args.out.display().to_string()),
-        ("final loss", training["final_loss"].to_string()),
-        ("seconds", training["seconds"].to_string()),
+        ("written to", outcome.out.display().to_string()),
+        ("final loss", shown(&outcome.training.final_loss)),
+        ("seconds", shown(&outcome.training.seconds)),
     ]);
-    let json = json!({ "out": args.out, "training": training });
-    Ok(Report::new(text, json))
+    Ok(Report::new(text, outcome))
 }

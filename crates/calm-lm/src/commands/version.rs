@@ -7,12 +7,3 @@
 pub(super) fn commit() -> Option<&'static str> {
     option_env!("CALM_COMMIT")
 }
-
-/// `calm 0.1.0`, followed by the commit if it is known.
-pub(super) fn program() -> String {
-    let version = concat!("calm ", env!("CARGO_PKG_VERSION"));
-    commit().map_or_else(
-        || version.to_owned(),
-        |commit| format!("{version} ({commit})"),
-    )
-}

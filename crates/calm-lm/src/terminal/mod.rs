@@ -10,8 +10,8 @@ pub mod interrupt;
 mod keys;
 mod pace;
 mod progress;
-mod train;
+mod run;
 pub mod warnings;
 
-pub use progress::{Progress, show_validation};
-pub use train::{Display, Unfinished, train};
+pub use progress::Progress;
+pub use run::{Display, RunDisplay};

@@ -122,7 +122,7 @@ impl Unit {
 }
 
 /// Shows what a validation found, above the bars.
-pub fn show_validation(name: &str, metrics: &ValidationMetrics, is_best: bool) {
+pub(super) fn show_validation(name: &str, metrics: &ValidationMetrics, is_best: bool) {
     let mut line = format!(
         "{name}: validation at step {}: loss {:.4}",
         metrics.step, metrics.loss

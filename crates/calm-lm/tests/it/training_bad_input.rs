@@ -58,9 +58,9 @@ fn settings_out_of_range() {
             &["`keep_checkpoints`", "at least 1"],
         ),
         ("--skip-not-finite=some", &["'some' for '--skip-not-finite"]),
-        ("--patience 3", &["--validation <FILE>"]),
-        ("--validation-steps 3", &["--validation <FILE>"]),
-        ("--validation-metric exact", &["--validation <FILE>"]),
+        ("--patience 3", &["--validation"]),
+        ("--validation-steps 3", &["--validation"]),
+        ("--validation-metric exact", &["--validation"]),
         (
             "--validation data.jsonl --validation-steps 0",
             &["`validation_steps`"],
@@ -79,7 +79,7 @@ fn settings_out_of_range() {
         ),
         (
             "--validation data.jsonl --validation-examples 3",
-            &["--validation-metric <NAME>"],
+            &["--validation-metric"],
         ),
     ];
     Workshop::new().refuses(&line, cases);

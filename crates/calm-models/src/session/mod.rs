@@ -1,6 +1,7 @@
 //! Decoding of sequences that come and go.
 
 mod batch;
+mod exact_match;
 mod generate;
 mod prefix;
 mod sampling;
@@ -8,6 +9,7 @@ mod sequence;
 mod text;
 
 use self::batch::Batch;
+pub use self::exact_match::{Answer, exact_match};
 pub use self::generate::{Continuation, generate, generate_text, generate_text_after};
 pub use self::prefix::SharedPrefix;
 pub use self::sampling::SamplingParams;

@@ -15,12 +15,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{DType, Tensor, TensorData};
 use calm_backend::FloatType;
-use calm_compose::{ActivationSize, CachedActivations, FrozenParts, RowTokens, Text};
+use calm_compose::{
+    ActivationSize, CachedActivations, Connection, FrozenParts, Mode, RowTokens, Text,
+};
 use calm_data::TokenizedExample;
 use calm_files::{Digest, Sha256};
 use half::{bf16, f16};
-use serde::Serialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use self::store::{Place, Store};
 use crate::TrainError;
@@ -52,7 +53,7 @@ pub struct ActivationCache {
 }
 
 /// What a cache holds, and what it was good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivationStatistics {
     /// Bytes that the states of all examples take.
     pub bytes: u64,
@@ -78,30 +79,48 @@ pub struct ActivationPlan<'a> {
     dtype: FloatType,
 }
 
+/// Everything that states depend on besides the examples.
+#[derive(Serialize)]
+struct CacheKey<'a, M> {
+    version: u32,
+    program: &'static str,
+    models: &'a M,
+    connections: Vec<(&'a [Connection], Mode, bool)>,
+    kept_as: FloatType,
+    computed_in: Vec<String>,
+    device: String,
+}
+
 impl<'a> ActivationPlan<'a> {
     /// A cache of states of these models, kept as numbers of this type.
     ///
     /// `models` is what the states depend on besides the examples: the hashes of the models'
     /// weights and tokenizers. With the program's version, the connections and the examples it
     /// becomes the name and the head of a file, so that states of anything else are never read.
+    ///
+    /// # Panics
+    ///
+    /// If `models` has no JSON form.
     pub fn new(parts: &'a FrozenParts, models: &impl Serialize, dtype: FloatType) -> Self {
-        let connections = parts
-            .augmenting
-            .iter()
-            .map(|model| json!([model.connections, model.mode, model.scale != 0.0]));
+        let connections = parts.augmenting.iter();
         let computed_in = state_dtypes(parts).into_iter();
-        let head = json!({
-            "version": VERSION,
-            "program": env!("CARGO_PKG_VERSION"),
-            "models": models,
-            "connections": connections.collect::<Vec<_>>(),
-            "kept_as": dtype.name(),
-            "computed_in": computed_in.map(|dtype| format!("{dtype:?}")).collect::<Vec<_>>(),
-            "device": format!("{:?}", parts.anchor.device()),
-        });
+        let head = CacheKey {
+            version: VERSION,
+            program: env!("CARGO_PKG_VERSION"),
+            models,
+            connections: connections
+                .map(|model| (model.connections.as_slice(), model.mode, model.scale != 0.0))
+                .collect(),
+            kept_as: dtype,
+            computed_in: computed_in
+                .map(|dtype| format!("{dtype:?}").to_lowercase())
+                .collect(),
+            device: calm_backend::device_name(&parts.anchor.device()),
+        };
+        let head = serde_json::to_string(&head).expect("settings are plain data");
         Self {
             parts,
-            key: Sha256::new_with_prefix(head.to_string()),
+            key: Sha256::new_with_prefix(head),
             places: vec![0],
             dtype,
         }

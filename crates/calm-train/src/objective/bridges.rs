@@ -48,14 +48,14 @@ impl<'a> BridgeTraining<'a> {
     /// states. Through noise only those directions can be used that carry much, and these are the
     /// ones that mean the same in states never seen.
     #[must_use]
-    pub fn noise(self, noise: f64) -> Self {
+    pub fn with_noise(self, noise: f64) -> Self {
         Self { noise, ..self }
     }
 
     /// With what the augmenting models read of every example ([`read_examples`]), rather than
     /// working it out at every step.
     #[must_use]
-    pub fn reading(self, examples: &'a [RowTokens]) -> Self {
+    pub fn with_tokens(self, examples: &'a [RowTokens]) -> Self {
         Self {
             rows: Some(examples),
             ..self
@@ -65,7 +65,7 @@ impl<'a> BridgeTraining<'a> {
     /// With bridges of the first augmenting models that stay as they are: only those of the others
     /// are parameters.
     #[must_use]
-    pub fn beside(self, fixed: &'a Bridges) -> Self {
+    pub fn with_frozen_bridges(self, fixed: &'a Bridges) -> Self {
         Self {
             fixed: Some(fixed),
             ..self
@@ -74,7 +74,7 @@ impl<'a> BridgeTraining<'a> {
 
     /// With a place to keep the states that no bridge changes from one epoch to the next.
     #[must_use]
-    pub fn keeping(self, activations: &'a ActivationCache) -> Self {
+    pub fn with_cache(self, activations: &'a ActivationCache) -> Self {
         Self {
             activations: Some(activations),
             ..self
@@ -84,7 +84,7 @@ impl<'a> BridgeTraining<'a> {
     /// Holds the graph of one anchor block at a time and computes every block twice: for when
     /// memory is short.
     #[must_use]
-    pub fn checkpointing(self, checkpointing: bool) -> Self {
+    pub fn with_checkpointing(self, checkpointing: bool) -> Self {
         Self {
             checkpointing,
             ..self

@@ -1,7 +1,7 @@
 //! JSON Lines files that grow by a line per step.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -79,18 +79,39 @@ impl<R: Record> Log<R> {
         self.file.set_len(kept_bytes).map_err(&failed)?;
         Ok((kept, lost))
     }
+}
 
-    /// Every line, in order.
-    pub(super) fn read(directory: &Path) -> Result<Vec<R>, TrainError> {
-        let path = directory.join(R::FILE);
-        let text = fs::read_to_string(&path).map_err(io(&path))?;
-        let records = text.lines().enumerate().map(|(number, line)| {
-            serde_json::from_str(line).map_err(|error| TrainError::Malformed {
-                path: path.clone(),
-                reason: format!("line {}: {error}", number + 1),
-            })
-        });
-        records.collect()
+/// Longest line that is read, and longest description of a run.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+
+/// Every line of the log in a directory, in order; none if there is no log. The last line may not
+/// be whole yet, or never have become so; then it is left out.
+pub(super) fn read_lines<R: Record>(directory: &Path) -> Result<Vec<R>, TrainError> {
+    let path = directory.join(R::FILE);
+    let failed = io(&path);
+    let mut reader = match File::open(&path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut records = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        let mut bounded = reader.by_ref().take(MAX_BYTES);
+        bounded.read_until(b'\n', &mut line).map_err(&failed)?;
+        if line.is_empty() {
+            return Ok(records);
+        }
+        match serde_json::from_slice(&line) {
+            Ok(record) => records.push(record),
+            Err(_) if !line.ends_with(b"\n") => return Ok(records),
+            Err(error) => {
+                return Err(TrainError::Malformed {
+                    path: path.clone(),
+                    reason: format!("line {}: {error}", records.len() + 1),
+                });
+            }
+        }
     }
 }
 
@@ -107,7 +128,7 @@ mod tests {
     }
 
     fn steps(directory: &Path) -> Vec<usize> {
-        let records = Log::<StepMetrics>::read(directory).unwrap();
+        let records = read_lines::<StepMetrics>(directory).unwrap();
         records.iter().map(Record::step).collect()
     }
 
@@ -134,5 +155,19 @@ mod tests {
         assert_eq!(log.rewind(1).unwrap(), (1, 0));
         log.append(&metrics(2)).unwrap();
         assert_eq!(steps(dir.path()), [1, 2]);
+    }
+
+    #[test]
+    fn a_line_that_is_being_written_is_not_read_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(StepMetrics::FILE);
+        let read = || read_lines::<StepMetrics>(dir.path()).map(|lines| lines.len());
+        assert_eq!(read().unwrap(), 0, "there is none");
+        let line = serde_json::to_string(&metrics(1)).unwrap();
+        std::fs::write(&path, format!("{line}\n{}", &line[..20])).unwrap();
+        assert_eq!(read().unwrap(), 1);
+        std::fs::write(&path, format!("{line}\nx\n{line}\n")).unwrap();
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl: line 2"), "{error}");
     }
 }

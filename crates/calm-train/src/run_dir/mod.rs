@@ -15,24 +15,29 @@
 
 mod checkpoint;
 mod log;
+mod reader;
 mod records;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use calm_files::{Lock, first_difference};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub(crate) use self::checkpoint::{Checkpoint, Damaged, Newest};
+pub use self::reader::{BestValidation, RunFigures, RunLog, RunStatus};
 pub use self::records::{Event, EventKind, Metric, StepMetrics, ValidationMetrics};
 
 use self::checkpoint::Checkpoints;
-use self::log::Log;
+use self::log::{Log, read_lines};
 use crate::TrainError;
 
 /// Version of the layout of a run directory.
 const FORMAT_VERSION: u64 = 1;
+
+/// File with the description of a run.
+const DESCRIPTION: &str = "run.json";
 
 /// A run directory that this process alone writes to.
 #[derive(Debug)]
@@ -63,10 +68,6 @@ impl RunDir {
     /// [`TrainError::Locked`] if another process trains here, [`TrainError::Format`] if the
     /// directory was written by a program with another layout, [`TrainError::OtherRun`] if it
     /// holds a run with other settings, [`TrainError::Io`] if it cannot be written.
-    ///
-    /// # Panics
-    ///
-    /// If the settings have no JSON form, such as a map whose keys are no texts.
     pub fn open(
         path: &Path,
         settings: &impl Serialize,
@@ -76,7 +77,12 @@ impl RunDir {
         let lock = Lock::try_acquire(path)?.ok_or_else(|| TrainError::Locked {
             path: path.to_owned(),
         })?;
-        describe(&path.join("run.json"), settings, environment)?;
+        let description = RunDescription {
+            format_version: FORMAT_VERSION,
+            settings: plain(settings),
+            environment: plain(environment),
+        };
+        description.write(path)?;
         Ok(Self {
             path: path.to_owned(),
             metrics: Log::open(path)?,
@@ -110,39 +116,14 @@ impl RunDir {
         self.events.append(&Event::now(step, kind))
     }
 
-    /// The description of a run: `format_version`, `settings` and `environment`.
+    /// Every step that a run directory has a record of, in order; none if there is no record.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Io`] if there is none, [`TrainError::Malformed`] if it is damaged,
-    /// [`TrainError::Format`] if its layout is another.
-    pub fn read_description(path: &Path) -> Result<Value, TrainError> {
-        let path = path.join("run.json");
-        let text = fs::read(&path).map_err(io(&path))?;
-        let found: Value =
-            serde_json::from_slice(&text).map_err(|error| TrainError::Malformed {
-                path: path.clone(),
-                reason: format!("not JSON: {error}"),
-            })?;
-        match found["format_version"].as_u64() {
-            Some(FORMAT_VERSION) => Ok(found),
-            // There was none in the first layout.
-            version => Err(TrainError::Format {
-                path,
-                found: version.unwrap_or(0),
-                expected: FORMAT_VERSION,
-            }),
-        }
-    }
-
-    /// Every step that a run directory has a record of, in order.
-    ///
-    /// # Errors
-    ///
-    /// [`TrainError::Io`] if there is no such record, [`TrainError::Malformed`] if a line of it
+    /// [`TrainError::Io`] if the record cannot be read, [`TrainError::Malformed`] if a line of it
     /// is damaged.
     pub fn read_metrics(path: &Path) -> Result<Vec<StepMetrics>, TrainError> {
-        Log::read(path)
+        read_lines(path)
     }
 
     /// Every validation, in order.
@@ -151,7 +132,7 @@ impl RunDir {
     ///
     /// As [`Self::read_metrics`].
     pub fn read_validations(path: &Path) -> Result<Vec<ValidationMetrics>, TrainError> {
-        Log::read(path)
+        read_lines(path)
     }
 
     /// Every event, in order.
@@ -160,7 +141,7 @@ impl RunDir {
     ///
     /// As [`Self::read_metrics`].
     pub fn read_events(path: &Path) -> Result<Vec<Event>, TrainError> {
-        Log::read(path)
+        read_lines(path)
     }
 
     /// Drops from all logs what came after `step`: what a process did that died before its next
@@ -190,30 +171,78 @@ impl RunDir {
     }
 }
 
-/// Writes the description of a run, or holds the one that is there against it.
-fn describe(
-    path: &Path,
-    settings: &impl Serialize,
-    environment: &impl Serialize,
-) -> Result<(), TrainError> {
-    let directory = path.parent().unwrap_or(path);
-    if !path.exists() {
-        let description = json!({
-            "format_version": FORMAT_VERSION,
-            "settings": settings,
-            "environment": environment,
-        });
-        let text = serde_json::to_vec_pretty(&description).expect("settings are plain data");
-        return Ok(calm_files::write(path, text)?);
+/// `run.json`: what the outcome of a run depends on, and where it began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunDescription {
+    /// Version of the layout of the directory.
+    pub format_version: u64,
+    /// Everything that the outcome depends on. Its form is that of whoever trains.
+    pub settings: Value,
+    /// What else is worth knowing, such as the device.
+    pub environment: Value,
+}
+
+impl RunDescription {
+    /// Reads the description of the run in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if there is none, [`TrainError::Malformed`] if it is damaged,
+    /// [`TrainError::Format`] if its layout is another.
+    pub fn read(directory: &Path) -> Result<Self, TrainError> {
+        let path = directory.join(DESCRIPTION);
+        let text = fs::read(&path).map_err(io(&path))?;
+        let malformed = |error: serde_json::Error| TrainError::Malformed {
+            path: path.clone(),
+            reason: format!("not JSON: {error}"),
+        };
+        let found: Value = serde_json::from_slice(&text).map_err(malformed)?;
+        // There was no version in the first layout.
+        match found["format_version"].as_u64().unwrap_or(0) {
+            FORMAT_VERSION => serde_json::from_value(found).map_err(malformed),
+            version => Err(TrainError::Format {
+                path,
+                found: version,
+                expected: FORMAT_VERSION,
+            }),
+        }
     }
-    let found = RunDir::read_description(directory)?;
-    match first_difference(&found["settings"], settings) {
-        Some(difference) => Err(TrainError::OtherRun {
-            path: directory.to_owned(),
-            difference: difference.to_string(),
-        }),
-        None => Ok(()),
+
+    /// The same of any layout, where only settings and circumstances are to be shown.
+    fn read_any(directory: &Path) -> Result<Self, TrainError> {
+        let path = directory.join(DESCRIPTION);
+        let text = fs::read(&path).map_err(io(&path))?;
+        let found: Value =
+            serde_json::from_slice(&text).map_err(|error| TrainError::Malformed {
+                path: path.clone(),
+                reason: error.to_string(),
+            })?;
+        Ok(Self {
+            format_version: found["format_version"].as_u64().unwrap_or(0),
+            settings: found.get("settings").unwrap_or(&found).clone(),
+            environment: found["environment"].clone(),
+        })
     }
+
+    /// Writes the description, or compares it with the one that is there.
+    fn write(&self, directory: &Path) -> Result<(), TrainError> {
+        let path = directory.join(DESCRIPTION);
+        if !path.exists() {
+            let text = serde_json::to_vec_pretty(self).expect("settings are plain data");
+            return Ok(calm_files::write(&path, text)?);
+        }
+        match first_difference(&Self::read(directory)?.settings, &self.settings) {
+            Some(difference) => Err(TrainError::OtherRun {
+                path: directory.to_owned(),
+                difference: difference.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn plain(settings: &impl Serialize) -> Value {
+    serde_json::to_value(settings).expect("settings are plain data")
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> TrainError {
@@ -249,11 +278,8 @@ mod tests {
             other.to_string().contains("train.seed: 1 there, 2 here"),
             "{other}"
         );
-        let description = RunDir::read_description(dir.path()).unwrap();
-        assert_eq!(
-            description["environment"]["device"], "here",
-            "where it began"
-        );
+        let description = RunDescription::read(dir.path()).unwrap();
+        assert_eq!(description.environment["device"], "here", "where it began");
     }
 
     #[test]

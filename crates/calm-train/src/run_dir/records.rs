@@ -115,6 +115,21 @@ pub enum EventKind {
         /// Its message.
         reason: String,
     },
+    /// An event of a newer program.
+    #[serde(other)]
+    Unknown,
+}
+
+impl StepMetrics {
+    /// Seconds that all processes of a run spent on these steps. The clock of each process begins
+    /// at zero.
+    pub fn total_seconds(steps: &[Self]) -> f64 {
+        let lasts = steps
+            .windows(2)
+            .filter(|pair| pair[1].seconds < pair[0].seconds)
+            .map(|pair| pair[0].seconds);
+        lasts.sum::<f64>() + steps.last().map_or(0.0, |last| last.seconds)
+    }
 }
 
 impl Event {
@@ -176,6 +191,17 @@ mod tests {
         let line = serde_json::to_string(&metrics).unwrap();
         let read: StepMetrics = serde_json::from_str(&line).unwrap();
         assert!(read.loss.is_nan() && read.gradient_norm.is_nan(), "{line}");
+    }
+
+    #[test]
+    fn the_time_of_a_resumed_run_is_that_of_all_its_processes() {
+        let at = |seconds| StepMetrics {
+            seconds,
+            ..StepMetrics::default()
+        };
+        let steps = [at(1.0), at(4.0), at(0.5), at(1.5)];
+        assert_eq!(StepMetrics::total_seconds(&steps), 5.5);
+        assert_eq!(StepMetrics::total_seconds(&[]), 0.0);
     }
 
     #[test]

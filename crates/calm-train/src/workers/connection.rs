@@ -54,7 +54,7 @@ impl Connection {
     pub(super) fn open(
         address: &str,
         terms: &Terms,
-        settings: &Value,
+        settings: &impl Serialize,
     ) -> Result<Self, WorkerError> {
         let stream = reach(address, terms.patience)?;
         configure(&stream, terms.patience, terms.patience)?;
@@ -81,7 +81,7 @@ impl Connection {
     pub(super) fn accept(
         stream: TcpStream,
         terms: &Terms,
-        settings: &Value,
+        settings: &impl Serialize,
         capacity: usize,
     ) -> Result<Self, WorkerError> {
         configure(&stream, GREETING, terms.patience)?;
@@ -108,13 +108,13 @@ impl Connection {
     /// The connection, if both sides are of the same run.
     fn greeted(
         mut self,
-        settings: &Value,
+        settings: &impl Serialize,
         capacity: usize,
         [greeting, patience]: [Duration; 2],
     ) -> Result<Self, WorkerError> {
         let hello = Hello {
             protocol: PROTOCOL,
-            settings: settings.to_string(),
+            settings: serde_json::to_string(settings).expect("settings are plain data"),
             capacity,
         };
         self.send(&hello)?;

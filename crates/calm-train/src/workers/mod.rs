@@ -92,8 +92,9 @@ impl<'a, P: Module> Crew<'a, P> {
     }
 
     /// What their user calls them.
-    pub fn names(&self) -> Vec<&str> {
-        self.workers.iter().map(|worker| worker.name()).collect()
+    pub fn names(&self) -> Vec<String> {
+        let names = self.workers.iter().map(|worker| worker.name());
+        names.map(str::to_owned).collect()
     }
 
     /// Gradients of a share, which is divided among the workers by what they work on at a time.

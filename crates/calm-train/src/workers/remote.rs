@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use burn::module::Module;
-use serde_json::Value;
+use serde::Serialize;
 
 use super::connection::Connection;
 use super::message::{self, Reply, Request};
@@ -36,7 +36,11 @@ impl RemoteWorker {
     /// # Errors
     ///
     /// [`TrainError::Worker`] if it cannot be reached, or is not of the same run.
-    pub fn connect(address: &str, terms: &Terms, settings: &Value) -> Result<Self, TrainError> {
+    pub fn connect(
+        address: &str,
+        terms: &Terms,
+        settings: &impl Serialize,
+    ) -> Result<Self, TrainError> {
         let unusable = |source| TrainError::Worker {
             worker: address.to_owned(),
             source,

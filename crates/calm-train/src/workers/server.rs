@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use burn::module::Module;
 use calm_data::Batch;
-use serde_json::Value;
+use serde::Serialize;
 
 use super::connection::Connection;
 use super::message::{self, Reply, Request};
@@ -92,7 +92,7 @@ impl WorkerServer {
     pub fn serve<P: Module>(
         &self,
         mut parameters: P,
-        settings: &Value,
+        settings: &impl Serialize,
         batches: &impl BatchSource,
         crew: &mut Crew<'_, P>,
         mut observe: impl FnMut(WorkerEvent),

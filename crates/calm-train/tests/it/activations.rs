@@ -85,7 +85,9 @@ fn runs_with_and_without_a_cache_are_the_same_bit_for_bit() {
     for mode in [Mode::Iterative, Mode::Encoder] {
         let parts = parts().in_mode(mode);
         let data = Data::of(&parts);
-        let objective = BridgeTraining::new(&parts).reading(&data.rows).noise(0.1);
+        let objective = BridgeTraining::new(&parts)
+            .with_tokens(&data.rows)
+            .with_noise(0.1);
         let expected = outcome(&objective, &data.examples);
         let directory = tempfile::tempdir().unwrap();
         let file = ActivationPlace::Directory(directory.path().to_owned());
@@ -93,7 +95,7 @@ fn runs_with_and_without_a_cache_are_the_same_bit_for_bit() {
         let places = [&ActivationPlace::Memory, &file, &file];
         for (place, budget) in places.into_iter().zip([all, 4000, all]) {
             let cache = data.cache(&parts, place, FloatType::F32, budget);
-            let found = outcome(&objective.keeping(&cache), &data.examples);
+            let found = outcome(&objective.with_cache(&cache), &data.examples);
             assert!(found == expected, "{mode:?} {place:?} {budget}");
             let statistics = cache.statistics();
             assert!(statistics.reused > 0, "{statistics:?}");
@@ -101,13 +103,13 @@ fn runs_with_and_without_a_cache_are_the_same_bit_for_bit() {
         }
         // What a run before has left serves this one.
         let cache = data.cache(&parts, &file, FloatType::F32, all);
-        assert!(outcome(&objective.keeping(&cache), &data.examples) == expected);
+        assert!(outcome(&objective.with_cache(&cache), &data.examples) == expected);
         assert_eq!(cache.statistics().computed, 0);
         assert_eq!(cache.statistics().damaged, 0);
 
         // The halves are something else, and yet close.
         let cache = data.cache(&parts, &ActivationPlace::Memory, FloatType::BF16, all);
-        let (_, losses) = outcome(&objective.keeping(&cache), &data.examples);
+        let (_, losses) = outcome(&objective.with_cache(&cache), &data.examples);
         assert_ne!(losses, expected.1);
         for (loss, exact) in losses.iter().zip(&expected.1) {
             let [loss, exact] = [loss, exact].map(|bits| f32::from_bits(*bits));
@@ -127,13 +129,13 @@ fn only_file(directory: &Path) -> std::path::PathBuf {
 fn damaged_states_are_found_and_computed_anew() {
     let parts = parts();
     let data = Data::of(&parts);
-    let objective = BridgeTraining::new(&parts).reading(&data.rows);
+    let objective = BridgeTraining::new(&parts).with_tokens(&data.rows);
     let expected = outcome(&objective, &data.examples);
     let directory = tempfile::tempdir().unwrap();
     let place = ActivationPlace::Directory(directory.path().to_owned());
     let run = || {
         let cache = data.cache(&parts, &place, FloatType::F32, u64::MAX);
-        assert!(outcome(&objective.keeping(&cache), &data.examples) == expected);
+        assert!(outcome(&objective.with_cache(&cache), &data.examples) == expected);
         cache.statistics()
     };
     run();
@@ -213,14 +215,14 @@ fn checkpointing_changes_no_gradient() {
     let data = Data::of(&parts);
     let (trained, _) = train(&parts, bridges(1), None, &crate::common::data()).unwrap();
     let batch = calm_data::Batch::collate(data.examples.iter().enumerate(), 0);
-    let objective = BridgeTraining::new(&parts).reading(&data.rows);
+    let objective = BridgeTraining::new(&parts).with_tokens(&data.rows);
     let whole = objective.loss(&trained, &batch);
     let expected = GradientsParams::from_grads(whole.backward(), &trained);
     let expected = (
         f64::from(whole.into_scalar::<f32>()),
         of(&expected, &trained),
     );
-    for objective in [objective, objective.checkpointing(true)] {
+    for objective in [objective, objective.with_checkpointing(true)] {
         let (loss, gradients) = objective.gradients(&trained, &batch);
         assert!(
             (loss / expected.0 - 1.0).abs() < 1e-6,

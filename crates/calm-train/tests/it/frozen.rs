@@ -92,7 +92,7 @@ fn bridges_of_one_model_are_trained_beside_others_that_stay() {
     both.augmenting.extend(one.augmenting.clone());
     let fixed = train(&one, bridges(1), None, &data()).unwrap().0.valid();
     let before = fixed.named_parameters();
-    let objective = BridgeTraining::new(&both).beside(&fixed);
+    let objective = BridgeTraining::new(&both).with_frozen_bridges(&fixed);
     let (trained, steps) = train(&objective, bridges(2), None, &data()).unwrap();
     assert_eq!(fixed.named_parameters(), before);
     assert!(steps[19].loss < steps[0].loss);

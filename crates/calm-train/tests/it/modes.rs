@@ -67,7 +67,7 @@ fn the_loss_is_that_of_cached_decoding() {
         let decoded: f64 = decoded.sum();
         assert!((found / decoded - 1.0).abs() < 1e-5, "{found} {decoded}");
         let rows = read_examples(&parts, &examples).unwrap();
-        assert_eq!(loss(&BridgeTraining::new(&parts).reading(&rows)), found);
+        assert_eq!(loss(&BridgeTraining::new(&parts).with_tokens(&rows)), found);
         found
     });
     assert!((losses[0] / losses[1] - 1.0).abs() > 1e-4, "{losses:?}");

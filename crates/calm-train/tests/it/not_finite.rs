@@ -93,7 +93,7 @@ fn a_step_that_is_skipped_moves_nothing_and_is_counted() {
         let (objective, watch) = (poisoned(poison), Watch::default());
         let dir = tempfile::tempdir().unwrap();
         let trainer = Trainer::new(&objective, bridges(1), skipping(1), open(dir.path())).unwrap();
-        let mut trainer = trainer.validated_by(Box::new(&watch), |_, _| ());
+        let mut trainer = trainer.validated_by(Box::new(&watch));
         let outcome = trainer.run(&poisoned_data, |_| ControlFlow::Continue(()));
         assert_eq!(outcome.unwrap(), Outcome::Finished);
         assert_eq!((trainer.completed(), trainer.skipped()), (20, 1));

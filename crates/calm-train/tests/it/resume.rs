@@ -92,7 +92,7 @@ fn bridges_after_a_kill() {
 #[test]
 fn bridges_through_noise_after_a_kill() {
     let exact = parts();
-    let noisy = BridgeTraining::new(&exact).noise(0.3);
+    let noisy = BridgeTraining::new(&exact).with_noise(0.3);
     assert_resumes(&noisy, bridges, kill, 5);
     let (with, _) = train(&noisy, bridges(1), None, &data()).unwrap();
     let (without, _) = train(&exact, bridges(1), None, &data()).unwrap();

@@ -66,7 +66,7 @@ fn bridges_learn_from_models_with_other_tokenizers() {
     );
     let batches = Batches::new(examples.iter().cloned().collect(), 3, 0, 4);
     let fresh = calibrate(&parts, bridges(&parts), &batches.batch(0).unwrap()).unwrap();
-    let objective = BridgeTraining::new(&parts).reading(&rows);
+    let objective = BridgeTraining::new(&parts).with_tokens(&rows);
     let data = move |number| Ok(batches.batch(number)?);
     let (trained, steps) = train(&objective, fresh, None, &data).unwrap();
     assert!(steps[19].loss < steps[0].loss);

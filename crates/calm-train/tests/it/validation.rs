@@ -44,7 +44,7 @@ fn train(
 ) -> Result<(Outcome, Vec<Vec<u32>>), TrainError> {
     let objective = parts();
     let trainer = Trainer::new(&objective, bridges(1), config, dir)?;
-    let mut trainer = trainer.validated_by(Box::new(validator), |_, _| ());
+    let mut trainer = trainer.validated_by(Box::new(validator));
     let outcome = trainer.run(data, |metrics| match metrics.step == until {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),

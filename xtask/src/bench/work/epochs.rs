@@ -10,8 +10,8 @@ use calm_lm::backend::FloatType;
 use calm_lm::compose::FrozenParts;
 use calm_lm::data::{Batch, Batches, Examples, TokenizedExample};
 use calm_lm::train::{
-    ActivationCache, ActivationPlace, ActivationPlan, BridgeTraining, HeldOut, TrainConfig,
-    TrainError, Trainer, Validator,
+    ActivationCache, ActivationPlace, ActivationPlan, BridgeTraining, HeldOut, StepMetrics,
+    TrainConfig, TrainError, Trainer, Validator,
 };
 use miette::{IntoDiagnostic, Result};
 
@@ -37,17 +37,17 @@ pub(super) fn measure(args: &MeasureArgs, device: &Device) -> Result<Measured> {
     let examples: Examples = data.examples.into_iter().map(Into::into).collect();
     let cache = cache(&parts, &examples).into_diagnostic()?;
     let batches = Batches::new(examples, args.batch.get(), 0, args.seed);
-    let objective = BridgeTraining::new(&parts).keeping(&cache);
+    let objective = BridgeTraining::new(&parts).with_cache(&cache);
     let config = args.train_config(batches.per_epoch());
     let (curve, untimed) = (RefCell::new(Vec::new()), Cell::new(0.0));
     let trainer = Trainer::new(&objective, bridges, config, None).into_diagnostic()?;
-    let mut trainer = trainer.validated_by(Box::new(held_out), |found, _| {
+    let mut trainer = trainer.validated_by(Box::new(held_out));
+    let source = |number| Ok(batches.batch(number)?);
+    let go_on = |_: &StepMetrics| ControlFlow::Continue(());
+    let trained = trainer.run_observed(&source, go_on, |found, _| {
         untimed.set(untimed.get() + found.seconds);
         let seconds = begun.elapsed().as_secs_f64() - untimed.get();
         curve.borrow_mut().push((found.step, seconds, found.loss));
-    });
-    let trained = trainer.run(&|number| Ok(batches.batch(number)?), |_| {
-        ControlFlow::Continue(())
     });
     trained.into_diagnostic()?;
     drop(trainer);

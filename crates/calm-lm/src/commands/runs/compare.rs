@@ -1,16 +1,23 @@
 //! Runs side by side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::run::Run;
+use super::run::{Run, RunReport};
 use crate::report::{Report, columns};
 
 /// A longer value is cut: the beginnings of two hashes tell them apart.
 const LETTERS: usize = 28;
 
-/// Settings in which these runs differ, then what came of them.
+/// Runs side by side, for programs.
+#[derive(Serialize)]
+struct CompareReport<'a> {
+    differences: BTreeMap<String, Vec<Option<String>>>,
+    runs: Vec<RunReport<'a>>,
+}
+
+/// Settings in which these runs differ, then their figures.
 pub(super) fn report(runs: &[Run]) -> Report {
     let differences = differences(runs);
     let mut lines = vec![line("", runs.iter().map(|run| run.name.clone()))];
@@ -22,14 +29,11 @@ pub(super) fn report(runs: &[Run]) -> Report {
     for (number, (name, _)) in figures[0].iter().enumerate() {
         lines.push(line(name, figures.iter().map(|run| run[number].1.clone())));
     }
-    let settings = differences
-        .into_iter()
-        .map(|(name, values)| (name, json!(values)));
-    let json = json!({
-        "differences": Value::Object(settings.collect()),
-        "runs": runs.iter().map(Run::json).collect::<Vec<_>>(),
-    });
-    Report::new(columns(&lines), json)
+    let report = CompareReport {
+        differences: differences.into_iter().collect(),
+        runs: runs.iter().map(Run::report).collect(),
+    };
+    Report::new(columns(&lines), report)
 }
 
 fn line(name: &str, values: impl Iterator<Item = String>) -> Vec<String> {

@@ -18,15 +18,17 @@ pub(super) fn losses(runs: &[Run]) -> Chart {
     let mut curves = Vec::new();
     for (color, run) in runs.iter().enumerate() {
         let raw: Vec<(f64, f64)> = run
+            .log
             .steps
             .iter()
             .map(|step| (step.step as f64, f64::from(step.loss)))
             .filter(|(_, loss)| loss.is_finite())
             .collect();
         let smooth = running_mean(&raw);
-        let validations = run.validations.iter();
-        let validations = validations.filter_map(|one| Some((one.step as f64, one.loss?)));
-        let validations: Vec<(f64, f64)> = validations.collect();
+        let validations = run.log.validations.iter();
+        let validations = validations.map(|one| (one.step as f64, one.loss));
+        let validations: Vec<(f64, f64)> =
+            validations.filter(|(_, loss)| loss.is_finite()).collect();
         let mut add = |name: String, style, points: Vec<(f64, f64)>| {
             if !points.is_empty() {
                 let points = thin(&points);

@@ -3,15 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use calm_lm::train::RunLog;
+
 use crate::failure::Failure;
 
 /// Directories below one another that are looked into.
 const DEPTH: usize = 12;
-
-/// Whether a directory is one of a run.
-pub(super) fn is_run(directory: &Path) -> bool {
-    directory.join("run.json").is_file()
-}
 
 /// The directories of all runs in and below this one, in the order of their names. Links and hidden
 /// directories are not followed.
@@ -23,7 +20,7 @@ pub(super) fn runs_below(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn search(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    if is_run(directory) {
+    if RunLog::is_run(directory) {
         found.push(directory.to_owned());
         return;
     }

@@ -7,10 +7,11 @@ mod run;
 
 use std::path::{Path, PathBuf};
 
+use calm_lm::train::RunDescription;
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde::Serialize;
 
-use self::run::Run;
+use self::run::{Run, RunReport};
 use crate::failure::Failure;
 use crate::report::{Report, columns, table};
 
@@ -89,6 +90,20 @@ struct PlotArgs {
     plot: Option<PathBuf>,
 }
 
+/// Runs that were found, for programs.
+#[derive(Serialize)]
+struct ListReport<'a> {
+    runs: Vec<RunReport<'a>>,
+}
+
+/// A run and its settings, for programs.
+#[derive(Serialize)]
+struct ShowReport<'a> {
+    #[serde(flatten)]
+    run: RunReport<'a>,
+    description: &'a RunDescription,
+}
+
 pub(super) fn run(args: &RunsArgs) -> Result<Report, Failure> {
     match &args.view {
         View::List(args) => list(&args.directories),
@@ -159,14 +174,16 @@ fn list(directories: &[PathBuf]) -> Result<Report, Failure> {
         true => "there is no run\n".to_owned(),
         false => columns(&lines),
     };
-    let runs: Vec<_> = runs.iter().map(Run::json).collect();
-    Ok(Report::new(text, json!({ "runs": runs })))
+    let runs = runs.iter().map(Run::report).collect();
+    Ok(Report::new(text, ListReport { runs }))
 }
 
 fn show(run: &Run, plot: &PlotArgs) -> Result<Report, Failure> {
     plot.draw(std::slice::from_ref(run))?;
     let text = format!("{}\n{}", table(&run.figures()), table(&run.settings()));
-    let mut json = run.json();
-    json["description"] = run.description.clone();
+    let json = ShowReport {
+        run: run.report(),
+        description: &run.log.description,
+    };
     Ok(Report::new(text, json))
 }

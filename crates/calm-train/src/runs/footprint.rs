@@ -1,28 +1,37 @@
-//! What a training run will take of memory, by arithmetic; docs/training.md explains it.
+//! Memory that a training run takes, by arithmetic; docs/training.md explains it.
 
 use burn::module::Module;
-use calm_lm::backend::ops;
-use calm_lm::compose::{BridgeConfig, Connection};
-use calm_lm::models::{Decoder, DecoderConfig};
-use serde_json::{Value, json};
+use calm_backend::ops;
+use calm_compose::{BridgeConfig, Connection};
+use calm_models::{Decoder, DecoderConfig};
+use serde::Serialize;
 
-/// Bytes of a number that is trained, and of every value kept for the way back.
+/// Bytes of a number that is trained, and of every value kept for the backward pass.
 const F32: usize = 4;
 /// Numbers that AdamW keeps of every parameter; Muon keeps one of some.
 const MOMENTS: usize = 2;
 
-/// What of a run takes memory.
-pub(super) struct Footprint {
-    frozen_parameters: usize,
+/// The parts of a run that take memory.
+#[derive(Debug, Clone)]
+pub struct Footprint {
+    parameters: ParameterCounts,
     frozen_bytes: usize,
-    trained_parameters: usize,
-    /// What the way back needs of every position.
+    /// Values that the backward pass needs of every position, of each block and bridge.
     recorded: Vec<Recorded>,
-    /// The largest of the blocks of which nothing is kept: one at a time is computed.
+    /// The largest block of which nothing is kept: one such block at a time is computed.
     passing: Option<Recorded>,
     vocab_size: usize,
     /// Bytes of the activation cache.
     cache_bytes: usize,
+}
+
+/// Numbers of parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ParameterCounts {
+    /// Parameters that stay as they are.
+    pub frozen: usize,
+    /// Parameters that move.
+    pub trained: usize,
 }
 
 /// Values per position, besides those of the weights of attention.
@@ -33,27 +42,36 @@ struct Recorded {
     heads: usize,
 }
 
-/// Bytes, by what they are for.
-pub(super) struct MemoryEstimate {
-    pub(super) weights: usize,
-    pub(super) gradients: usize,
-    pub(super) optimizer: usize,
-    pub(super) activations: usize,
+/// Bytes that a run takes, by purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MemoryEstimate {
+    /// Weights, frozen and trained.
+    pub weights: usize,
+    /// Gradients of what is trained.
+    pub gradients: usize,
+    /// State of the optimiser.
+    pub optimizer: usize,
+    /// Values that the backward pass needs, logits, and one block on its way.
+    pub activations: usize,
     /// Activations that are kept for the epochs to come, once all are there.
-    pub(super) cache: usize,
+    pub activation_cache: usize,
+    /// All together.
+    pub total: usize,
 }
 
 impl Footprint {
     /// A model that is trained, with so many parameters of its own or of adapters.
-    pub(super) fn of_decoder(decoder: &Decoder, trained_parameters: usize) -> Self {
+    pub fn of_decoder(decoder: &Decoder, trained_parameters: usize) -> Self {
         let config = decoder.config();
         let all = decoder.num_params();
         // Adapters, and the weights below them.
         let frozen_parameters = if trained_parameters < all { all } else { 0 };
         Self {
-            frozen_parameters,
+            parameters: ParameterCounts {
+                frozen: frozen_parameters,
+                trained: trained_parameters,
+            },
             frozen_bytes: frozen_parameters * decoder.dtype().size(),
-            trained_parameters,
             recorded: vec![Recorded::trained_block(config); config.block_count()],
             passing: None,
             vocab_size: config.vocab_size,
@@ -63,7 +81,7 @@ impl Footprint {
 
     /// Bridges between frozen models. Nothing is kept of the anchor below the first of them, and
     /// nothing of the augmenting models.
-    pub(super) fn of_bridges(
+    pub fn of_bridges(
         anchor: &Decoder,
         augmenting: &[&Decoder],
         bridges: &[(BridgeConfig, Vec<Connection>)],
@@ -82,11 +100,13 @@ impl Footprint {
         let frozen = || augmenting.iter().copied().chain([anchor]);
         let passing = frozen().map(|decoder| Recorded::trained_block(decoder.config()));
         Self {
-            frozen_parameters: frozen().map(Module::num_params).sum(),
+            parameters: ParameterCounts {
+                frozen: frozen().map(Module::num_params).sum(),
+                trained: trained_parameters,
+            },
             frozen_bytes: frozen()
                 .map(|decoder| decoder.num_params() * decoder.dtype().size())
                 .sum(),
-            trained_parameters,
             recorded,
             passing: passing.max_by_key(|block| block.values),
             vocab_size: config.vocab_size,
@@ -95,7 +115,8 @@ impl Footprint {
     }
 
     /// With so many bytes of activations in memory from one epoch to the next.
-    pub(super) fn keeping(self, cache_bytes: usize) -> Self {
+    #[must_use]
+    pub fn with_cache(self, cache_bytes: usize) -> Self {
         Self {
             cache_bytes,
             ..self
@@ -103,43 +124,41 @@ impl Footprint {
     }
 
     /// For a batch of this shape, of which so many positions carry loss.
-    pub(super) fn estimate(&self, rows: usize, length: usize, targets: usize) -> MemoryEstimate {
+    pub fn estimate(&self, rows: usize, length: usize, targets: usize) -> MemoryEstimate {
         let kept: usize = self.recorded.iter().map(|one| one.at(length)).sum();
         let passing = self.passing.map_or(0, |one| one.at(length));
-        // On the way back the largest block has gradients of its values beside them.
+        // The backward pass holds gradients of the largest block's values beside them.
         let largest = self.recorded.iter().map(|one| one.at(length)).max();
         let per_position = kept + passing.max(largest.unwrap_or(0));
         // Logits and their gradient.
         let logits = 2 * targets * self.vocab_size;
-        let trained = F32 * self.trained_parameters;
+        let trained = F32 * self.parameters.trained;
+        let (weights, optimizer) = (self.frozen_bytes + trained, MOMENTS * trained);
+        let activations = F32 * (rows * length * per_position + logits);
         MemoryEstimate {
-            weights: self.frozen_bytes + trained,
+            weights,
             gradients: trained,
-            optimizer: MOMENTS * trained,
-            activations: F32 * (rows * length * per_position + logits),
-            cache: self.cache_bytes,
+            optimizer,
+            activations,
+            activation_cache: self.cache_bytes,
+            total: weights + trained + optimizer + activations + self.cache_bytes,
         }
     }
 
-    /// Parameters that stay as they are.
-    pub(super) fn frozen_parameters(&self) -> usize {
-        self.frozen_parameters
-    }
-
-    /// Parameters that move.
-    pub(super) fn trained_parameters(&self) -> usize {
-        self.trained_parameters
+    /// Numbers of parameters.
+    pub fn parameters(&self) -> ParameterCounts {
+        self.parameters
     }
 }
 
 impl Recorded {
-    /// Of a block whose weights are frozen: what its two norms, attention and activation read. A
-    /// frozen projection needs nothing of what it read.
+    /// A block whose weights are frozen: the inputs of its two norms, attention and activation. A
+    /// frozen projection needs nothing of its input.
     fn frozen_block(config: &DecoderConfig) -> Self {
         Self::block(config, false)
     }
 
-    /// Of a block that is trained, or has adapters: what its projections read, too.
+    /// A block that is trained, or has adapters: the inputs of its projections, too.
     fn trained_block(config: &DecoderConfig) -> Self {
         Self::block(config, true)
     }
@@ -153,7 +172,7 @@ impl Recorded {
         }
     }
 
-    /// Of a bridge: what each of its projections reads; queries, keys and values.
+    /// A bridge: the input of each of its projections; queries, keys and values.
     fn bridge(config: &BridgeConfig) -> Self {
         Self {
             values: config.d_augmenting + 2 * config.d_anchor + 4 * config.d_inner(),
@@ -170,25 +189,6 @@ impl Recorded {
             2
         };
         self.values + self.heads * weights
-    }
-}
-
-impl MemoryEstimate {
-    /// All together.
-    pub(super) fn bytes(&self) -> usize {
-        self.weights + self.gradients + self.optimizer + self.activations + self.cache
-    }
-
-    /// For programs.
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "weights": self.weights,
-            "gradients": self.gradients,
-            "optimizer": self.optimizer,
-            "activations": self.activations,
-            "activation_cache": self.cache,
-            "total": self.bytes(),
-        })
     }
 }
 
@@ -222,17 +222,12 @@ mod tests {
         let decoder = Decoder::untrained(&DecoderConfig::llama(10, 8, 2, 2), 0, &device);
         let all = decoder.num_params();
         let adapters = Footprint::of_decoder(&decoder, 7);
-        assert_eq!(
-            (adapters.frozen_parameters(), adapters.trained_parameters()),
-            (all, 7)
-        );
+        let counts = |frozen, trained| ParameterCounts { frozen, trained };
+        assert_eq!(adapters.parameters(), counts(all, 7));
         let whole = Footprint::of_decoder(&decoder, all);
-        assert_eq!(
-            (whole.frozen_parameters(), whole.trained_parameters()),
-            (0, all)
-        );
+        assert_eq!(whole.parameters(), counts(0, all));
         // Weight, gradient, and two moments.
         let estimate = whole.estimate(0, 0, 0);
-        assert_eq!(estimate.bytes(), 16 * all);
+        assert_eq!(estimate.total, 16 * all);
     }
 }

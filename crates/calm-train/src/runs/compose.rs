@@ -1,0 +1,504 @@
+//! Training the bridges of a composition.
+
+use std::net::SocketAddr;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use calm_backend::FloatType;
+use calm_compose::{
+    Bridges, ComposedModel, Composition, CompositionFile, FrozenParts, LoadedModel,
+    LocatedComposition, ModelSources, RowTokens, TrainingRecord,
+};
+use calm_models::{Decoder, Fetching, LoadOptions, ModelFiles, ModelSource};
+
+use super::baseline::BaselineRun;
+use super::config::ComposeConfig;
+use super::data::TrainingData;
+use super::estimate::Estimate;
+use super::footprint::Footprint;
+use super::ranks::{self, LocalDevices};
+use super::record::{
+    AddedParameters, BaselineOutcome, BridgeIdentity, BridgeRecord, ComposedIdentity, RunIdentity,
+};
+use super::training::{FitOptions, TrainingRun};
+use super::{Observer, RunContext, RunEvent, end_of_text};
+use crate::{ActivationCache, BridgeTraining, Crew, TrainError, WorkerServer, calibrate};
+
+/// Trains the bridges of a composition (section 3.1 of the paper), or a baseline in their place.
+#[derive(Debug)]
+pub struct ComposeRun {
+    config: ComposeConfig,
+    run: TrainingRun,
+}
+
+/// The result of a [`ComposeRun`].
+#[derive(Debug)]
+pub enum ComposeOutcome {
+    /// The composition, which is saved in the output directory.
+    Composed {
+        /// Frozen models and trained bridges.
+        composition: Box<Composition>,
+        /// How they were trained.
+        record: Box<BridgeRecord>,
+    },
+    /// The baseline, which is saved in the output directory.
+    Baseline(Box<BaselineOutcome>),
+    /// The run of another process is over, for which this process worked.
+    Served {
+        /// Address at which it listened.
+        address: SocketAddr,
+    },
+}
+
+impl ComposeRun {
+    /// Checks all settings that need no model. Nothing is loaded or written yet.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError`] naming the setting, or the directory, that cannot be used.
+    pub fn new(config: ComposeConfig, context: RunContext) -> Result<Self, TrainError> {
+        config.validate()?;
+        let writes = !config.ranks.is_listening();
+        let run = TrainingRun::new(&config.training, context, &config.out, writes)?;
+        Ok(Self { config, run })
+    }
+
+    /// Trains to the end, or goes on with the run in the output directory, and saves the result.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError`] for models and data that cannot be used, [`TrainError::Interrupted`] if the
+    /// observer breaks off, and those of [`Trainer::run`](crate::Trainer::run).
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<ComposeOutcome, TrainError> {
+        let server = self.config.ranks.bind()?;
+        let prepared = self.prepare(false, observer)?;
+        if let Some(baseline) = self.baseline(&prepared) {
+            let outcome = baseline.run(&prepared.data, observer)?;
+            return Ok(ComposeOutcome::Baseline(Box::new(outcome)));
+        }
+        let job = self.job(&prepared, false, observer)?;
+        match &server {
+            Some(server) => job.serve(server, observer),
+            None => job.train(observer),
+        }
+    }
+
+    /// Size, memory and time of the run, by arithmetic and a few steps. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub fn estimate(
+        &self,
+        observer: &mut dyn Observer,
+    ) -> Result<(Estimate, ComposeConfig), TrainError> {
+        let prepared = self.prepare(true, observer)?;
+        let estimate = match self.baseline(&prepared) {
+            Some(baseline) => baseline.estimate(&prepared.data)?,
+            None => self.job(&prepared, true, observer)?.estimate()?,
+        };
+        Ok((estimate, self.resolved(&prepared)))
+    }
+
+    /// The settings with values for those that were left open. Those of a composition that is
+    /// extended come with it.
+    fn resolved(&self, prepared: &Prepared) -> ComposeConfig {
+        let mut config = self.config.clone();
+        let warmup = self.run.train.warmup_steps;
+        config.training.optimizer.warmup_steps.get_or_insert(warmup);
+        let composition = &prepared.models.composition;
+        if self.config.extend.is_none() {
+            config.bridges.heads = Some(composition.heads);
+            if config.connections.is_empty() {
+                let plans = composition.connections();
+                config.connections = plans.map(|pairs| pairs.to_vec().into()).collect();
+            }
+        }
+        config
+    }
+
+    /// Loads models and data.
+    fn prepare(
+        &self,
+        is_described: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Prepared, TrainError> {
+        let local = self.config.ranks.local(&self.run.context)?;
+        let models = self.load(local.main(), observer)?;
+        let anchor = &models.composition.anchor;
+        let end_of_text = end_of_text(&anchor.model.special, &anchor.files.directory)?;
+        let data = self.run.read_data(
+            models.composition.tokenizer(),
+            &anchor.model.special,
+            end_of_text,
+            models.composition.context_length(),
+            is_described,
+            observer,
+        )?;
+        Ok(Prepared {
+            local,
+            models,
+            data,
+        })
+    }
+
+    /// Loads the frozen models and joins them by fresh bridges, behind those of the composition
+    /// that is extended.
+    fn load(&self, device: &Device, observer: &mut dyn Observer) -> Result<Models, TrainError> {
+        let config = &self.config;
+        let options = LoadOptions {
+            device: device.clone(),
+            dtype: config.dtype,
+            ..LoadOptions::default()
+        };
+        let mut fetched = |fetching: Fetching<'_>| {
+            let _ = observer.observe(RunEvent::Fetching(fetching));
+        };
+        let located = match &config.extend {
+            None => None,
+            Some(directory) => Some(LocatedComposition::find(
+                directory,
+                &ModelSources::default(),
+                &mut fetched,
+            )?),
+        };
+        let mut fetch = |source: &ModelSource| source.resolve(&[], &mut fetched);
+        let anchor = match &config.anchor {
+            Some(anchor) if located.is_none() => Some(fetch(anchor)?),
+            _ => None,
+        };
+        let augmenting = config.augmenting.iter().map(&mut fetch);
+        let augmenting: Vec<ModelFiles> = augmenting.collect::<Result<_, _>>()?;
+        let augmenting_device = match &config.augmenting_device {
+            Some(name) => calm_backend::device(name)?,
+            None => device.clone(),
+        };
+        let extended = located.as_ref().map(|located| located.file.clone());
+        let before = match (located, anchor) {
+            (Some(located), _) => located.load(&options, &augmenting_device)?,
+            (None, Some(files)) => {
+                let anchor = LoadedModel::from_files(files, &options)?;
+                Composition::new(anchor, Vec::new(), &config.composition(), 0)?
+            }
+            (None, None) => unreachable!("an anchor or a composition is required"),
+        };
+        let options = LoadOptions {
+            device: augmenting_device,
+            ..options
+        };
+        let augmenting = (0u64..).zip(augmenting).map(|(index, files)| {
+            let model = LoadedModel::from_files(files, &options)?;
+            Ok(match config.random_augmenting {
+                Some(seed) => model.random_init_like(seed.wrapping_add(index)),
+                None => model,
+            })
+        });
+        let augmenting = augmenting.collect::<Result<Vec<_>, TrainError>>()?;
+        let frozen_bridges = extended.is_some().then(|| before.model.bridges.clone());
+        let new = augmenting.into_iter().zip(config.plans()?).collect();
+        Ok(Models {
+            composition: before.extend(new, self.run.context.seed)?,
+            frozen_bridges,
+            extended,
+        })
+    }
+
+    fn baseline<'a>(&'a self, prepared: &'a Prepared) -> Option<BaselineRun<'a>> {
+        let composition = &prepared.models.composition;
+        Some(BaselineRun {
+            baseline: self.config.baseline?,
+            anchor: &composition.anchor.model,
+            bridge_parameters: composition.model.bridges.parameter_count(),
+            device: composition.device(),
+            run: &self.run,
+        })
+    }
+
+    /// Everything that depends on models and data and is computed before the first step.
+    fn job<'a>(
+        &'a self,
+        prepared: &'a Prepared,
+        is_described: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<BridgeJob<'a>, TrainError> {
+        let Prepared {
+            local,
+            models,
+            data,
+        } = prepared;
+        let tokens = data.read_by(models.parts())?;
+        let bridges = models.fresh_bridges(local.main());
+        let bridges = calibrate(&models.new_parts(), bridges, &data.batches.batch(0)?)?;
+        let others = local.distinct[1..].iter();
+        let others = others.map(|device| self.load(device, observer));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        let file = models.composition.file()?;
+        let mut job = BridgeJob {
+            of: self,
+            prepared,
+            others,
+            tokens,
+            bridges,
+            file,
+            caches: Vec::new(),
+        };
+        job.caches = job.open_caches(is_described)?;
+        Ok(job)
+    }
+}
+
+/// Models and data of a run.
+struct Prepared {
+    local: LocalDevices,
+    models: Models,
+    data: TrainingData,
+}
+
+/// Frozen models on one device, with bridges that are to be trained.
+struct Models {
+    /// All models; the last bridges are fresh.
+    composition: Composition,
+    /// Bridges of the composition that is extended: of the first augmenting models.
+    frozen_bridges: Option<Bridges>,
+    /// Its description.
+    extended: Option<CompositionFile>,
+}
+
+impl Models {
+    fn parts(&self) -> &FrozenParts {
+        &self.composition.model.parts
+    }
+
+    /// Augmenting models whose bridges are not trained.
+    fn frozen_count(&self) -> usize {
+        self.frozen_bridges
+            .as_ref()
+            .map_or(0, |bridges| bridges.of.len())
+    }
+
+    /// The models whose bridges are trained.
+    fn new_parts(&self) -> FrozenParts {
+        FrozenParts {
+            anchor: self.parts().anchor.clone(),
+            augmenting: self.parts().augmenting[self.frozen_count()..].to_vec(),
+        }
+    }
+
+    /// The fresh bridges, with gradients.
+    fn fresh_bridges(&self, device: &Device) -> Bridges {
+        let fresh = self.composition.model.bridges.of[self.frozen_count()..].to_vec();
+        Bridges { of: fresh }
+            .fork(&device.clone().autodiff())
+            .train()
+    }
+
+    /// Training of the new bridges. `tokens` are those that the augmenting models read of every
+    /// example.
+    fn objective<'a>(&'a self, tokens: Option<&'a [RowTokens]>) -> BridgeTraining<'a> {
+        let mut objective = BridgeTraining::new(self.parts());
+        if let Some(tokens) = tokens {
+            objective = objective.with_tokens(tokens);
+        }
+        match &self.frozen_bridges {
+            Some(frozen) => objective.with_frozen_bridges(frozen),
+            None => objective,
+        }
+    }
+
+    /// The composed model with new bridges, behind those that stay as they are.
+    fn model(&self, new: Bridges) -> ComposedModel {
+        let bridges = match &self.frozen_bridges {
+            Some(frozen) => frozen.clone().followed_by(new),
+            None => new,
+        };
+        let parts = self.parts().clone();
+        ComposedModel { parts, bridges }
+    }
+}
+
+/// Bridges that are ready to be trained.
+struct BridgeJob<'a> {
+    of: &'a ComposeRun,
+    prepared: &'a Prepared,
+    /// The same models on further devices.
+    others: Vec<Models>,
+    /// Tokens that the augmenting models read of every example, if they are not the anchor's.
+    tokens: Option<Vec<RowTokens>>,
+    /// Fresh bridges, calibrated.
+    bridges: Bridges,
+    /// Description of the composition.
+    file: CompositionFile,
+    /// Cached activations on every device.
+    caches: Vec<Option<ActivationCache>>,
+}
+
+impl BridgeJob<'_> {
+    fn everywhere(&self) -> impl Iterator<Item = &Models> {
+        std::iter::once(&self.prepared.models).chain(&self.others)
+    }
+
+    fn open_caches(&self, is_described: bool) -> Result<Vec<Option<ActivationCache>>, TrainError> {
+        let data = &self.prepared.data;
+        let (epochs, tokens) = (self.of.run.epochs(data), self.tokens.as_deref());
+        let activations = &self.of.config.activations;
+        let caches = self.everywhere().map(|models| {
+            activations.open(
+                models.parts(),
+                &self.file,
+                data,
+                tokens,
+                epochs,
+                is_described,
+            )
+        });
+        caches.collect()
+    }
+
+    /// The objective on every device.
+    fn objectives(&self) -> Vec<BridgeTraining<'_>> {
+        let config = &self.of.config;
+        let objectives = self.everywhere().zip(&self.caches).map(|(models, cache)| {
+            let objective = models
+                .objective(self.tokens.as_deref())
+                .with_noise(config.noise)
+                .with_checkpointing(config.gradient_checkpointing);
+            match cache {
+                Some(cache) => objective.with_cache(cache),
+                None => objective,
+            }
+        });
+        objectives.collect()
+    }
+
+    fn identity(&self) -> RunIdentity<BridgeIdentity> {
+        let (file, config) = (&self.file, &self.of.config);
+        let augmenting = file.augmenting.iter();
+        let composed = ComposedIdentity {
+            anchor_sha256: file.anchor.weights_sha256.clone(),
+            tokenizer_sha256: file.anchor.tokenizer_sha256.clone(),
+            augmenting_sha256: augmenting
+                .map(|model| model.weights_sha256.clone())
+                .collect(),
+            connections: file.connections.clone(),
+            heads: file.heads,
+            options: file.options,
+            mode: file.mode,
+            noise: config.noise,
+            dtype: (config.dtype != FloatType::F32).then(|| config.dtype.name()),
+        };
+        let subject = BridgeIdentity {
+            composed,
+            extended: self.prepared.models.extended.clone(),
+            activations: config.activations.identity(),
+        };
+        self.of
+            .run
+            .identity("compose", &self.prepared.data, subject)
+    }
+
+    fn estimate(&self) -> Result<Estimate, TrainError> {
+        let models = &self.prepared.models;
+        let composition = &models.composition;
+        let parts = models.new_parts();
+        let sets = parts.bridge_sets_with(composition.heads, composition.options);
+        let augmenting: Vec<&Decoder> = models
+            .parts()
+            .augmenting
+            .iter()
+            .map(|m| &m.decoder)
+            .collect();
+        let cache = self
+            .of
+            .config
+            .activations
+            .memory_bytes(self.caches[0].as_ref());
+        let trained = self.bridges.parameter_count();
+        let footprint = Footprint::of_bridges(&parts.anchor, &augmenting, &sets, trained);
+        let bridges = self.bridges.clone();
+        let (objectives, data) = (self.objectives(), &self.prepared.data);
+        Estimate::new(
+            &self.of.run,
+            &objectives[0],
+            bridges,
+            data,
+            &footprint.with_cache(cache),
+        )
+    }
+
+    fn serve(
+        self,
+        server: &WorkerServer,
+        observer: &mut dyn Observer,
+    ) -> Result<ComposeOutcome, TrainError> {
+        let batches = |number| Ok(self.prepared.data.batches.batch(number)?);
+        let objectives = self.objectives();
+        let own = (&self.prepared.local, objectives.as_slice());
+        let bridges = self.bridges.clone();
+        let address = ranks::serve(server, bridges, &self.identity(), &batches, own, observer)?;
+        Ok(ComposeOutcome::Served { address })
+    }
+
+    fn train(self, observer: &mut dyn Observer) -> Result<ComposeOutcome, TrainError> {
+        let Prepared {
+            local,
+            models,
+            data,
+        } = self.prepared;
+        let held_out = data.validation.as_ref();
+        let held_out_tokens = held_out.map(|held_out| held_out.data.read_by(models.parts()));
+        let held_out_tokens = held_out_tokens.transpose()?.flatten();
+        let validated = models.objective(held_out_tokens.as_deref());
+        let composed = |bridges: &Bridges| models.model(bridges.clone());
+        let validator = held_out.map(|data| data.validator(&validated, composed));
+        let (objectives, identity) = (self.objectives(), self.identity());
+        let ranks = &self.of.config.ranks;
+        let crew = ranks.crew(
+            local,
+            &objectives,
+            &identity,
+            self.of.run.train.accumulation,
+        )?;
+        let workers = crew.as_ref().map(Crew::names);
+        let options = FitOptions {
+            directory: None,
+            validator: validator.transpose()?,
+            crew,
+        };
+        let bridges = self.bridges.clone();
+        let (run, objective) = (&self.of.run, &objectives[0]);
+        let (bridges, record) = run.run(objective, bridges, data, options, &identity, observer)?;
+        self.save(bridges.valid(), record, workers)
+    }
+
+    /// Saves the composition with trained bridges.
+    fn save(
+        &self,
+        trained: Bridges,
+        run: super::RunRecord,
+        workers: Option<Vec<String>>,
+    ) -> Result<ComposeOutcome, TrainError> {
+        let (config, models) = (&self.of.config, &self.prepared.models);
+        let mut composition = models.composition.clone();
+        composition.model = models.model(trained);
+        let bridges = &composition.model.bridges;
+        let record = BridgeRecord {
+            run,
+            device: calm_backend::device_name(self.prepared.local.main()),
+            added_parameters: AddedParameters {
+                stored: bridges.parameter_count(),
+                paper: bridges.paper_parameter_count(),
+            },
+            noise: config.noise,
+            dtype: config.dtype.name().to_owned(),
+            activations: self.caches[0].as_ref().map(ActivationCache::statistics),
+            workers,
+            extended: models.extended.as_ref().map(|file| file.training.clone()),
+        };
+        composition.training = TrainingRecord::new(&record).expect("a record is plain data");
+        composition.save(&config.out)?;
+        Ok(ComposeOutcome::Composed {
+            composition: Box::new(composition),
+            record: Box::new(record),
+        })
+    }
+}

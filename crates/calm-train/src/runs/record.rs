@@ -1,0 +1,201 @@
+//! Records of runs, as files have them: what a run depends on, and what came of it.
+
+use std::env;
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use calm_compose::{BridgeOptions, CompositionFile, Connection, Mode, TrainingRecord};
+use calm_data::TooLong;
+use serde::{Deserialize, Serialize};
+
+use super::config::{Baseline, ValidationMetric};
+use crate::{ActivationStatistics, TrainConfig, ValidationMetrics};
+
+/// Everything that the outcome of a run depends on. A run that differs in it is another run.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct RunIdentity<S> {
+    /// Kind of the run, which its subject implies.
+    #[serde(skip)]
+    pub(super) name: &'static str,
+    pub(super) program: String,
+    /// What is trained.
+    #[serde(rename = "what")]
+    pub(super) subject: S,
+    pub(super) data_sha256: String,
+    /// None for [`TooLong::Error`], as in runs of before there was a choice.
+    pub(super) too_long: Option<TooLong>,
+    pub(super) validation: Option<ValidationIdentity>,
+    pub(super) rows: usize,
+    pub(super) train: TrainConfig,
+}
+
+/// Bridges that are trained.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct BridgeIdentity {
+    pub(super) composed: ComposedIdentity,
+    /// The composition that is extended.
+    pub(super) extended: Option<CompositionFile>,
+    /// Type of cached activations, where it changes the outcome.
+    pub(super) activations: Option<&'static str>,
+}
+
+/// A composition of frozen models. The places of their files are no part of it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct ComposedIdentity {
+    pub(super) anchor_sha256: String,
+    pub(super) tokenizer_sha256: Option<String>,
+    pub(super) augmenting_sha256: Vec<String>,
+    pub(super) connections: Vec<Vec<Connection>>,
+    pub(super) heads: usize,
+    pub(super) options: BridgeOptions,
+    pub(super) mode: Mode,
+    pub(super) noise: f64,
+    /// None for f32.
+    pub(super) dtype: Option<&'static str>,
+}
+
+/// Data and score of a validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ValidationIdentity {
+    /// SHA-256 of the data file.
+    pub data_sha256: String,
+    /// Score that is taken besides the loss.
+    pub metric: Option<ValidationMetric>,
+    /// Examples of which it is taken.
+    pub scored_examples: usize,
+}
+
+/// Circumstances of a run, which may change when it goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Devices and processes that share the steps, if more than one does.
+    pub workers: Option<Vec<String>>,
+    /// Public name of the device.
+    pub device: String,
+    /// Threads of the processor.
+    #[serde(default)]
+    pub threads: usize,
+    /// Operating system and processor.
+    #[serde(default)]
+    pub system: String,
+}
+
+impl Environment {
+    /// The circumstances of this process.
+    pub fn new(device: &Device, workers: Option<Vec<String>>) -> Self {
+        Self {
+            workers,
+            device: calm_backend::device_name(device),
+            threads: calm_backend::threads(),
+            system: format!("{} {}", env::consts::OS, env::consts::ARCH),
+        }
+    }
+}
+
+/// The data of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// The file.
+    pub path: PathBuf,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Examples that are used.
+    pub examples: usize,
+    /// Their tokens.
+    pub tokens: u64,
+    /// Share of padding in the batches, to four digits.
+    pub padding_share: f64,
+    /// Policy for examples that are too long.
+    pub too_long: TooLong,
+    /// Examples that were cut.
+    pub truncated: u64,
+    /// Examples that were left out.
+    pub skipped: u64,
+}
+
+/// How parameters were trained.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Name and version of the program.
+    pub program: String,
+    /// The training data.
+    pub data: DataRecord,
+    /// Examples in a batch.
+    pub rows: usize,
+    /// Settings of the trainer.
+    pub settings: TrainConfig,
+    /// Step whose parameters are the result.
+    pub step: usize,
+    /// Steps that were done.
+    pub steps_done: usize,
+    /// Steps of these that moved nothing.
+    pub skipped_steps: usize,
+    /// The validation, if there was one.
+    pub validation: Option<ValidationIdentity>,
+    /// What it found at the best step.
+    pub best: Option<ValidationMetrics>,
+    /// Loss of the last step, in nats per target token; none if it was not finite.
+    pub final_loss: Option<f32>,
+    /// Seconds that the steps took, those of earlier processes included.
+    pub seconds: f64,
+}
+
+/// Name and version of this program, and its commit if whoever built it set `CALM_COMMIT`. Asking
+/// git instead would name the commit of some other checkout, or one that the files have left behind.
+pub fn program() -> String {
+    let version = concat!("calm ", env!("CARGO_PKG_VERSION"));
+    match option_env!("CALM_COMMIT") {
+        Some(commit) => format!("{version} ({commit})"),
+        None => version.to_owned(),
+    }
+}
+
+/// How the bridges of a composition were trained: `training` in `composition.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BridgeRecord {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunRecord,
+    /// Public name of the device.
+    pub device: String,
+    /// Parameters of the bridges.
+    pub added_parameters: AddedParameters,
+    /// Noise on the augmenting models' hidden states.
+    pub noise: f64,
+    /// Type in which the frozen models computed.
+    pub dtype: String,
+    /// The cache of activations, if there was one.
+    pub activations: Option<ActivationStatistics>,
+    /// Devices and processes that shared the steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<Vec<String>>,
+    /// The record of the composition that was extended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended: Option<TrainingRecord>,
+}
+
+/// Counts of the parameters of bridges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedParameters {
+    /// All of them.
+    pub stored: usize,
+    /// By the paper's count, n (D_A D_B + 3 D_B²), which leaves out W_O, biases and norms.
+    pub paper: usize,
+}
+
+/// A trained baseline.
+#[derive(Debug, Clone, Serialize)]
+pub struct BaselineOutcome {
+    /// Its kind.
+    pub baseline: Baseline,
+    /// Rank of the adapters.
+    pub rank: Option<usize>,
+    /// Parameters that were trained.
+    pub trainable_parameters: usize,
+    /// Parameters of the bridges that it is compared with.
+    pub bridge_parameters: usize,
+    /// Directory of the checkpoint.
+    pub out: PathBuf,
+    /// The run.
+    pub training: RunRecord,
+}
