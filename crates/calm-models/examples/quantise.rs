@@ -1,4 +1,4 @@
-//! What quantised weights would cost and gain: `quantise f32|q8|q4|q8-block|q4-block [STEPS]`.
+//! Cost and gain of quantised weights: `quantise f32|q8|q4|q8-block|q4-block [STEPS]`.
 //!
 //! Quantises the projections of a random Llama of 110 M parameters, with one scale for a matrix or
 //! for 32 inputs, and prints memory, the relative error of logits, and speed over five repetitions.

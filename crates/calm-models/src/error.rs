@@ -1,4 +1,4 @@
-//! What can go wrong with a checkpoint, a tokenizer or a request to generate.
+//! Errors of checkpoints, tokenizers and requests to generate.
 
 use std::path::PathBuf;
 
@@ -56,7 +56,7 @@ pub enum ModelError {
         key: String,
         /// Its value, shortened.
         found: String,
-        /// What is supported.
+        /// Supported values.
         expected: String,
     },
     /// The settings are readable but make no model.
@@ -64,7 +64,7 @@ pub enum ModelError {
     InvalidConfig {
         /// config.json.
         path: PathBuf,
-        /// What is wrong and what it would have to be.
+        /// Fault, and expected value.
         source: crate::ConfigError,
     },
     /// A decoder is of a shape that its family's files cannot describe.
@@ -94,7 +94,7 @@ pub enum ModelError {
     Header {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with the byte offset.
+        /// Fault, with the byte offset.
         source: Box<HeaderError>,
     },
     /// The index of a sharded checkpoint says something it may not say.
@@ -102,7 +102,7 @@ pub enum ModelError {
     Index {
         /// model.safetensors.index.json.
         path: PathBuf,
-        /// What is wrong.
+        /// Fault.
         reason: String,
     },
     /// The tensors are not those that the configuration asks for.
@@ -130,13 +130,13 @@ pub enum ModelError {
     Tokenizer {
         /// tokenizer.json.
         path: PathBuf,
-        /// What the tokenizer library says.
+        /// Message of the tokenizer library.
         reason: String,
     },
     /// The tokenizer cannot encode or decode a text.
     #[error("the tokenizer failed: {reason}")]
     Tokenize {
-        /// What the tokenizer library says.
+        /// Message of the tokenizer library.
         reason: String,
     },
     /// The tokenizer has more tokens than the model has embeddings.
@@ -164,7 +164,7 @@ pub enum ModelError {
     ChatTemplate {
         /// chat_template.jinja, or tokenizer_config.json.
         path: PathBuf,
-        /// What is wrong, with the line of the template where there is one.
+        /// Fault, with the line of the template where there is one.
         reason: String,
     },
     /// A setting of sampling is out of its range.
@@ -228,7 +228,7 @@ pub enum ModelError {
     /// Reading results back from the device failed.
     #[error("the device failed: {source}")]
     Device {
-        /// What Burn says.
+        /// Error of Burn.
         source: burn::tensor::TensorReadError,
     },
     /// The fixture that a model is held against is incomplete or of other shapes.
@@ -236,7 +236,7 @@ pub enum ModelError {
     Fixture {
         /// expected.safetensors.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Fault.
         reason: String,
     },
 }

@@ -9,8 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::ModelError;
 use crate::unique::UniqueKeys;
 
-/// Whether there is something of this name, be it a link that leads nowhere: opening that tells
-/// what is wrong with it.
+/// Whether the name exists, even as a dangling link: opening it then gives the error.
 pub(crate) fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
@@ -37,7 +36,7 @@ pub fn open(path: &Path) -> Result<File, ModelError> {
     })
 }
 
-/// What a JSON text says, in which no object may have a key twice; `path` is for messages.
+/// Parses a JSON text, in which no object may have a key twice; `path` is for messages.
 pub(crate) fn from_json<T: DeserializeOwned>(json: &str, path: &Path) -> Result<T, ModelError> {
     serde_json::from_str::<UniqueKeys>(json)
         .and_then(|UniqueKeys| serde_json::from_str(json))

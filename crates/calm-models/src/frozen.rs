@@ -1,4 +1,4 @@
-//! A checkpoint, loaded: decoder, tokenizer and special ids.
+//! A loaded checkpoint: decoder, tokenizer and special ids.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) const GENERATION_CONFIG: &str = "generation_config.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
 
-/// What programs other than this crate read of a tokenizer, in the order in which they are written.
+/// Files of a tokenizer that other programs read, in the order in which they are written.
 const BESIDE_TOKENIZER: [&str; 2] = [TEMPLATE_FILE, TOKENIZER_CONFIG];
 
 /// Settings are a few kilobytes.
@@ -94,7 +94,7 @@ pub struct FrozenModel {
     source: Source,
 }
 
-/// Where the weights come from, and their hash once it was asked for.
+/// Files of the weights, and the hash once it was asked for.
 #[derive(Debug, Clone)]
 struct Source {
     /// The files, if they come from any.

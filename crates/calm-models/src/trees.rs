@@ -4,8 +4,8 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::PaddingMask;
 
-/// What the new positions of a pass follow, where a row is no single text but several that begin
-/// alike: a prefix tree, in which a token sees itself and those on its way from the beginning.
+/// Prefix trees of tokens: a row holds several texts that begin alike, and a token sees itself and
+/// the tokens between it and the root.
 ///
 /// ```text
 /// the ─ an ─ chor          position  0    1    2    3      4
@@ -19,7 +19,7 @@ use crate::PaddingMask;
 pub struct TokenTrees {
     /// Positions held, and the new ones.
     all: PaddingMask,
-    /// How many are held.
+    /// Number of positions held.
     past: usize,
     /// `[batch, past + new]`: the position of the token before; none for a first token.
     parents: Vec<Option<usize>>,
@@ -96,7 +96,7 @@ impl TokenTrees {
         lengths.max().unwrap_or(0)
     }
 
-    /// What queries may not see that see the text up to a token each, or nothing:
+    /// Mask of queries that each see the text up to a token, or nothing:
     /// `[batch, 1, queries, keys]`, `true` = masked.
     ///
     /// `ends` has for every row and query the token's position, counted from the first held.

@@ -14,7 +14,7 @@ use crate::{
 /// Name of the file beside a checkpoint that holds what [`verify`] compares with.
 pub const EXPECTED_FILE: &str = "expected.safetensors";
 
-/// How far one tensor is from its expected values.
+/// Deviation of one tensor from its expected values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deviation {
     /// `hidden_0` (the embeddings) to `hidden_L` (the output of block L), or `logits`.
@@ -34,7 +34,7 @@ pub struct GreedyCheck {
     pub uncached_differs_at: Option<usize>,
 }
 
-/// How a checkpoint compares with its expected values.
+/// Comparison of a checkpoint with its expected values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verification {
     /// One entry per tensor, in the order of the computation.

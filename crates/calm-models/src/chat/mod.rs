@@ -25,14 +25,14 @@ pub(crate) const MAX_BYTES: u64 = 16 << 20;
 /// Templates are a few kilobytes.
 const MAX_TEMPLATE_BYTES: usize = 128 << 10;
 
-/// What one conversation may cost: an instruction takes 1, and so do 64 bytes of any text made on
+/// Fuel of one conversation: an instruction takes 1, and so do 64 bytes of any text made on
 /// the way. Long conversations take a few ten thousand.
 const FUEL: u64 = 1_000_000;
 
 /// Bytes of a list's text that one unit of fuel pays for.
 const LIST_BYTES: u64 = 4;
 
-/// What fuel does not count is ended by the clock: texts made, other than by printing, of lists that
+/// Time limit for work that fuel does not count: texts made, other than by printing, of lists that
 /// hold a list many times, which holds another many times, and so on; also long chains of
 /// some operators, which the engine goes through from each of them. The thread is left to itself.
 const TIME: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ const STACK_BYTES: usize = 512 << 20;
 /// The name under which messages mention the template.
 const NAME: &str = "chat_template";
 
-/// What `transformers` passes to templates of a tokenizer's special tokens.
+/// Special tokens that `transformers` passes to templates.
 const SPECIAL_TOKENS: [&str; 7] = [
     "bos_token",
     "eos_token",
@@ -62,9 +62,9 @@ pub struct Chat {
     pub messages: Vec<Value>,
     /// Descriptions of functions that the model may call, as JSON schemas.
     pub tools: Option<Vec<Value>>,
-    /// Whether the prompt ends with what begins an answer.
+    /// Whether the prompt ends with the beginning of an answer.
     pub add_generation_prompt: bool,
-    /// What else the template may ask for, such as `enable_thinking`.
+    /// Other variables of the template, such as `enable_thinking`.
     pub variables: Map<String, Value>,
 }
 

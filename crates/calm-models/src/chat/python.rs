@@ -1,4 +1,4 @@
-//! What templates expect of Python.
+//! Methods of Python that templates expect.
 
 use std::fmt::Write;
 

@@ -35,7 +35,7 @@ pub(crate) enum StorageType {
 pub(crate) struct MatrixSlice {
     pub(crate) rows: Range<usize>,
     pub(crate) columns: Range<usize>,
-    /// How many columns the whole matrix has.
+    /// Columns of the whole matrix.
     pub(crate) width: usize,
 }
 
@@ -112,7 +112,7 @@ impl StoredTensor<'_> {
         Ok(Loaded { tensor, is_finite })
     }
 
-    /// Where it lies in the file, so that nothing is copied; none if it cannot be used from there.
+    /// A tensor over the mapped file, so that nothing is copied; none if the bytes cannot be used so.
     fn map<const D: usize>(
         &self,
         shape: [usize; D],

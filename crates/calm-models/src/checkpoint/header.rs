@@ -14,11 +14,11 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 /// A header is a few hundred bytes per tensor; the format's own limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// What is wrong with a safetensors file.
+/// Faults of a safetensors file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// Not even the length of the header fits.
+    /// The file is too short for the length of the header.
     #[error(
         "the file has {bytes} bytes, a safetensors file has at least 8; it is empty or cut off"
     )]
@@ -40,7 +40,7 @@ pub enum HeaderError {
     /// The header is no JSON object of tensors.
     #[error("the header (at byte 8) is damaged: {source}")]
     Json {
-        /// Where and what.
+        /// Position and fault.
         source: serde_json::Error,
     },
     /// A tensor has a type that the format does not know.
@@ -65,7 +65,7 @@ pub enum HeaderError {
         dtype: String,
         /// Its byte range, counted from the end of the header.
         offsets: [u64; 2],
-        /// How many bytes it needs; none if the number is too large to exist.
+        /// Bytes that it needs; none if the number overflows.
         expected_bytes: Option<u64>,
     },
     /// Tensors overlap, or leave a hole.
@@ -75,9 +75,9 @@ pub enum HeaderError {
     Offset {
         /// The tensor.
         name: String,
-        /// Where it would have to begin.
+        /// Expected start.
         expected: u64,
-        /// Where it does.
+        /// Actual start.
         found: u64,
     },
     /// The tensors do not fill the file.
@@ -86,7 +86,7 @@ pub enum HeaderError {
          or damaged"
     )]
     DataLength {
-        /// Where the last tensor ends.
+        /// End of the last tensor.
         expected: u64,
         /// Bytes after the header.
         found: u64,

@@ -167,10 +167,10 @@ fn inner_names(name: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where the parameters of a model are in a source.
+/// Locations of the parameters of a model in a source.
 struct Locations<'a> {
     config: &'a DecoderConfig,
-    /// Whether the names lack what those of a whole model begin with.
+    /// Whether the names lack the prefix of a whole model.
     bare: bool,
 }
 

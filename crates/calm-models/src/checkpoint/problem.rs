@@ -1,4 +1,4 @@
-//! What can be wrong with a single tensor of a checkpoint.
+//! Faults of single tensors of a checkpoint.
 
 use calm_backend::FloatType;
 

@@ -13,7 +13,7 @@ pub struct AttentionConfig {
     pub kv_heads: usize,
     /// Width of a head.
     pub d_head: usize,
-    /// How queries and keys are told their positions.
+    /// Encoding of positions in queries and keys.
     pub encoding: PositionEncoding,
     /// Number of positions that a query sees, its own included; none: all up to its own.
     pub window: Option<usize>,

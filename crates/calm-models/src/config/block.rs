@@ -10,7 +10,7 @@ pub struct BlockConfig {
     pub attention: AttentionConfig,
     /// Works on each position alone.
     pub feed_forward: FeedForwardConfig,
-    /// How the two are added to the hidden states.
+    /// Placement of norms and sums around the two.
     pub residual: ResidualConfig,
     /// Every norm of the block but those of queries and keys.
     pub norm: NormConfig,

@@ -1,4 +1,4 @@
-//! What can be wrong with a description.
+//! Errors of descriptions.
 
 /// Why settings make no model.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum ConfigError {
         name: &'static str,
         /// Its length.
         found: usize,
-        /// What it would have to be.
+        /// Its expected length.
         expected: usize,
     },
     /// A list with an entry for every block is too short or too long.
@@ -66,7 +66,7 @@ pub enum ConfigError {
     NotPositive {
         /// Which.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: f64,
     },
     /// A number that the position encoding needs is missing.

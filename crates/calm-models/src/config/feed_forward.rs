@@ -6,7 +6,7 @@ use super::{ConfigError, MAX_WIDTH, check_size};
 /// Feed-forward layer, which works on each position alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeedForwardConfig {
-    /// What stands between input and output.
+    /// Formula.
     pub kind: FeedForwardKind,
     /// Inner width.
     pub d_ff: usize,

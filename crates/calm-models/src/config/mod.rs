@@ -97,7 +97,7 @@ impl SpecialIds {
     }
 }
 
-/// How files write one or several ids.
+/// One or several ids, as files write them.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum OneOrMany {

@@ -9,9 +9,9 @@ use super::{ConfigError, check_positive, check_size};
 pub struct RopeConfig {
     /// The base θ of the frequencies θ^(-2i / d_rotary).
     pub theta: f64,
-    /// The share of a head that is turned: `d_rotary` is this much of `d_head`, rounded down.
+    /// The share of a head that is rotated: `d_rotary` is this much of `d_head`, rounded down.
     pub partial: f64,
-    /// What was done to the frequencies for longer contexts.
+    /// Change of the frequencies for longer contexts.
     pub scaling: RopeScaling,
 }
 
@@ -25,16 +25,16 @@ impl RopeConfig {
         }
     }
 
-    /// How much of a head is turned.
+    /// Width of the rotated part of a head.
     pub(crate) fn d_rotary(&self, d_head: usize) -> usize {
         (d_head as f64 * self.partial) as usize
     }
 }
 
-/// How the rotary frequencies were changed for contexts longer than those of pre-training.
+/// Change of the rotary frequencies for contexts longer than those of pre-training.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
-    /// Not at all.
+    /// None.
     None,
     /// Every frequency divided by a factor.
     Linear {
@@ -43,7 +43,7 @@ pub enum RopeScaling {
     },
     /// A larger base for sequences longer than the original context, the larger the longer.
     Dynamic {
-        /// How fast the base grows with the length.
+        /// Growth of the base with the length.
         factor: f64,
         /// Context length up to which nothing changes.
         original_context: usize,

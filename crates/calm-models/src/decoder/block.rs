@@ -47,9 +47,9 @@ pub struct Attention {
     pub key: Linear,
     /// `[d_model, kv_heads * d_head]`.
     pub value: Linear,
-    /// Of every head's query, before it is turned.
+    /// Of every head's query, before it is rotated.
     pub query_norm: Option<Norm>,
-    /// Of every head's key, before it is turned.
+    /// Of every head's key, before it is rotated.
     pub key_norm: Option<Norm>,
     /// `[heads * d_head, d_model]`.
     pub output: Linear,

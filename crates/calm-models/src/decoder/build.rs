@@ -14,7 +14,7 @@ use super::positions::PositionKinds;
 use crate::DecoderConfig;
 use crate::config::{Activation, AttentionConfig, BlockParam, NormConfig, ParamId, ParamShape};
 
-/// Where parameters come from. They are asked for in a fixed order.
+/// Source of parameters, which are asked for in a fixed order.
 pub(crate) trait ParameterSource {
     /// Rows that are looked up, `[rows, width]`.
     fn table(&mut self, id: ParamId, shape: [usize; 2]) -> Param<Tensor<2>>;

@@ -12,11 +12,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 pub struct ChosenPositions {
     batch: usize,
     seq: usize,
-    /// How many of a row are computed.
+    /// Number of positions of a row that are computed.
     count: usize,
     /// Those that are wanted, among the `[batch * count]` that are computed.
     wanted: Tensor<1, Int>,
-    /// Where the computed ones are; none if they are all there are.
+    /// Places of the computed positions; none if all are computed.
     places: Option<Places>,
 }
 
@@ -122,7 +122,7 @@ impl ChosenPositions {
             .reshape([rows, 1, self.count, n])
     }
 
-    /// What was computed at the positions that are wanted, in their order.
+    /// Values at the wanted positions, in their order.
     ///
     /// # Shapes
     ///

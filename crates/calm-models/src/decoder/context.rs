@@ -1,4 +1,4 @@
-//! What all blocks of one forward pass share: positions and visibility.
+//! Positions and visibility, which all blocks of one forward pass share.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,12 +27,12 @@ pub struct Context {
     pub(crate) past: usize,
     /// Positions of this pass.
     seq: usize,
-    /// Where the output of a block is wanted, if not at all positions.
+    /// Positions at which the output of a block is wanted, if not at all.
     pub(crate) chosen: Option<Chosen>,
     device: Device,
 }
 
-/// What is known of the queries where only some positions have any.
+/// Positions and masks of the queries, if only some positions have any.
 #[derive(Debug, Clone)]
 pub(crate) struct Chosen {
     positions: ChosenPositions,
@@ -179,7 +179,7 @@ impl Context {
         }
     }
 
-    /// What queries may not see, whatever windows the blocks have: `[batch or 1, 1, seq, keys]`,
+    /// Mask of the queries, whatever windows the blocks have: `[batch or 1, 1, seq, keys]`,
     /// `true` = masked; none where every query sees every key. A cache that is filled alongside the
     /// decoder's has the same keys.
     pub fn masked(&self) -> Option<Tensor<4, Bool>> {
@@ -191,17 +191,17 @@ impl Context {
         self.past
     }
 
-    /// Where the masks are: the decoder's device, without autodiff.
+    /// Device of the masks: the decoder's, without autodiff.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// What the attention of a block knows of its keys' positions.
+    /// Positions of the keys of a block.
     pub(crate) fn positions_of(&self, block: usize) -> &Positions {
         &self.positions[self.kinds.of_block[block]]
     }
 
-    /// What the attention of a block knows of its queries' positions.
+    /// Positions of the queries of a block.
     pub(crate) fn queries_of(&self, block: usize) -> &Positions {
         match &self.chosen {
             Some(chosen) => &chosen.of_queries[self.kinds.of_block[block]],
@@ -209,7 +209,7 @@ impl Context {
         }
     }
 
-    /// What the queries of a block may not see.
+    /// Mask of the queries of a block.
     pub(crate) fn masked_in(&self, block: usize) -> Option<Tensor<4, Bool>> {
         let masked = match &self.chosen {
             Some(chosen) => &chosen.masked,

@@ -80,12 +80,12 @@ impl Decoder {
         self.blocks.len()
     }
 
-    /// Where the parameters are.
+    /// Device of the parameters.
     pub fn device(&self) -> Device {
         self.embedding.weight.device()
     }
 
-    /// The type of the parameters, in which the decoder computes.
+    /// The compute type, which is that of the parameters.
     pub fn dtype(&self) -> DType {
         self.embedding.weight.base().dtype()
     }
@@ -108,7 +108,7 @@ impl Decoder {
         }
     }
 
-    /// A constant as the type computed in holds it, by way of `f32` as in `transformers`.
+    /// A constant rounded to the compute type, by way of `f32` as in `transformers`.
     fn round(&self, constant: f64) -> f64 {
         match self.dtype() {
             DType::F16 => f16::from_f32(constant as f32).to_f64(),

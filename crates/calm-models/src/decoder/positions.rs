@@ -1,4 +1,4 @@
-//! What the attention of a block knows of positions in one pass: angles and visibility.
+//! Positions in the attention of a block in one pass: angles and visibility.
 
 use std::ops::Range;
 
@@ -36,13 +36,13 @@ impl PositionKinds {
     }
 }
 
-/// What all blocks of a kind share in one pass.
+/// Angles and mask that all blocks of a kind share in one pass.
 #[derive(Debug, Clone)]
 pub(crate) struct Positions {
-    /// Of the new positions; none where heads are not turned.
+    /// Of the new positions; none without a rotary encoding.
     angles: Option<Angles>,
-    /// What queries may not see, `[batch or 1, 1, seq, keys]`, `true` = masked, if a window hides
-    /// more than what is hidden anyway.
+    /// Mask `[batch or 1, 1, seq, keys]`, `true` = masked, if a window hides more than causality and
+    /// padding do.
     pub(crate) window: Option<Tensor<4, Bool>>,
 }
 
@@ -74,7 +74,7 @@ impl Positions {
         Self { angles, window }
     }
 
-    /// Queries or keys of these positions, turned.
+    /// Queries or keys of these positions, rotated.
     pub(crate) fn turn(&self, x: Tensor<4>) -> Tensor<4> {
         match &self.angles {
             Some(angles) => angles.turn(x),
@@ -84,7 +84,7 @@ impl Positions {
 }
 
 impl Angles {
-    /// Turns the first `d_rotary` numbers of every head.
+    /// Rotates the first `d_rotary` numbers of every head.
     fn turn(&self, x: Tensor<4>) -> Tensor<4> {
         let (d_head, d_rotary) = (x.dims()[3], 2 * self.cos.dims()[3]);
         let rotary = |x| ops::rotary(x, self.cos.clone(), self.sin.clone());
@@ -103,9 +103,9 @@ pub(crate) struct Pass<'a> {
     pub(crate) dtype: DType,
     /// All positions, old and new.
     pub(crate) all: &'a PaddingMask,
-    /// How many are old.
+    /// Number of old positions.
     pub(crate) past: usize,
-    /// Where tokens do not simply follow one another.
+    /// Order of the tokens, if they do not simply follow one another.
     pub(crate) trees: Option<&'a TokenTrees>,
 }
 

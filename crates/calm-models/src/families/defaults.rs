@@ -13,7 +13,7 @@ pub(super) struct Defaults {
     pub(super) activation_key: &'static str,
     pub(super) activation: &'static str,
     pub(super) tied_head: bool,
-    /// Whether a file may ask for heads that are turned in part.
+    /// Whether a file may ask for heads that are rotated in part.
     pub(super) partial_rotary: bool,
     pub(super) special: Special,
 }

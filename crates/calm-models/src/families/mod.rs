@@ -137,7 +137,7 @@ impl Family {
         settings
     }
 
-    /// How tensors are named.
+    /// Names of tensors.
     pub(crate) fn names(self) -> &'static Names {
         self.spec().names
     }

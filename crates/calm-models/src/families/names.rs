@@ -3,7 +3,7 @@
 use crate::DecoderConfig;
 use crate::config::{BlockParam, ParamId, ParamShape};
 
-/// How a family names its tensors, without `.weight` or `.bias`.
+/// Names of a family's tensors, without `.weight` or `.bias`.
 pub(crate) struct Names {
     /// In front of everything but the head; files of the body alone leave it out.
     pub(super) prefix: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct Names {
 
 const HEAD: &str = "lm_head";
 
-/// Where a parameter is stored: one of several in a tensor, or all of it.
+/// Location of a parameter in a file: part of a tensor, or all of it.
 pub(crate) struct TensorLocation {
     /// The tensor, without `.weight` or `.bias`.
     name: String,

@@ -15,7 +15,7 @@ use crate::{ConfigError, DecoderConfig, ModelError};
 /// Settings beside the section of an encoding.
 pub(super) struct RopeDefaults {
     pub(super) theta: f64,
-    /// The share of a head that is turned; none: all, and the file may not say otherwise.
+    /// The share of a head that is rotated; none: all, and the file may not say otherwise.
     pub(super) partial: Option<f64>,
     /// `max_position_embeddings`.
     pub(super) context_length: usize,
@@ -64,7 +64,7 @@ pub(super) fn read_section(
     Ok(rope)
 }
 
-/// The share of a head that is turned, in a family that has a default for it; else all must be.
+/// The share of a head that is rotated, in a family that has a default for it; else all must be.
 fn read_partial(
     settings: &mut Settings<'_>,
     default: Option<f64>,

@@ -13,7 +13,7 @@ use super::{Hub, HubError};
 /// A host that does not answer at all is given up.
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// Nor is one waited for forever that has stopped in the middle.
+/// A host that stops in the middle of an answer is given up, too.
 const SILENCE: Duration = Duration::from_secs(60);
 
 const MAX_REDIRECTS: usize = 10;
@@ -21,20 +21,20 @@ const MAX_REDIRECTS: usize = 10;
 /// Repositories list some ten thousand files at most.
 const MAX_LISTING_BYTES: u64 = 64 << 20;
 
-/// How the Hub tells what is missing, since the status does not.
+/// Header in which the Hub names what is missing; the status does not tell.
 const ERROR_CODE: &str = "x-error-code";
 
 /// Sends requests.
 ///
 /// Departs from hf-hub, which sends the token to whatever host a file's address points to, appends a
 /// whole answer to what it has if a server does not know ranges, and believes any bytes that come.
-/// What names a model, the addresses of its files and the places in the cache are its own.
+/// Names of models, addresses of files and places in the cache are those of hf-hub.
 pub(super) struct Client<'a> {
     /// Scheme, host and port, perhaps with a path, that the token is for.
     endpoint: &'a str,
     token: Option<&'a str>,
     agent: Agent,
-    /// What to do where it cannot be reached.
+    /// Advice for the case that the host cannot be reached.
     mend: &'static str,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// What a revision is: its commit and the names of its files.
+    /// Commit of a revision, and the names of its files.
     pub(super) fn info(&self, repo: &Repo) -> Result<RepoInfo, HubError> {
         let url = format!("{}/api/{}", self.endpoint, repo.api_url());
         let what = "the list of files";
@@ -95,7 +95,7 @@ impl<'a> Client<'a> {
             })
     }
 
-    /// What the Hub knows of a file, and where the file is.
+    /// Headers of a file, and its address.
     pub(super) fn head(&self, repo: &Repo, file: &str) -> Result<Answer, HubError> {
         let (endpoint, name, revision) = (self.endpoint, repo.url(), repo.url_revision());
         let url = format!("{endpoint}/{name}/resolve/{revision}/{file}");
@@ -107,7 +107,7 @@ impl<'a> Client<'a> {
         Ok(answer)
     }
 
-    /// What is at an address, from a byte on.
+    /// Content of an address, from a byte on.
     pub(super) fn get(&self, url: &str, start: u64) -> Result<Answer, HubError> {
         self.follow(url, |url, is_hub| {
             let request = self.agent.get(url);
@@ -215,7 +215,7 @@ fn reason(error: Error) -> String {
     }
 }
 
-/// Where an answer points to, if it does.
+/// Address that an answer redirects to, if it does.
 fn redirect(url: &str, response: &Response<Body>) -> Option<String> {
     let status = response.status();
     if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {

@@ -1,4 +1,4 @@
-//! What can go wrong on the way from the Hub, or from another server.
+//! Errors of fetching from the Hub, or from another server.
 
 use std::path::PathBuf;
 
@@ -23,13 +23,13 @@ pub enum HubError {
         name: &'static str,
         /// Its value.
         found: String,
-        /// What it must be.
+        /// Values that are allowed.
         expected: &'static str,
     },
-    /// What was given for an address is none.
+    /// A text is no address.
     #[error("{found:?} is no address; write one such as https://raw.githubusercontent.com")]
     Address {
-        /// What was given.
+        /// The text.
         found: String,
     },
     /// The token cannot be sent.
@@ -45,9 +45,9 @@ pub enum HubError {
     Unreachable {
         /// Scheme, host and port.
         host: String,
-        /// What the network says.
+        /// Message of the network.
         reason: String,
-        /// What else may help.
+        /// Advice.
         mend: &'static str,
     },
     /// Fetching is forbidden, and the cache does not hold all that is needed.
@@ -71,7 +71,7 @@ pub enum HubError {
     /// The model has no branch, tag or commit of this name.
     #[error("it has no revision '{revision}'; give a branch, a tag or a commit of it")]
     NoRevision {
-        /// What was asked for.
+        /// Subject of the request.
         revision: String,
     },
     /// The hub wants to know who asks.
@@ -103,7 +103,7 @@ pub enum HubError {
         host: String,
         /// The HTTP status.
         status: u16,
-        /// What was asked for.
+        /// Subject of the request.
         what: String,
     },
     /// The repository lacks a file without which it is no model.
@@ -127,9 +127,9 @@ pub enum HubError {
     Protocol {
         /// Scheme, host and port.
         host: String,
-        /// What was asked for.
+        /// Subject of the request.
         what: String,
-        /// What is wrong with the answer.
+        /// Fault of the answer.
         reason: String,
     },
     /// The connection was cut.
@@ -144,7 +144,7 @@ pub enum HubError {
         bytes: u64,
         /// Its size.
         total_bytes: u64,
-        /// What the network says.
+        /// Message of the network.
         reason: String,
     },
     /// A file has another size than it should.
@@ -152,9 +152,9 @@ pub enum HubError {
     Length {
         /// The file.
         file: String,
-        /// What it should be.
+        /// Expected size.
         expected: u64,
-        /// What came, or was about to.
+        /// Size that came, or was announced.
         found: u64,
     },
     /// A file was damaged on the way.

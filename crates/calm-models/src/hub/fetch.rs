@@ -14,14 +14,14 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use super::client::{Answer, Client, header, origin, protocol};
 use super::{Fetching, HubError};
 
-/// What a file that is stored elsewhere is, in the answer that says where.
+/// Headers with hash and size of a file that is stored elsewhere.
 const LINKED_ETAG: &str = "x-linked-etag";
 const LINKED_SIZE: &str = "x-linked-size";
 
-/// How often in a row a connection may end without having brought anything.
+/// Number of connections in a row that may end without having brought anything.
 const ATTEMPTS: u32 = 3;
 
-/// How long to wait before the second of them.
+/// Time to wait before the second of them.
 const PAUSE: Duration = Duration::from_millis(500);
 
 const PIECE_BYTES: usize = 1 << 20;
@@ -61,7 +61,7 @@ impl RemoteFile {
 
     /// Fetches it, unless it is there. Whether it had to be.
     ///
-    /// What comes is appended to a file whose name ends in `.part`, which becomes `path` once it is
+    /// Bytes are appended to a file whose name ends in `.part`, which becomes `path` once it is
     /// whole and its hash the right one. That file is locked meanwhile: another process waits, and
     /// then finds `path`.
     pub(super) fn fetch(
@@ -173,7 +173,7 @@ impl RemoteFile {
         }
     }
 
-    /// Whether what comes is the rest of this file. A server that does not know ranges begins anew.
+    /// Checks that the answer is the rest of this file. A server that knows no ranges begins anew.
     fn check_answer(&self, answer: &Answer, part: &mut Part) -> Result<(), HubError> {
         let headers = answer.response.headers();
         let total = match answer.response.status() {
@@ -236,7 +236,7 @@ impl RemoteFile {
         }
     }
 
-    /// What is there belongs to another file.
+    /// The bytes that are there belong to another file.
     fn wrong_length(&self, part: &mut Part, found: u64) -> HubError {
         match part.clear() {
             Err(error) => error,
@@ -257,7 +257,7 @@ struct Part {
 }
 
 impl Part {
-    /// What an earlier run left, at most `limit` bytes, or nothing.
+    /// Opens the part that an earlier run left, at most `limit` bytes, or an empty one.
     fn open(path: PathBuf, limit: u64) -> Result<Self, HubError> {
         let open = || {
             if let Some(directory) = path.parent() {

@@ -1,4 +1,4 @@
-//! Where models come from: a directory, or the Hugging Face Hub.
+//! Sources of models: a directory, or the Hugging Face Hub.
 //!
 //! Fetched models lie in the cache that `huggingface_hub` and `transformers` use too, under
 //! `models--OWNER--NAME`: files in `blobs/` under their hash, and in `snapshots/COMMIT/` links to
@@ -24,7 +24,7 @@ pub use model::{HubModel, ModelFiles, ModelSource, SourceError};
 pub use pinned::PinnedFile;
 pub use settings::Hub;
 
-/// How much of a file is there.
+/// Progress of fetching a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fetching<'a> {
     /// Its name, for instance in the repository.

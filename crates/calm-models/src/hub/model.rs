@@ -50,7 +50,7 @@ pub struct SourceError {
 pub struct ModelFiles {
     /// The directory that they are in.
     pub directory: PathBuf,
-    /// Where they come from, so that the same files can be found again: at a commit, not a branch.
+    /// Name by which the same files can be found again: at a commit, not a branch.
     pub source: ModelSource,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for ModelSource {
 }
 
 impl HubModel {
-    /// What follows `hf:`.
+    /// Parses the text after `hf:`.
     fn parse(name: &str) -> Result<Self, &'static str> {
         let (repository, revision) = name.split_once('@').unwrap_or((name, MAIN));
         let mut parts = repository.split('/');

@@ -2,16 +2,16 @@ use std::path::Path;
 
 use super::{Fetching, HubError};
 
-/// What to do where no server answers.
+/// Advice for the case that no server answers.
 #[cfg(feature = "hub")]
 const MEND: &str = "name a mirror, or fetch the file in another way";
 
 /// A file of any server of which all is known but its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedFile {
-    /// What it is called in messages.
+    /// Name in messages.
     pub name: String,
-    /// Where it is.
+    /// Address.
     pub url: String,
     /// Its hash, in hexadecimal.
     pub sha256: String,

@@ -1,4 +1,4 @@
-//! Where the Hub is, where its files are kept, and who asks.
+//! Settings of the Hub: address, cache and token.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,13 +13,13 @@ const ENDPOINT: &str = "https://huggingface.co";
 /// The Hub, and the user's part of it: what Hugging Face's own libraries take from the environment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hub {
-    /// Where it is, without a slash at the end.
+    /// Address, without a slash at the end.
     pub endpoint: String,
-    /// Where fetched files are kept, a folder for each repository.
+    /// Directory of fetched files, a folder for each repository.
     pub cache: PathBuf,
-    /// Who asks. It is sent to `endpoint`, and to no other host that it may point to.
+    /// Access token. It is sent to `endpoint`, and to no other host that it may point to.
     pub token: Option<String>,
-    /// Whether to do with what is in the cache.
+    /// Whether to use the cache alone.
     pub offline: bool,
 }
 

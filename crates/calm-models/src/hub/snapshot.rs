@@ -17,13 +17,13 @@ use crate::chat::{TEMPLATE_FILE, TOKENIZER_CONFIG};
 use crate::checkpoint::{INDEX, SINGLE, file_names};
 use crate::frozen::{CONFIG, GENERATION_CONFIG, TOKENIZER};
 
-/// What loading reads, besides weights.
+/// Files that loading needs, besides weights.
 const REQUIRED: [&str; 2] = [CONFIG, TOKENIZER];
 
-/// What it reads if it is there.
+/// Files that loading reads if they are there.
 const OPTIONAL: [&str; 3] = [GENERATION_CONFIG, TOKENIZER_CONFIG, TEMPLATE_FILE];
 
-/// How the names of weights in other formats end.
+/// Endings of the names of weights in other formats.
 const OTHER_WEIGHTS: [&str; 6] = [".bin", ".gguf", ".h5", ".msgpack", ".onnx", ".pth"];
 
 /// See [`HubModel::fetch`].
@@ -110,7 +110,7 @@ impl Snapshot {
         }
     }
 
-    /// What the cache knows of a revision: a commit, or where a branch was when it was last seen.
+    /// The cached snapshot of a revision: of a commit, or of a branch where it was last seen.
     fn cached(model: &HubModel, hub: &Hub) -> Option<Self> {
         let snapshot = match model.commit() {
             Some(_) => Self::new(model.clone(), hub),
@@ -255,7 +255,7 @@ fn link_to_blob(blob: &Path, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(Path::new("../../blobs").join(name), link)
 }
 
-/// Not everybody may make symbolic links.
+/// Symbolic links need a privilege on some systems.
 #[cfg(not(unix))]
 fn link_to_blob(blob: &Path, link: &Path) -> io::Result<()> {
     fs::hard_link(blob, link)

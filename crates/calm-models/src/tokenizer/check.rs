@@ -1,9 +1,9 @@
-//! What is checked of a `tokenizer.json` before the library, which checks little, reads it.
+//! Checks of a `tokenizer.json` before the library, which checks little, reads it.
 
 use serde::Deserialize;
 use serde_json::{Error, Value};
 
-/// How many times as long as a text its tokens may become; real ones come to a few hundred. Steps
+/// Largest ratio of the length of the tokens to that of a text; real ones come to a few hundred. Steps
 /// that each lengthen a text a little would together fill any memory.
 const MAX_GROWTH: u64 = 1 << 20;
 
@@ -54,7 +54,7 @@ fn steps(part: &Value) -> impl Iterator<Item = &Value> {
     lists.flatten()
 }
 
-/// How many times as long as a text what a part makes of it may be.
+/// Largest ratio of the length of a part's output to that of its input.
 fn growth(part: &Value) -> u64 {
     let length = |key: &str| part[key].as_str().map_or(0, |text| text.len() as u64);
     let own = match part["type"].as_str() {
@@ -126,7 +126,7 @@ fn check_table(table: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the children of the unit at a place are, each at its byte's distance.
+/// Base of the children of the unit at a place; each is at its byte's distance from it.
 fn children(unit: usize, place: usize) -> usize {
     place ^ ((unit >> 10) << ((unit & (1 << 9)) >> 6))
 }

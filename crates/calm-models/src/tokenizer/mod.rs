@@ -28,7 +28,7 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     json: Arc<str>,
     largest_id: Option<u32>,
-    /// How many tokens it puts behind every text.
+    /// Number of tokens that it puts behind every text.
     behind: usize,
     /// Worked out when it is asked for: that reads the whole file once more.
     cut: Arc<OnceLock<Option<Cut>>>,
@@ -94,7 +94,7 @@ impl Tokenizer {
         &self.json
     }
 
-    /// How it makes tokens of words.
+    /// Name of the algorithm that makes tokens of words.
     pub fn kind(&self) -> &'static str {
         match self.inner.get_model() {
             ModelWrapper::BPE(_) => "BPE",

@@ -13,6 +13,7 @@ fn what_is_described_is_what_is_loaded() {
         let model = load(name);
         assert_eq!(&info.config, model.config());
         assert_eq!(info.parameters(), model.decoder.num_params());
+        assert_eq!(info.config.parameter_count(), info.parameters());
         assert_eq!(info.special, model.special);
         assert_eq!(info.weights_sha256, model.weights_sha256().unwrap());
         let file = fixture(name).join("model.safetensors");
