@@ -4,7 +4,7 @@
 //! An [`Objective`] says what is trained and how a batch is scored, a [`BatchSource`] gives the
 //! batches, a [`TrainConfig`] fixes everything else, and a [`Trainer`] puts them together. With a
 //! [`RunDir`] the run writes checkpoints and goes on from them after any interruption, bit for bit
-//! on the processor. A [`Crew`] shares the batches of every step among devices and processes.
+//! on the processor. [`Ranks`] are the devices and processes that share the batches of every step.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -58,5 +58,6 @@ pub use sum::GradientSum;
 pub use trainer::{BatchSource, Outcome, Trainer};
 pub use validation::{HeldOut, Score, Validator};
 pub use workers::{
-    Crew, LocalWorker, RemoteWorker, Share, Terms, Worker, WorkerError, WorkerEvent, WorkerServer,
+    LocalWorker, RankBatches, RankOptions, Ranks, RemoteWorker, Worker, WorkerError, WorkerEvent,
+    WorkerServer,
 };

@@ -16,8 +16,8 @@ use crate::run_dir::RunDir;
 use crate::state::RunState;
 use crate::sum::{GradientSum, PairwiseSum};
 use crate::{
-    Crew, EventKind, Objective, Share, StepMetrics, TrainConfig, TrainError, ValidationMetrics,
-    Validator,
+    EventKind, Objective, RankBatches, Ranks, StepMetrics, TrainConfig, TrainError,
+    ValidationMetrics, Validator,
 };
 
 /// Where batches come from: a pure function of their number, so that a resumed run sees the
@@ -61,7 +61,7 @@ pub struct Trainer<'a, O: Objective> {
     /// Those of the best validation.
     best: Option<O::Parameters>,
     validator: Option<Box<dyn Validator<O::Parameters> + 'a>>,
-    crew: Option<Crew<'a, O::Parameters>>,
+    ranks: Option<Ranks<'a, O::Parameters>>,
     dir: Option<RunDir>,
 }
 
@@ -91,7 +91,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             saved: 0,
             best: None,
             validator: None,
-            crew: None,
+            ranks: None,
             dir,
         };
         trainer.resume()?;
@@ -111,9 +111,9 @@ impl<'a, O: Objective> Trainer<'a, O> {
     /// Has the batches of every step computed by these workers, instead of here. The outcome is the
     /// same: on devices of one kind to the last bit.
     #[must_use]
-    pub fn shared_among(self, crew: Crew<'a, O::Parameters>) -> Self {
+    pub fn shared_among(self, ranks: Ranks<'a, O::Parameters>) -> Self {
         Self {
-            crew: Some(crew),
+            ranks: Some(ranks),
             ..self
         }
     }
@@ -167,10 +167,10 @@ impl<'a, O: Objective> Trainer<'a, O> {
         validated: impl FnMut(&ValidationMetrics, bool),
     ) -> Result<Outcome, TrainError> {
         let outcome = self.train(batches, observe, validated);
-        if let (Some(crew), Ok(Outcome::Finished | Outcome::StoppedEarly)) =
-            (&mut self.crew, &outcome)
+        if let (Some(ranks), Ok(Outcome::Finished | Outcome::StoppedEarly)) =
+            (&mut self.ranks, &outcome)
         {
-            crew.finish();
+            ranks.finish();
         }
         match &outcome {
             Ok(Outcome::Finished) => self.tell(EventKind::Finished)?,
@@ -320,15 +320,15 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let (step, checkpoint) = (self.state.step + 1, self.saved);
         let parameters = &self.parameters;
         let mut sum = PairwiseSum::default();
-        if let Some(crew) = &mut self.crew {
-            let share = Share {
+        if let Some(ranks) = &mut self.ranks {
+            let assigned = RankBatches {
                 step,
                 first: 0,
                 number: self.state.step * self.config.accumulation,
                 batches,
                 cancelled: &AtomicBool::new(false),
             };
-            let parts = crew.gradients(parameters, share);
+            let parts = ranks.gradients(parameters, assigned);
             let parts = parts.map_err(|lost| TrainError::WorkerLost {
                 worker: lost.worker,
                 step,

@@ -22,7 +22,7 @@ use super::record::{
 };
 use super::training::{FitOptions, TrainingRun};
 use super::{Observer, RunContext, RunEvent, end_of_text};
-use crate::{ActivationCache, BridgeTraining, Crew, TrainError, WorkerServer, calibrate};
+use crate::{ActivationCache, BridgeTraining, Ranks, TrainError, WorkerServer, calibrate};
 
 /// Trains the bridges of a composition (section 3.1 of the paper), or a baseline in their place.
 #[derive(Debug)]
@@ -452,17 +452,17 @@ impl BridgeJob<'_> {
         let validator = held_out.map(|data| data.validator(&validated, composed));
         let (objectives, identity) = (self.objectives(), self.identity());
         let ranks = &self.of.config.ranks;
-        let crew = ranks.crew(
+        let ranks = ranks.connect(
             local,
             &objectives,
             &identity,
             self.of.run.train.accumulation,
         )?;
-        let workers = crew.as_ref().map(Crew::names);
+        let workers = ranks.as_ref().map(Ranks::names);
         let options = FitOptions {
             directory: None,
             validator: validator.transpose()?,
-            crew,
+            ranks,
         };
         let bridges = self.bridges.clone();
         let (run, objective) = (&self.of.run, &objectives[0]);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::config::RankConfig;
 use super::{Observer, RunContext, RunEvent};
 use crate::{
-    BatchSource, BridgeTraining, Crew, LocalWorker, RemoteWorker, Terms, TrainError, Worker,
+    BatchSource, BridgeTraining, LocalWorker, RankOptions, Ranks, RemoteWorker, TrainError, Worker,
     WorkerServer,
 };
 
@@ -90,25 +90,25 @@ impl RankConfig {
     }
 
     /// All workers of a run with this identity; none if its one device computes everything.
-    pub(super) fn crew<'a>(
+    pub(super) fn connect<'a>(
         &self,
         local: &LocalDevices,
         objectives: &'a [BridgeTraining<'a>],
         identity: &impl Serialize,
         accumulation: usize,
-    ) -> Result<Option<Crew<'a, Bridges>>, TrainError> {
+    ) -> Result<Option<Ranks<'a, Bridges>>, TrainError> {
         if !self.is_shared() {
             return Ok(None);
         }
-        let terms = self.terms()?;
+        let options = self.options()?;
         let mut workers = local.workers(objectives)?;
         for address in &self.workers {
-            let worker = RemoteWorker::connect(address, &terms, identity)?;
+            let worker = RemoteWorker::connect(address, &options, identity)?;
             workers.push(Box::new(worker));
         }
-        let crew = Crew::new(workers);
-        self.check_capacity(crew.capacity(), accumulation)?;
-        Ok(Some(crew))
+        let ranks = Ranks::new(workers);
+        self.check_capacity(ranks.capacity(), accumulation)?;
+        Ok(Some(ranks))
     }
 
     /// Checks that a step has a batch for every worker.
@@ -139,10 +139,10 @@ impl RankConfig {
             );
             return Err(TrainError::setting("listen", reason));
         }
-        Ok(Some(WorkerServer::bind(address, self.terms()?)?))
+        Ok(Some(WorkerServer::bind(address, self.options()?)?))
     }
 
-    fn terms(&self) -> Result<Terms, TrainError> {
+    fn options(&self) -> Result<RankOptions, TrainError> {
         let read = |path: &PathBuf| {
             let malformed = |reason: String| TrainError::Malformed {
                 path: path.clone(),
@@ -158,7 +158,7 @@ impl RankConfig {
             }
             Ok(token)
         };
-        Ok(Terms {
+        Ok(RankOptions {
             token: self.worker_token.as_ref().map(read).transpose()?,
             patience: Duration::from_secs(self.worker_timeout),
         })
@@ -174,10 +174,10 @@ pub(super) fn serve(
     (local, objectives): (&LocalDevices, &[BridgeTraining<'_>]),
     observer: &mut dyn Observer,
 ) -> Result<SocketAddr, TrainError> {
-    let mut crew = Crew::new(local.workers(objectives)?);
+    let mut ranks = Ranks::new(local.workers(objectives)?);
     let address = server.address();
     let _ = observer.observe(RunEvent::Listening(address));
-    server.serve(bridges, identity, batches, &mut crew, |event| {
+    server.serve(bridges, identity, batches, &mut ranks, |event| {
         let _ = observer.observe(RunEvent::Worker { address, event });
     })?;
     Ok(address)

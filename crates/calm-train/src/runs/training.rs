@@ -15,7 +15,7 @@ use super::record::{Environment, RunIdentity, RunRecord};
 use super::validation::ValidationData;
 use super::{Observer, RunContext, RunEvent};
 use crate::{
-    BatchSource, Crew, DataTokenizer, Objective, Outcome, RunDir, StepMetrics, TrainConfig,
+    BatchSource, DataTokenizer, Objective, Outcome, Ranks, RunDir, StepMetrics, TrainConfig,
     TrainError, Trainer, Validator,
 };
 
@@ -29,7 +29,7 @@ pub struct FitOptions<'a, P> {
     /// Validation against other data.
     pub validator: Option<Box<dyn Validator<P> + 'a>>,
     /// Devices and processes that compute the batches of a step.
-    pub crew: Option<Crew<'a, P>>,
+    pub ranks: Option<Ranks<'a, P>>,
 }
 
 impl<P> Default for FitOptions<'_, P> {
@@ -37,7 +37,7 @@ impl<P> Default for FitOptions<'_, P> {
         Self {
             directory: None,
             validator: None,
-            crew: None,
+            ranks: None,
         }
     }
 }
@@ -58,8 +58,8 @@ pub fn fit<'a, O: Objective>(
     observer: &mut dyn Observer,
 ) -> Result<Trainer<'a, O>, TrainError> {
     let mut trainer = Trainer::new(objective, parameters, config, options.directory)?;
-    if let Some(crew) = options.crew {
-        trainer = trainer.shared_among(crew);
+    if let Some(ranks) = options.ranks {
+        trainer = trainer.shared_among(ranks);
     }
     if let Some(validator) = options.validator {
         trainer = trainer.validated_by(validator);
@@ -207,7 +207,7 @@ impl TrainingRun {
         observer: &mut dyn Observer,
     ) -> Result<(O::Parameters, RunRecord), TrainError> {
         let directory = self.out.join(RUN);
-        let workers = options.crew.as_ref().map(Crew::names);
+        let workers = options.ranks.as_ref().map(Ranks::names);
         let environment = Environment::new(&self.context.device, workers);
         options.directory = Some(RunDir::open(&directory, identity, &environment)?);
         let _ = observer.observe(RunEvent::Data(&data.record));

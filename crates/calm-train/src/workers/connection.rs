@@ -22,7 +22,7 @@ use tungstenite::{Bytes, ClientRequestBuilder, Error, Message, WebSocket, accept
 
 use super::WorkerError;
 use super::message::{Hello, PROTOCOL, TensorHead};
-use super::remote::Terms;
+use super::options::RankOptions;
 
 /// How often somebody who waits looks whether it still makes sense.
 const POLL: Duration = Duration::from_millis(50);
@@ -53,11 +53,11 @@ impl Connection {
     /// that it is of the same run.
     pub(super) fn open(
         address: &str,
-        terms: &Terms,
+        options: &RankOptions,
         settings: &impl Serialize,
     ) -> Result<Self, WorkerError> {
-        let stream = reach(address, terms.patience)?;
-        configure(&stream, terms.patience, terms.patience)?;
+        let stream = reach(address, options.patience)?;
+        configure(&stream, options.patience, options.patience)?;
         let unusable = |reason: String| WorkerError::Unreachable {
             source: io::Error::new(ErrorKind::InvalidInput, reason),
         };
@@ -65,44 +65,44 @@ impl Connection {
             .parse()
             .map_err(|error| unusable(format!("{error}")))?;
         let mut request = ClientRequestBuilder::new(uri);
-        if let Some(token) = &terms.token {
+        if let Some(token) = &options.token {
             request = request.with_header("Authorization", bearer(token));
         }
         let (socket, _) = client_with_config(request, stream, Some(config()))
-            .map_err(|error| handshake_error(error, terms.patience))?;
+            .map_err(|error| handshake_error(error, options.patience))?;
         let connection = Self {
             socket,
             capacity: 0,
         };
-        connection.greeted(settings, 0, [terms.patience; 2])
+        connection.greeted(settings, 0, [options.patience; 2])
     }
 
     /// Answers whoever has reached this worker, and makes sure that it is of the same run.
     pub(super) fn accept(
         stream: TcpStream,
-        terms: &Terms,
+        options: &RankOptions,
         settings: &impl Serialize,
         capacity: usize,
     ) -> Result<Self, WorkerError> {
-        configure(&stream, GREETING, terms.patience)?;
+        configure(&stream, GREETING, options.patience)?;
         // Whoever has no token is told nothing at all.
         #[expect(clippy::result_large_err, reason = "as the library has it")]
-        let authorize = |request: &Request, response: Response| match is_authorized(request, terms)
-        {
-            true => Ok(response),
-            false => {
-                let mut refusal = ErrorResponse::new(None);
-                *refusal.status_mut() = StatusCode::UNAUTHORIZED;
-                Err(refusal)
-            }
-        };
+        let authorize =
+            |request: &Request, response: Response| match is_authorized(request, options) {
+                true => Ok(response),
+                false => {
+                    let mut refusal = ErrorResponse::new(None);
+                    *refusal.status_mut() = StatusCode::UNAUTHORIZED;
+                    Err(refusal)
+                }
+            };
         let socket = accept_hdr_with_config(stream, authorize, Some(config()))
             .map_err(|error| handshake_error(error, GREETING))?;
         let connection = Self {
             socket,
             capacity: 0,
         };
-        connection.greeted(settings, capacity, [GREETING, terms.patience])
+        connection.greeted(settings, capacity, [GREETING, options.patience])
     }
 
     /// The connection, if both sides are of the same run.
@@ -265,8 +265,8 @@ fn bearer(token: &str) -> String {
 }
 
 /// Hashes are compared, since how long that takes tells nothing of the token.
-fn is_authorized(request: &Request, terms: &Terms) -> bool {
-    let Some(token) = &terms.token else {
+fn is_authorized(request: &Request, options: &RankOptions) -> bool {
+    let Some(token) = &options.token else {
         return true;
     };
     let given = request.headers().get("Authorization");

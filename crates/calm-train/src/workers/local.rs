@@ -5,7 +5,7 @@ use std::{fmt, mem};
 use burn::module::Module;
 use burn::tensor::Device;
 
-use super::{Share, Worker, WorkerError};
+use super::{RankBatches, Worker, WorkerError};
 use crate::sum::{GradientSum, PairwiseSum};
 use crate::{Objective, TrainError};
 
@@ -52,14 +52,14 @@ where
     fn gradients(
         &mut self,
         parameters: O::Parameters,
-        share: Share<'_>,
+        assigned: RankBatches<'_>,
     ) -> Result<Vec<GradientSum>, WorkerError> {
         let home = parameters.devices().into_iter().next();
         // Leaves of its own: graphs that have a leaf in common are locked together.
         let own = parameters.fork(&self.device);
         let objective = self.objective;
         self.threads.install(move || {
-            let mut sums = sums(objective, &own, share)?;
+            let mut sums = sums(objective, &own, assigned)?;
             if let Some(home) = home {
                 let home = home.without_autodiff();
                 for sum in &mut sums {
@@ -71,15 +71,15 @@ where
     }
 }
 
-/// Gradients of a share, computed here and now.
+/// Gradients of the assigned batches, computed by the calling thread.
 fn sums<O: Objective>(
     objective: &O,
     parameters: &O::Parameters,
-    share: Share<'_>,
+    assigned: RankBatches<'_>,
 ) -> Result<Vec<GradientSum>, WorkerError> {
     let mut sums = PairwiseSum::default();
-    for (number, batch) in (share.first..).zip(share.batches) {
-        if share.is_cancelled() {
+    for (number, batch) in (assigned.first..).zip(assigned.batches) {
+        if assigned.is_cancelled() {
             return Err(WorkerError::Cancelled);
         }
         let next = GradientSum::of(objective, parameters, number, batch);

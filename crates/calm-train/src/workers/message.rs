@@ -21,7 +21,7 @@ pub(super) struct Hello {
 /// What the process of a run wants.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Gradients of a share, by the parameters, which follow.
+    /// Gradients of the assigned batches, by the parameters, which follow.
     Gradients {
         step: usize,
         first: usize,

@@ -1,6 +1,6 @@
 //! The batches of an optimiser step, spread over several devices and several machines.
 //!
-//! Every worker has the frozen models and computes gradients of its share of a step's batches; only
+//! Every worker has the frozen models and computes gradients of the batches that it is assigned; only
 //! parameters and gradients of what is trained are exchanged. [`GradientSum`]s are added up by the
 //! numbers of their batches, so that neither how many workers there are nor which of them is the
 //! fastest changes a bit of the sum, and the trainer divides it once by the target tokens of the
@@ -10,6 +10,7 @@ mod connection;
 mod error;
 mod local;
 mod message;
+mod options;
 mod remote;
 mod server;
 
@@ -23,20 +24,21 @@ use calm_data::Batch;
 
 pub use self::error::WorkerError;
 pub use self::local::LocalWorker;
-pub use self::remote::{RemoteWorker, Terms};
+pub use self::options::RankOptions;
+pub use self::remote::RemoteWorker;
 pub use self::server::{WorkerEvent, WorkerServer};
 use crate::sum::GradientSum;
 
-/// The part of an optimiser step that one worker computes.
+/// Batches of an optimiser step that one worker computes the gradients of.
 #[derive(Debug, Clone, Copy)]
-pub struct Share<'a> {
+pub struct RankBatches<'a> {
     /// 1-based step.
     pub step: usize,
     /// Its first batch, counted from 0 within the step.
     pub first: usize,
     /// The same batch, counted from 0 over the whole run.
     pub number: usize,
-    /// What is to be computed.
+    /// The batches themselves.
     pub batches: &'a [Batch],
     /// Becomes true when nobody wants the result any more, as when another worker has failed.
     pub cancelled: &'a AtomicBool,
@@ -52,7 +54,7 @@ pub trait Worker<P>: Send {
         1
     }
 
-    /// Gradients of a share, in the order of its batches.
+    /// Gradients of the assigned batches, in their order.
     ///
     /// # Errors
     ///
@@ -60,27 +62,27 @@ pub trait Worker<P>: Send {
     fn gradients(
         &mut self,
         parameters: P,
-        share: Share<'_>,
+        assigned: RankBatches<'_>,
     ) -> Result<Vec<GradientSum>, WorkerError>;
 
     /// The run is over.
     fn finish(&mut self) {}
 }
 
-/// The workers of a run.
-pub struct Crew<'a, P> {
+/// All workers of a run, as the ranks of MPI.
+pub struct Ranks<'a, P> {
     workers: Vec<Box<dyn Worker<P> + 'a>>,
 }
 
 /// A worker that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("worker {worker} {error}")]
-pub(crate) struct Lost {
+pub(crate) struct LostRank {
     pub(crate) worker: String,
     pub(crate) error: WorkerError,
 }
 
-impl<'a, P: Module> Crew<'a, P> {
+impl<'a, P: Module> Ranks<'a, P> {
     /// These together, the first of whom takes the first batches of a step.
     pub fn new(workers: Vec<Box<dyn Worker<P> + 'a>>) -> Self {
         Self { workers }
@@ -97,14 +99,14 @@ impl<'a, P: Module> Crew<'a, P> {
         names.map(str::to_owned).collect()
     }
 
-    /// Gradients of a share, which is divided among the workers by what they work on at a time.
+    /// Gradients of all assigned batches, which are divided among the workers by their capacity.
     /// The first error is returned at once, but for what local workers are in the middle of.
     pub(crate) fn gradients(
         &mut self,
         parameters: &P,
-        share: Share<'_>,
-    ) -> Result<Vec<GradientSum>, Lost> {
-        let (capacity, count) = (self.capacity(), share.batches.len());
+        assigned: RankBatches<'_>,
+    ) -> Result<Vec<GradientSum>, LostRank> {
+        let (capacity, count) = (self.capacity(), assigned.batches.len());
         let (sender, results) = mpsc::channel();
         let mut sums: Vec<Vec<GradientSum>> = Vec::new();
         sums.resize_with(self.workers.len(), Vec::new);
@@ -115,11 +117,11 @@ impl<'a, P: Module> Crew<'a, P> {
                 let start = before * count / capacity;
                 before += worker.capacity();
                 let end = before * count / capacity;
-                let part = Share {
-                    first: share.first + start,
-                    number: share.number + start,
-                    batches: &share.batches[start..end],
-                    ..share
+                let part = RankBatches {
+                    first: assigned.first + start,
+                    number: assigned.number + start,
+                    batches: &assigned.batches[start..end],
+                    ..assigned
                 };
                 let (sender, parameters) = (sender.clone(), parameters.clone());
                 scope.spawn(move || {
@@ -138,8 +140,8 @@ impl<'a, P: Module> Crew<'a, P> {
                 match found {
                     Ok(found) => sums[index] = found,
                     Err((worker, error)) => {
-                        share.cancelled.store(true, Ordering::Relaxed);
-                        lost.get_or_insert(Lost { worker, error });
+                        assigned.cancelled.store(true, Ordering::Relaxed);
+                        lost.get_or_insert(LostRank { worker, error });
                     }
                 }
             }
@@ -158,13 +160,13 @@ impl<'a, P: Module> Crew<'a, P> {
     }
 }
 
-impl Share<'_> {
+impl RankBatches<'_> {
     /// Whether nobody wants the result any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// The sums, if they are those of all batches of the share in their order.
+    /// The sums, if they are those of all assigned batches in their order.
     fn covered_by(&self, sums: Vec<GradientSum>) -> Result<Vec<GradientSum>, WorkerError> {
         let end = sums.iter().try_fold(self.first, |next, sum| {
             (sum.first == next && sum.batches > 0).then_some(next + sum.batches)
@@ -177,7 +179,7 @@ impl Share<'_> {
     }
 }
 
-impl<P> fmt::Debug for Crew<'_, P> {
+impl<P> fmt::Debug for Ranks<'_, P> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.workers.iter().map(|worker| worker.name());
         formatter.debug_list().entries(names).finish()

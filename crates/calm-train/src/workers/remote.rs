@@ -7,18 +7,9 @@ use serde::Serialize;
 
 use super::connection::Connection;
 use super::message::{self, Reply, Request};
-use super::{Share, Worker, WorkerError};
+use super::{RankBatches, RankOptions, Worker, WorkerError};
 use crate::TrainError;
 use crate::sum::GradientSum;
-
-/// On what terms two processes work together.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// What a stranger does not know. It travels unencrypted.
-    pub token: Option<String>,
-    /// How long to wait for somebody who says nothing. Workers that compute say so every second.
-    pub patience: Duration,
-}
 
 /// A [`WorkerServer`](super::WorkerServer) of another process.
 #[derive(Debug)]
@@ -38,14 +29,14 @@ impl RemoteWorker {
     /// [`TrainError::Worker`] if it cannot be reached, or is not of the same run.
     pub fn connect(
         address: &str,
-        terms: &Terms,
+        options: &RankOptions,
         settings: &impl Serialize,
     ) -> Result<Self, TrainError> {
         let unusable = |source| TrainError::Worker {
             worker: address.to_owned(),
             source,
         };
-        let connection = Connection::open(address, terms, settings).map_err(unusable)?;
+        let connection = Connection::open(address, options, settings).map_err(unusable)?;
         if connection.capacity == 0 {
             let reason = "it works on nothing".to_owned();
             return Err(unusable(WorkerError::Protocol { reason }));
@@ -53,16 +44,20 @@ impl RemoteWorker {
         Ok(Self {
             address: address.to_owned(),
             connection,
-            patience: terms.patience,
+            patience: options.patience,
         })
     }
 
-    fn ask<P: Module>(&mut self, parameters: &P, share: Share<'_>) -> Result<(), WorkerError> {
+    fn ask<P: Module>(
+        &mut self,
+        parameters: &P,
+        assigned: RankBatches<'_>,
+    ) -> Result<(), WorkerError> {
         self.connection.send(&Request::Gradients {
-            step: share.step,
-            first: share.first,
-            number: share.number,
-            batches: share.batches.len(),
+            step: assigned.step,
+            first: assigned.first,
+            number: assigned.number,
+            batches: assigned.batches.len(),
         })?;
         let values = message::values(parameters).into_iter();
         values
@@ -70,9 +65,10 @@ impl RemoteWorker {
             .try_for_each(|value| self.connection.send_tensor(value.as_ref()))
     }
 
-    fn next(&mut self, share: Share<'_>) -> Result<Reply, WorkerError> {
+    fn next(&mut self, assigned: RankBatches<'_>) -> Result<Reply, WorkerError> {
         let patience = Some(self.patience);
-        self.connection.receive(patience, || share.is_cancelled())
+        self.connection
+            .receive(patience, || assigned.is_cancelled())
     }
 }
 
@@ -88,12 +84,12 @@ impl<P: Module> Worker<P> for RemoteWorker {
     fn gradients(
         &mut self,
         parameters: P,
-        share: Share<'_>,
+        assigned: RankBatches<'_>,
     ) -> Result<Vec<GradientSum>, WorkerError> {
-        self.ask(&parameters, share)?;
+        self.ask(&parameters, assigned)?;
         let mut sums = Vec::new();
         loop {
-            match self.next(share)? {
+            match self.next(assigned)? {
                 Reply::Busy => {}
                 Reply::Sum {
                     first,
@@ -102,7 +98,7 @@ impl<P: Module> Worker<P> for RemoteWorker {
                 } => {
                     let heads = message::heads(&parameters).into_iter();
                     let values = heads.map(|head| {
-                        let is_cancelled = || share.is_cancelled();
+                        let is_cancelled = || assigned.is_cancelled();
                         self.connection
                             .receive_tensor(&head, self.patience, is_cancelled)
                     });

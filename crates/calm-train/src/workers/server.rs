@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::connection::Connection;
 use super::message::{self, Reply, Request};
-use super::{Crew, Share, Terms, WorkerError};
+use super::{RankBatches, RankOptions, Ranks, WorkerError};
 use crate::sum::GradientSum;
 use crate::{BatchSource, TrainError};
 
@@ -50,7 +50,7 @@ pub enum WorkerEvent {
 pub struct WorkerServer {
     listener: TcpListener,
     address: SocketAddr,
-    terms: Terms,
+    options: RankOptions,
 }
 
 impl WorkerServer {
@@ -59,7 +59,7 @@ impl WorkerServer {
     /// # Errors
     ///
     /// [`TrainError::Listen`] if that cannot be.
-    pub fn bind(address: &str, terms: Terms) -> Result<Self, TrainError> {
+    pub fn bind(address: &str, options: RankOptions) -> Result<Self, TrainError> {
         let bound = TcpListener::bind(address).and_then(|listener| {
             let address = listener.local_addr()?;
             Ok((listener, address))
@@ -71,7 +71,7 @@ impl WorkerServer {
         Ok(Self {
             listener,
             address: found,
-            terms,
+            options,
         })
     }
 
@@ -84,7 +84,7 @@ impl WorkerServer {
     /// says that it is over.
     ///
     /// `parameters` are those of the run in number, shapes and types; their values come with every
-    /// step. The work is done by `crew`, on `batches` of its own.
+    /// step. The work is done by `ranks`, on `batches` of its own.
     ///
     /// # Errors
     ///
@@ -94,12 +94,12 @@ impl WorkerServer {
         mut parameters: P,
         settings: &impl Serialize,
         batches: &impl BatchSource,
-        crew: &mut Crew<'_, P>,
+        ranks: &mut Ranks<'_, P>,
         mut observe: impl FnMut(WorkerEvent),
     ) -> Result<(), TrainError> {
         loop {
             let (stream, peer) = self.accept()?;
-            let accepted = Connection::accept(stream, &self.terms, settings, crew.capacity());
+            let accepted = Connection::accept(stream, &self.options, settings, ranks.capacity());
             let mut connection = match accepted {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -110,9 +110,9 @@ impl WorkerServer {
             observe(WorkerEvent::Joined { peer });
             let mut work = Work {
                 connection: &mut connection,
-                patience: self.terms.patience,
+                patience: self.options.patience,
                 batches,
-                crew,
+                ranks,
             };
             match work.until_finished(&mut parameters) {
                 Ok(()) => return Ok(()),
@@ -134,10 +134,10 @@ struct Work<'a, 'b, P, B> {
     connection: &'a mut Connection,
     patience: Duration,
     batches: &'a B,
-    crew: &'a mut Crew<'b, P>,
+    ranks: &'a mut Ranks<'b, P>,
 }
 
-/// A share that was asked for.
+/// Batches that the process of the run asked for.
 struct Asked {
     step: usize,
     first: usize,
@@ -198,20 +198,20 @@ impl<P: Module, B: BatchSource> Work<'_, '_, P, B> {
         asked: &Asked,
     ) -> Result<Result<Vec<GradientSum>, String>, WorkerError> {
         let cancelled = AtomicBool::new(false);
-        let share = Share {
+        let assigned = RankBatches {
             step: asked.step,
             first: asked.first,
             number: asked.number,
             batches: &asked.batches,
             cancelled: &cancelled,
         };
-        let (crew, connection) = (&mut *self.crew, &mut *self.connection);
+        let (ranks, connection) = (&mut *self.ranks, &mut *self.connection);
         let parameters = parameters.clone();
         thread::scope(|scope| {
             let (sender, computed) = mpsc::channel();
             scope.spawn(move || {
                 // The other end waits for it.
-                let _ = sender.send(crew.gradients(&parameters, share));
+                let _ = sender.send(ranks.gradients(&parameters, assigned));
             });
             loop {
                 match computed.recv_timeout(BEAT) {

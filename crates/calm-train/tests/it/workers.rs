@@ -11,8 +11,9 @@ use burn::tensor::Device;
 use calm_compose::Bridges;
 use calm_data::Batch;
 use calm_train::{
-    BatchSource, BridgeTraining, Crew, GradientSum, LocalWorker, RemoteWorker, RunDir, Share,
-    StepMetrics, Terms, TrainConfig, TrainError, Trainer, Worker, WorkerError, WorkerServer,
+    BatchSource, BridgeTraining, GradientSum, LocalWorker, RankBatches, RankOptions, Ranks,
+    RemoteWorker, RunDir, StepMetrics, TrainConfig, TrainError, Trainer, Worker, WorkerError,
+    WorkerServer,
 };
 use serde_json::{Value, json};
 
@@ -30,8 +31,8 @@ fn settings() -> Value {
     json!({"train": config(), "data_sha256": "of the data"})
 }
 
-fn terms(token: Option<&str>) -> Terms {
-    Terms {
+fn options(token: Option<&str>) -> RankOptions {
+    RankOptions {
         token: token.map(str::to_owned),
         patience: Duration::from_secs(2),
     }
@@ -49,19 +50,19 @@ impl Helper {
         settings: Value,
         batches: impl BatchSource + Send + 'static,
     ) -> Self {
-        let server = WorkerServer::bind("127.0.0.1:0", terms(token)).unwrap();
+        let server = WorkerServer::bind("127.0.0.1:0", options(token)).unwrap();
         let address = server.address().to_string();
         let thread = thread::spawn(move || {
             let parts = parts();
             let objective = BridgeTraining::new(&parts);
-            let mut crew = Crew::new(vec![local(&objective, 1)]);
-            server.serve(bridges(9), &settings, &batches, &mut crew, |_| {})
+            let mut ranks = Ranks::new(vec![local(&objective, 1)]);
+            server.serve(bridges(9), &settings, &batches, &mut ranks, |_| {})
         });
         Self { address, thread }
     }
 
     fn connect(&self, token: Option<&str>, settings: &Value) -> Result<RemoteWorker, TrainError> {
-        RemoteWorker::connect(&self.address, &terms(token), settings)
+        RemoteWorker::connect(&self.address, &options(token), settings)
     }
 }
 
@@ -82,7 +83,7 @@ fn train(
     let objective = BridgeTraining::new(&parts);
     let mut trainer = Trainer::new(&objective, bridges(1), config(), dir)?;
     if !workers.is_empty() {
-        trainer = trainer.shared_among(Crew::new(workers));
+        trainer = trainer.shared_among(Ranks::new(workers));
     }
     let mut seen = Vec::new();
     trainer.run(&data(), |metrics| {
@@ -182,17 +183,17 @@ impl Worker<Bridges> for MeanOfMeans<'_> {
     fn gradients(
         &mut self,
         bridges: Bridges,
-        share: Share<'_>,
+        assigned: RankBatches<'_>,
     ) -> Result<Vec<GradientSum>, WorkerError> {
-        let all: usize = share.batches.iter().map(Batch::target_tokens).sum();
+        let all: usize = assigned.batches.iter().map(Batch::target_tokens).sum();
         let mut means = Vec::new();
-        for (nth, batch) in share.batches.iter().enumerate() {
-            let one = Share {
-                first: share.first + nth,
+        for (nth, batch) in assigned.batches.iter().enumerate() {
+            let one = RankBatches {
+                first: assigned.first + nth,
                 batches: std::slice::from_ref(batch),
-                ..share
+                ..assigned
             };
-            let weight = all as f64 / (share.batches.len() * batch.target_tokens()) as f64;
+            let weight = all as f64 / (assigned.batches.len() * batch.target_tokens()) as f64;
             let mut sums = self.0.gradients(bridges.clone(), one)?;
             sums[0].loss *= weight;
             means.append(&mut sums);
@@ -307,7 +308,7 @@ fn nonsense_and_silence_end_in_time() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nobody.local_addr().unwrap().to_string();
     let begun = Instant::now();
-    let silent = RemoteWorker::connect(&address, &terms(None), &settings()).unwrap_err();
+    let silent = RemoteWorker::connect(&address, &options(None), &settings()).unwrap_err();
     assert!(
         matches!(
             &silent,
@@ -319,7 +320,7 @@ fn nonsense_and_silence_end_in_time() {
         "{silent}"
     );
     drop(nobody);
-    let refused = RemoteWorker::connect(&address, &terms(None), &settings()).unwrap_err();
+    let refused = RemoteWorker::connect(&address, &options(None), &settings()).unwrap_err();
     assert!(
         matches!(
             &refused,
@@ -332,7 +333,7 @@ fn nonsense_and_silence_end_in_time() {
     );
     assert!(begun.elapsed() < Duration::from_secs(8));
     for address in ["nowhere", "127.0.0.1:0:0", "a b:1", ""] {
-        let refused = RemoteWorker::connect(address, &terms(None), &settings()).unwrap_err();
+        let refused = RemoteWorker::connect(address, &options(None), &settings()).unwrap_err();
         assert!(matches!(refused, TrainError::Worker { .. }), "{refused}");
     }
 
