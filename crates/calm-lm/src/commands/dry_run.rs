@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use calm_lm::train::runs::Estimate;
+use calm_lm::train::runs::{Estimate, MeasuredMemory};
 use clap::Args;
 use indicatif::HumanDuration;
 use serde::Serialize;
@@ -46,16 +46,6 @@ fn rows(estimate: &Estimate) -> Vec<(&'static str, String)> {
         memory_bytes,
         time,
     } = estimate;
-    let memory = &memory_bytes.estimate;
-    let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
-    let size = |bytes: usize| mib(bytes as u64);
-    let peak = memory_bytes.measured_peak.map(|peak| {
-        let before = mib(memory_bytes.measured_before_models);
-        format!(
-            "{} MiB at most so far, {before} of them before models",
-            mib(peak)
-        )
-    });
     let rows = [
         Some((
             "parameters",
@@ -79,22 +69,8 @@ fn rows(estimate: &Estimate) -> Vec<(&'static str, String)> {
                 data.epochs, data.batches_per_epoch
             ),
         )),
-        Some((
-            "memory",
-            format!(
-                "{} MiB estimated: weights {}, gradients {}, optimiser {}, activations {} ({} rows \
-                 of {}), kept from epoch to epoch {}",
-                size(memory.total),
-                size(memory.weights),
-                size(memory.gradients),
-                size(memory.optimizer),
-                size(memory.activations),
-                memory_bytes.rows,
-                memory_bytes.length,
-                size(memory.activation_cache)
-            ),
-        )),
-        peak.map(|peak| ("", peak)),
+        Some(("memory", estimated_memory(memory_bytes))),
+        measured_memory(memory_bytes).map(|peak| ("", peak)),
         Some((
             "time",
             format!(
@@ -105,4 +81,33 @@ fn rows(estimate: &Estimate) -> Vec<(&'static str, String)> {
         )),
     ];
     rows.into_iter().flatten().collect()
+}
+
+fn estimated_memory(memory: &MeasuredMemory) -> String {
+    let estimate = &memory.estimate;
+    let size = |bytes: usize| mib(bytes as u64);
+    format!(
+        "{} MiB estimated: weights {}, gradients {}, optimiser {}, activations {} ({} rows of {}), \
+         kept from epoch to epoch {}",
+        size(estimate.total),
+        size(estimate.weights),
+        size(estimate.gradients),
+        size(estimate.optimizer),
+        size(estimate.activations),
+        memory.rows,
+        memory.length,
+        size(estimate.activation_cache)
+    )
+}
+
+fn measured_memory(memory: &MeasuredMemory) -> Option<String> {
+    let peak = mib(memory.measured_peak?);
+    let before = mib(memory.measured_before_models);
+    Some(format!(
+        "{peak} MiB at most so far, {before} of them before models"
+    ))
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }

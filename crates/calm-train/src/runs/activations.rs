@@ -39,7 +39,7 @@ impl ActivationConfig {
         let hashes = models.map(|model| (&model.weights_sha256, &model.tokenizer_sha256));
         let hashes: Vec<_> = hashes.collect();
         let mut plan = ActivationPlan::new(parts, &hashes, self.activation_type);
-        for (number, example) in data.batches.examples().iter().enumerate() {
+        for (number, example) in data.train.batches.examples().iter().enumerate() {
             plan.add_example(&example?, rows.map(|rows| &rows[number]));
         }
         let budget = self.activation_budget.saturating_mul(1 << 20);

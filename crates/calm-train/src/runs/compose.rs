@@ -226,9 +226,9 @@ impl ComposeRun {
             models,
             data,
         } = prepared;
-        let tokens = data.read_by(models.parts())?;
+        let tokens = data.train.read_by(models.parts())?;
         let bridges = models.fresh_bridges(local.main());
-        let bridges = calibrate(&models.new_parts(), bridges, &data.batches.batch(0)?)?;
+        let bridges = calibrate(&models.new_parts(), bridges, &data.train.batches.batch(0)?)?;
         let others = local.distinct[1..].iter();
         let others = others.map(|device| self.load(device, observer));
         let others = others.collect::<Result<Vec<_>, _>>()?;
@@ -430,7 +430,7 @@ impl BridgeJob<'_> {
         server: &WorkerServer,
         observer: &mut dyn Observer,
     ) -> Result<ComposeOutcome, TrainError> {
-        let batches = |number| Ok(self.prepared.data.batches.batch(number)?);
+        let batches = |number| Ok(self.prepared.data.train.batches.batch(number)?);
         let objectives = self.objectives();
         let own = (&self.prepared.local, objectives.as_slice());
         let bridges = self.bridges.clone();

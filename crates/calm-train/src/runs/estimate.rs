@@ -84,11 +84,11 @@ impl Estimate {
         Ok(Self {
             parameters: footprint.parameters(),
             data: DataEstimate {
-                examples: data.batches.examples().len(),
+                examples: data.train.batches.examples().len(),
                 tokens: epoch.tokens,
                 target_tokens: epoch.target_tokens,
                 padding_share: 1.0 - epoch.tokens as f64 / epoch.positions.max(1) as f64,
-                batches_per_epoch: data.batches.per_epoch(),
+                batches_per_epoch: data.train.batches.per_epoch(),
                 epochs,
             },
             memory_bytes: MeasuredMemory {
@@ -122,8 +122,8 @@ struct Epoch {
 impl Epoch {
     fn of(data: &TrainingData) -> Result<Self, TrainError> {
         let mut epoch = Self::default();
-        for number in 0..data.batches.per_epoch() {
-            let batch = data.batches.batch(number)?;
+        for number in 0..data.train.batches.per_epoch() {
+            let batch = data.train.batches.batch(number)?;
             epoch.tokens += batch.real.iter().filter(|real| **real).count();
             epoch.target_tokens += batch.target_tokens();
             epoch.positions += positions(&batch);
@@ -160,7 +160,7 @@ impl Measured {
         let accumulation = run.train.accumulation;
         let batch = |at: usize| {
             let number = at.checked_sub(accumulation).unwrap_or(epoch.largest);
-            Ok::<_, TrainError>(data.batches.batch(number)?)
+            Ok::<_, TrainError>(data.train.batches.batch(number)?)
         };
         let mut trainer = Trainer::new(objective, parameters, run.train.clone(), None)?;
         let mut done: Vec<StepMetrics> = Vec::new();

@@ -17,6 +17,7 @@ mod footprint;
 mod pretrain;
 mod ranks;
 mod record;
+mod split;
 mod training;
 mod validation;
 

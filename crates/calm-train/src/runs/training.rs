@@ -10,8 +10,9 @@ use calm_models::{SpecialIds, Tokenizer};
 use serde::Serialize;
 
 use super::config::TrainingConfig;
-use super::data::{TrainingData, read_file};
+use super::data::TrainingData;
 use super::record::{Environment, RunIdentity, RunRecord};
+use super::split::{DataSplit, read_file};
 use super::validation::ValidationData;
 use super::{Observer, RunContext, RunEvent};
 use crate::{
@@ -131,7 +132,7 @@ impl TrainingRun {
 
     /// Number of times that the run sees every example.
     pub(super) fn epochs(&self, data: &TrainingData) -> f64 {
-        (self.train.steps * self.train.accumulation) as f64 / data.batches.per_epoch() as f64
+        (self.train.steps * self.train.accumulation) as f64 / data.train.batches.per_epoch() as f64
     }
 
     /// Reads and tokenises the examples for models that can read `context` tokens. A run that is
@@ -161,18 +162,20 @@ impl TrainingRun {
             let read = read_file(&self.config.data, &file, with_run, observer)?;
             // Padding is never seen, so any token will do.
             let (rows, padding) = (self.config.rows, special.pad.unwrap_or(0));
-            Ok::<_, TrainError>(TrainingData::new(&file, read, |examples| {
+            Ok::<_, TrainError>(DataSplit::new(&file, read, |examples| {
                 Batches::new(examples, rows, padding, self.train.seed)
             }))
         };
-        let mut data = read(&self.config.train, "tokens")?;
+        let train = read(&self.config.train, "tokens")?;
         let validation = &self.config.validation;
-        if let Some(path) = &validation.validation {
+        let held_out = validation.validation.as_ref().map(|path| {
             let held_out = read(path, "held-out-tokens")?;
-            let texts = (tokenizer, end_of_text);
-            data.validation = Some(Box::new(ValidationData::new(validation, held_out, texts)?));
-        }
-        Ok(data)
+            ValidationData::new(validation, held_out, (tokenizer, end_of_text))
+        });
+        Ok(TrainingData {
+            train,
+            validation: held_out.transpose()?,
+        })
     }
 
     /// The identity of the run that trains `subject`.
@@ -187,7 +190,7 @@ impl TrainingRun {
             name,
             program: self.context.program.clone(),
             subject,
-            data_sha256: data.record.sha256.clone(),
+            data_sha256: data.train.record.sha256.clone(),
             too_long: (too_long != TooLong::Error).then_some(too_long),
             validation: data.validation.as_ref().map(|held_out| held_out.identity()),
             rows: self.config.rows,
@@ -210,8 +213,8 @@ impl TrainingRun {
         let workers = options.ranks.as_ref().map(Ranks::names);
         let environment = Environment::new(&self.context.device, workers);
         options.directory = Some(RunDir::open(&directory, identity, &environment)?);
-        let _ = observer.observe(RunEvent::Data(&data.record));
-        let batches = |number| Ok(data.batches.batch(number)?);
+        let _ = observer.observe(RunEvent::Data(&data.train.record));
+        let batches = |number| Ok(data.train.batches.batch(number)?);
         let train = self.train.clone();
         let trainer = fit(
             identity.name,
@@ -225,7 +228,7 @@ impl TrainingRun {
         let metrics = RunDir::read_metrics(&directory)?;
         let record = RunRecord {
             program: identity.program.clone(),
-            data: data.record.clone(),
+            data: data.train.record.clone(),
             rows: self.config.rows,
             settings: self.train.clone(),
             step: trainer.best().map_or(trainer.completed(), |best| best.step),

@@ -5,8 +5,8 @@ use calm_data::jsonl::{self, PromptTarget};
 use calm_models::{CausalLm, Tokenizer, exact_match};
 
 use super::config::{ValidationConfig, ValidationMetric};
-use super::data::TrainingData;
 use super::record::ValidationIdentity;
+use super::split::DataSplit;
 use crate::{HeldOut, Metric, Objective, TrainError, Validator};
 
 /// Examples of which a score is taken unless another number is given.
@@ -14,7 +14,7 @@ const SCORED: usize = 100;
 
 /// Data and score of a validation.
 pub(super) struct ValidationData {
-    pub(super) data: TrainingData,
+    pub(super) data: DataSplit,
     metric: Option<ValidationMetric>,
     /// Examples of which the score is taken.
     scored: Vec<PromptTarget>,
@@ -26,7 +26,7 @@ impl ValidationData {
     /// The examples of a file, of which `data` has the tokens.
     pub(super) fn new(
         config: &ValidationConfig,
-        data: TrainingData,
+        data: DataSplit,
         (tokenizer, end_of_text): (&Tokenizer, u32),
     ) -> Result<Self, TrainError> {
         let scored = match (&config.validation, config.validation_metric) {

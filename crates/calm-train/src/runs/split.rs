@@ -1,0 +1,115 @@
+//! Examples of one file: how they are read, and the record of them.
+
+use std::fs;
+use std::path::Path;
+
+use calm_compose::{FrozenParts, RowTokens};
+use calm_data::{Batches, DataError, DataFile, Examples, Tokenized};
+
+use super::config::DataConfig;
+use super::record::DataRecord;
+use super::{Observer, RunEvent};
+use crate::{TrainError, read_examples};
+
+/// Up to this size a file is tokenised anew each time, which takes a second or a few, and leaves
+/// nothing behind.
+const SMALL_BYTES: u64 = 16 << 20;
+
+/// Reads and tokenises a file, through a cache if it is large or a cache is asked for. `with_run`
+/// is the place of the cache unless the settings name another; none where nothing is to be written.
+pub(super) fn read_file(
+    config: &DataConfig,
+    file: &DataFile<'_>,
+    with_run: Option<&Path>,
+    observer: &mut dyn Observer,
+) -> Result<Tokenized, TrainError> {
+    // If the file cannot be read, reading it tells so.
+    let total = fs::metadata(&file.path).map_or(0, |data| data.len());
+    let is_large = total > SMALL_BYTES;
+    let observe = |done: u64| {
+        if is_large {
+            let _ = observer.observe(RunEvent::Tokenising { done, total });
+        }
+    };
+    let read = match (&config.data_cache, with_run.filter(|_| is_large)) {
+        (Some(directory), _) => file.read_through(directory, observe),
+        (None, Some(with_run)) => {
+            // A directory that was not there goes again, if the data is no good.
+            let made = with_run.ancestors().take(3).filter(|path| !path.exists());
+            let made = made.last().map(Path::to_owned);
+            file.read_through(with_run, observe).inspect_err(|_| {
+                let _ = made.map(fs::remove_dir_all);
+            })
+        }
+        (None, None) => file.read(observe),
+    };
+    read.map_err(|error| match &error {
+        DataError::Example { source, .. } if matches!(**source, DataError::TooLong { .. }) => {
+            TrainError::Malformed {
+                path: file.path.clone(),
+                reason: format!("{source}, or choose another policy with --too-long"),
+            }
+        }
+        _ => error.into(),
+    })
+}
+
+/// Examples of a file, in batches.
+pub(super) struct DataSplit {
+    pub(super) batches: Batches,
+    pub(super) record: DataRecord,
+}
+
+impl DataSplit {
+    /// The examples of a file, put into batches by `batches`.
+    pub(super) fn new(
+        file: &DataFile<'_>,
+        read: Tokenized,
+        batches: impl FnOnce(Examples) -> Batches,
+    ) -> Self {
+        let Tokenized {
+            examples,
+            sha256,
+            truncated,
+            skipped,
+        } = read;
+        let batches = batches(examples);
+        let record = DataRecord {
+            path: file.path.clone(),
+            sha256,
+            examples: batches.examples().len(),
+            tokens: batches.examples().tokens(),
+            padding_share: (batches.padding_share() * 1e4).round() / 1e4,
+            too_long: file.tokenizing.too_long,
+            truncated,
+            skipped,
+        };
+        Self { batches, record }
+    }
+
+    /// Tokens that the augmenting models read of every example, if any of them has tokens of its
+    /// own. They are held in memory, unlike the examples.
+    pub(super) fn read_by(
+        &self,
+        parts: &FrozenParts,
+    ) -> Result<Option<Vec<RowTokens>>, TrainError> {
+        const PART: usize = 1024;
+
+        if parts.augmenting.iter().all(|model| model.tokens.is_none()) {
+            return Ok(None);
+        }
+        let mut examples = self.batches.examples().iter();
+        let mut rows = Vec::with_capacity(examples.size_hint().0);
+        loop {
+            let part: Vec<_> = examples.by_ref().take(PART).collect::<Result<_, _>>()?;
+            if part.is_empty() {
+                return Ok(Some(rows));
+            }
+            let read = read_examples(parts, &part).map_err(|error| TrainError::Malformed {
+                path: self.record.path.clone(),
+                reason: error.to_string(),
+            });
+            rows.extend(read?);
+        }
+    }
+}
