@@ -70,7 +70,7 @@ fn models_that_cannot_be_composed() {
                 &["data.jsonl: the tokenizer failed"],
             ),
             ("--anchor cut", &["cut/model.safetensors", "bytes"]),
-            ("", &["--anchor <MODEL>"]),
+            ("", &["required", "--anchor"]),
         ],
     );
 }
