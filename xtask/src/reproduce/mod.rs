@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use calm_lm::backend::{FloatType, device, device_name, peak_memory};
-use calm_lm::compose::ConnectionPlan;
+use calm_lm::compose::{ConnectionPlan, LoadedModel};
 use calm_lm::data::kv::{DataMixture, KvDataset};
-use calm_lm::models::{FrozenModel, LoadOptions};
+use calm_lm::models::{FrozenModel, LoadOptions, ModelSource};
 use clap::Args;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use serde::Serialize;
@@ -101,16 +101,16 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let checkpoints = args.checkpoints.clone();
     let checkpoints = checkpoints.unwrap_or_else(|| args.scale.checkpoints());
     let [augmenting, anchor] = load(&checkpoints, &device)?;
-    let settings = settings(args, &augmenting, &anchor)?;
+    let settings = settings(args, &augmenting.model, &anchor.model)?;
     let provenance = Provenance {
         settings: &settings,
-        anchor_sha256: anchor.weights_sha256().into_diagnostic()?,
-        augmenting_sha256: augmenting.weights_sha256().into_diagnostic()?,
+        anchor_sha256: anchor.model.weights_sha256().into_diagnostic()?,
+        augmenting_sha256: augmenting.model.weights_sha256().into_diagnostic()?,
     };
     let directory = run_directory(&args.out, &provenance)?;
     let experiment = Experiment {
         settings: &settings,
-        dataset: &dataset(&settings, [&augmenting, &anchor], &checkpoints)?,
+        dataset: &dataset(&settings, [&augmenting.model, &anchor.model], &checkpoints)?,
         anchor: &anchor,
         augmenting: &augmenting,
         device: &device,
@@ -142,13 +142,16 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
 }
 
 /// The augmenting model and the anchor.
-fn load(checkpoints: &Path, device: &Device) -> Result<[FrozenModel; 2]> {
+fn load(checkpoints: &Path, device: &Device) -> Result<[LoadedModel; 2]> {
     let options = LoadOptions {
         device: device.clone(),
         dtype: FloatType::F32,
         ..LoadOptions::default()
     };
-    let load = |name| FrozenModel::load(&checkpoints.join(name), &options).into_diagnostic();
+    let load = |name| {
+        let source = ModelSource::Directory(checkpoints.join(name));
+        LoadedModel::load(&source, &options).into_diagnostic()
+    };
     Ok([load("kv-augmenting")?, load("kv-anchor")?])
 }
 

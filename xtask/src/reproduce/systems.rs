@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use calm_lm::compose::{Bridges, ComposedModel, FrozenParts, LoraPlan};
+use calm_lm::compose::{Composition, CompositionConfig, LoadedModel, LoraPlan};
 use calm_lm::data::Batches;
 use calm_lm::data::kv::{DataMixture, EOS_ID, KeyPool, KvDataset, KvTask};
 use calm_lm::eval::{Proportion, accuracy, exact_match};
-use calm_lm::models::{CausalLm, FrozenModel};
+use calm_lm::models::CausalLm;
 use calm_lm::terminal::{Display, RunDisplay};
-use calm_lm::train::runs::{Environment, FitOptions, fit};
-use calm_lm::train::{BridgeTraining, LanguageModelling, Objective, RunDir, Trainer, calibrate};
+use calm_lm::train::runs::{BridgeTrainingConfig, Environment, FitOptions, fit, train_bridges};
+use calm_lm::train::{LanguageModelling, RunDir, TrainConfig};
 use miette::{IntoDiagnostic, Result};
 use serde::{Deserialize, Serialize};
 
@@ -102,8 +102,8 @@ pub(crate) struct Measured {
 pub(crate) struct Experiment<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) dataset: &'a KvDataset,
-    pub(crate) anchor: &'a FrozenModel,
-    pub(crate) augmenting: &'a FrozenModel,
+    pub(crate) anchor: &'a LoadedModel,
+    pub(crate) augmenting: &'a LoadedModel,
     pub(crate) device: &'a Device,
     pub(crate) directory: &'a Path,
 }
@@ -113,8 +113,8 @@ impl Experiment<'_> {
     pub(crate) fn run(&self, job: Job) -> Result<Measured> {
         let started = Instant::now();
         match job.system {
-            System::Augmenting => self.evaluate(job, &self.augmenting.decoder, 0, started),
-            System::Anchor => self.evaluate(job, &self.anchor.decoder, 0, started),
+            System::Augmenting => self.evaluate(job, &self.augmenting.model.decoder, 0, started),
+            System::Anchor => self.evaluate(job, &self.anchor.model.decoder, 0, started),
             System::Composed => self.compose(job, self.augmenting, started),
             System::UntrainedAugmenting => self.compose(
                 job,
@@ -125,98 +125,87 @@ impl Experiment<'_> {
         }
     }
 
-    fn compose(&self, job: Job, augmenting: &FrozenModel, started: Instant) -> Result<Measured> {
-        let (parts, bridges) = self.bridges(augmenting, job.seed)?;
-        let paper_parameters = bridges.paper_parameter_count();
-        let added = bridges.parameter_count();
-        let batches = self.batches(job)?;
-        // States of the augmenting model are not kept from epoch to epoch: that is an eighth of the
-        // time, and 2.4 GiB for each job.
-        let objective = BridgeTraining::new(&parts).with_noise(self.settings.noise);
-        let first = batches.batch(0).into_diagnostic()?;
-        let bridges = calibrate(&parts, bridges, &first).into_diagnostic()?;
-        let bridges = self.train(job, &objective, bridges, &batches)?.valid();
-        let model = ComposedModel { parts, bridges };
-        let measured = self.evaluate(job, &model, added, started)?;
+    /// States of the augmenting model are not kept from epoch to epoch: that is an eighth of the
+    /// time, and 2.4 GiB for each job.
+    fn compose(&self, job: Job, augmenting: &LoadedModel, started: Instant) -> Result<Measured> {
+        let composition = self.composition(augmenting, job.seed)?;
+        let config = BridgeTrainingConfig {
+            train: self.train_config(job),
+            noise: self.settings.noise,
+            ..BridgeTrainingConfig::default()
+        };
+        let composition = train_bridges(
+            &job.name(),
+            composition,
+            &self.batches(job)?,
+            &config,
+            Some(self.run_dir(job)?),
+            &mut RunDisplay::new(Display::Progress),
+        )
+        .into_diagnostic()?;
+        let bridges = &composition.model.bridges;
+        let measured =
+            self.evaluate(job, &composition.model, bridges.parameter_count(), started)?;
         Ok(Measured {
-            paper_parameters: Some(paper_parameters),
+            paper_parameters: Some(bridges.paper_parameter_count()),
             ..measured
         })
     }
 
     /// Frozen models and fresh bridges between them.
-    fn bridges(&self, augmenting: &FrozenModel, seed: u64) -> Result<(FrozenParts, Bridges)> {
-        let connections = self
-            .settings
-            .plan()
-            .resolve(
-                augmenting.decoder.block_count(),
-                self.anchor.decoder.block_count(),
-            )
-            .into_diagnostic()?;
-        let parts =
-            FrozenParts::join(self.anchor, [(augmenting, connections)]).into_diagnostic()?;
-        let heads = self.settings.heads.unwrap_or(self.anchor.config().heads());
-        let sets = parts.bridge_sets_with(heads, self.settings.options);
-        let device = self.device.clone().autodiff();
-        let bridges = Bridges::init(&sets, seed, &device).into_diagnostic()?;
-        Ok((parts, bridges))
+    fn composition(&self, augmenting: &LoadedModel, seed: u64) -> Result<Composition> {
+        let config = CompositionConfig {
+            heads: self.settings.heads,
+            options: self.settings.options,
+            ..CompositionConfig::default()
+        };
+        let augmenting = vec![(augmenting.clone(), self.settings.plan())];
+        Composition::new(self.anchor.clone(), augmenting, &config, seed).into_diagnostic()
     }
 
     fn lora(&self, job: Job, started: Instant) -> Result<Measured> {
-        let (_, bridges) = self.bridges(self.augmenting, job.seed)?;
-        let plan =
-            LoraPlan::near(&self.anchor.decoder, bridges.parameter_count()).into_diagnostic()?;
-        let device = self.device.clone().autodiff();
-        let adapted = plan.apply(&self.anchor.decoder, job.seed, &device);
-        let trained = self
-            .train(
-                job,
-                &LanguageModelling::default(),
-                adapted,
-                &self.batches(job)?,
-            )?
-            .valid();
+        let bridges = self.composition(self.augmenting, job.seed)?.model.bridges;
+        let anchor = &self.anchor.model.decoder;
+        let plan = LoraPlan::near(anchor, bridges.parameter_count()).into_diagnostic()?;
+        let adapted = plan.apply(anchor, job.seed, &self.device.clone().autodiff());
+        let batches = self.batches(job)?;
+        let options = FitOptions {
+            directory: Some(self.run_dir(job)?),
+            ..FitOptions::default()
+        };
+        let (name, objective) = (job.name(), LanguageModelling::default());
+        let trainer = fit(
+            &name,
+            &objective,
+            adapted,
+            self.train_config(job),
+            options,
+            &|number| Ok(batches.batch(number)?),
+            &mut RunDisplay::new(Display::Progress),
+        );
+        let trained = trainer.into_diagnostic()?.into_parameters().valid();
         self.evaluate(job, &trained, plan.parameters, started)
     }
 
     /// D_C.
     fn batches(&self, job: Job) -> Result<Batches> {
         self.settings
-            .batches(self.dataset, job.mixture, self.anchor, job.seed)
+            .batches(self.dataset, job.mixture, &self.anchor.model, job.seed)
             .into_diagnostic()
     }
 
-    fn train<O: Objective>(
-        &self,
-        job: Job,
-        objective: &O,
-        parameters: O::Parameters,
-        batches: &Batches,
-    ) -> Result<O::Parameters> {
-        let mut config = self.settings.train.clone();
-        config.seed = job.seed;
+    fn train_config(&self, job: Job) -> TrainConfig {
+        TrainConfig {
+            seed: job.seed,
+            ..self.settings.train.clone()
+        }
+    }
+
+    /// The directory that a job's training goes on from.
+    fn run_dir(&self, job: Job) -> Result<RunDir> {
         let environment = Environment::new(self.device, None);
         let directory = self.directory.join(job.name());
-        let identity = JobIdentity { job };
-        let directory = RunDir::open(&directory, &identity, &environment).into_diagnostic()?;
-        let batches = |number| Ok(batches.batch(number)?);
-        let options = FitOptions {
-            directory: Some(directory),
-            ..FitOptions::default()
-        };
-        let mut display = RunDisplay::new(Display::Progress);
-        let name = job.name();
-        let trained = fit(
-            &name,
-            objective,
-            parameters,
-            config,
-            options,
-            &batches,
-            &mut display,
-        );
-        trained.map(Trainer::into_parameters).into_diagnostic()
+        RunDir::open(&directory, &JobIdentity { job }, &environment).into_diagnostic()
     }
 
     fn evaluate<M: CausalLm>(
@@ -230,7 +219,7 @@ impl Experiment<'_> {
         let evaluating = Instant::now();
         let score = |task: &KvTask, pool| -> Result<Proportion> {
             let examples = self.settings.evaluation(self.dataset, *task, pool);
-            let tokenizer = &self.anchor.tokenizer;
+            let tokenizer = &self.anchor.model.tokenizer;
             let samples = exact_match(model, tokenizer, EOS_ID, &examples).into_diagnostic()?;
             Ok(accuracy(&samples))
         };

@@ -12,6 +12,7 @@ use calm_compose::{
 use calm_models::{Decoder, Fetching, LoadOptions, ModelFiles, ModelSource};
 
 use super::baseline::BaselineRun;
+use super::bridges::calibrated;
 use super::config::ComposeConfig;
 use super::data::TrainingData;
 use super::estimate::Estimate;
@@ -22,7 +23,7 @@ use super::record::{
 };
 use super::training::{FitOptions, TrainingRun};
 use super::{Observer, RunContext, RunEvent, end_of_text};
-use crate::{ActivationCache, BridgeTraining, Ranks, TrainError, WorkerServer, calibrate};
+use crate::{ActivationCache, BridgeTraining, Ranks, TrainError, WorkerServer};
 
 /// Trains the bridges of a composition (section 3.1 of the paper), or a baseline in their place.
 #[derive(Debug)]
@@ -235,8 +236,8 @@ impl ComposeRun {
             data,
         } = prepared;
         let tokens = data.train.read_by(models.parts())?;
-        let bridges = models.fresh_bridges(local.main());
-        let bridges = calibrate(&models.new_parts(), bridges, &data.train.batches.batch(0)?)?;
+        let (parts, fresh) = (models.new_parts(), models.fresh_bridges());
+        let bridges = calibrated(&parts, fresh, local.main(), &data.train.batches)?;
         let others = local.distinct[1..].iter();
         let others = others.map(|device| self.load(device, observer));
         let others = others.collect::<Result<Vec<_>, _>>()?;
@@ -292,12 +293,9 @@ impl Models {
         }
     }
 
-    /// The fresh bridges, with gradients.
-    fn fresh_bridges(&self, device: &Device) -> Bridges {
-        let fresh = self.composition.model.bridges.of[self.frozen_count()..].to_vec();
-        Bridges { of: fresh }
-            .fork(&device.clone().autodiff())
-            .train()
+    fn fresh_bridges(&self) -> Bridges {
+        let of = self.composition.model.bridges.of[self.frozen_count()..].to_vec();
+        Bridges { of }
     }
 
     /// Training of the new bridges. `tokens` are those that the augmenting models read of every

@@ -2,11 +2,12 @@
 //!
 //! [`ComposeRun`] trains the bridges of a composition, or a baseline in their place, [`PretrainRun`]
 //! a small model from random weights. Both take a settings struct that serde reads, and tell an
-//! [`Observer`] how far they are. [`fit`] is the step between a [`Trainer`] and a run: models, data
-//! and objective are the caller's.
+//! [`Observer`] how far they are. Models that are loaded already are composed by [`train_bridges`].
+//! [`fit`] trains whatever the caller has an objective for.
 
 mod activations;
 mod baseline;
+mod bridges;
 mod compose;
 mod config;
 mod data;
@@ -27,6 +28,7 @@ use std::ops::ControlFlow;
 use burn::tensor::Device;
 use calm_models::{Fetching, SpecialIds};
 
+pub use self::bridges::{BridgeTrainingConfig, train_bridges};
 pub use self::compose::{ComposeOutcome, ComposeRun};
 pub use self::config::{
     ActivationConfig, Baseline, BridgeConfig, ComposeConfig, DataConfig, OptimizerConfig,
