@@ -21,7 +21,7 @@ pub(crate) struct Checkpoint {
 
 /// `checkpoint.json`, which makes a directory a checkpoint.
 #[derive(Serialize, Deserialize)]
-struct Seal {
+struct Manifest {
     #[serde(flatten)]
     state: RunState,
     parameters_sha256: String,
@@ -115,19 +115,19 @@ impl Checkpoints {
 
     fn read(&self, step: usize) -> Result<(Checkpoint, Option<Bytes>), TrainError> {
         let path = self.of(step);
-        let seal = read_seal(&path, step)?;
-        let best = match seal.state.best_step() {
+        let manifest = read_manifest(&path, step)?;
+        let best = match manifest.state.best_step() {
             Some(best) if best != step => {
                 let path = self.of(best);
-                let expected = read_seal(&path, best)?.parameters_sha256;
+                let expected = read_manifest(&path, best)?.parameters_sha256;
                 Some(read_hashed(&path.join(PARAMETERS), &expected)?)
             }
             _ => None,
         };
         let checkpoint = Checkpoint {
-            state: seal.state,
-            parameters: read_hashed(&path.join(PARAMETERS), &seal.parameters_sha256)?,
-            optimizer: read_hashed(&path.join(OPTIMIZER), &seal.optimizer_sha256)?,
+            state: manifest.state,
+            parameters: read_hashed(&path.join(PARAMETERS), &manifest.parameters_sha256)?,
+            optimizer: read_hashed(&path.join(OPTIMIZER), &manifest.optimizer_sha256)?,
         };
         Ok((checkpoint, best))
     }
@@ -135,9 +135,9 @@ impl Checkpoints {
     fn forget(&self, keep: usize) -> Result<(), TrainError> {
         let mut steps = self.steps()?;
         let kept = steps.split_off(steps.len().saturating_sub(keep));
-        let seals = kept.iter().map(|step| read_seal(&self.of(*step), *step));
-        let best: Vec<usize> = seals
-            .filter_map(|seal| seal.ok()?.state.best_step())
+        let manifests = kept.iter().map(|step| read_manifest(&self.of(*step), *step));
+        let best: Vec<usize> = manifests
+            .filter_map(|manifest| manifest.ok()?.state.best_step())
             .collect();
         for step in steps.iter().filter(|step| !best.contains(step)) {
             let path = self.of(*step);
@@ -163,31 +163,31 @@ impl Checkpoints {
 
 const PARAMETERS: &str = "parameters.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
-const SEAL: &str = "checkpoint.json";
+const MANIFEST: &str = "checkpoint.json";
 
-/// Writes all files of a checkpoint; the seal, which knows their hashes, last.
+/// Writes all files of a checkpoint; the manifest, which knows their hashes, last.
 fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
     fs::create_dir(path).map_err(io(path))?;
-    let seal = Seal {
+    let manifest = Manifest {
         state: checkpoint.state.clone(),
         parameters_sha256: write_hashed(&path.join(PARAMETERS), &checkpoint.parameters)?,
         optimizer_sha256: write_hashed(&path.join(OPTIMIZER), &checkpoint.optimizer)?,
     };
-    let seal = serde_json::to_vec_pretty(&seal).expect("a seal is plain data");
-    Ok(calm_files::write(path.join(SEAL), seal)?)
+    let manifest = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
+    Ok(calm_files::write(path.join(MANIFEST), manifest)?)
 }
 
-fn read_seal(path: &Path, step: usize) -> Result<Seal, TrainError> {
-    let path = path.join(SEAL);
+fn read_manifest(path: &Path, step: usize) -> Result<Manifest, TrainError> {
+    let path = path.join(MANIFEST);
     let malformed = |reason: String| TrainError::Malformed {
         path: path.clone(),
         reason,
     };
     let text = fs::read(&path).map_err(io(&path))?;
-    let seal: Seal = serde_json::from_slice(&text)
-        .map_err(|error| malformed(format!("not a checkpoint's seal: {error}")))?;
-    match seal.state.step == step {
-        true => Ok(seal),
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|error| malformed(format!("not a checkpoint's manifest: {error}")))?;
+    match manifest.state.step == step {
+        true => Ok(manifest),
         false => Err(malformed(
             "names another step than its directory".to_owned(),
         )),
@@ -276,7 +276,7 @@ mod tests {
             checkpoints.save(&checkpoint(step, Some(best)), 2).unwrap();
         }
         assert_eq!(checkpoints.steps().unwrap(), [1, 3, 4]);
-        fs::remove_file(checkpoints.of(4).join(SEAL)).unwrap();
+        fs::remove_file(checkpoints.of(4).join(MANIFEST)).unwrap();
         let newest = checkpoints.newest().unwrap();
         assert_eq!(newest.checkpoint.unwrap().state.step, 3);
         assert_eq!(newest.best.unwrap().to_vec(), [1; 10]);
