@@ -15,7 +15,7 @@ pub(crate) struct TestArgs {
     device: Option<Backend>,
 }
 
-/// What other backends are built into: each set of features has a Burn of its own.
+/// Target directory of other backends: each set of features has a Burn of its own.
 const GPU_TARGET: &str = "target/gpu";
 
 /// Runs the tests of all crates. The release profile shares one build of Burn with the other

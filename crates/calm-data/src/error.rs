@@ -40,7 +40,7 @@ pub enum DataError {
         path: PathBuf,
         /// 1-based line.
         line: usize,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A file as a whole cannot be used.
@@ -48,7 +48,7 @@ pub enum DataError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// Files whose lines belong together have different numbers of lines.

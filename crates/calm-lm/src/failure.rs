@@ -1,4 +1,4 @@
-//! What ends a command early, and how it is told.
+//! Errors of commands, and how they are printed.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub(crate) enum Failure {
     Text { origin: String, source: DataError },
     #[error("the settings make no model: {0}")]
     Settings(#[from] ConfigError),
-    /// What the parser of the command line refused, or help that was asked for.
+    /// Error of the command line's parser, or help that was asked for.
     #[error(transparent)]
     Usage(clap::Error),
     /// A flag out of a file.

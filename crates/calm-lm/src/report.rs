@@ -81,10 +81,10 @@ impl<T: Serialize> Serialize for Fields<T> {
     }
 }
 
-/// A number as `--json` prints it, null where it is none.
-pub(crate) fn shown(number: &impl Serialize) -> String {
-    let number = serde_json::to_value(number).expect("a number");
-    number.to_string()
+/// A value as `--json` prints it; a number that is none is null.
+pub(crate) fn shown(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).expect("results have texts as keys");
+    value.to_string()
 }
 
 /// Lines of names and values, the values in one column.

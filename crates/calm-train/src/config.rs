@@ -52,7 +52,7 @@ const MOST_ACCUMULATION: usize = 1 << 20;
 pub struct TrainConfig {
     /// Optimiser steps.
     pub steps: usize,
-    /// What makes a step out of gradients.
+    /// Optimiser.
     pub optimizer: OptimizerKind,
     /// Micro-batches whose gradients are added up before a step, weighted by target tokens.
     pub accumulation: usize,

@@ -1,4 +1,4 @@
-//! What can stop a training run.
+//! Errors of training.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub enum TrainError {
     Config {
         /// Name of the setting.
         field: &'static str,
-        /// What it may be.
+        /// Allowed values.
         expected: &'static str,
     },
     /// A setting of a run cannot be used.
@@ -21,7 +21,7 @@ pub enum TrainError {
     Setting {
         /// Its name in files, which is that of its flag.
         setting: &'static str,
-        /// What is wrong, and what would mend it.
+        /// The reason, and the remedy.
         reason: String,
     },
     /// Settings that have no default are not given.
@@ -70,7 +70,7 @@ pub enum TrainError {
     TooManySkipped {
         /// Steps skipped before this one.
         skipped: usize,
-        /// What is wrong with this one.
+        /// The error of this step.
         last: Box<TrainError>,
     },
     /// The disk is full, say. What was written before is whole.
@@ -80,7 +80,7 @@ pub enum TrainError {
         step: usize,
         /// Step of the last checkpoint, 0 if there is none.
         checkpoint: usize,
-        /// What could not be written.
+        /// The error of writing.
         source: Box<TrainError>,
     },
     /// Another process writes to this run directory.
@@ -124,7 +124,7 @@ pub enum TrainError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A worker is of no use from the start.
@@ -132,7 +132,7 @@ pub enum TrainError {
     Worker {
         /// Its address.
         worker: String,
-        /// What is wrong with it.
+        /// The reason.
         source: WorkerError,
     },
     /// A worker gave no gradients.
@@ -148,7 +148,7 @@ pub enum TrainError {
         step: usize,
         /// Step of the last checkpoint, 0 if there is none.
         checkpoint: usize,
-        /// What happened to it.
+        /// The reason.
         source: WorkerError,
     },
     /// Nobody could reach a worker here.

@@ -76,7 +76,7 @@ impl PairwiseSum {
         self.open.push(next);
     }
 
-    /// What was added up so far: few sums, which another pairwise sum can take up.
+    /// The sums so far: few, which another pairwise sum can take up.
     pub(crate) fn into_parts(self) -> Vec<GradientSum> {
         self.open
     }

@@ -27,7 +27,7 @@ pub trait BatchSource {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the data from being read.
+    /// Any error that keeps the data from being read.
     fn batch(&self, number: usize) -> Result<Batch, TrainError>;
 }
 

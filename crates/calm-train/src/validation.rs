@@ -7,7 +7,7 @@ use calm_data::Batch;
 
 use crate::{Metric, Objective, TrainError};
 
-/// What a validation finds.
+/// Result of a validation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
     /// Mean cross-entropy per target token, in nats.
@@ -23,7 +23,7 @@ pub trait Validator<P> {
     ///
     /// # Errors
     ///
-    /// Whatever keeps them from being used.
+    /// Any error that keeps the parameters from being used.
     fn validate(&self, parameters: &P) -> Result<Score, TrainError>;
 }
 

@@ -1,4 +1,4 @@
-//! What training costs against everything that makes it larger: seconds and peak memory, each
+//! Cost of training against everything that makes it larger: seconds and peak memory, each
 //! measurement a process of its own.
 
 use calm_lm::chart::{Axis, Chart, Curve, Style};
@@ -12,7 +12,7 @@ use super::{Bench, Spread, pairs, words};
 
 /// One thing that grows while all else stays as it is.
 struct Sweep {
-    /// What grows, as charts name it.
+    /// Name of the varied quantity in charts.
     name: &'static str,
     /// In the names of files.
     file: &'static str,
@@ -22,7 +22,7 @@ struct Sweep {
     work: Work,
     /// Flags of the work for one of the values.
     flags: fn(usize) -> String,
-    /// What is timed: its field, and what the chart calls it.
+    /// Timed field, and its name in the chart.
     seconds: [&'static str; 2],
 }
 
@@ -91,7 +91,7 @@ const SWEEPS: [Sweep; 6] = [
 
 const EXAMPLES: usize = 96;
 
-/// What one value comes to.
+/// Measurement at one value.
 #[derive(Debug, Serialize)]
 pub(super) struct Cost {
     pair: String,
@@ -131,7 +131,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Cost>> {
 }
 
 impl Sweep {
-    /// What each curve is of: a pair that was asked for, or one pair after the other.
+    /// Subject of each curve: a pair that was asked for, or one pair after the other.
     fn curves(&self, pairs: &[String]) -> Vec<String> {
         match self.pair {
             Some(_) => vec!["bridges between random models".to_owned()],

@@ -55,7 +55,7 @@ pub(crate) struct BenchArgs {
     /// Pairs to time
     #[arg(long, value_name = "PAIR", default_values = ["small", "base"])]
     pair: Vec<String>,
-    /// What to time
+    /// Work to time
     #[arg(long, value_name = "WORK", value_enum, default_values_t = [Verb::Load, Verb::Prefill, Verb::Decode, Verb::Train])]
     work: Vec<Verb>,
     /// Rows at once

@@ -21,7 +21,7 @@ use self::embedding::embeddings;
 use self::recipe::Recipe;
 use crate::scale::Scale;
 
-/// What to make, and where.
+/// Models to make, and their directory.
 #[derive(Debug, Args)]
 pub(crate) struct PretrainArgs {
     /// Family of checkpoints.
@@ -50,7 +50,7 @@ pub(crate) struct PretrainArgs {
     device: String,
 }
 
-/// What a run depends on, as its directory and the model card tell.
+/// Settings of a run, for its directory and the model card.
 #[derive(Serialize)]
 struct RunSettings<'a> {
     recipe: &'a Recipe,

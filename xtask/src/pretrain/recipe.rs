@@ -18,7 +18,7 @@ use crate::scale::Scale;
 pub(crate) struct Recipe {
     /// Directory of the checkpoint.
     pub(crate) name: &'static str,
-    /// What the model card says it is.
+    /// Description in the model card.
     pub(crate) purpose: &'static str,
     pub(crate) blocks: usize,
     pub(crate) d_model: usize,

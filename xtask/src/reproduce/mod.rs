@@ -76,7 +76,7 @@ pub(crate) struct ReproduceArgs {
     device: String,
 }
 
-/// What fixes the numbers, written beside them.
+/// Settings and hashes that fix the numbers, written beside them.
 #[derive(Serialize)]
 struct Provenance<'a> {
     settings: &'a Settings,
@@ -265,7 +265,7 @@ fn measure_all(experiment: &Experiment<'_>, jobs: &[Job]) -> Result<Vec<Measured
     results.into_iter().collect()
 }
 
-/// What `work` gives when all that it computes runs on so many threads.
+/// Result of `work`, computed on so many threads.
 fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.into_diagnostic()?.install(work)

@@ -1,4 +1,4 @@
-//! What the experiment is, apart from how it is run.
+//! Settings of the experiment.
 
 use calm_lm::compose::{BridgeOptions, Connection, ConnectionPlan};
 use calm_lm::data::jsonl::PromptTarget;

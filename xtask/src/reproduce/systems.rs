@@ -82,7 +82,7 @@ struct JobIdentity {
     job: Job,
 }
 
-/// What a job measured.
+/// Measurements of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) job: Job,

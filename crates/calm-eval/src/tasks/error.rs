@@ -52,7 +52,7 @@ pub enum TaskError {
         task: String,
         /// Name of the template.
         template: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 }

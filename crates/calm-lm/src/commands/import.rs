@@ -10,12 +10,11 @@ use calm_lm::compose::{
 use calm_lm::models::{LoadOptions, ModelSource};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use serde_json::json;
 
 use super::model::{Model, ModelArgs, ScaleArgs, fetch};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, table};
+use crate::report::{Report, shown, table};
 
 pub(super) const IMPORT_EXAMPLES: &str = r"EXAMPLES
   Of google-deepmind/calm, whose pairs are (anchor, augmenting) counted from 0:
@@ -96,7 +95,7 @@ pub(super) fn run_import(args: &ImportArgs, common: &Common) -> Result<Report, F
     let connections: Vec<_> = composition.connections().collect();
     let text = table(&[
         ("written to", args.out.display().to_string()),
-        ("connections", json!(connections).to_string()),
+        ("connections", shown(&connections)),
         ("added parameters", parameters.to_string()),
     ]);
     let result = ImportResult {

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use calm_lm::compose::{CompositionFile, Connection, ModelReference};
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::failure::Failure;
-use crate::report::{Report, table};
+use crate::report::{Report, shown, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   An anchor that reads a model of code, and one that reads a model of law, as one:
@@ -47,7 +46,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<Report, Failure> {
     let text = table(&[
         ("written to", args.out.display().to_string()),
         ("augmenting", paths.join(", ")),
-        ("connections", json!(file.connections).to_string()),
+        ("connections", shown(&file.connections)),
     ]);
     let merged = Merged {
         out: &args.out,

@@ -1,4 +1,4 @@
-//! What a long computation shows on standard error, and how it is asked to stop.
+//! Progress of long computations on standard error, and Ctrl-C.
 //!
 //! For programs with a terminal: the binary `calm`, and `xtask`. Nothing else in the workspace
 //! prints.

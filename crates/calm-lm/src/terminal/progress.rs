@@ -20,7 +20,7 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 pub struct Progress {
     name: String,
     total: usize,
-    /// What was done before this process began.
+    /// Parts that were done before this process began.
     begun_at: usize,
     begun: Instant,
     last_line: Instant,
@@ -29,7 +29,7 @@ pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
-/// What the parts are.
+/// Unit of the parts.
 #[derive(Debug, Clone, Copy)]
 enum Unit {
     Count,

@@ -131,7 +131,7 @@ fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// What a run is shown on.
+/// Display of a run.
 enum Screen {
     Nothing,
     Progress(Progress),

@@ -52,7 +52,7 @@ pub struct ActivationCache {
     computed: AtomicU64,
 }
 
-/// What a cache holds, and what it was good for.
+/// Contents and use of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivationStatistics {
     /// Bytes that the states of all examples take.
@@ -69,7 +69,7 @@ pub struct ActivationStatistics {
     pub damaged: u64,
 }
 
-/// What an [`ActivationCache`] is to hold.
+/// Plan of an [`ActivationCache`]: the examples whose states it will hold.
 #[derive(Debug)]
 pub struct ActivationPlan<'a> {
     parts: &'a FrozenParts,
@@ -180,7 +180,7 @@ impl<'a> ActivationPlan<'a> {
 }
 
 impl ActivationCache {
-    /// What it holds and was good for so far.
+    /// Contents and use so far.
     pub fn statistics(&self) -> ActivationStatistics {
         ActivationStatistics {
             bytes: self.places[self.places.len() - 1],

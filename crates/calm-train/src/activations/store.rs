@@ -83,7 +83,7 @@ impl Store {
         self.damaged
     }
 
-    /// What was written of an example at this place; none if nothing was, or if it is damaged.
+    /// The bytes of an example at this place; none if nothing was written, or if they are damaged.
     pub(super) fn read(&mut self, number: usize, place: Range<u64>) -> Option<Vec<u8>> {
         let checksum = self.checksums[number]?;
         let bytes = match &mut self.medium {

@@ -17,7 +17,7 @@ use crate::ActivationCache;
 /// Trains the bridges between frozen models (section 3.1).
 ///
 /// Only what depends on them is computed with a graph: the anchor's blocks behind the first bridge.
-/// What lies below, and the augmenting models, are constants, which an [`ActivationCache`] keeps.
+/// The blocks below and the augmenting models give constants, which an [`ActivationCache`] keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct BridgeTraining<'a> {
     parts: &'a FrozenParts,
@@ -107,7 +107,7 @@ impl<'a> BridgeTraining<'a> {
             .trainable_suffix(&texts, states, wanted, |state| noise.add(state))
     }
 
-    /// What the augmenting models read of every row of a batch.
+    /// Tokens that the augmenting models read of every row of a batch.
     fn rows_of(&self, batch: &Batch) -> Vec<Cow<'a, RowTokens>> {
         match self.rows {
             Some(rows) => {
@@ -184,7 +184,7 @@ impl Objective for BridgeTraining<'_> {
     }
 }
 
-/// What each stage starts from: constants.
+/// Inputs of each stage, constants.
 fn stage_inputs(
     suffix: &TrainableSuffix<'_>,
     bridges: &Bridges,
@@ -232,7 +232,7 @@ pub fn calibrate(
     Ok(parts.calibrate(bridges, &texts(batch, &rows), states))
 }
 
-/// What the augmenting models read of every example that is trained on, worked out once.
+/// Tokens that the augmenting models read of every training example, computed once.
 ///
 /// # Errors
 ///

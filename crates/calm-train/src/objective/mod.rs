@@ -1,4 +1,4 @@
-//! What the training loop can be pointed at.
+//! Objectives of the training loop.
 
 mod bridges;
 mod head;
@@ -13,9 +13,9 @@ use calm_data::Batch;
 pub use self::bridges::{BridgeTraining, calibrate, read_examples};
 pub use self::language::LanguageModelling;
 
-/// What is trained, and what it is trained to do.
+/// A trainable part and its loss.
 ///
-/// Whatever is frozen belongs to the objective; only [`Objective::Parameters`] move.
+/// Frozen weights belong to the objective; only [`Objective::Parameters`] move.
 pub trait Objective {
     /// The trainable part.
     type Parameters: Module;

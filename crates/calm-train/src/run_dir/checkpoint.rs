@@ -28,7 +28,7 @@ struct Manifest {
     optimizer_sha256: String,
 }
 
-/// What a run goes on from.
+/// The checkpoint that a run resumes from.
 #[derive(Default)]
 pub(crate) struct Newest {
     /// The newest checkpoint that is whole, if there is any.
@@ -135,7 +135,9 @@ impl Checkpoints {
     fn forget(&self, keep: usize) -> Result<(), TrainError> {
         let mut steps = self.steps()?;
         let kept = steps.split_off(steps.len().saturating_sub(keep));
-        let manifests = kept.iter().map(|step| read_manifest(&self.of(*step), *step));
+        let manifests = kept
+            .iter()
+            .map(|step| read_manifest(&self.of(*step), *step));
         let best: Vec<usize> = manifests
             .filter_map(|manifest| manifest.ok()?.state.best_step())
             .collect();

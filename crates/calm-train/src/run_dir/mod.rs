@@ -50,7 +50,7 @@ pub struct RunDir {
     _lock: Lock,
 }
 
-/// What is left of the logs of a run that goes on.
+/// Logs of a run that is resumed, after lines of lost steps were dropped.
 pub(crate) struct Rewound {
     /// Whether another process was here before.
     pub(crate) is_resumed: bool,
@@ -165,7 +165,7 @@ impl RunDir {
         self.checkpoints.save(checkpoint, keep)
     }
 
-    /// What the run goes on from.
+    /// The checkpoint that the run resumes from.
     pub(crate) fn newest(&self) -> Result<Newest, TrainError> {
         self.checkpoints.newest()
     }
@@ -178,7 +178,7 @@ pub struct RunDescription {
     pub format_version: u64,
     /// Everything that the outcome depends on. Its form is that of whoever trains.
     pub settings: Value,
-    /// What else is worth knowing, such as the device.
+    /// Circumstances, such as the device.
     pub environment: Value,
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::log::Record;
 
-/// What one optimiser step did, as a line of `metrics.jsonl`.
+/// Metrics of one optimiser step, a line of `metrics.jsonl`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
     /// 1-based step.
@@ -39,13 +39,13 @@ pub struct StepMetrics {
 /// A score of the task that is trained for; more is better.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
-    /// What is measured.
+    /// Name of the score.
     pub name: String,
     /// The score.
     pub value: f64,
 }
 
-/// What a validation found, as a line of `validation.jsonl`.
+/// Result of a validation, a line of `validation.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ValidationMetrics {
     /// The step after which it took place.
@@ -64,14 +64,14 @@ pub struct ValidationMetrics {
 pub struct Event {
     /// When, in UTC, as RFC 3339 has it.
     pub time: String,
-    /// What.
+    /// Kind of the event.
     #[serde(flatten)]
     pub kind: EventKind,
     /// The step that it concerns: mostly the last one that was done.
     pub step: usize,
 }
 
-/// What can happen to a run.
+/// Kinds of events of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -101,7 +101,7 @@ pub enum EventKind {
     FellBack {
         /// Its step.
         from: usize,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The run was asked to stop, and saved.

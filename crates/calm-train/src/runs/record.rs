@@ -18,7 +18,7 @@ pub(super) struct RunIdentity<S> {
     #[serde(skip)]
     pub(super) name: &'static str,
     pub(super) program: String,
-    /// What is trained.
+    /// Trained part.
     #[serde(rename = "what")]
     pub(super) subject: S,
     pub(super) data_sha256: String,
@@ -132,7 +132,7 @@ pub struct RunRecord {
     pub skipped_steps: usize,
     /// The validation, if there was one.
     pub validation: Option<ValidationIdentity>,
-    /// What it found at the best step.
+    /// Result of the validation at the best step.
     pub best: Option<ValidationMetrics>,
     /// Loss of the last step, in nats per target token; none if it was not finite.
     pub final_loss: Option<f32>,

@@ -1,4 +1,4 @@
-//! What can go wrong with a worker.
+//! Errors of workers.
 
 use std::io;
 
@@ -15,7 +15,7 @@ pub enum WorkerError {
     /// It does not know what only those know that may work together.
     #[error("has another token; both sides need the same")]
     Unauthorized,
-    /// What it would train on, or how, is something else.
+    /// It belongs to a run with other data or settings.
     #[error(
         "has another run ({difference}); start it with the same flags, models, data and program"
     )]
@@ -41,10 +41,10 @@ pub enum WorkerError {
         /// Its own words.
         reason: String,
     },
-    /// What came is not what a worker of this program says.
+    /// The message is none of a worker of this program.
     #[error("does not speak like a worker of this program: {reason}")]
     Protocol {
-        /// What came.
+        /// Description of the message.
         reason: String,
     },
     /// Nobody wanted the result any more.

@@ -1,4 +1,4 @@
-//! What the process of a run and its workers say to each other.
+//! Messages between the process of a run and its workers.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Changed whenever processes of an earlier program would misunderstand.
 pub(super) const PROTOCOL: u32 = 1;
 
-/// What both say first.
+/// First message of both sides.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Hello {
     pub(super) protocol: u32,
@@ -18,7 +18,7 @@ pub(super) struct Hello {
     pub(super) capacity: usize,
 }
 
-/// What the process of a run wants.
+/// Request of the process of a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// Gradients of the assigned batches, by the parameters, which follow.
@@ -32,7 +32,7 @@ pub(super) enum Request {
     Finished,
 }
 
-/// What a worker has to say.
+/// Reply of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     /// It is still computing.
@@ -49,7 +49,7 @@ pub(super) enum Reply {
     Failed { reason: String },
 }
 
-/// What is said of a tensor before its bytes are sent.
+/// Header of a tensor, sent before its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TensorHead {
     shape: Vec<usize>,
@@ -78,7 +78,7 @@ impl TensorHead {
     }
 }
 
-/// What every parameter is like, in the order of the module.
+/// Shape and type of every parameter, in the order of the module.
 pub(super) fn heads<M: Module>(module: &M) -> Vec<TensorHead> {
     struct Heads(Vec<TensorHead>);
     impl ModuleVisitor for Heads {

@@ -46,7 +46,7 @@ pub struct RankBatches<'a> {
 
 /// Somebody who computes gradients.
 pub trait Worker<P>: Send {
-    /// What its user calls it.
+    /// Name that the user gave it.
     fn name(&self) -> &str;
 
     /// Batches that it works on at a time.
@@ -93,7 +93,7 @@ impl<'a, P: Module> Ranks<'a, P> {
         self.workers.iter().map(|worker| worker.capacity()).sum()
     }
 
-    /// What their user calls them.
+    /// Names that the user gave them.
     pub fn names(&self) -> Vec<String> {
         let names = self.workers.iter().map(|worker| worker.name());
         names.map(str::to_owned).collect()

@@ -19,7 +19,7 @@ use crate::{BatchSource, TrainError};
 /// How often a worker that computes says so.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// What happens to a worker.
+/// Event of a worker.
 #[derive(Debug)]
 pub enum WorkerEvent {
     /// The process of a run was let in.

@@ -18,7 +18,7 @@ use self::cost::{Cost, CostArgs, Measured};
 use super::model::{Located, ModelArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, table};
+use crate::report::{Report, shown, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   Sizes, files and hash of a checkpoint:
@@ -146,7 +146,7 @@ impl<'a> Composition<'a> {
         };
         let share = 100.0 * self.share_of_anchor;
         rows.extend([
-            ("connections", json!(self.connections).to_string()),
+            ("connections", shown(&self.connections)),
             ("heads", self.heads.to_string()),
             ("options", options(&self.options)),
             ("mode", mode.to_owned()),

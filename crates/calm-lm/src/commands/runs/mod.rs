@@ -67,7 +67,7 @@ struct ListArgs {
 
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// What was trained, or the run in it
+    /// Directory of a trained result, or the run in it
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     #[command(flatten)]
@@ -76,7 +76,7 @@ struct ShowArgs {
 
 #[derive(Debug, Args)]
 struct CompareArgs {
-    /// What was trained, or the runs in them
+    /// Directories of trained results, or the runs in them
     #[arg(value_name = "DIR", required = true, num_args = 2..)]
     directories: Vec<PathBuf>,
     #[command(flatten)]
