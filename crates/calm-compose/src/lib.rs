@@ -39,7 +39,7 @@
 //! let specialist = (load("llama3-scaled-tied")?, ConnectionPlan::Every(2));
 //! let config = CompositionConfig::default();
 //! let composition = Composition::new(load("llama")?, vec![specialist], &config, 0)?;
-//! // calm-train's ComposeRun trains `composition.model.bridges`.
+//! // `train_bridges` of calm-train would train its bridges here.
 //!
 //! let directory = tempfile::tempdir()?;
 //! composition.save(directory.path())?;
