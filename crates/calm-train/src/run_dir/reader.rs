@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use calm_files::Lock;
 use serde::Serialize;
 
-use super::log::{MAX_BYTES, read_lines};
+use super::log::{MAX_BYTES, Record, read_lines};
 use super::{Event, EventKind, Metric, RunDescription, StepMetrics, ValidationMetrics, io};
 use crate::TrainError;
 use crate::state::RunState;
@@ -80,9 +80,11 @@ pub struct BestValidation {
 }
 
 impl RunLog {
-    /// Whether a directory is one of a run.
+    /// Whether a directory is one of a training run. An evaluation has a description, too, but no
+    /// steps.
     pub fn is_run(directory: &Path) -> bool {
-        directory.join(super::DESCRIPTION).is_file()
+        let files = [super::DESCRIPTION, StepMetrics::FILE];
+        files.iter().all(|file| directory.join(file).is_file())
     }
 
     /// Reads the directory of a run, of any layout whose logs have the form of today. A line that
@@ -204,5 +206,17 @@ mod tests {
         drop(run);
         let log = RunLog::read(dir.path()).unwrap();
         assert_eq!(log.status(), RunStatus::Interrupted);
+    }
+
+    #[test]
+    fn an_evaluation_is_no_run() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("run.json"), "{}").unwrap();
+        assert!(!RunLog::is_run(dir.path()));
+        drop(RunDir::open(&dir.path().join("run"), &"settings", &"here").unwrap());
+        assert!(
+            RunLog::is_run(&dir.path().join("run")),
+            "before its first step"
+        );
     }
 }

@@ -32,8 +32,8 @@ impl Run {
             .into_iter()
             .find(|path| RunLog::is_run(path));
         let path = path.ok_or_else(|| {
-            let reason = "holds no run (no run.json, and no run/run.json); `calm runs list` finds \
-                          those below a directory";
+            let reason = "holds no run (no run.json and metrics.jsonl, here or in run/); `calm runs \
+                          list` finds those below a directory";
             Failure::path(directory, reason)
         })?;
         Self::read(path)
