@@ -24,7 +24,7 @@ pub fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<(), File
     write_with(path, |file| file.write_all(bytes.as_ref()))
 }
 
-/// [`write`] of what is not in memory at once.
+/// [`write()`] of what is not in memory at once.
 ///
 /// # Errors
 ///

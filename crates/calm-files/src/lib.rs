@@ -1,6 +1,6 @@
 //! Files: written whole or not at all, hashed, locked.
 //!
-//! [`write`] and [`AtomicFile`] are the only way in which the other crates put a file that somebody
+//! [`write()`] and [`AtomicFile`] are the only way in which the other crates put a file that somebody
 //! may read at the same time, or that a killed process must not leave half-written.
 //!
 //! ```
