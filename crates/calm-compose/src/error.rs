@@ -19,6 +19,15 @@ pub enum ComposeError {
         /// The directory.
         path: PathBuf,
     },
+    /// A directory that should hold a composition holds none.
+    #[error(
+        "{}: is no composition (there is no composition.json in it); give the directory of one",
+        path.display()
+    )]
+    NoComposition {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A model of a composition is not where it was.
     #[error(
         "{}: was made with the {role} model {}, which is neither there nor beside it; say where \

@@ -91,10 +91,15 @@ impl CompositionFile {
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Io`] if there is none, [`ComposeError::Malformed`] if it has another
-    /// version or a field that is missing or unknown.
+    /// [`ComposeError::NoComposition`] if there is none, [`ComposeError::Io`] if it cannot be read,
+    /// [`ComposeError::Malformed`] if it has another version or a field that is missing or unknown.
     pub fn read(directory: &Path) -> Result<Self, ComposeError> {
         let path = directory.join(DESCRIPTION);
+        if !path.exists() {
+            return Err(ComposeError::NoComposition {
+                path: directory.to_owned(),
+            });
+        }
         let text = read_bytes(&path, MAX_DESCRIPTION_BYTES)?;
         let malformed = |reason| ComposeError::Malformed {
             path: path.clone(),

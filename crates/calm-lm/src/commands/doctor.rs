@@ -4,9 +4,9 @@ use std::fs;
 
 use burn::tensor::Device;
 use calm_lm::backend::{Backend, FloatType, device_name};
+use calm_lm::train::runs::commit;
 use serde::Serialize;
 
-use super::version;
 use crate::report::{Report, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
@@ -28,7 +28,7 @@ struct Findings {
 pub(super) fn run() -> Report {
     let findings = Findings {
         version: env!("CARGO_PKG_VERSION"),
-        commit: version::commit(),
+        commit: commit(),
         threads: calm_lm::backend::threads(),
         memory_bytes: Memory::read(),
         backends: Backend::ALL.map(Finding::of).into(),

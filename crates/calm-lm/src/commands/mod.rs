@@ -15,7 +15,6 @@ mod runs;
 mod score;
 mod trace;
 mod verify;
-pub(crate) mod version;
 
 use clap::Subcommand;
 

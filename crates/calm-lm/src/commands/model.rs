@@ -8,10 +8,9 @@ use calm_lm::compose::{
     ComposedModel, Composition, CompositionConfig, LoadedModel, LocatedComposition, ModelSources,
 };
 use calm_lm::eval::run::{Answering, Decoding};
-use calm_lm::models::{
-    CheckpointInfo, Fetching, LoadOptions, ModelFiles, ModelSource, SpecialIds, Tokenizer,
-};
-use calm_lm::terminal::Progress;
+use calm_lm::models::{CheckpointInfo, Fetching, LoadOptions, ModelFiles, ModelSource, Tokenizer};
+use calm_lm::terminal::FileProgress;
+use calm_lm::train::runs::end_of_text;
 use clap::Args;
 use serde::Serialize;
 
@@ -132,7 +131,7 @@ impl Model {
     /// The token that ends a text.
     pub(super) fn end_of_text(&self) -> Result<u32, Failure> {
         let anchor = &self.composition.anchor;
-        end_of_text(&anchor.model.special, &anchor.files.directory)
+        Ok(end_of_text(&anchor.model.special, &anchor.files.directory)?)
     }
 
     pub(super) fn identity(&self) -> Result<ModelIdentity<'_>, Failure> {
@@ -254,16 +253,8 @@ pub(super) fn show_fetching<T>(
     if quiet {
         return fetch(&mut |_| {});
     }
-    let mut shown: Option<(String, Progress)> = None;
-    fetch(&mut |fetching| {
-        let (bytes, total) = (fetching.bytes as usize, fetching.total_bytes as usize);
-        let progress = match shown.take() {
-            Some((file, progress)) if file == fetching.file => progress,
-            _ => Progress::of_bytes(&format!("fetching {}", fetching.file), total, bytes),
-        };
-        let (_, progress) = shown.insert((fetching.file.to_owned(), progress));
-        progress.advance(bytes, "");
-    })
+    let mut progress = FileProgress::default();
+    fetch(&mut |fetching| progress.show_fetching(&fetching))
 }
 
 /// The device of the augmenting models, by default the anchor's. Their hidden states are moved to
@@ -273,13 +264,4 @@ pub(super) fn augmenting_device(
     anchor: &Device,
 ) -> Result<Device, DeviceError> {
     name.map_or_else(|| Ok(anchor.clone()), calm_lm::backend::device)
-}
-
-/// The token that ends a text; of several, the first.
-pub(super) fn end_of_text(special: &SpecialIds, directory: &Path) -> Result<u32, Failure> {
-    special.eos.first().copied().ok_or_else(|| {
-        let reason = "neither generation_config.json nor config.json names an eos_token_id, so \
-                      nothing tells where an answer ends; add one";
-        Failure::path(directory, reason)
-    })
 }

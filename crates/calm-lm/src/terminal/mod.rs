@@ -5,6 +5,7 @@
 
 #[cfg(feature = "tui")]
 mod dashboard;
+mod file;
 pub mod interrupt;
 #[cfg(feature = "tui")]
 mod keys;
@@ -13,5 +14,6 @@ mod progress;
 mod run;
 pub mod warnings;
 
+pub use file::FileProgress;
 pub use progress::Progress;
 pub use run::{Display, RunDisplay};

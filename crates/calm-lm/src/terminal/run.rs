@@ -5,14 +5,13 @@ use std::io::IsTerminal;
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use calm_models::Fetching;
 use calm_train::runs::{DataRecord, Observer, RunEvent};
 use calm_train::{StepMetrics, WorkerEvent};
 
 #[cfg(feature = "tui")]
 use super::dashboard::Dashboard;
 use super::progress::show_validation;
-use super::{Progress, interrupt};
+use super::{FileProgress, Progress, interrupt};
 
 /// How a run is shown while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct RunDisplay {
     display: Display,
     screen: Screen,
     /// File that is fetched, or tokenised.
-    file: Option<(String, Progress)>,
+    file: FileProgress,
 }
 
 impl RunDisplay {
@@ -39,18 +38,8 @@ impl RunDisplay {
         Self {
             display,
             screen: Screen::Nothing,
-            file: None,
+            file: FileProgress::default(),
         }
-    }
-
-    /// Shows how much of a file is done.
-    fn show_file(&mut self, name: String, done: u64, total: u64) {
-        let mut progress = match self.file.take() {
-            Some((shown, progress)) if shown == name => progress,
-            _ => Progress::of_bytes(&name, total as usize, 0),
-        };
-        progress.advance(done as usize, "");
-        self.file = (done < total).then_some((name, progress));
     }
 
     fn begin(&mut self, name: &str, steps: usize, completed: usize) {
@@ -60,14 +49,9 @@ impl RunDisplay {
 
     fn show(&mut self, event: RunEvent<'_>) {
         match event {
-            RunEvent::Fetching(Fetching {
-                file,
-                bytes,
-                total_bytes,
-                ..
-            }) => self.show_file(format!("fetching {file}"), bytes, total_bytes),
+            RunEvent::Fetching(fetching) => self.file.show_fetching(&fetching),
             RunEvent::Tokenising { done, total } => {
-                self.show_file("tokenising".to_owned(), done, total);
+                self.file.show("tokenising".to_owned(), done, total, 0);
             }
             RunEvent::Data(record) => tell(&data_line(record)),
             RunEvent::Validated {

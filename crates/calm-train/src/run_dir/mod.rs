@@ -190,18 +190,17 @@ impl RunDescription {
     /// [`TrainError::Io`] if there is none, [`TrainError::Malformed`] if it is damaged,
     /// [`TrainError::Format`] if its layout is another.
     pub fn read(directory: &Path) -> Result<Self, TrainError> {
-        let path = directory.join(DESCRIPTION);
-        let text = fs::read(&path).map_err(io(&path))?;
-        let malformed = |error: serde_json::Error| TrainError::Malformed {
-            path: path.clone(),
-            reason: format!("not JSON: {error}"),
-        };
-        let found: Value = serde_json::from_slice(&text).map_err(malformed)?;
-        // There was no version in the first layout.
-        match found["format_version"].as_u64().unwrap_or(0) {
-            FORMAT_VERSION => serde_json::from_value(found).map_err(malformed),
-            version => Err(TrainError::Format {
+        let description = Self::read_any(directory).map_err(|error| match error {
+            TrainError::Malformed { path, reason } => TrainError::Malformed {
                 path,
+                reason: format!("not JSON: {reason}"),
+            },
+            other => other,
+        })?;
+        match description.format_version {
+            FORMAT_VERSION => Ok(description),
+            version => Err(TrainError::Format {
+                path: directory.join(DESCRIPTION),
                 found: version,
                 expected: FORMAT_VERSION,
             }),
@@ -218,6 +217,7 @@ impl RunDescription {
                 reason: error.to_string(),
             })?;
         Ok(Self {
+            // There was no version in the first layout.
             format_version: found["format_version"].as_u64().unwrap_or(0),
             settings: found.get("settings").unwrap_or(&found).clone(),
             environment: found["environment"].clone(),

@@ -157,14 +157,6 @@ impl ComposeRun {
         };
         let located = match &config.extend {
             None => None,
-            Some(directory) if !directory.join("composition.json").exists() => {
-                return Err(TrainError::Malformed {
-                    path: directory.clone(),
-                    reason: "is no composition (there is no composition.json in it); give the \
-                             directory of one"
-                        .to_owned(),
-                });
-            }
             Some(directory) => Some(LocatedComposition::find(
                 directory,
                 &ModelSources::default(),

@@ -39,7 +39,7 @@ pub use self::footprint::{Footprint, MemoryEstimate, ParameterCounts};
 pub use self::pretrain::{PretrainOutcome, PretrainRun};
 pub use self::record::{
     AddedParameters, BaselineOutcome, BridgeRecord, DataRecord, Environment, RunRecord,
-    ValidationIdentity, program,
+    ValidationIdentity, commit, program,
 };
 pub use self::training::{FitOptions, fit};
 use crate::{StepMetrics, TrainError, ValidationMetrics, WorkerEvent};

@@ -140,11 +140,17 @@ pub struct RunRecord {
     pub seconds: f64,
 }
 
-/// Name and version of this program, and its commit if whoever built it set `CALM_COMMIT`. Asking
-/// git instead would name the commit of some other checkout, or one that the files have left behind.
+/// The commit that this program was built from, if `CALM_COMMIT` was set at that time.
+///
+/// An installed program cannot ask git: that names the commit of whatever checkout it runs in.
+pub fn commit() -> Option<&'static str> {
+    option_env!("CALM_COMMIT")
+}
+
+/// Name and version of this program, and its commit if that is known.
 pub fn program() -> String {
     let version = concat!("calm ", env!("CARGO_PKG_VERSION"));
-    match option_env!("CALM_COMMIT") {
+    match commit() {
         Some(commit) => format!("{version} ({commit})"),
         None => version.to_owned(),
     }

@@ -11,13 +11,13 @@ use calm_lm::eval::run::{
 use calm_lm::eval::tasks::{Item, Task};
 use calm_lm::sandbox::SandboxOptions;
 use calm_lm::terminal::{Progress, interrupt};
+use calm_lm::train::runs::commit;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::Common;
 use crate::commands::model::{Model, ModelArgs, ScaleArgs};
-use crate::commands::version;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
@@ -216,7 +216,7 @@ pub(super) fn run(
     match evaluation.run(&answering, &identity, &scorers, out, seed, watch)? {
         ControlFlow::Break(done) => Err(Failure::Stopped { done, total }),
         ControlFlow::Continue(mut results) => {
-            results.commit = version::commit().map(str::to_owned);
+            results.commit = commit().map(str::to_owned);
             EvaluationDirectory::finish(out, &results)?;
             Ok(report(&results))
         }
