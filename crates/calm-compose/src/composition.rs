@@ -72,7 +72,7 @@ impl LoadedModel {
     /// [`ComposeError::Model`] if it can't be loaded, [`ComposeError::NoCheckpoint`] if the
     /// directory holds none.
     pub fn from_files(files: ModelFiles, options: &LoadOptions) -> Result<Self, ComposeError> {
-        let path = &files.directory;
+        let path = &files.path;
         if !path.join("config.json").exists() {
             return Err(ComposeError::NoCheckpoint { path: path.clone() });
         }
@@ -102,7 +102,7 @@ impl LoadedModel {
         let hashes = self.hashes()?;
         Ok(ModelReference {
             path: match &self.files.source {
-                ModelSource::Directory(directory) => directory.clone(),
+                ModelSource::Path(path) => path.clone(),
                 ModelSource::Hub(model) => model.to_string().into(),
             },
             weights_sha256: hashes.weights.to_owned(),

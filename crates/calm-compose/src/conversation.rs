@@ -69,7 +69,7 @@ impl ChatFormat {
     /// [`ComposeError::Model`] if the anchor has no template, or a file that holds one is damaged.
     pub fn read(anchor: &LoadedModel, augmenting: &[LoadedModel]) -> Result<Self, ComposeError> {
         let own_format = |model: &LoadedModel| {
-            let template = ChatTemplate::find(&model.files.directory)?;
+            let template = ChatTemplate::find(&model.files.path)?;
             Ok(template.map(|template| OwnFormat {
                 template,
                 tokens: OwnTokens::between(&model.model, &anchor.model),
@@ -78,7 +78,7 @@ impl ChatFormat {
         };
         let augmenting = augmenting.iter().map(own_format);
         Ok(Self {
-            template: ChatTemplate::read(&anchor.files.directory)?,
+            template: ChatTemplate::read(&anchor.files.path)?,
             tokenizer: anchor.model.tokenizer.clone(),
             augmenting: augmenting.collect::<Result<_, ModelError>>()?,
         })

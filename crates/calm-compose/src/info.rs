@@ -33,7 +33,7 @@ impl CompositionInfo {
     /// [`ComposeError::Model`] if a checkpoint is damaged, [`ComposeError::AugmentingCount`],
     /// [`ComposeError::OtherWeights`] or [`ComposeError::OtherTokenizer`] if there are other models.
     pub fn read(located: LocatedComposition) -> Result<Self, ComposeError> {
-        let read = |files: &ModelFiles| CheckpointInfo::read(&files.directory);
+        let read = |files: &ModelFiles| CheckpointInfo::read(&files.path);
         let augmenting = located.augmenting.iter().map(read);
         let info = Self {
             anchor: read(&located.anchor)?,
@@ -110,7 +110,7 @@ fn hashes(
     files: &ModelFiles,
     info: &CheckpointInfo,
 ) -> Result<[String; 2], ComposeError> {
-    let tokenizer = Tokenizer::load(&files.directory.join("tokenizer.json"))?;
+    let tokenizer = Tokenizer::load(&files.path.join("tokenizer.json"))?;
     let vocabulary = tokenizer.sha256().to_owned();
     let weights = match reference.untrained_seed {
         None => info.weights_sha256.clone(),

@@ -122,7 +122,7 @@ impl ModelReference {
         let candidates = [self.path.clone(), composition.join(&self.path)];
         let found = candidates.into_iter().find(|candidate| candidate.is_dir());
         found
-            .map(ModelSource::Directory)
+            .map(ModelSource::Path)
             .ok_or_else(|| ComposeError::ModelNotFound {
                 composition: composition.to_owned(),
                 role,

@@ -74,7 +74,7 @@ pub fn verify(
         ..LoadOptions::default()
     };
     let load = |reference: &ModelReference| {
-        let source = ModelSource::Directory(checkpoints.join(&reference.path));
+        let source = ModelSource::Path(checkpoints.join(&reference.path));
         LoadedModel::load(&source, &options)
     };
     let augmenting = file.augmenting.iter().map(load).collect::<Result<_, _>>()?;

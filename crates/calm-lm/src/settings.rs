@@ -187,7 +187,7 @@ fn each_path(value: &mut Value, change: impl Fn(PathBuf) -> PathBuf + Copy) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(|value| each_path(value, change)),
         Value::String(text) => {
-            if let Ok(ModelSource::Directory(path)) = text.parse()
+            if let Ok(ModelSource::Path(path)) = text.parse()
                 && !text.is_empty()
             {
                 *text = change(path).display().to_string();

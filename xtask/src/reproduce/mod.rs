@@ -149,7 +149,7 @@ fn load(checkpoints: &Path, device: &Device) -> Result<[LoadedModel; 2]> {
         ..LoadOptions::default()
     };
     let load = |name| {
-        let source = ModelSource::Directory(checkpoints.join(name));
+        let source = ModelSource::Path(checkpoints.join(name));
         LoadedModel::load(&source, &options).into_diagnostic()
     };
     Ok([load("kv-augmenting")?, load("kv-anchor")?])

@@ -18,8 +18,8 @@ fn loaded(model: &FrozenModel) -> LoadedModel {
     LoadedModel {
         model: model.clone(),
         files: ModelFiles {
-            directory,
-            source: ModelSource::Directory("somewhere".into()),
+            path: directory,
+            source: ModelSource::Path("somewhere".into()),
         },
         untrained_seed: None,
     }
@@ -85,7 +85,7 @@ fn what_is_opened_computes_what_was_saved() {
 fn a_composition_is_saved_extended_and_opened_again() {
     let options = LoadOptions::default();
     let load = |name: &str| {
-        let source = ModelSource::Directory(fixtures().join("checkpoints").join(name));
+        let source = ModelSource::Path(fixtures().join("checkpoints").join(name));
         LoadedModel::load(&source, &options).unwrap()
     };
     let every = |k| ConnectionPlan::Every(k);

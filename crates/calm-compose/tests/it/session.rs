@@ -121,8 +121,8 @@ fn loaded(
     LoadedModel {
         model,
         files: ModelFiles {
-            directory: directory.path().to_owned(),
-            source: ModelSource::Directory(directory.path().to_owned()),
+            path: directory.path().to_owned(),
+            source: ModelSource::Path(directory.path().to_owned()),
         },
         untrained_seed: None,
     }

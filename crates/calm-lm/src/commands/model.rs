@@ -131,14 +131,14 @@ impl Model {
     /// The token that ends a text.
     pub(super) fn end_of_text(&self) -> Result<u32, Failure> {
         let anchor = &self.composition.anchor;
-        Ok(end_of_text(&anchor.model.special, &anchor.files.directory)?)
+        Ok(end_of_text(&anchor.model.special, &anchor.files.path)?)
     }
 
     pub(super) fn identity(&self) -> Result<ModelIdentity<'_>, Failure> {
         let composition = &self.composition;
         let composed = self.directory.as_ref().map(|directory| {
             let hash = |model: &LoadedModel| -> Result<String, Failure> {
-                Ok(CheckpointInfo::read(&model.files.directory)?.weights_sha256)
+                Ok(CheckpointInfo::read(&model.files.path)?.weights_sha256)
             };
             let augmenting = composition.augmenting.iter().map(hash);
             let parts = composition.model.parts.augmenting.iter();
@@ -194,7 +194,7 @@ impl ScaleArgs {
 impl ModelArgs {
     /// Finds the models that the arguments name, and fetches files that are not here.
     pub(super) fn locate(&self, quiet: bool) -> Result<Located, Failure> {
-        if let ModelSource::Directory(directory) = &self.model {
+        if let ModelSource::Path(directory) = &self.model {
             if directory.join("composition.json").exists() {
                 let located = self.locate_composition(directory, quiet)?;
                 return Ok(Located::Composition(Box::new(located)));

@@ -76,7 +76,7 @@ pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure>
     match (&args.model, &args.composition, &args.checkpoints) {
         (Some(model), ..) => {
             let files = fetch(model, &[EXPECTED_FILE], common.quiet)?;
-            checkpoint(&files.directory, args, device)
+            checkpoint(&files.path, args, device)
         }
         (None, Some(directory), Some(checkpoints)) => {
             composition(directory, checkpoints, args.tolerance, &device)

@@ -11,7 +11,7 @@ use crate::ModelError;
 const SCHEME: &str = "hf:";
 const MAIN: &str = "main";
 
-/// A model as the user names it: `DIRECTORY`, or `hf:owner/name@revision`.
+/// A model as the user names it: a path, or `hf:owner/name@revision`.
 ///
 /// ```
 /// use calm_models::ModelSource;
@@ -19,13 +19,13 @@ const MAIN: &str = "main";
 /// let source: ModelSource = "hf:owner/name@refs/pr/3".parse()?;
 /// assert_eq!(source.to_string(), "hf:owner/name@refs/pr/3");
 /// let source: ModelSource = "models/anchor".parse()?;
-/// assert_eq!(source, ModelSource::Directory("models/anchor".into()));
+/// assert_eq!(source, ModelSource::Path("models/anchor".into()));
 /// # Ok::<(), calm_models::SourceError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
-    /// A directory in the Hugging Face layout.
-    Directory(PathBuf),
+    /// A directory in the Hugging Face layout, or a GGUF file.
+    Path(PathBuf),
     /// A repository of the Hub.
     Hub(HubModel),
 }
@@ -48,8 +48,8 @@ pub struct SourceError {
 /// A model's files on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFiles {
-    /// The directory that they are in.
-    pub directory: PathBuf,
+    /// The directory that they are in, or the GGUF file.
+    pub path: PathBuf,
     /// Name by which the same files can be found again: at a commit, not a branch.
     pub source: ModelSource,
 }
@@ -65,7 +65,7 @@ impl FromStr for ModelSource {
                     given: text.to_owned(),
                     reason,
                 }),
-            None => Ok(Self::Directory(text.into())),
+            None => Ok(Self::Path(text.into())),
         }
     }
 }
@@ -73,7 +73,7 @@ impl FromStr for ModelSource {
 impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(directory) => directory.display().fmt(f),
+            Self::Path(path) => path.display().fmt(f),
             Self::Hub(model) => model.fmt(f),
         }
     }
@@ -214,9 +214,9 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_a_directory() {
+    fn all_else_is_a_path() {
         for text in ["hf", "./hf:a/b", "/models/anchor", "a@b", ""] {
-            assert_eq!(text.parse(), Ok(ModelSource::Directory(text.into())));
+            assert_eq!(text.parse(), Ok(ModelSource::Path(text.into())));
         }
     }
 }

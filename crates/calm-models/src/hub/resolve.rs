@@ -9,15 +9,15 @@ impl ModelSource {
     ///
     /// # Errors
     ///
-    /// Those of [`HubModel::fetch`]. A directory is not looked at.
+    /// Those of [`HubModel::fetch`]. A path is not looked at.
     pub fn resolve(
         &self,
         also: &[&str],
         progress: &mut dyn FnMut(Fetching<'_>),
     ) -> Result<ModelFiles, ModelError> {
         match self {
-            Self::Directory(directory) => Ok(ModelFiles {
-                directory: directory.clone(),
+            Self::Path(path) => Ok(ModelFiles {
+                path: path.clone(),
                 source: self.clone(),
             }),
             Self::Hub(model) => {

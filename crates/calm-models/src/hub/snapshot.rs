@@ -125,7 +125,7 @@ impl Snapshot {
 
     fn files(&self) -> ModelFiles {
         ModelFiles {
-            directory: self.dir.clone(),
+            path: self.dir.clone(),
             source: ModelSource::Hub(self.model.clone()),
         }
     }

@@ -83,7 +83,7 @@ impl Bench {
 fn fetch(source: &str, hub: &Hub) -> Result<ModelFiles, ModelError> {
     match source.parse().unwrap() {
         ModelSource::Hub(model) => model.fetch(hub, &[], &mut |_| {}),
-        ModelSource::Directory(_) => panic!("{source} is a directory"),
+        ModelSource::Path(_) => panic!("{source} is a directory"),
     }
 }
 
@@ -128,7 +128,7 @@ fn of_storage(requests: &[Request]) -> Vec<&Request> {
 fn the_first_time_fetches_what_loading_reads() {
     let bench = Bench::new(single());
     let found = bench.fetch("hf:owner/name").unwrap();
-    assert_eq!(found.directory, bench.snapshot());
+    assert_eq!(found.path, bench.snapshot());
     assert_eq!(found.source.to_string(), format!("hf:owner/name@{COMMIT}"));
     let expected = [
         "config.json",
@@ -136,8 +136,8 @@ fn the_first_time_fetches_what_loading_reads() {
         WEIGHTS,
         "tokenizer.json",
     ];
-    assert_eq!(names(&found.directory), expected);
-    let model = FrozenModel::load(&found.directory, &LoadOptions::default()).unwrap();
+    assert_eq!(names(&found.path), expected);
+    let model = FrozenModel::load(&found.path, &LoadOptions::default()).unwrap();
     let original = crate::common::load("llama");
     assert_eq!(
         model.weights_sha256().unwrap(),
@@ -147,7 +147,7 @@ fn the_first_time_fetches_what_loading_reads() {
     // What other programs find in the cache.
     let main = fs::read_to_string(bench.repository().join("refs/main")).unwrap();
     assert_eq!(main, COMMIT);
-    let link = fs::read_link(found.directory.join(WEIGHTS)).unwrap();
+    let link = fs::read_link(found.path.join(WEIGHTS)).unwrap();
     let blob = sha256(&single()[WEIGHTS]);
     assert_eq!(link, Path::new("../../blobs").join(blob));
     let absent = bench.repository().join(".no_exist").join(COMMIT);
@@ -182,8 +182,8 @@ fn shards_are_those_of_the_index() {
     let mut expected = vec!["config.json", "generation_config.json"];
     expected.extend(SHARDS);
     expected.extend([INDEX, "tokenizer.json", "tokenizer_config.json"]);
-    assert_eq!(names(&found.directory), expected);
-    FrozenModel::load(&found.directory, &LoadOptions::default()).unwrap();
+    assert_eq!(names(&found.path), expected);
+    FrozenModel::load(&found.path, &LoadOptions::default()).unwrap();
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_connection_that_was_cut_goes_on_from_there() {
     let requests = bench.server.requests();
     let sent: Vec<usize> = of_storage(&requests).iter().map(|r| r.bytes_sent).collect();
     assert_eq!(sent, [70_000, weights.len() - 70_000], "in one run");
-    assert_eq!(fs::read(found.directory.join(WEIGHTS)).unwrap(), weights);
+    assert_eq!(fs::read(found.path.join(WEIGHTS)).unwrap(), weights);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_later_run_goes_on_from_there() {
     };
     assert_eq!(rest.range.as_deref(), Some("bytes=70000-"));
     assert_eq!(rest.bytes_sent, weights.len() - 70_000);
-    assert_eq!(fs::read(found.directory.join(WEIGHTS)).unwrap(), weights);
+    assert_eq!(fs::read(found.path.join(WEIGHTS)).unwrap(), weights);
     assert!(!bench.part(&weights).exists());
 }
 
@@ -283,7 +283,7 @@ fn a_server_without_ranges_begins_anew() {
         ..Behaviour::default()
     });
     let found = bench.fetch("hf:owner/name").unwrap();
-    assert_eq!(fs::read(found.directory.join(WEIGHTS)).unwrap(), weights);
+    assert_eq!(fs::read(found.path.join(WEIGHTS)).unwrap(), weights);
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn what_was_damaged_on_the_way_is_not_kept() {
     assert_eq!(fs::metadata(bench.part(&weights)).unwrap().len(), 0);
     bench.server.behave(Behaviour::default());
     let found = bench.fetch("hf:owner/name").unwrap();
-    assert_eq!(fs::read(found.directory.join(WEIGHTS)).unwrap(), weights);
+    assert_eq!(fs::read(found.path.join(WEIGHTS)).unwrap(), weights);
 }
 
 /// A part that does not belong to the file, as another program might leave it.
@@ -355,10 +355,7 @@ fn a_foreign_part_is_found_out() {
     fs::create_dir_all(part.parent().unwrap()).unwrap();
     fs::write(part, "[").unwrap();
     let found = bench.fetch("hf:owner/name").unwrap();
-    assert_eq!(
-        fs::read(found.directory.join("config.json")).unwrap(),
-        config
-    );
+    assert_eq!(fs::read(found.path.join("config.json")).unwrap(), config);
 }
 
 #[test]
@@ -511,11 +508,7 @@ fn two_at_a_time_fetch_once() {
             .collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    assert!(
-        found
-            .iter()
-            .all(|files| files.directory == bench.snapshot())
-    );
+    assert!(found.iter().all(|files| files.path == bench.snapshot()));
     assert_eq!(of_storage(&bench.server.requests()).len(), 1);
     let weights = single().remove(WEIGHTS).unwrap();
     assert_eq!(fs::read(bench.snapshot().join(WEIGHTS)).unwrap(), weights);

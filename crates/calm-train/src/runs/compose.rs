@@ -127,7 +127,7 @@ impl ComposeRun {
         let local = self.config.ranks.local(&self.run.context)?;
         let models = self.load(local.main(), observer)?;
         let anchor = &models.composition.anchor;
-        let end_of_text = end_of_text(&anchor.model.special, &anchor.files.directory)?;
+        let end_of_text = end_of_text(&anchor.model.special, &anchor.files.path)?;
         let data = self.run.read_data(
             models.composition.tokenizer(),
             &anchor.model.special,

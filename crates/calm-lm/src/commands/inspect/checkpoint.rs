@@ -17,7 +17,7 @@ const ROWS: usize = 8;
 const CACHE_TYPES: [FloatType; 3] = [FloatType::F32, FloatType::F16, FloatType::BF16];
 
 pub(super) fn report(files: &ModelFiles, all_tensors: bool) -> Result<Report, Failure> {
-    let directory = &files.directory;
+    let directory = &files.path;
     let tokenizer = directory.join("tokenizer.json");
     let tokenizer = tokenizer.exists().then(|| Tokenizer::load(&tokenizer));
     let tokenizer = tokenizer.transpose()?;
@@ -110,7 +110,7 @@ impl<'a> Checkpoint<'a> {
         Self {
             kind: "checkpoint",
             source: files.source.to_string(),
-            directory: &files.directory,
+            directory: &files.path,
             family: config.family.name(),
             blocks: config.block_count(),
             d_model: config.d_model,
