@@ -41,7 +41,7 @@ mod threads;
 #[cfg(feature = "allocator")]
 pub use allocator::{Allocator, keep_freed_memory};
 pub use device::{Backend, DeviceError, compiled, device, device_name, is_processor, probe};
-pub use dtype::{FloatType, UnknownFloatType};
+pub use dtype::{ComputeType, FloatType, UnknownComputeType, UnknownFloatType};
 pub use guard::guard;
 pub use init::SeededInit;
 pub use mapped::{MappedFile, takes_mapped};

@@ -1,6 +1,9 @@
 //! The composed model m_A⊕B: an anchor, frozen augmenting models, and bridges between them.
 
+use std::iter;
+
 use burn::tensor::{Int, Tensor};
+use calm_backend::FloatType;
 use calm_models::{Context, Decoder, FrozenModel, KvCache, ModelError, PaddingMask};
 use rayon::prelude::*;
 
@@ -45,6 +48,15 @@ pub struct ComposedModel {
     pub parts: FrozenParts,
     /// Θ_C.
     pub bridges: Bridges,
+}
+
+impl FrozenParts {
+    /// Types in which the models compute, the anchor's first.
+    pub fn compute_types(&self) -> impl Iterator<Item = FloatType> {
+        let augmenting = self.augmenting.iter().map(|model| &model.decoder);
+        let decoders = iter::once(&self.anchor).chain(augmenting);
+        decoders.map(Decoder::compute_type)
+    }
 }
 
 impl Augmenting {

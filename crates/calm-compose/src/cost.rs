@@ -39,27 +39,31 @@ pub struct Overhead {
     pub anchor_backward_flops: u64,
 }
 
+/// A model, and the type that it computes in.
+type Typed<'a> = (&'a DecoderConfig, FloatType);
+
 impl Overhead {
-    /// Cost after `context` tokens, of models that compute in `dtype`. `models` are the augmenting
-    /// models, each with its connections and the sizes of their bridges.
+    /// Cost after `context` tokens. Every model has the type that it computes in, and an augmenting
+    /// model its connections and the sizes of their bridges.
     pub fn new<'a>(
-        anchor: &DecoderConfig,
-        models: impl IntoIterator<Item = (&'a DecoderConfig, &'a [Connection], BridgeConfig)>,
+        (anchor, dtype): (&DecoderConfig, FloatType),
+        models: impl IntoIterator<Item = (Typed<'a>, &'a [Connection], BridgeConfig)>,
         context: usize,
-        dtype: FloatType,
     ) -> Self {
         let head = 2 * (anchor.vocab_size * anchor.d_model) as u64;
         let mut cost = of_blocks(&anchor.blocks, anchor, context, dtype);
         cost.flops += head;
         let mut first = anchor.block_count();
-        let read = models.into_iter().map(|(config, connections, bridge)| {
-            let last = connections.iter().map(|c| c.augmenting_block).max();
-            let blocks = &config.blocks[..last.unwrap_or(0).min(config.block_count())];
-            let model = of_blocks(blocks, config, context, dtype);
-            let lowest = connections.iter().map(|c| c.anchor_block).min();
-            first = lowest.unwrap_or(first).min(first);
-            (model, of_bridges(&bridge, connections.len(), context))
-        });
+        let read = models
+            .into_iter()
+            .map(|((config, dtype), connections, bridge)| {
+                let last = connections.iter().map(|c| c.augmenting_block).max();
+                let blocks = &config.blocks[..last.unwrap_or(0).min(config.block_count())];
+                let model = of_blocks(blocks, config, context, dtype);
+                let lowest = connections.iter().map(|c| c.anchor_block).min();
+                first = lowest.unwrap_or(first).min(first);
+                (model, of_bridges(&bridge, connections.len(), context))
+            });
         let (augmenting, bridges) = read.unzip();
         let above = |context| of_blocks(&anchor.blocks[first..], anchor, context, dtype).flops;
         Self {
@@ -179,8 +183,8 @@ mod tests {
         let augmenting = augmenting.with_blocks(|block| block.attention.kv_heads = 1);
         let bridge = BridgeConfig::new(6, 8, 2);
         let connections = [[1, 1].into(), [3, 2].into()];
-        let models = [(&augmenting, &connections[..], bridge)];
-        let found = Overhead::new(&anchor, models, 100, FloatType::F16);
+        let models = [((&augmenting, FloatType::F32), &connections[..], bridge)];
+        let found = Overhead::new((&anchor, FloatType::F16), models, 100);
         let matrices = 4 * 8 * 8 + 3 * 8 * 32;
         let attended = 4 * 8 * (100 + 10);
         assert_eq!(found.anchor.flops, 2 * (2 * matrices + 8 * 50) + attended);
@@ -192,7 +196,7 @@ mod tests {
         let matrices = 6 * (6 + 2 + 2 + 6) + 3 * 6 * 16;
         let expected = TokenCost {
             flops: 3 * (2 * matrices + 4 * 6 * 100),
-            cache_bytes: 3 * 2 * 2 * 2,
+            cache_bytes: 3 * 2 * 2 * 4,
         };
         assert_eq!(found.augmenting, [expected]);
         let [bridges] = found.bridges[..] else {
@@ -202,7 +206,7 @@ mod tests {
         assert_eq!(bridges.of_augmenting.flops, 2 * 2 * (6 * 8 + 2 * 8 * 8));
         // Bridges keep their own type.
         assert_eq!(bridges.of_augmenting.cache_bytes, 2 * 2 * 8 * 4);
-        assert_eq!(found.cache_bytes(), 64 + 24 + 128);
+        assert_eq!(found.cache_bytes(), 64 + 48 + 128);
         let bridges = bridges.of_anchor.flops + bridges.of_augmenting.flops;
         let frozen = found.anchor.flops + found.anchor_backward_flops + found.augmenting[0].flops;
         assert_eq!(found.training_flops(), frozen + 3 * bridges);

@@ -81,12 +81,19 @@ impl CompositionInfo {
             .sum()
     }
 
-    /// Cost of a token after `context` tokens, where the models compute in `dtype`.
-    pub fn overhead(&self, context: usize, dtype: FloatType) -> Overhead {
-        let models = self
-            .bridges()
-            .map(|(augmenting, connections, bridge)| (&augmenting.config, connections, bridge));
-        Overhead::new(&self.anchor.config, models, context, dtype)
+    /// Cost of a token after `context` tokens, where the anchor and each augmenting model compute in
+    /// these types.
+    pub fn overhead(
+        &self,
+        context: usize,
+        anchor: FloatType,
+        augmenting: &[FloatType],
+    ) -> Overhead {
+        let models = self.bridges().zip(augmenting);
+        let models = models.map(|((model, connections, bridge), dtype)| {
+            ((&model.config, *dtype), connections, bridge)
+        });
+        Overhead::new((&self.anchor.config, anchor), models, context)
     }
 
     /// Every augmenting model with its connections and the sizes of their bridges.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use calm_backend::ops;
 use calm_models::{Decoder, LoadOptions, ModelSource, PaddingMask};
 
@@ -51,7 +51,7 @@ impl Verification {
     }
 }
 
-/// Compares a composition with values computed elsewhere, in `f32`.
+/// Compares a composition with values computed elsewhere in `f32`.
 ///
 /// `directory` is a composition with `expected.safetensors` beside it: `input_ids`,
 /// `attention_mask` and `labels` (−100 where there is no loss) `[batch, seq]`, `logits`
@@ -66,16 +66,12 @@ impl Verification {
 pub fn verify(
     directory: &Path,
     checkpoints: &Path,
-    device: &Device,
+    options: &LoadOptions,
 ) -> Result<Verification, ComposeError> {
     let file = CompositionFile::read(directory)?;
-    let options = LoadOptions {
-        device: device.clone(),
-        ..LoadOptions::default()
-    };
     let load = |reference: &ModelReference| {
         let source = ModelSource::Path(checkpoints.join(&reference.path));
-        LoadedModel::load(&source, &options)
+        LoadedModel::load(&source, options)
     };
     let augmenting = file.augmenting.iter().map(load).collect::<Result<_, _>>()?;
     let composition = Composition::open_over(directory, load(&file.anchor)?, augmenting)?;
@@ -135,7 +131,7 @@ impl Expected {
         let device = parts.anchor.device();
         let ids = self.batch.ids(&device);
         let hidden = parts.hidden_states(bridges, ids, &self.batch.padding, None)?;
-        let logits = parts.anchor.finish(hidden);
+        let logits = parts.anchor.finish(hidden).cast(DType::F32);
         let loss = self.batch.mean_loss(logits.clone(), &device);
         let gradients = bridges.named_gradients(&loss.backward());
 

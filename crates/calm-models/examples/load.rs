@@ -1,4 +1,4 @@
-//! Loads a checkpoint and prints what that took: `load DIR [f32|f16|bf16]`.
+//! Loads a checkpoint and prints what that took: `load DIR [auto|f32|f16|bf16]`.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,9 +14,9 @@ fn peak() -> usize {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (directory, dtype) = match arguments.as_slice() {
-        [directory] => (directory, "f32"),
+        [directory] => (directory, "auto"),
         [directory, dtype] => (directory, dtype.as_str()),
-        _ => return Err("usage: load DIR [f32|f16|bf16]".into()),
+        _ => return Err("usage: load DIR [auto|f32|f16|bf16]".into()),
     };
     let options = LoadOptions {
         dtype: dtype.parse()?,
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = FrozenModel::load(Path::new(directory), &options)?;
     let (seconds, peak) = (start.elapsed().as_secs_f64(), peak());
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
-    let weights = model.decoder.num_params() * options.dtype.bytes();
+    let weights = model.decoder.num_params() * model.decoder.compute_type().bytes();
     let output = format!(
         "weights {:.1} MB, peak {:.1} MB over {:.1} MB before, {seconds:.2} s\n",
         megabytes(weights),

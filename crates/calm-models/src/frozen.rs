@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
-use calm_backend::FloatType;
+use calm_backend::{ComputeType, FloatType};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -32,18 +32,22 @@ pub struct LoadOptions {
     /// The device of the weights; one without autodiff for a model that stays frozen.
     pub device: Device,
     /// The compute type: weights are converted to it, whatever type they are stored in.
-    pub dtype: FloatType,
+    pub dtype: ComputeType,
     /// Whether to load numbers that are not finite in that type, rather than refuse them.
     pub allow_not_finite: bool,
 }
 
 impl LoadOptions {
-    fn check(&self) -> Result<(), ModelError> {
-        let dtype = self.dtype;
-        if dtype.is_supported_by(&self.device) {
-            Ok(())
-        } else {
-            Err(ModelError::UnsupportedType { dtype })
+    /// The compute type of a model that is stored as `stored`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::UnsupportedType`] if the device does not compute in it.
+    pub fn resolve(&self, stored: FloatType) -> Result<FloatType, ModelError> {
+        let dtype = self.dtype.resolve(stored, &self.device);
+        match dtype.is_supported_by(&self.device) {
+            true => Ok(dtype),
+            false => Err(ModelError::UnsupportedType { dtype }),
         }
     }
 }
@@ -56,7 +60,6 @@ impl Decoder {
     ///
     /// As [`FrozenModel::load`].
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
-        options.check()?;
         let (decoder, _) = load_weights(dir, read_config(dir)?, options)?;
         Ok(decoder)
     }
@@ -75,7 +78,8 @@ fn load_weights(
     let source = checkpoint::open(dir)?;
     let config = checkpoint::settle_head(&*source, config)?;
     let decoder = checkpoint::load(&*source, &config, options)?;
-    tracing::debug!(dir = %dir.display(), dtype = %options.dtype, "loaded a checkpoint");
+    let dtype = decoder.compute_type();
+    tracing::debug!(dir = %dir.display(), %dtype, "loaded a checkpoint");
     Ok((decoder, source))
 }
 
@@ -119,7 +123,6 @@ impl FrozenModel {
     /// [`ModelError`] if a file is missing or damaged, the family or a setting is not supported,
     /// or the weights are not those that the settings ask for.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
-        options.check()?;
         let config = read_config(dir)?;
         let special = special_ids(dir, &config)?;
         let path = dir.join(TOKENIZER);

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use calm_backend::FloatType;
+
 use crate::checkpoint;
 use crate::config::{BlockParam, ParamId};
 use crate::files::read_text;
@@ -22,6 +24,10 @@ pub struct CheckpointInfo {
     pub files: Vec<WeightFileInfo>,
     /// Tensors of the files, in their order.
     pub tensors: Vec<TensorEntry>,
+    /// The type that most numbers are stored in, which [`ComputeType::Auto`] goes by.
+    ///
+    /// [`ComputeType::Auto`]: calm_backend::ComputeType::Auto
+    pub stored_type: FloatType,
     /// As [`FrozenModel::weights_sha256`](crate::FrozenModel::weights_sha256) gives it.
     pub weights_sha256: String,
 }
@@ -142,6 +148,7 @@ impl CheckpointInfo {
             special,
             files: files.collect(),
             tensors: tensors.collect(),
+            stored_type: checkpoint::stored_type(&*source),
             weights_sha256: source.sha256()?,
         })
     }

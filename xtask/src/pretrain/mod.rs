@@ -108,7 +108,7 @@ fn make(
         .into_diagnostic()?;
     let options = LoadOptions {
         device: device(&args.device).into_diagnostic()?,
-        dtype: FloatType::F32,
+        dtype: FloatType::F32.into(),
         ..LoadOptions::default()
     };
     let stored = FrozenModel::load(&path, &options).into_diagnostic()?;

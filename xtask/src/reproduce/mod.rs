@@ -145,7 +145,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
 fn load(checkpoints: &Path, device: &Device) -> Result<[LoadedModel; 2]> {
     let options = LoadOptions {
         device: device.clone(),
-        dtype: FloatType::F32,
+        dtype: FloatType::F32.into(),
         ..LoadOptions::default()
     };
     let load = |name| {

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::fixtures;
-use burn::tensor::Device;
+use calm_backend::FloatType;
 use calm_compose::{ComposeError, verify};
+use calm_models::LoadOptions;
 
 /// With the number of parameters of all bridges.
 const COMPOSITIONS: [(&str, usize); 5] = [
@@ -21,7 +22,7 @@ fn logits_loss_and_every_gradient_are_those_of_pytorch() {
     for (name, parameters) in COMPOSITIONS {
         let directory = fixtures().join("compositions").join(name);
         let checkpoints = fixtures().join("checkpoints");
-        let verification = verify(&directory, &checkpoints, &Device::default()).unwrap();
+        let verification = verify(&directory, &checkpoints, &LoadOptions::default()).unwrap();
         assert!(verification.is_within(1e-4), "{name}: {verification:?}");
         assert_eq!(
             verification.deviations.len(),
@@ -58,8 +59,20 @@ fn verify_copy(directory: &Path) -> Result<calm_compose::Verification, ComposeEr
     verify(
         directory,
         &fixtures().join("checkpoints"),
-        &Device::default(),
+        &LoadOptions::default(),
     )
+}
+
+#[test]
+fn models_in_half_precision_are_near_those_values() {
+    let options = LoadOptions {
+        dtype: FloatType::BF16.into(),
+        ..LoadOptions::default()
+    };
+    let directory = fixtures().join("compositions").join(COMPOSITIONS[0].0);
+    let verification = verify(&directory, &fixtures().join("checkpoints"), &options).unwrap();
+    let logits = &verification.deviations[0];
+    assert!((1e-4..3e-2).contains(&logits.relative), "{logits:?}");
 }
 
 #[test]

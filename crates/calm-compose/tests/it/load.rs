@@ -154,7 +154,7 @@ fn a_file_that_names_blocks_there_are_not_is_refused() {
 fn models_in_half_precision_are_read_by_bridges_in_single() {
     let model = |dtype| {
         let options = LoadOptions {
-            dtype,
+            dtype: FloatType::into(dtype),
             ..LoadOptions::default()
         };
         let load = |name: &str| {

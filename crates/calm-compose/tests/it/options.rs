@@ -238,7 +238,7 @@ fn every_option_learns_from_its_start() {
 fn parts_in(dtype: FloatType) -> FrozenParts {
     let load = |name: &str| {
         let options = LoadOptions {
-            dtype,
+            dtype: FloatType::into(dtype),
             ..LoadOptions::default()
         };
         let directory = fixtures().join("checkpoints").join(name);

@@ -115,6 +115,7 @@ impl SamplingArgs {
 #[derive(Serialize)]
 struct Generated<'a> {
     model: &'a str,
+    dtype: String,
     continuations: Vec<Continued<'a>>,
 }
 
@@ -164,14 +165,12 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
     }
     let lines = continuations.iter().map(|one| format!("{}\n", one.output));
     let text: String = lines.collect();
-    let model = &model.name;
-    Ok(Report::new(
-        text,
-        Generated {
-            model,
-            continuations,
-        },
-    ))
+    let generated = Generated {
+        model: &model.name,
+        dtype: model.compute_type(),
+        continuations,
+    };
+    Ok(Report::new(text, generated))
 }
 
 /// Continues prompts, and shows their texts while they are written.

@@ -7,10 +7,11 @@ use calm_lm::compose::{
     BridgeOptions, Composition, Connection, ImportPlan, LoadedModel, Project, TrainingRecord,
     export, import,
 };
-use calm_lm::models::{LoadOptions, ModelSource};
+use calm_lm::models::ModelSource;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::load::LoadArgs;
 use super::model::{Model, ModelArgs, ScaleArgs, fetch};
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -74,6 +75,8 @@ pub(crate) struct ImportArgs {
     /// Directory for the composition
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    #[command(flatten)]
+    load: LoadArgs,
 }
 
 type Pairs = Vec<[usize; 2]>;
@@ -125,10 +128,7 @@ struct ImportRecord<'a> {
 
 impl ImportArgs {
     fn import(&self, common: &Common) -> Result<Composition, Failure> {
-        let options = LoadOptions {
-            device: common.device()?,
-            ..LoadOptions::default()
-        };
+        let options = self.load.options(common.device()?);
         let load = |source: &ModelSource| -> Result<LoadedModel, Failure> {
             let files = fetch(source, &[], common.quiet)?;
             Ok(LoadedModel::from_files(files, &options)?)

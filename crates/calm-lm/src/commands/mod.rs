@@ -8,6 +8,7 @@ mod eval;
 mod generate;
 mod import;
 mod inspect;
+mod load;
 mod merge;
 mod model;
 mod pretrain;

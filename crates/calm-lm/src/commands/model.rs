@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use calm_lm::backend::DeviceError;
+use calm_lm::backend::{DeviceError, FloatType};
 use calm_lm::compose::{
     ComposedModel, Composition, CompositionConfig, LoadedModel, LocatedComposition, ModelSources,
 };
@@ -14,6 +13,7 @@ use calm_lm::train::runs::end_of_text;
 use clap::Args;
 use serde::Serialize;
 
+use super::load::LoadArgs;
 use crate::cli::Common;
 use crate::failure::Failure;
 
@@ -35,6 +35,8 @@ pub(super) struct ModelArgs {
     /// Device of the augmenting models, if not that of the anchor
     #[arg(long, value_name = "NAME")]
     augmenting_device: Option<String>,
+    #[command(flatten)]
+    pub(super) load: LoadArgs,
 }
 
 #[derive(Debug, Default, Args)]
@@ -67,6 +69,9 @@ pub(super) struct Model {
 pub(super) struct ModelIdentity<'a> {
     name: &'a str,
     weights_sha256: &'a str,
+    /// Type in which the models compute; none for f32, as in runs of before there was a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dtype: Option<String>,
     #[serde(flatten)]
     composed: Option<ComposedIdentity>,
 }
@@ -85,12 +90,7 @@ impl Model {
         scales: &ScaleArgs,
         common: &Common,
     ) -> Result<Self, Failure> {
-        let device = common.device()?;
-        let augmenting_device = augmenting_device(args.augmenting_device.as_deref(), &device)?;
-        let options = LoadOptions {
-            device,
-            ..LoadOptions::default()
-        };
+        let [options, of_augmenting] = args.load_options(common)?;
         let (name, directory, composition) = match args.locate(common.quiet)? {
             Located::Checkpoint(files) => {
                 let name = files.source.to_string();
@@ -100,7 +100,7 @@ impl Model {
             }
             Located::Composition(located) => {
                 let directory = located.directory.clone();
-                let composition = located.load(&options, &augmenting_device)?;
+                let composition = located.load(&options, &of_augmenting.device)?;
                 let name = directory.display().to_string();
                 (name, Some(directory), composition)
             }
@@ -117,6 +117,11 @@ impl Model {
     /// The composition, if it is not a checkpoint alone.
     pub(super) fn composed(&self) -> Option<&ComposedModel> {
         self.directory.as_ref().map(|_| &self.composition.model)
+    }
+
+    /// Type in which the models compute; of each in turn if they differ.
+    pub(super) fn compute_type(&self) -> String {
+        FloatType::names(self.composition.model.parts.compute_types())
     }
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
@@ -148,8 +153,10 @@ impl Model {
                 bridges_sha256: calm_files::sha256_file(directory.join("bridge.safetensors"))?,
             })
         });
+        let dtype = self.compute_type();
         Ok(ModelIdentity {
             name: &self.name,
+            dtype: (dtype != FloatType::F32.name()).then_some(dtype),
             weights_sha256: composition.anchor.model.weights_sha256()?,
             composed: composed.transpose()?,
         })
@@ -214,6 +221,15 @@ impl ModelArgs {
         fetch(&self.model, &[], quiet).map(Located::Checkpoint)
     }
 
+    /// Options for the anchor, or a checkpoint alone, and for augmenting models: their device is the
+    /// anchor's unless they have one of their own, from which their hidden states are moved.
+    pub(super) fn load_options(&self, common: &Common) -> Result<[LoadOptions; 2], DeviceError> {
+        let device = common.device()?;
+        let name = self.augmenting_device.as_deref();
+        let augmenting = name.map_or_else(|| Ok(device.clone()), calm_lm::backend::device)?;
+        Ok([device, augmenting].map(|device| self.load.options(device)))
+    }
+
     fn overrides_models(&self) -> bool {
         self.anchor.is_some() || !self.augmenting.is_empty() || self.allow_other_weights
     }
@@ -255,13 +271,4 @@ pub(super) fn show_fetching<T>(
     }
     let mut progress = FileProgress::default();
     fetch(&mut |fetching| progress.show_fetching(&fetching))
-}
-
-/// The device of the augmenting models, by default the anchor's. Their hidden states are moved to
-/// the device of the bridges.
-pub(super) fn augmenting_device(
-    name: Option<&str>,
-    anchor: &Device,
-) -> Result<Device, DeviceError> {
-    name.map_or_else(|| Ok(anchor.clone()), calm_lm::backend::device)
 }

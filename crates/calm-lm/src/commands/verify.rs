@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use calm_lm::backend::FloatType;
 use calm_lm::compose;
 use calm_lm::models::{self, EXPECTED_FILE, GreedyCheck, LoadOptions, ModelSource};
 use clap::Args;
 use serde::Serialize;
 
+use super::load::LoadArgs;
 use super::model::fetch;
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -51,14 +50,8 @@ pub(crate) struct VerifyArgs {
         allow_negative_numbers = true
     )]
     tolerance: f64,
-    /// Type that a checkpoint computes in: f32, f16 or bf16
-    #[arg(
-        long,
-        value_name = "TYPE",
-        default_value_t,
-        conflicts_with = "composition"
-    )]
-    dtype: FloatType,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Load weights that are NaN or infinite, rather than refuse them
     #[arg(long, conflicts_with = "composition")]
     allow_not_finite: bool,
@@ -72,34 +65,32 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure> {
-    let device = common.device()?;
+    let options = LoadOptions {
+        allow_not_finite: args.allow_not_finite,
+        ..args.load.options(common.device()?)
+    };
     match (&args.model, &args.composition, &args.checkpoints) {
         (Some(model), ..) => {
             let files = fetch(model, &[EXPECTED_FILE], common.quiet)?;
-            checkpoint(&files.path, args, device)
+            checkpoint(&files.path, args.tolerance, &options)
         }
         (None, Some(directory), Some(checkpoints)) => {
-            composition(directory, checkpoints, args.tolerance, &device)
+            composition(directory, checkpoints, args.tolerance, &options)
         }
         _ => unreachable!("the parser asks for one or the other"),
     }
 }
 
-fn checkpoint(directory: &Path, args: &VerifyArgs, device: Device) -> Result<Report, Failure> {
-    let options = LoadOptions {
-        device,
-        dtype: args.dtype,
-        allow_not_finite: args.allow_not_finite,
-    };
-    let found = models::verify(directory, &options)?;
+fn checkpoint(directory: &Path, tolerance: f64, options: &LoadOptions) -> Result<Report, Failure> {
+    let found = models::verify(directory, options)?;
     let tensors = found.deviations.iter().map(|tensor| Tensor {
         name: &tensor.name,
         relative_error: tensor.relative,
         nan: 0,
     });
     Ok(Comparison {
-        holds: found.is_within(args.tolerance),
-        tolerance: args.tolerance,
+        holds: found.is_within(tolerance),
+        tolerance,
         tensors: tensors.collect(),
         greedy: Some(found.greedy),
     }
@@ -110,9 +101,9 @@ fn composition(
     directory: &Path,
     checkpoints: &Path,
     tolerance: f64,
-    device: &Device,
+    options: &LoadOptions,
 ) -> Result<Report, Failure> {
-    let found = compose::verify(directory, checkpoints, device)?;
+    let found = compose::verify(directory, checkpoints, options)?;
     let tensors = found.deviations.iter().map(|tensor| Tensor {
         name: &tensor.name,
         relative_error: tensor.relative,

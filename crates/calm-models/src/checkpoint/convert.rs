@@ -73,6 +73,16 @@ impl StorageType {
     }
 }
 
+impl From<StorageType> for FloatType {
+    fn from(stored: StorageType) -> Self {
+        match stored {
+            StorageType::F32 => Self::F32,
+            StorageType::F16 => Self::F16,
+            StorageType::Bf16 => Self::BF16,
+        }
+    }
+}
+
 impl From<FloatType> for StorageType {
     fn from(dtype: FloatType) -> Self {
         match dtype {

@@ -26,7 +26,7 @@ pub(crate) fn load(
     let mut reader = Reader {
         source,
         locations: Locations::new(source, config),
-        dtype: options.dtype,
+        dtype: options.resolve(stored_type(source))?,
         allow_not_finite: options.allow_not_finite,
         device: &options.device,
         problems: Vec::new(),
@@ -38,6 +38,29 @@ pub(crate) fn load(
     }
     all_well(source, reader.problems)?;
     Ok(decoder)
+}
+
+/// The type that most numbers of the files are stored in. Those that no model computes in count as
+/// `f32`.
+pub(crate) fn stored_type(source: &dyn TensorSource) -> FloatType {
+    let tensors = source.in_order().into_iter();
+    most_frequent(tensors.map(|(_, _, info)| (&*info.dtype, info.shape.iter().product())))
+}
+
+/// The type of most numbers; of those with equally many, the widest. Tensors are given by the names
+/// of their types and by their sizes.
+pub(crate) fn most_frequent<'a>(tensors: impl Iterator<Item = (&'a str, usize)>) -> FloatType {
+    let mut counts = FloatType::ALL.map(|float| (0_usize, float));
+    for (dtype, numbers) in tensors {
+        let stored = StorageType::from_name(dtype).map_or(FloatType::F32, FloatType::from);
+        let count = counts.iter_mut().find(|(_, float)| *float == stored);
+        if let Some((count, _)) = count {
+            *count = count.saturating_add(numbers);
+        }
+    }
+    // Of equals the last is found.
+    let most = counts.into_iter().rev().max_by_key(|(count, _)| *count);
+    most.map_or(FloatType::F32, |(_, float)| float)
 }
 
 /// The description with its head as the files have it: `transformers` ties the head to the
@@ -312,6 +335,17 @@ impl ParameterSource for Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn most_numbers_decide_the_stored_type() {
+        let of = |tensors: &[(&'static str, usize)]| most_frequent(tensors.iter().copied());
+        assert_eq!(of(&[("F32", 4), ("BF16", 9), ("F32", 4)]), FloatType::BF16);
+        assert_eq!(of(&[("F16", 9), ("F32", 4), ("F32", 6)]), FloatType::F32);
+        assert_eq!(of(&[("BF16", 9), ("F32", 9), ("F16", 9)]), FloatType::F32);
+        assert_eq!(of(&[("I8", 9), ("F16", 8)]), FloatType::F32);
+        assert_eq!(of(&[("F16", usize::MAX), ("F16", 8)]), FloatType::F16);
+        assert_eq!(of(&[]), FloatType::F32);
+    }
 
     #[test]
     fn near_misses_differ_by_an_outer_module() {

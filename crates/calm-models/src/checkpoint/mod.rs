@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub(crate) use self::convert::StorageType;
 pub use self::header::HeaderError;
-pub(crate) use self::load::{check_tensors, load, settle_head};
+pub(crate) use self::load::{check_tensors, load, settle_head, stored_type};
 pub use self::problem::WeightProblem;
 pub(crate) use self::safetensors::Safetensors;
 #[cfg(feature = "hub")]

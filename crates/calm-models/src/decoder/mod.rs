@@ -15,7 +15,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{DType, Device, Int, Tensor};
-use calm_backend::ops;
+use calm_backend::{FloatType, ops};
 use half::{bf16, f16};
 
 pub use self::block::{Attention, Block, FeedForward, Norm};
@@ -88,6 +88,11 @@ impl Decoder {
     /// The compute type, which is that of the parameters.
     pub fn dtype(&self) -> DType {
         self.embedding.weight.base().dtype()
+    }
+
+    /// The compute type by its public name.
+    pub fn compute_type(&self) -> FloatType {
+        FloatType::of(self.dtype())
     }
 
     /// Hidden states as the first block receives them.

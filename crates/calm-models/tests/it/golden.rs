@@ -24,7 +24,7 @@ fn hidden_states_logits_and_greedy_tokens_are_those_of_transformers() {
 fn half_precision_is_close_but_not_exact() {
     for dtype in halves() {
         let options = LoadOptions {
-            dtype,
+            dtype: FloatType::into(dtype),
             ..LoadOptions::default()
         };
         let verification = verify(&fixture("llama"), &options).unwrap();

@@ -30,7 +30,7 @@ fn large(tied_head: bool) -> FrozenModel {
 
 fn loaded(dir: &Path, dtype: FloatType) -> FrozenModel {
     let options = LoadOptions {
-        dtype,
+        dtype: FloatType::into(dtype),
         ..LoadOptions::default()
     };
     FrozenModel::load(dir, &options).unwrap()

@@ -107,6 +107,12 @@ impl ComposeRun {
         let mut config = self.config.clone();
         let warmup = self.run.train.warmup_steps;
         config.training.optimizer.warmup_steps.get_or_insert(warmup);
+        let mut types = prepared.models.parts().compute_types();
+        if let Some(dtype) = types.next()
+            && types.all(|other| other == dtype)
+        {
+            config.dtype = dtype.into();
+        }
         let composition = &prepared.models.composition;
         if self.config.extend.is_none() {
             config.bridges.heads = Some(composition.heads);
@@ -149,7 +155,7 @@ impl ComposeRun {
         let config = &self.config;
         let options = LoadOptions {
             device: device.clone(),
-            dtype: config.dtype,
+            dtype: config.compute_type(),
             ..LoadOptions::default()
         };
         let mut fetched = |fetching: Fetching<'_>| {
@@ -232,7 +238,17 @@ impl ComposeRun {
         let bridges = calibrated(&parts, fresh, local.main(), &data.train.batches)?;
         let others = local.distinct[1..].iter();
         let others = others.map(|device| self.load(device, observer));
-        let others = others.collect::<Result<Vec<_>, _>>()?;
+        let others = others.collect::<Result<Vec<Models>, _>>()?;
+        let types = |models: &Models| FloatType::names(models.parts().compute_types());
+        if let Some(other) = others.iter().find(|other| types(other) != types(models)) {
+            let reason = format!(
+                "is auto, by which one device computes in {} and another in {}; give one type for \
+                 all",
+                types(models),
+                types(other)
+            );
+            return Err(TrainError::setting("dtype", reason));
+        }
         let file = models.composition.file()?;
         let mut job = BridgeJob {
             of: self,
@@ -368,9 +384,15 @@ impl BridgeJob<'_> {
         objectives.collect()
     }
 
+    /// Type in which the models compute; of each in turn if they differ.
+    fn compute_type(&self) -> String {
+        FloatType::names(self.prepared.models.parts().compute_types())
+    }
+
     fn identity(&self) -> RunIdentity<BridgeIdentity> {
         let (file, config) = (&self.file, &self.of.config);
         let augmenting = file.augmenting.iter();
+        let dtype = self.compute_type();
         let composed = ComposedIdentity {
             anchor_sha256: file.anchor.weights_sha256.clone(),
             tokenizer_sha256: file.anchor.tokenizer_sha256.clone(),
@@ -382,7 +404,7 @@ impl BridgeJob<'_> {
             options: file.options,
             mode: file.mode,
             noise: config.noise,
-            dtype: (config.dtype != FloatType::F32).then(|| config.dtype.name()),
+            dtype: (dtype != FloatType::F32.name()).then_some(dtype),
         };
         let subject = BridgeIdentity {
             composed,
@@ -487,7 +509,7 @@ impl BridgeJob<'_> {
                 paper: bridges.paper_parameter_count(),
             },
             noise: config.noise,
-            dtype: config.dtype.name().to_owned(),
+            dtype: self.compute_type(),
             activations: self.caches[0].as_ref().map(ActivationCache::statistics),
             workers,
             extended: models.extended.as_ref().map(|file| file.training.clone()),

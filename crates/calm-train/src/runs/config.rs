@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use calm_backend::FloatType;
+use calm_backend::{ComputeType, FloatType};
 use calm_compose::{BridgeOptions, CompositionConfig, ConnectionPlan, Gate, Mode, OutputInit};
 use calm_data::TooLong;
 use calm_models::ModelSource;
@@ -72,9 +72,11 @@ pub struct ComposeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SEED"))]
     pub random_augmenting: Option<u64>,
-    /// Type in which the frozen models compute: f32, f16 or bf16; bridges are trained in f32
+    /// Type in which the frozen models compute: f32, f16 or bf16; or auto, the type that most
+    /// parameters of each are stored in where its device is at least as fast in it as in f32, else
+    /// f32. Bridges are trained in f32
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
-    pub dtype: FloatType,
+    pub dtype: ComputeType,
     /// Options of the bridges.
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
@@ -133,9 +135,9 @@ pub struct PretrainConfig {
         arg(long, value_name = "TOKENS", default_value_t = PretrainConfig::default().context)
     )]
     pub context: usize,
-    /// Type that the weights are stored in: f32, f16 or bf16
+    /// Type that the weights are stored in: f32, f16 or bf16; auto is f32, in which they are trained
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
-    pub dtype: FloatType,
+    pub dtype: ComputeType,
     /// Token that ends a text
     #[cfg_attr(
         feature = "cli",
@@ -435,7 +437,7 @@ impl Default for ComposeConfig {
             mode: Mode::default(),
             baseline: None,
             random_augmenting: None,
-            dtype: FloatType::default(),
+            dtype: ComputeType::default(),
             bridges: BridgeConfig::default(),
             activations: ActivationConfig::default(),
             gradient_checkpointing: false,
@@ -454,7 +456,7 @@ impl Default for PretrainConfig {
             d_model: 128,
             heads: 4,
             context: 128,
-            dtype: FloatType::default(),
+            dtype: ComputeType::default(),
             eos: "</s>".to_owned(),
             training: TrainingConfig::default(),
         }
@@ -604,7 +606,7 @@ impl ComposeConfig {
             ),
             (
                 "dtype",
-                !is_baseline || self.dtype == FloatType::F32,
+                !is_baseline || [ComputeType::Auto, self.compute_type()].contains(&self.dtype),
                 "is for models that stay frozen, and a baseline trains its anchor; leave it out",
             ),
             (
@@ -644,6 +646,14 @@ impl ComposeConfig {
         self.plans().map(drop)
     }
 
+    /// The type in which models are loaded: what is trained is in `f32`.
+    pub(super) fn compute_type(&self) -> ComputeType {
+        match self.baseline {
+            Some(_) => FloatType::F32.into(),
+            None => self.dtype,
+        }
+    }
+
     /// A plan of connections for each augmenting model.
     pub(super) fn plans(&self) -> Result<Vec<ConnectionPlan>, TrainError> {
         let (given, models) = (self.connections.len(), self.augmenting.len());
@@ -671,6 +681,14 @@ impl ComposeConfig {
 }
 
 impl PretrainConfig {
+    /// The type that the weights are stored in.
+    pub(super) fn stored_type(&self) -> FloatType {
+        match self.dtype {
+            ComputeType::Auto => FloatType::F32,
+            ComputeType::Fixed(float) => float,
+        }
+    }
+
     /// Checks the settings that need no file.
     ///
     /// # Errors

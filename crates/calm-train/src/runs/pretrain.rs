@@ -100,7 +100,7 @@ impl PretrainRun {
         let (run, identity) = (&self.run, self.run.identity("pretrain", &data, subject));
         let (decoder, training) =
             run.run(&objective, decoder, &data, options, &identity, observer)?;
-        FrozenModel::new(decoder, tokenizer).save(&run.out, config.dtype)?;
+        FrozenModel::new(decoder, tokenizer).save(&run.out, config.stored_type())?;
         let out = run.out.clone();
         Ok(PretrainOutcome { out, training })
     }

@@ -50,8 +50,8 @@ pub(super) struct ComposedIdentity {
     pub(super) options: BridgeOptions,
     pub(super) mode: Mode,
     pub(super) noise: f64,
-    /// None for f32.
-    pub(super) dtype: Option<&'static str>,
+    /// Type in which the models compute; none for f32.
+    pub(super) dtype: Option<String>,
 }
 
 /// Data and score of a validation.

@@ -20,8 +20,8 @@ pub(super) fn load(args: &MeasureArgs, device: &Device) -> Result<Measured> {
         next(decoder, &[vec![0]], device)?;
     }
     let first_token_s = begun.elapsed().as_secs_f64();
-    let sizes = decoders.each_ref().map(Module::num_params);
-    let weights_mib = (sizes.iter().sum::<usize>() * args.dtype.bytes()) >> 20;
+    let bytes = |decoder: &Decoder| decoder.num_params() * decoder.compute_type().bytes();
+    let weights_mib = decoders.iter().map(bytes).sum::<usize>() >> 20;
     Ok(Measured::of([
         ("load_s", load_s),
         ("first_token_s", first_token_s),

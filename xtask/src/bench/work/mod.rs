@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use calm_lm::backend::{FloatType, device, peak_memory, use_threads};
+use calm_lm::backend::{ComputeType, device, peak_memory, use_threads};
 use calm_lm::compose::{Augmenting, Bridges, ConnectionPlan, FrozenParts};
 use calm_lm::models::{Decoder, LoadOptions};
 use clap::{Args, ValueEnum};
@@ -75,9 +75,9 @@ pub(crate) struct MeasureArgs {
     /// Device to compute on
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Number type to compute in
-    #[arg(long, default_value_t = FloatType::F32)]
-    dtype: FloatType,
+    /// Number type to compute in, as of `calm generate`
+    #[arg(long, default_value_t)]
+    dtype: ComputeType,
     /// Threads to compute on [default: as many as there are cores]
     #[arg(long)]
     threads: Option<NonZeroUsize>,

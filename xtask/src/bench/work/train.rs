@@ -25,9 +25,10 @@ pub(super) fn bridges(args: &MeasureArgs, device: &Device) -> Result<Measured> {
     let config = parts.anchor.config();
     let sets = parts.bridge_sets(config.heads());
     let models = zip(&parts.augmenting, &sets).map(|(model, (bridge, connections))| {
-        (model.decoder.config(), connections.as_slice(), *bridge)
+        let typed = (model.decoder.config(), model.decoder.compute_type());
+        (typed, connections.as_slice(), *bridge)
     });
-    let overhead = Overhead::new(config, models, args.seen(), args.dtype);
+    let overhead = Overhead::new((config, parts.anchor.compute_type()), models, args.seen());
     steps(
         args,
         &parts,
@@ -41,7 +42,7 @@ pub(super) fn bridges(args: &MeasureArgs, device: &Device) -> Result<Measured> {
 pub(super) fn anchor(args: &MeasureArgs, device: &Device) -> Result<Measured> {
     let anchor = args.load("anchor", device)?;
     let config = anchor.config().clone();
-    let forward = Overhead::new(&config, [], args.seen(), args.dtype).anchor;
+    let forward = Overhead::new((&config, anchor.compute_type()), [], args.seen()).anchor;
     let parameters = anchor.fork(&device.clone().autodiff()).train();
     // The gradient of a product takes two: one for each of its factors.
     let flops = 3 * forward.flops;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use calm_lm::backend::FloatType;
-use calm_lm::models::{ChatTemplate, CheckpointInfo, DecoderConfig, ModelFiles, Part, Tokenizer};
+use calm_lm::models::{
+    ChatTemplate, CheckpointInfo, DecoderConfig, LoadOptions, ModelFiles, Part, Tokenizer,
+};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -16,14 +18,23 @@ const ROWS: usize = 8;
 /// Types that keys and values may be cached in.
 const CACHE_TYPES: [FloatType; 3] = [FloatType::F32, FloatType::F16, FloatType::BF16];
 
-pub(super) fn report(files: &ModelFiles, all_tensors: bool) -> Result<Report, Failure> {
+pub(super) fn report(
+    files: &ModelFiles,
+    all_tensors: bool,
+    options: &LoadOptions,
+) -> Result<Report, Failure> {
     let directory = &files.path;
     let tokenizer = directory.join("tokenizer.json");
     let tokenizer = tokenizer.exists().then(|| Tokenizer::load(&tokenizer));
     let tokenizer = tokenizer.transpose()?;
     let info = CheckpointInfo::read(directory)?;
     let template = ChatTemplate::find(directory)?;
-    let checkpoint = Checkpoint::new(files, &info, tokenizer, template, all_tensors);
+    let computes_in = ComputesIn {
+        dtype: options.resolve(info.stored_type)?,
+        device: calm_lm::backend::device_name(&options.device),
+    };
+    let mut checkpoint = Checkpoint::new(files, &info, computes_in, tokenizer, template);
+    checkpoint.tensors = all_tensors.then(|| tensors(&info));
     let mut text = table(&checkpoint.rows());
     if let Some(tensors) = &checkpoint.tensors {
         text.push_str(&tensor_lines(tensors));
@@ -51,6 +62,7 @@ struct Checkpoint<'a> {
     tied_head: bool,
     stored_as: Vec<&'a str>,
     weight_bytes: u64,
+    computes_in: ComputesIn,
     files: Vec<WeightFile<'a>>,
     cache_bytes_per_token: usize,
     cache: Fields<Cache>,
@@ -62,6 +74,13 @@ struct Checkpoint<'a> {
     weights_sha256: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tensors: Option<Vec<Tensor<'a>>>,
+}
+
+/// The type that the model computes in, by the flags of the verb.
+#[derive(Serialize)]
+struct ComputesIn {
+    dtype: FloatType,
+    device: String,
 }
 
 /// Blocks whose attention sees the last tokens only.
@@ -99,9 +118,9 @@ impl<'a> Checkpoint<'a> {
     fn new(
         files: &'a ModelFiles,
         info: &'a CheckpointInfo,
+        computes_in: ComputesIn,
         tokenizer: Option<Tokenizer>,
         template: Option<ChatTemplate>,
-        all_tensors: bool,
     ) -> Self {
         let config = &info.config;
         let block = config.first_block();
@@ -129,7 +148,8 @@ impl<'a> Checkpoint<'a> {
             files: (0..info.files.len())
                 .map(|index| WeightFile::new(info, index))
                 .collect(),
-            cache_bytes_per_token: config.cache_bytes_per_token(FloatType::F32),
+            cache_bytes_per_token: config.cache_bytes_per_token(computes_in.dtype),
+            computes_in,
             cache: Fields(caches.to_vec()),
             tokenizer: tokenizer.map(|tokenizer| TokenizerKind {
                 kind: tokenizer.kind(),
@@ -141,7 +161,7 @@ impl<'a> Checkpoint<'a> {
             pad: info.special.pad,
             chat_template: template.map(|template| template.path().to_owned()),
             weights_sha256: &info.weights_sha256,
-            tensors: all_tensors.then(|| tensors(info)),
+            tensors: None,
         }
     }
 
@@ -203,6 +223,8 @@ impl<'a> Checkpoint<'a> {
             let more = format!("and {} more, see --tensors", files - ROWS);
             rows.push(("  file".to_owned(), more));
         }
+        let ComputesIn { dtype, device } = &self.computes_in;
+        rows.push(("computes in".to_owned(), format!("{dtype} on {device}")));
         rows
     }
 

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod cost;
 
+use std::iter;
 use std::path::Path;
 
 use calm_lm::backend::FloatType;
@@ -40,15 +41,12 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm inspect composition --json | jq .added_parameters.stored
 
 Bytes per token are those of the keys and values that decoding keeps, of a composition
-in f32. A window is full with the tokens that it shows; decoding keeps up to twice as
+in the types that its models compute in. A window is full with the tokens that it shows; decoding keeps up to twice as
 many. FLOPs are two for each weight, and those of attention over --context tokens.
 FLOPs and cache of augmenting models are per token that the model reads. A model with a
 tokenizer of its own reads more or fewer tokens than the anchor: --measure counts them.
 Added parameters by the paper's count are n (D_A D_B + 3 D_B²), without output
 projections, biases, norms and gates.";
-
-/// Type that a composition is decoded in.
-const DTYPE: FloatType = FloatType::F32;
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
@@ -62,17 +60,24 @@ pub(crate) struct InspectArgs {
 }
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure> {
+    let [anchor, augmenting] = args.model.load_options(common)?;
     match args.model.locate(common.quiet)? {
         Located::Checkpoint(_) if args.cost.measure.is_some() => Err(Failure::flag(
             "--measure",
             "is for compositions; leave it out",
         )),
-        Located::Checkpoint(files) => checkpoint::report(&files, args.tensors),
+        Located::Checkpoint(files) => checkpoint::report(&files, args.tensors, &anchor),
         Located::Composition(located) => {
             let info = CompositionInfo::read(*located)?;
-            let cost = info.overhead(args.cost.context(), DTYPE);
+            let anchor = anchor.resolve(info.anchor.stored_type)?;
+            let of_model = |model: &CheckpointInfo| augmenting.resolve(model.stored_type);
+            let of_models = info.augmenting.iter().map(of_model);
+            let of_models = of_models.collect::<Result<Vec<FloatType>, _>>()?;
+            let cost = info.overhead(args.cost.context(), anchor, &of_models);
+            let dtype = FloatType::names(iter::once(anchor).chain(of_models));
             let measured = cost::measure(&args.model, &args.cost, &cost, common)?;
-            let composition = Composition::new(&info, &cost, args.cost.context(), measured);
+            let context = args.cost.context();
+            let composition = Composition::new(&info, dtype, &cost, context, measured);
             Ok(Report::new(composition.text(&info), composition))
         }
     }
@@ -90,6 +95,8 @@ struct Composition<'a> {
     mode: Mode,
     added_parameters: ParameterCounts,
     share_of_anchor: f64,
+    /// Type that the models compute in; of each in turn if they differ.
+    dtype: String,
     cache_bytes_per_token: u64,
     overhead: Cost,
     measured: Option<Measured>,
@@ -105,6 +112,7 @@ struct ParameterCounts {
 impl<'a> Composition<'a> {
     fn new(
         info: &'a CompositionInfo,
+        dtype: String,
         overhead: &Overhead,
         context: usize,
         measured: Option<Measured>,
@@ -125,6 +133,7 @@ impl<'a> Composition<'a> {
                 paper: info.paper_parameter_count(),
             },
             share_of_anchor: stored as f64 / info.anchor.parameters() as f64,
+            dtype,
             cache_bytes_per_token: overhead.cache_bytes(),
             overhead: Cost::new(overhead, context),
             measured,
@@ -155,6 +164,7 @@ impl<'a> Composition<'a> {
                 format!("{stored}, {paper} by the paper's count"),
             ),
             ("share of the anchor", format!("{share:.2} %")),
+            ("computes in", self.dtype.clone()),
         ]);
         rows.extend(self.overhead.rows(self.cache_bytes_per_token, self.mode));
         rows.extend(self.measured.iter().flat_map(Measured::rows));

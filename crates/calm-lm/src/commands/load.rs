@@ -1,0 +1,26 @@
+//! Flags of verbs that load checkpoints.
+
+use burn::tensor::Device;
+use calm_lm::backend::ComputeType;
+use calm_lm::models::LoadOptions;
+use clap::Args;
+
+/// How checkpoints are read, of every verb that loads any.
+#[derive(Debug, Default, Args)]
+pub(super) struct LoadArgs {
+    /// Type to compute in: f32, f16 or bf16; or auto, the type that most parameters are stored in
+    /// where the device is at least as fast in it as in f32, else f32
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub(super) dtype: ComputeType,
+}
+
+impl LoadArgs {
+    /// Options for models on this device.
+    pub(super) fn options(&self, device: Device) -> LoadOptions {
+        LoadOptions {
+            device,
+            dtype: self.dtype,
+            ..LoadOptions::default()
+        }
+    }
+}
