@@ -52,6 +52,7 @@ mod frozen;
 mod hub;
 mod info;
 mod padding;
+mod ranges;
 mod session;
 mod tokenizer;
 mod trees;

@@ -13,6 +13,7 @@ use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use super::source::{PIECE_BYTES, TensorFile};
 use crate::ModelError;
+use crate::ranges::Ranges;
 
 /// Side of the squares in which matrices are transposed: two of them fit the first-level cache.
 const TILE: usize = 32;
@@ -30,13 +31,20 @@ pub(crate) enum StorageType {
     Bf16,
 }
 
-/// Part of a stored matrix; a vector is one row.
+/// Part of a stored matrix; a vector is one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MatrixSlice {
-    pub(crate) rows: Range<usize>,
+    pub(crate) rows: Ranges,
     pub(crate) columns: Range<usize>,
     /// Columns of the whole matrix.
     pub(crate) width: usize,
+}
+
+impl MatrixSlice {
+    /// Numbers of the part.
+    fn len(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
 }
 
 /// Part of a matrix or vector as stored, on its way to a device.
@@ -102,8 +110,7 @@ impl StoredTensor<'_> {
         dtype: FloatType,
         device: &Device,
     ) -> Result<Loaded<D>, ModelError> {
-        let numbers = self.part.rows.len() * self.part.columns.len();
-        let is_large = numbers * dtype.bytes() >= LARGE_BYTES && takes_mapped(device);
+        let is_large = self.part.len() * dtype.bytes() >= LARGE_BYTES && takes_mapped(device);
         if !is_large {
             return self.copy(shape, transposed, dtype, device);
         }
@@ -129,8 +136,15 @@ impl StoredTensor<'_> {
         dtype: FloatType,
         device: &Device,
     ) -> Result<Option<Loaded<D>>, ModelError> {
-        let MatrixSlice { rows, width, .. } = &self.part;
-        if self.stored != dtype.into() || self.part.columns.len() != *width {
+        let MatrixSlice {
+            rows,
+            columns,
+            width,
+        } = &self.part;
+        let Some(rows) = rows.as_one() else {
+            return Ok(None);
+        };
+        if self.stored != dtype.into() || columns.len() != *width {
             return Ok(None);
         }
         let [start, end] = [rows.start, rows.end].map(|row| row * width * dtype.bytes());
@@ -185,10 +199,12 @@ impl StoredTensor<'_> {
         let row_bytes = self.part.width * size_of::<From>();
         let mut conversion = Conversion::new(&self.part, transposed);
         let rows_per_piece = (PIECE_BYTES / row_bytes.max(1)).max(1);
-        for first in self.part.rows.clone().step_by(rows_per_piece) {
-            let end = self.part.rows.end.min(first + rows_per_piece);
-            let piece = self.tensor.map(first * row_bytes..end * row_bytes)?;
-            conversion.add::<From>(&piece, end - first);
+        for rows in self.part.rows.iter() {
+            for first in rows.clone().step_by(rows_per_piece) {
+                let end = rows.end.min(first + rows_per_piece);
+                let piece = self.tensor.map(first * row_bytes..end * row_bytes)?;
+                conversion.add::<From>(&piece, end - first);
+            }
         }
         Ok((conversion.numbers, conversion.is_finite))
     }
@@ -258,7 +274,7 @@ impl<'a, To: Number> Conversion<'a, To> {
         Self {
             part,
             transposed,
-            numbers: vec![To::from_f32(0.0); part.rows.len() * part.columns.len()],
+            numbers: vec![To::from_f32(0.0); part.len()],
             rows: 0,
             is_finite: true,
         }
@@ -349,7 +365,7 @@ mod tests {
         rows_per_piece: usize,
     ) -> (Vec<To>, bool) {
         let part = MatrixSlice {
-            rows: 0..rows,
+            rows: (0..rows).into(),
             columns: 0..width,
             width,
         };
@@ -411,7 +427,7 @@ mod tests {
     fn some_columns_of_a_matrix() {
         let bytes = stored::<f32>(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         let part = MatrixSlice {
-            rows: 0..2,
+            rows: (0..2).into(),
             columns: 1..3,
             width: 3,
         };

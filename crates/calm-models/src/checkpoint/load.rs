@@ -10,7 +10,7 @@ use super::convert::{Loaded, MatrixSlice, StoredTensor};
 use super::{StorageType, TensorSource, WeightProblem};
 use crate::config::ParamId;
 use crate::decoder::{ParameterSource, build};
-use crate::families::TensorLocation;
+use crate::families::{NamesInFile, TensorLocation};
 use crate::{Decoder, DecoderConfig, LoadOptions, ModelError, Part};
 
 /// The decoder that `config` describes, with the weights of `source`.
@@ -193,47 +193,48 @@ fn inner_names(name: &str) -> impl Iterator<Item = &str> {
 /// Locations of the parameters of a model in a source.
 struct Locations<'a> {
     config: &'a DecoderConfig,
-    /// Whether the names lack the prefix of a whole model.
-    bare: bool,
+    file: NamesInFile,
 }
 
 impl<'a> Locations<'a> {
     fn new(source: &dyn TensorSource, config: &'a DecoderConfig) -> Self {
-        let bare = config.family.names().are_bare(&source.names());
-        Self { config, bare }
+        let file = config.family.names().in_file(&source.names());
+        Self { config, file }
     }
 
     fn of(&self, id: ParamId) -> TensorLocation {
         self.config
             .family
             .names()
-            .location(self.config, id, self.bare)
+            .location(self.config, id, self.file)
     }
 }
 
 impl TensorLocation {
-    /// A matrix of this shape, `[d_input, d_output]`, in the tensor that holds it.
-    fn matrix(&self, [d_input, d_output]: [usize; 2]) -> MatrixSlice {
-        let outputs = self.offset..self.offset + d_output;
+    /// A matrix with so many inputs in the tensor that holds it.
+    fn matrix(&self, d_input: usize) -> MatrixSlice {
         let [_, width] = self.matrix_shape(d_input);
-        let (rows, columns) = if self.input_first {
-            (0..d_input, outputs)
-        } else {
-            (outputs, 0..d_input)
-        };
+        if !self.input_first {
+            return MatrixSlice {
+                rows: self.outputs.clone(),
+                columns: 0..d_input,
+                width,
+            };
+        }
+        let outputs = self.outputs.as_one();
         MatrixSlice {
-            rows,
-            columns,
+            rows: (0..d_input).into(),
+            columns: outputs.expect("no family stores inputs first, and outputs head by head"),
             width,
         }
     }
 
-    /// A vector of this length in the tensor that holds it.
-    fn vector(&self, length: usize) -> MatrixSlice {
+    /// A vector in the tensor that holds it.
+    fn vector(&self) -> MatrixSlice {
         MatrixSlice {
-            rows: 0..1,
-            columns: self.offset..self.offset + length,
-            width: self.total,
+            rows: self.outputs.clone(),
+            columns: 0..1,
+            width: 1,
         }
     }
 }
@@ -304,7 +305,7 @@ impl ParameterSource for Reader<'_> {
     fn table(&mut self, id: ParamId, shape: [usize; 2]) -> Param<Tensor<2>> {
         let [rows, width] = shape;
         let part = MatrixSlice {
-            rows: 0..rows,
+            rows: (0..rows).into(),
             columns: 0..width,
             width,
         };
@@ -315,7 +316,7 @@ impl ParameterSource for Reader<'_> {
         let location = self.locations.of(id);
         self.read(
             location.weight(),
-            location.matrix(shape),
+            location.matrix(shape[0]),
             shape,
             !location.input_first,
         )
@@ -323,12 +324,12 @@ impl ParameterSource for Reader<'_> {
 
     fn bias(&mut self, id: ParamId, width: usize) -> Param<Tensor<1>> {
         let location = self.locations.of(id);
-        self.read(location.bias(), location.vector(width), [width], false)
+        self.read(location.bias(), location.vector(), [width], false)
     }
 
     fn norm(&mut self, id: ParamId, width: usize, _neutral: f32) -> Param<Tensor<1>> {
         let location = self.locations.of(id);
-        self.read(location.weight(), location.vector(width), [width], false)
+        self.read(location.weight(), location.vector(), [width], false)
     }
 }
 

@@ -16,6 +16,7 @@ use super::convert::Number;
 use crate::config::ParamId;
 use crate::decoder::{Norm, ParamRef};
 use crate::families::TensorLocation;
+use crate::ranges::Ranges;
 use crate::{Decoder, ModelError};
 
 /// Writes the decoder's weights; each tensor is converted when its turn comes.
@@ -73,42 +74,49 @@ struct Views<'a> {
 impl Views<'_> {
     fn location(&self, id: ParamId) -> TensorLocation {
         let config = self.decoder.config();
-        config.family.names().location(config, id, false)
+        let names = config.family.names();
+        names.location(config, id, names.written())
     }
 
     fn table(&mut self, id: ParamId, table: &Embedding) {
-        self.matrix(self.location(id).weight(), &table.weight, false);
+        let location = self.location(id);
+        self.matrix(location.weight(), &location, &table.weight, false);
     }
 
     fn linear(&mut self, id: ParamId, linear: &Linear) {
         let location = self.location(id);
-        self.matrix(location.weight(), &linear.weight, !location.input_first);
+        let (name, transposed) = (location.weight(), !location.input_first);
+        self.matrix(name, &location, &linear.weight, transposed);
         if let Some(bias) = &linear.bias {
-            self.vector(location.bias(), bias);
+            self.vector(location.bias(), &location, bias);
         }
     }
 
     fn norm(&mut self, id: ParamId, norm: &Norm) {
         let location = self.location(id);
-        self.vector(location.weight(), &norm.weight);
+        self.vector(location.weight(), &location, &norm.weight);
         if let Some(bias) = &norm.bias {
-            self.vector(location.bias(), bias);
+            self.vector(location.bias(), &location, bias);
         }
     }
 
-    fn vector(&mut self, name: String, vector: &Param<Tensor<1>>) {
-        self.push(name, Parameters::Vectors(vec![vector.clone()]));
+    fn vector(&mut self, name: String, location: &TensorLocation, vector: &Param<Tensor<1>>) {
+        let vectors = vec![Fragment::new(location, vector)];
+        self.push(name, Parameters::Vectors(vectors));
     }
 
-    fn matrix(&mut self, name: String, matrix: &Param<Tensor<2>>, transposed: bool) {
-        let matrices = vec![matrix.clone()];
-        self.push(
-            name,
-            Parameters::Matrices {
-                matrices,
-                transposed,
-            },
-        );
+    fn matrix(
+        &mut self,
+        name: String,
+        location: &TensorLocation,
+        matrix: &Param<Tensor<2>>,
+        transposed: bool,
+    ) {
+        let parameters = Parameters::Matrices {
+            matrices: vec![Fragment::new(location, matrix)],
+            transposed,
+        };
+        self.push(name, parameters);
     }
 
     /// A tensor, or one more part of it.
@@ -136,13 +144,37 @@ struct ParameterView {
     dtype: FloatType,
 }
 
-/// In the order of their outputs.
 enum Parameters {
-    Vectors(Vec<Param<Tensor<1>>>),
+    Vectors(Vec<Fragment<1>>),
     Matrices {
-        matrices: Vec<Param<Tensor<2>>>,
+        matrices: Vec<Fragment<2>>,
         transposed: bool,
     },
+}
+
+/// A parameter, and its outputs among those of the tensor.
+struct Fragment<const D: usize> {
+    parameter: Param<Tensor<D>>,
+    outputs: Ranges,
+}
+
+impl<const D: usize> Fragment<D> {
+    fn new(location: &TensorLocation, parameter: &Param<Tensor<D>>) -> Self {
+        Self {
+            parameter: parameter.clone(),
+            outputs: location.outputs.clone(),
+        }
+    }
+
+    /// The first output of every range, with the numbers of the range.
+    fn ranges(&self) -> impl Iterator<Item = (usize, Tensor<D>)> {
+        let (value, mut start) = (self.parameter.val(), 0);
+        self.outputs.iter().map(move |range| {
+            let numbers = value.clone().narrow(D - 1, start, range.len());
+            start += range.len();
+            (range.start, numbers)
+        })
+    }
 }
 
 impl Parameters {
@@ -158,13 +190,14 @@ impl Parameters {
 
     fn shape(&self) -> Vec<usize> {
         match self {
-            Self::Vectors(vectors) => vec![vectors.iter().map(|v| v.shape()[0]).sum()],
+            Self::Vectors(vectors) => vec![vectors.iter().map(|vector| vector.outputs.len()).sum()],
             Self::Matrices {
                 matrices,
                 transposed,
             } => {
-                let d_input = matrices.iter().map(|m| m.shape()[0]).max().unwrap_or(0);
-                let mut shape = vec![d_input, matrices.iter().map(|m| m.shape()[1]).sum()];
+                let d_inputs = matrices.iter().map(|matrix| matrix.parameter.shape()[0]);
+                let outputs = matrices.iter().map(|matrix| matrix.outputs.len()).sum();
+                let mut shape = vec![d_inputs.max().unwrap_or(0), outputs];
                 if *transposed {
                     shape.reverse();
                 }
@@ -176,24 +209,28 @@ impl Parameters {
     /// The numbers in the order of the file. With adapters the effective value counts.
     fn data(&self) -> TensorData {
         match self {
-            Self::Vectors(vectors) => joined(vectors, 0).into_data(),
+            Self::Vectors(vectors) => joined(vectors).into_data(),
             Self::Matrices {
                 matrices,
                 transposed: false,
-            } => joined(matrices, 1).into_data(),
+            } => joined(matrices).into_data(),
             Self::Matrices {
                 matrices,
                 transposed: true,
-            } => joined(matrices, 1).transpose().into_data(),
+            } => joined(matrices).transpose().into_data(),
         }
     }
 }
 
-fn joined<const D: usize>(parts: &[Param<Tensor<D>>], axis: usize) -> Tensor<D> {
-    match parts {
-        [part] => part.val(),
-        parts => Tensor::cat(parts.iter().map(Param::val).collect(), axis),
+/// The whole tensor, its outputs in their order.
+fn joined<const D: usize>(parts: &[Fragment<D>]) -> Tensor<D> {
+    if let [part] = parts {
+        return part.parameter.val();
     }
+    let mut ranges: Vec<_> = parts.iter().flat_map(Fragment::ranges).collect();
+    ranges.sort_by_key(|(start, _)| *start);
+    let numbers = ranges.into_iter().map(|(_, numbers)| numbers);
+    Tensor::cat(numbers.collect(), D - 1)
 }
 
 impl View for ParameterView {

@@ -23,6 +23,39 @@ pub enum ResidualConfig {
     PreNorm,
     /// `x + norm(f(norm(x)))`, attention before feed-forward layer (Gemma 2).
     SandwichNorm,
+    /// `x + attention(norm(x)) + feed_forward(norm'(x))`: neither waits for the other (GPT-NeoX).
+    Parallel,
+    /// As [`ResidualConfig::Parallel`], with one norm for both (Falcon 7B).
+    ParallelSharedNorm,
+    /// `norm(x) + f(norm(x))`, attention before feed-forward layer: what is normed goes on, not `x`
+    /// (a variant of Bloom).
+    NormedSkip,
+}
+
+impl ResidualConfig {
+    /// The norms over hidden states, of all that a block may have.
+    fn norms(self) -> &'static [BlockParam] {
+        use BlockParam::*;
+
+        match self {
+            Self::PreNorm | Self::Parallel | Self::NormedSkip => &[AttentionNorm, FeedForwardNorm],
+            Self::ParallelSharedNorm => &[AttentionNorm],
+            Self::SandwichNorm => &[
+                AttentionNorm,
+                AttentionPostNorm,
+                FeedForwardNorm,
+                FeedForwardPostNorm,
+            ],
+        }
+    }
+
+    /// Number of different hidden states that the norms before the two parts read.
+    fn norm_inputs(self) -> usize {
+        match self {
+            Self::PreNorm | Self::SandwichNorm | Self::NormedSkip => 2,
+            Self::Parallel | Self::ParallelSharedNorm => 1,
+        }
+    }
 }
 
 /// Norm over the last axis.
@@ -43,6 +76,8 @@ pub enum NormKind {
     OffsetRms,
     /// [`calm_backend::ops::layer_norm`], with a bias (GPT-2).
     Layer,
+    /// The same without a bias.
+    LayerWithoutBias,
 }
 
 impl NormKind {
@@ -50,7 +85,7 @@ impl NormKind {
     pub(crate) fn neutral_weight(self) -> f32 {
         match self {
             Self::OffsetRms => 0.0,
-            Self::Rms | Self::Layer => 1.0,
+            Self::Rms | Self::Layer | Self::LayerWithoutBias => 1.0,
         }
     }
 }
@@ -85,10 +120,10 @@ impl BlockConfig {
     }
 
     /// Values that the backward pass needs of a position, besides attention weights: inputs of the
-    /// two norms before the parts, of attention and of the activation, and, where the weights are
+    /// norms before the parts, of attention and of the activation, and, where the weights are
     /// `trained`, of the projections.
     pub fn backward_values(&self, d_model: usize, trained: bool) -> usize {
-        2 * d_model
+        self.residual.norm_inputs() * d_model
             + self.attention.backward_values(d_model, trained)
             + self.feed_forward.backward_values(d_model, trained)
     }
@@ -97,15 +132,15 @@ impl BlockConfig {
     pub(crate) fn params(&self, d_model: usize) -> Vec<(BlockParam, ParamShape)> {
         use BlockParam::*;
 
-        let norm = self.norm.shape(d_model);
-        let has_post_norms = self.residual == ResidualConfig::SandwichNorm;
-        let post_norm = |part| has_post_norms.then_some((part, norm));
-        let mut params = vec![(AttentionNorm, norm)];
+        let (norms, shape) = (self.residual.norms(), self.norm.shape(d_model));
+        let norm = |part| norms.contains(&part).then_some((part, shape));
+        let mut params = Vec::new();
+        params.extend(norm(AttentionNorm));
         params.extend(self.attention.params(d_model));
-        params.extend(post_norm(AttentionPostNorm));
-        params.push((FeedForwardNorm, norm));
+        params.extend(norm(AttentionPostNorm));
+        params.extend(norm(FeedForwardNorm));
         params.extend(self.feed_forward.params(d_model));
-        params.extend(post_norm(FeedForwardPostNorm));
+        params.extend(norm(FeedForwardPostNorm));
         params
     }
 

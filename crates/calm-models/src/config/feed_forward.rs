@@ -34,6 +34,32 @@ pub enum Activation {
     Gelu,
     /// [`calm_backend::ops::gelu_tanh`].
     GeluTanh,
+    /// `gelu(x)`, bounded to ±10.
+    GeluClipped,
+    /// `x · sigmoid(1.702 x)`.
+    QuickGelu,
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0)²` (arXiv 2109.08668).
+    SquaredRelu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `x`, negative numbers by a hundredth.
+    LeakyRelu,
+    /// `x · min(max(x + 3, 0), 6) / 6`.
+    HardSwish,
+    /// `x · tanh(ln(1 + eˣ))`.
+    Mish,
+    /// `(1 + erf((x - 0.707107) / (0.282095 √2))) / 2` (arXiv 2209.10655).
+    Laplace,
+    /// `√ln(1 + eˣ)`.
+    SqrtSoftplus,
+    /// `1 / (1 + e⁻ˣ)`.
+    Sigmoid,
+    /// `tanh(x)`.
+    Tanh,
+    /// `x`.
+    Linear,
 }
 
 impl FeedForwardConfig {

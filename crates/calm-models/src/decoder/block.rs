@@ -2,13 +2,12 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::activation::silu;
 use burn::tensor::{Bool, DType, Tensor};
 use calm_backend::ops;
 
 use super::cache::KvCache;
 use super::context::Context;
-use crate::config::{Activation, NormKind};
+use crate::config::{Activation, NormKind, ResidualConfig};
 
 /// A norm over the last axis; see [`NormKind`].
 #[derive(Module, Debug)]
@@ -28,6 +27,10 @@ impl Norm {
         let weight = self.weight.val();
         match (self.kind, &self.bias) {
             (NormKind::Layer, Some(bias)) => ops::layer_norm(x, weight, bias.val(), self.epsilon),
+            (NormKind::LayerWithoutBias, _) => {
+                let bias = weight.zeros_like();
+                ops::layer_norm(x, weight, bias, self.epsilon)
+            }
             (NormKind::OffsetRms, _) => {
                 let dtype = x.dtype();
                 let weight = weight.cast(DType::F32) + 1.0;
@@ -150,24 +153,6 @@ impl FeedForward {
     }
 }
 
-impl Activation {
-    fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::Silu => silu(x),
-            Self::Gelu => ops::gelu(x),
-            Self::GeluTanh => ops::gelu_tanh(x),
-        }
-    }
-
-    fn gate(self, gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
-        match self {
-            Self::Silu => ops::swiglu(gate, up),
-            Self::GeluTanh => ops::geglu_tanh(gate, up),
-            Self::Gelu => ops::gelu(gate) * up,
-        }
-    }
-}
-
 /// One block of a decoder.
 #[derive(Module, Debug)]
 pub struct Block {
@@ -177,12 +162,14 @@ pub struct Block {
     pub attention: Attention,
     /// Of the attention's output.
     pub attention_post_norm: Option<Norm>,
-    /// Before the feed-forward layer.
-    pub feed_forward_norm: Norm,
+    /// Before the feed-forward layer, unless that shares the norm before the attention.
+    pub feed_forward_norm: Option<Norm>,
     /// Works on each position alone.
     pub feed_forward: FeedForward,
     /// Of the feed-forward layer's output.
     pub feed_forward_post_norm: Option<Norm>,
+    #[module(skip)]
+    pub(crate) residual: ResidualConfig,
 }
 
 impl Block {
@@ -196,11 +183,33 @@ impl Block {
         index: usize,
     ) -> Tensor<3> {
         let input = self.attention_norm.forward(hidden.clone());
-        let output = self.attention.forward(input, context, cache, index);
-        let hidden = context.computed(hidden) + normed(&self.attention_post_norm, output);
-        let output = self
-            .feed_forward
-            .forward(self.feed_forward_norm.forward(hidden.clone()));
-        hidden + normed(&self.feed_forward_post_norm, output)
+        let attended = self.attention.forward(input.clone(), context, cache, index);
+        let attended = normed(&self.attention_post_norm, attended);
+        match self.residual {
+            ResidualConfig::PreNorm | ResidualConfig::SandwichNorm => {
+                let hidden = context.computed(hidden) + attended;
+                let output = self.feed_forward(normed(&self.feed_forward_norm, hidden.clone()));
+                hidden + output
+            }
+            ResidualConfig::Parallel => {
+                let hidden = context.computed(hidden);
+                let output = self.feed_forward(normed(&self.feed_forward_norm, hidden.clone()));
+                output + attended + hidden
+            }
+            ResidualConfig::ParallelSharedNorm => {
+                let output = self.feed_forward(context.computed(input));
+                output + attended + context.computed(hidden)
+            }
+            ResidualConfig::NormedSkip => {
+                let hidden = context.computed(input) + attended;
+                let input = normed(&self.feed_forward_norm, hidden);
+                input.clone() + self.feed_forward(input)
+            }
+        }
+    }
+
+    /// The feed-forward layer and the norm behind it.
+    fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
+        normed(&self.feed_forward_post_norm, self.feed_forward.forward(x))
     }
 }

@@ -67,9 +67,10 @@ impl<S: ParameterSource> Build<'_, S> {
             attention_norm: required(self.norm(id(AttentionNorm), norm)),
             attention: self.attention(index, &config.attention),
             attention_post_norm: self.norm(id(AttentionPostNorm), norm),
-            feed_forward_norm: required(self.norm(id(FeedForwardNorm), norm)),
+            feed_forward_norm: self.norm(id(FeedForwardNorm), norm),
             feed_forward: self.feed_forward(index, config.feed_forward.activation),
             feed_forward_post_norm: self.norm(id(FeedForwardPostNorm), norm),
+            residual: config.residual,
         }
     }
 

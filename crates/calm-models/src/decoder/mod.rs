@@ -1,5 +1,6 @@
 //! The one decoder that all families are read into.
 
+mod activation;
 mod block;
 mod build;
 mod cache;

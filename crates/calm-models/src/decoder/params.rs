@@ -37,7 +37,7 @@ impl Block {
             BlockParam::KeyNorm => ParamRef::Norm(attention.key_norm.as_ref()?),
             BlockParam::Output => ParamRef::Linear(&attention.output),
             BlockParam::AttentionPostNorm => ParamRef::Norm(self.attention_post_norm.as_ref()?),
-            BlockParam::FeedForwardNorm => ParamRef::Norm(&self.feed_forward_norm),
+            BlockParam::FeedForwardNorm => ParamRef::Norm(self.feed_forward_norm.as_ref()?),
             BlockParam::Gate => ParamRef::Linear(feed_forward.gate.as_ref()?),
             BlockParam::Up => ParamRef::Linear(&feed_forward.up),
             BlockParam::Down => ParamRef::Linear(&feed_forward.down),

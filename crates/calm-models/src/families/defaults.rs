@@ -13,8 +13,8 @@ pub(super) struct Defaults {
     pub(super) activation_key: &'static str,
     pub(super) activation: &'static str,
     pub(super) tied_head: bool,
-    /// Whether a file may ask for heads that are rotated in part.
-    pub(super) partial_rotary: bool,
+    /// The share of a head that is rotated; none: all, and the file may not say otherwise.
+    pub(super) partial_rotary: Option<f64>,
     pub(super) special: Special,
 }
 
@@ -37,7 +37,7 @@ impl Default for Defaults {
             activation_key: "hidden_act",
             activation: "silu",
             tied_head: false,
-            partial_rotary: false,
+            partial_rotary: None,
             special: Special::default(),
         }
     }

@@ -27,7 +27,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     activation_key: "hidden_act",
     activation: "gelu_pytorch_tanh",
     tied_head: true,
-    partial_rotary: false,
+    partial_rotary: None,
     special: Special {
         bos: Some(2),
         eos: Some(1),

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::defaults::Special;
-use super::names::Names;
+use super::names::{self, Fused, Names};
 use super::settings::Settings;
 use super::{FamilySpec, llama_like};
 use crate::config::{
@@ -24,6 +24,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
         embedding: "wte",
         positions: "wpe",
         final_norm: "ln_f",
+        head: names::LLAMA.head,
         block: "h",
         parts: &[
             ("ln_1", &[BlockParam::AttentionNorm]),
@@ -36,6 +37,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
             ("mlp.c_fc", &[BlockParam::Up]),
             ("mlp.c_proj", &[BlockParam::Down]),
         ],
+        fused: Fused::ByPart,
         input_first: true,
         // The causal mask.
         buffers: &[".attn.bias", ".attn.masked_bias"],

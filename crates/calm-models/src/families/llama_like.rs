@@ -80,24 +80,48 @@ pub(super) fn activation(
     default: &str,
 ) -> Result<Activation, ModelError> {
     let name = settings.value(key, default.to_owned())?;
-    match name.as_str() {
-        "silu" | "swish" => Ok(Activation::Silu),
-        "gelu" => Ok(Activation::Gelu),
-        "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
-        _ => {
-            let expected = "only silu, gelu, gelu_new and gelu_pytorch_tanh are";
-            Err(settings.unsupported(key, &json!(name), expected))
-        }
-    }
+    let found = ACTIVATIONS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, activation)| *activation).ok_or_else(|| {
+        let known = ACTIVATIONS.map(|(known, _)| known).join(", ");
+        settings.unsupported(key, &json!(name), format_args!("{known} are"))
+    })
 }
 
 pub(super) fn activation_name(activation: Activation) -> &'static str {
-    match activation {
-        Activation::Silu => "silu",
-        Activation::Gelu => "gelu",
-        Activation::GeluTanh => "gelu_pytorch_tanh",
-    }
+    let mut known = ACTIVATIONS.iter();
+    let found = known.find(|(_, known)| *known == activation);
+    found.map_or_else(
+        || unreachable!("{activation:?} has a name"),
+        |(name, _)| *name,
+    )
 }
+
+/// The names of all activations without parameters in `transformers`. Of several for one function
+/// the first is written.
+const ACTIVATIONS: [(&str, Activation); 22] = [
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
+    ("gelu_10", Activation::GeluClipped),
+    ("quick_gelu", Activation::QuickGelu),
+    ("relu", Activation::Relu),
+    ("relu2", Activation::SquaredRelu),
+    ("relu6", Activation::Relu6),
+    ("leaky_relu", Activation::LeakyRelu),
+    ("hardswish", Activation::HardSwish),
+    ("mish", Activation::Mish),
+    ("laplace", Activation::Laplace),
+    ("sqrtsoftplus", Activation::SqrtSoftplus),
+    ("sigmoid", Activation::Sigmoid),
+    ("tanh", Activation::Tanh),
+    ("linear", Activation::Linear),
+];
 
 /// Ids in the file must have an embedding; a default that has none is no default.
 pub(super) fn special_ids(

@@ -14,6 +14,7 @@ mod gemma;
 mod gemma2;
 mod gemma3;
 mod gpt2;
+mod gpt_neox;
 mod llama;
 mod mistral;
 mod phi3;
@@ -27,7 +28,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use self::names::Names;
-pub(crate) use self::names::TensorLocation;
+pub(crate) use self::names::{NamesInFile, TensorLocation};
 use self::settings::Settings;
 use crate::files::from_json;
 use crate::{DecoderConfig, ModelError};
@@ -76,6 +77,8 @@ families! {
     Phi3: phi3,
     /// GPT-2.
     Gpt2: gpt2,
+    /// GPT-NeoX and Pythia.
+    GptNeox: gpt_neox,
 }
 
 /// Settings and tensors in the checkpoints of a family.

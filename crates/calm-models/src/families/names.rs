@@ -2,6 +2,7 @@
 
 use crate::DecoderConfig;
 use crate::config::{BlockParam, ParamId, ParamShape};
+use crate::ranges::Ranges;
 
 /// Names of a family's tensors, without `.weight` or `.bias`.
 pub(crate) struct Names {
@@ -11,10 +12,14 @@ pub(crate) struct Names {
     /// Embeddings of positions.
     pub(super) positions: &'static str,
     pub(super) final_norm: &'static str,
+    /// The head, outside the prefix. Files may have any of these; the first is written.
+    pub(super) head: &'static [&'static str],
     /// In front of a block's number.
     pub(super) block: &'static str,
-    /// The parts of a block. Several in one tensor follow one another in its outputs.
+    /// The parts of a block, of which some tensors hold several.
     pub(super) parts: &'static [(&'static str, &'static [BlockParam])],
+    /// Order of several parts in one tensor.
+    pub(super) fused: Fused,
     /// Whether matrices of blocks are stored `[d_input, d_output]`, rather than the other way
     /// round.
     pub(super) input_first: bool,
@@ -22,16 +27,31 @@ pub(crate) struct Names {
     pub(super) buffers: &'static [&'static str],
 }
 
-const HEAD: &str = "lm_head";
+/// Order of the outputs of several parts in one tensor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fused {
+    /// One part after the other.
+    ByPart,
+    /// One key-value head after the other, each with its share of every part.
+    ByHead,
+}
+
+/// The names that a file uses, among those that the family knows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamesInFile {
+    /// Whether they lack the prefix of a whole model.
+    bare: bool,
+    head: &'static str,
+}
 
 /// Location of a parameter in a file: part of a tensor, or all of it.
 pub(crate) struct TensorLocation {
     /// The tensor, without `.weight` or `.bias`.
     name: String,
-    /// The parameter's first output among those of the tensor.
-    pub(crate) offset: usize,
+    /// The parameter's outputs among those of the tensor, in their order.
+    pub(crate) outputs: Ranges,
     /// Outputs of all parameters in the tensor.
-    pub(crate) total: usize,
+    total: usize,
     /// Whether a matrix is stored `[d_input, d_output]`.
     pub(crate) input_first: bool,
 }
@@ -69,7 +89,25 @@ impl TensorLocation {
 }
 
 impl Names {
-    /// Location of the parameter `id` in a file whose names begin with the prefix or, `bare`, do not.
+    /// The names that are written.
+    pub(crate) fn written(&self) -> NamesInFile {
+        NamesInFile {
+            bare: false,
+            head: self.head[0],
+        }
+    }
+
+    /// The names of a file with tensors of these names.
+    pub(crate) fn in_file(&self, names: &[&str]) -> NamesInFile {
+        let is_there = |head: &&str| names.iter().any(|name| is_weight_of(name, head));
+        let mut heads = self.head.iter().copied();
+        NamesInFile {
+            bare: !names.iter().any(|name| name.starts_with(self.prefix)),
+            head: heads.find(is_there).unwrap_or(self.head[0]),
+        }
+    }
+
+    /// Location of the parameter `id` in a file.
     ///
     /// # Panics
     ///
@@ -78,28 +116,38 @@ impl Names {
         &self,
         config: &DecoderConfig,
         id: ParamId,
-        bare: bool,
+        file: NamesInFile,
     ) -> TensorLocation {
         let outputs = |id| config.shape(id).map_or(0, ParamShape::outputs);
-        let prefix = if bare { "" } else { self.prefix };
-        let whole = |name: String| TensorLocation {
-            name,
-            offset: 0,
-            total: outputs(id),
-            input_first: false,
+        let prefix = if file.bare { "" } else { self.prefix };
+        let whole = |name: String| {
+            let total = outputs(id);
+            TensorLocation {
+                name,
+                outputs: (0..total).into(),
+                total,
+                input_first: false,
+            }
         };
         match id {
             ParamId::Embedding => whole(format!("{prefix}{}", self.embedding)),
             ParamId::Positions => whole(format!("{prefix}{}", self.positions)),
             ParamId::FinalNorm => whole(format!("{prefix}{}", self.final_norm)),
-            ParamId::Head => whole(HEAD.to_owned()),
+            ParamId::Head => whole(file.head.to_owned()),
             ParamId::Block(index, part) => {
                 let (name, parts) = self.find(part);
                 let outputs = |part: &BlockParam| outputs(ParamId::Block(index, *part));
+                let offset: usize = parts.iter().take_while(|p| **p != part).map(outputs).sum();
+                let total: usize = parts.iter().map(outputs).sum();
+                let runs = match self.fused {
+                    Fused::ByHead if parts.len() > 1 => config.blocks[index].attention.kv_heads,
+                    _ => 1,
+                };
+                let length = outputs(&part) / runs;
                 TensorLocation {
                     name: format!("{prefix}{}.{index}.{name}", self.block),
-                    offset: parts.iter().take_while(|p| **p != part).map(outputs).sum(),
-                    total: parts.iter().map(outputs).sum(),
+                    outputs: Ranges::every(total / runs, runs, offset / runs, length),
+                    total,
                     input_first: self.input_first,
                 }
             }
@@ -112,17 +160,16 @@ impl Names {
         *found.unwrap_or_else(|| panic!("the family names no tensor for {part:?}"))
     }
 
-    /// Whether none of the names begins like those of a whole model.
-    pub(crate) fn are_bare(&self, names: &[&str]) -> bool {
-        !names.iter().any(|name| name.starts_with(self.prefix))
-    }
-
     /// Whether a tensor that the decoder has no place for may be passed over: a head beside a tied
     /// embedding is a copy of it, and buffers follow from the settings.
     pub(crate) fn is_harmless(&self, name: &str, config: &DecoderConfig) -> bool {
-        let is_head = config.head.tied && name.strip_suffix(".weight") == Some(HEAD);
-        is_head || self.buffers.iter().any(|buffer| name.ends_with(buffer))
+        let is_head = self.head.iter().any(|head| is_weight_of(name, head));
+        config.head.tied && is_head || self.buffers.iter().any(|buffer| name.ends_with(buffer))
     }
+}
+
+fn is_weight_of(name: &str, module: &str) -> bool {
+    name.strip_suffix(".weight") == Some(module)
 }
 
 /// The names of Llama, and of every family that has the same parts.
@@ -131,6 +178,7 @@ pub(super) const LLAMA: Names = Names {
     embedding: "embed_tokens",
     positions: "embed_positions",
     final_norm: "norm",
+    head: &["lm_head"],
     block: "layers",
     parts: &[
         ("input_layernorm", &[BlockParam::AttentionNorm]),
@@ -145,6 +193,7 @@ pub(super) const LLAMA: Names = Names {
         ("mlp.up_proj", &[BlockParam::Up]),
         ("mlp.down_proj", &[BlockParam::Down]),
     ],
+    fused: Fused::ByPart,
     input_first: false,
     buffers: &[".rotary_emb.inv_freq"],
 };

@@ -39,7 +39,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         context_length: 4096,
         original_context: Some(ORIGINAL_CONTEXT),
         norm_epsilon: 1e-5,
-        partial_rotary: true,
+        partial_rotary: Some(1.0),
         special: Special {
             bos: Some(1),
             eos: Some(32_000),

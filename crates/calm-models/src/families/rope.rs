@@ -31,14 +31,22 @@ pub(super) fn read(
 ) -> Result<RopeConfig, ModelError> {
     let defaults = RopeDefaults {
         theta: settings.nullable("rope_theta", None)?.unwrap_or(1e4),
-        partial: read_partial(settings, family.partial_rotary.then_some(1.0))?,
+        partial: read_partial(settings, family.partial_rotary)?,
         context_length,
         original_context: settings
             .nullable("original_max_position_embeddings", family.original_context)?,
     };
+    read_with(settings, &defaults)
+}
+
+/// The encoding that all blocks share, where the settings beside its section are known.
+pub(super) fn read_with(
+    settings: &mut Settings<'_>,
+    defaults: &RopeDefaults,
+) -> Result<RopeConfig, ModelError> {
     let new = settings.section("rope_parameters")?;
     let section = settings.section("rope_scaling")?.or(new);
-    read_section(section, &defaults)
+    read_section(section, defaults)
 }
 
 /// The encoding of a section, to its last key.
@@ -206,6 +214,13 @@ fn needed<T: DeserializeOwned>(
 /// The section for a model whose blocks all have the same encoding, where they have any.
 pub(super) fn write(config: &DecoderConfig) -> Value {
     shared(config).map_or(Value::Null, write_section)
+}
+
+/// The same for families whose heads are rotated in part unless the section says otherwise.
+pub(super) fn write_partial(config: &DecoderConfig) -> Value {
+    let mut section = write(config);
+    section["partial_rotary_factor"] = json!(shared(config).map(|rope| rope.partial));
+    section
 }
 
 /// The encoding of the first block that has one.

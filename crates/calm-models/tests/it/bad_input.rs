@@ -143,7 +143,7 @@ fn families_that_are_not_supported_are_named() {
 #[test]
 fn settings_that_would_change_the_numbers_are_named() {
     let cases: [(&str, Value); 4] = [
-        ("hidden_act", json!("quick_gelu")),
+        ("hidden_act", json!("prelu")),
         ("sliding_window", json!(4096)),
         ("pretraining_tp", json!(2)),
         ("quantization_config", json!({ "bits": 4 })),

@@ -128,8 +128,13 @@ fn in_the_old_layout(settings: &mut Value) {
         );
         rope = rope["full_attention"].as_object().unwrap().clone();
     }
-    for key in ["rope_theta", "partial_rotary_factor"] {
-        settings.extend(rope.remove_entry(key));
+    let is_neox = settings["model_type"] == "gpt_neox";
+    for (key, of_neox) in [
+        ("rope_theta", "rotary_emb_base"),
+        ("partial_rotary_factor", "rotary_pct"),
+    ] {
+        let key_then = if is_neox { of_neox } else { key };
+        settings.extend(rope.remove(key).map(|value| (key_then.to_owned(), value)));
     }
     let kind = rope.remove("rope_type").unwrap();
     if kind != "default" {
@@ -268,7 +273,7 @@ fn what_would_change_the_numbers_is_refused_by_name() {
     let rope = |kind: &str| json!({ "rope_type": kind, "factor": 2.0 });
     let cases: &[(&str, &str, Value)] = &[
         ("llama", "quantization_config", json!({ "bits": 4 })),
-        ("llama", "hidden_act", json!("relu2")),
+        ("llama", "hidden_act", json!("xielu")),
         ("llama", "sliding_window", json!(8)),
         ("llama", "residual_multiplier", json!(0.5)),
         ("llama", "partial_rotary_factor", json!(0.5)),
@@ -288,7 +293,8 @@ fn what_would_change_the_numbers_is_refused_by_name() {
         ("phi3-longrope", "full_attn_mod", json!(2)),
         ("gpt2", "scale_attn_by_inverse_layer_idx", json!(true)),
         ("gpt2", "add_cross_attention", json!(true)),
-        ("gpt2", "activation_function", json!("quick_gelu")),
+        ("gpt2", "activation_function", json!("prelu")),
+        ("gpt_neox", "rope_theta", json!(500.0)),
     ];
     for (name, key, value) in cases {
         let error = changed(name, |settings| settings[*key] = value.clone()).unwrap_err();

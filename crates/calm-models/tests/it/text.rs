@@ -201,7 +201,7 @@ fn the_likeliest_of_one_is_the_likeliest() {
         top_k: Some(1),
         ..SamplingParams::seeded(3)
     };
-    for decoder in FIXTURES.map(|name| load(name).decoder) {
+    for decoder in FIXTURES.iter().map(|name| load(name).decoder) {
         let greedy = continued(&decoder, &PROMPTS, &SamplingParams::default());
         assert_eq!(continued(&decoder, &PROMPTS, &one), greedy);
     }

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_backend::FloatType;
 use calm_models::{FrozenModel, LoadOptions};
 
-pub(crate) const FIXTURES: [&str; 11] = [
+pub(crate) const FIXTURES: &[&str] = &[
     "llama",
     "llama3-scaled-tied",
     "mistral",
@@ -21,6 +21,8 @@ pub(crate) const FIXTURES: [&str; 11] = [
     "gemma3",
     "phi3-longrope",
     "gpt2",
+    "gpt_neox",
+    "gpt_neox-sequential",
 ];
 
 /// The types of half precision that the device of tests computes in.
