@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::checkpoint::{HeaderError, WeightProblem};
+use crate::checkpoint::{HeaderError, OtherWeights, WeightProblem};
 
 /// Errors of this crate. Every message names the file and what in it is wrong, and says what
 /// would mend it.
@@ -81,13 +81,36 @@ pub enum ModelError {
     },
     /// A directory holds no weights in a format that this crate reads.
     #[error(
-        "{}: neither model.safetensors nor model.safetensors.index.json is here; give a \
-         directory in the Hugging Face layout",
-        dir.display()
+        "{}: neither model.safetensors nor model.safetensors.index.json is here{}",
+        dir.display(),
+        instead(found)
     )]
     NoWeights {
         /// The directory.
         dir: PathBuf,
+        /// Something else that could have been meant.
+        found: Option<OtherWeights>,
+    },
+    /// The directory holds an adapter instead of a model.
+    #[error("{}: this is {adapter}", dir.display())]
+    NoModel {
+        /// The directory.
+        dir: PathBuf,
+        /// The adapter.
+        adapter: OtherWeights,
+    },
+    /// The weights are packed in fewer bits than a number has.
+    #[error(
+        "{}: the weights are quantised ({}); take the model in 16 bits, or let transformers \
+         dequantise it (model.dequantize()) and save it",
+        dir.display(),
+        tensor.escape_debug()
+    )]
+    Quantised {
+        /// The checkpoint's directory.
+        dir: PathBuf,
+        /// A tensor that only quantised weights have.
+        tensor: String,
     },
     /// A file is damaged or no safetensors file.
     #[error("{}: {source}", path.display())]
@@ -239,6 +262,13 @@ pub enum ModelError {
         /// Fault.
         reason: String,
     },
+}
+
+fn instead(found: &Option<OtherWeights>) -> String {
+    match found {
+        Some(found) => format!(", but {found}"),
+        None => "; give a directory in the Hugging Face layout".to_owned(),
+    }
 }
 
 /// A message names so many problems, and counts the others.

@@ -36,6 +36,17 @@ pub fn open(path: &Path) -> Result<File, ModelError> {
     })
 }
 
+/// Names of the files in a directory, sorted; none if it cannot be read. Names that are no text are
+/// left out.
+pub(crate) fn file_names_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
 /// Parses a JSON text, in which no object may have a key twice; `path` is for messages.
 pub(crate) fn from_json<T: DeserializeOwned>(json: &str, path: &Path) -> Result<T, ModelError> {
     serde_json::from_str::<UniqueKeys>(json)

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::chat::{self, TEMPLATE_FILE, TOKENIZER_CONFIG};
-use crate::checkpoint::{self, TensorSource};
+use crate::checkpoint::{self, OtherWeights, TensorSource};
 use crate::config::{OneOrMany, SpecialIds};
 use crate::files::{from_json, is_there, read_text};
 use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
@@ -67,6 +67,10 @@ impl Decoder {
 
 fn read_config(dir: &Path) -> Result<DecoderConfig, ModelError> {
     let path = dir.join(CONFIG);
+    if let (false, Some(adapter)) = (is_there(&path), OtherWeights::adapter(dir)) {
+        let dir = dir.to_owned();
+        return Err(ModelError::NoModel { dir, adapter });
+    }
     Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)
 }
 

@@ -61,7 +61,7 @@ mod verify;
 
 pub use causal_lm::CausalLm;
 pub use chat::{Chat, ChatTemplate};
-pub use checkpoint::{HeaderError, WeightProblem};
+pub use checkpoint::{HeaderError, OtherWeights, WeightProblem};
 pub use config::{
     Activation, AttentionConfig, BlockConfig, ConfigError, DecoderConfig, EmbeddingConfig,
     FeedForwardConfig, FeedForwardKind, HeadConfig, NormConfig, NormKind, PositionEncoding,

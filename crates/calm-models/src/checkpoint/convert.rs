@@ -29,6 +29,8 @@ pub(crate) enum StorageType {
     F32,
     F16,
     Bf16,
+    /// Computed in at most `f32`.
+    F64,
 }
 
 /// Part of a stored matrix; a vector is one column.
@@ -67,6 +69,7 @@ impl StorageType {
             "F32" => Some(Self::F32),
             "F16" => Some(Self::F16),
             "BF16" => Some(Self::Bf16),
+            "F64" => Some(Self::F64),
             _ => None,
         }
     }
@@ -77,6 +80,7 @@ impl StorageType {
             Self::F32 => numbers::<f32>(bytes).collect(),
             Self::F16 => numbers::<f16>(bytes).map(f16::to_f32).collect(),
             Self::Bf16 => numbers::<bf16>(bytes).map(bf16::to_f32).collect(),
+            Self::F64 => numbers::<f64>(bytes).map(Number::to_f32).collect(),
         }
     }
 }
@@ -87,6 +91,7 @@ impl From<StorageType> for FloatType {
             StorageType::F32 => Self::F32,
             StorageType::F16 => Self::F16,
             StorageType::Bf16 => Self::BF16,
+            StorageType::F64 => Self::F32,
         }
     }
 }
@@ -188,6 +193,7 @@ impl StoredTensor<'_> {
             StorageType::F32 => self.convert::<f32, To>(transposed)?,
             StorageType::F16 => self.convert::<f16, To>(transposed)?,
             StorageType::Bf16 => self.convert::<bf16, To>(transposed)?,
+            StorageType::F64 => self.convert::<f64, To>(transposed)?,
         };
         Ok((TensorData::new(numbers, shape), is_finite))
     }
@@ -210,7 +216,7 @@ impl StoredTensor<'_> {
     }
 }
 
-/// A floating-point type that is stored or computed in.
+/// A floating-point type that is stored or computed in. Between any two, numbers are `f32`.
 pub(super) trait Number: Element {
     /// From little-endian bytes, as many as the type has.
     fn read(bytes: &[u8]) -> Self;
@@ -246,6 +252,7 @@ macro_rules! impl_number {
 impl_number!(f32, std::convert::identity, std::convert::identity);
 impl_number!(f16, f16::from_f32, f16::to_f32);
 impl_number!(bf16, bf16::from_f32, bf16::to_f32);
+impl_number!(f64, f64::from, |value| value as f32);
 
 fn numbers<N: Number>(bytes: &[u8]) -> impl Iterator<Item = N> {
     bytes.chunks_exact(size_of::<N>()).map(N::read)
@@ -413,6 +420,21 @@ mod tests {
             assert_eq!(converted::<f16>(*float, bytes), values.map(f16::from_f32));
             assert_eq!(converted::<bf16>(*float, bytes), values.map(bf16::from_f32));
         }
+    }
+
+    #[test]
+    fn double_precision_becomes_the_nearest_number() {
+        let values = [0.1f64, -2.0, 1e-30, 1.0 + f64::EPSILON];
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let (single, is_finite) = convert::<f64, f32>(&bytes, [2, 2], false, 1);
+        assert!(is_finite);
+        assert_eq!(single, [0.1f32, -2.0, 1e-30, 1.0]);
+        assert_eq!(StorageType::F64.to_f32(&bytes), single);
+        let too_large = 1e300f64.to_le_bytes();
+        assert!(!convert::<f64, f32>(&too_large, [1, 1], false, 1).1);
     }
 
     fn converted<To: Number>(float: FloatType, bytes: &[u8]) -> Vec<To> {

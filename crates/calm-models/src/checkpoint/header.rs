@@ -119,7 +119,7 @@ struct Entry {
     data_offsets: [u64; 2],
 }
 
-/// The header's object: a name may occur once, `__metadata__` holds strings.
+/// The header's object: a name may occur once, `__metadata__` holds strings, or is `null`.
 struct Entries(BTreeMap<String, Entry>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -137,7 +137,7 @@ impl<'de> Deserialize<'de> for Entries {
                 let mut entries = BTreeMap::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        map.next_value::<BTreeMap<String, String>>()?;
+                        map.next_value::<Option<BTreeMap<String, String>>>()?;
                         continue;
                     }
                     match entries.entry(name) {
@@ -285,6 +285,18 @@ mod tests {
         assert_eq!(tensors["a"].bytes, start..start + 8);
         assert_eq!(tensors["b"].bytes, start + 8..start + 14);
         assert_eq!(tensors["a"].shape, [2, 1]);
+    }
+
+    #[test]
+    fn metadata_is_strings_or_nothing() {
+        for metadata in ["null", "{}", r#"{"format":"pt"}"#] {
+            let header = format!(r#"{{"__metadata__":{metadata}}}"#);
+            assert!(read(&file(&header, 0)).unwrap().is_empty(), "{metadata}");
+        }
+        for metadata in ["1", "[]", r#"{"format":1}"#, r#"{"a":{"b":"c"}}"#] {
+            let header = format!(r#"{{"__metadata__":{metadata}}}"#);
+            assert!(error(&header, 0).contains("damaged"), "{metadata}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use calm_backend::FloatType;
 
 use super::convert::{Loaded, MatrixSlice, StoredTensor};
-use super::{StorageType, TensorSource, WeightProblem};
+use super::{OtherWeights, StorageType, TensorSource, WeightProblem};
 use crate::config::ParamId;
 use crate::decoder::{ParameterSource, build};
 use crate::families::{NamesInFile, TensorLocation};
@@ -87,6 +87,7 @@ pub(crate) fn check_tensors(
     source: &dyn TensorSource,
     config: &DecoderConfig,
 ) -> Result<BTreeMap<String, Part>, ModelError> {
+    refuse_packed(source)?;
     let locations = Locations::new(source, config);
     let (mut expected, mut parts) = (Vec::new(), BTreeMap::new());
     for (id, shape) in config.params() {
@@ -97,8 +98,46 @@ pub(crate) fn check_tensors(
             }
         }
     }
-    all_well(source, compare(source, config, &expected, &parts))?;
+    all_well(source, compare(source, &locations, &expected, &parts))?;
     Ok(parts)
+}
+
+/// Ends of the names of tensors that stand for a matrix that is not there: those of GPTQ, AWQ,
+/// bitsandbytes, fine-grained FP8, compressed-tensors, HQQ and MLX.
+const QUANTISED: [&str; 12] = [
+    ".qweight",
+    ".qzeros",
+    ".scales",
+    ".g_idx",
+    ".absmax",
+    ".quant_map",
+    ".SCB",
+    ".weight_scale",
+    ".weight_scale_inv",
+    ".weight_packed",
+    ".W_q",
+    "_blocks",
+];
+
+/// Parts of the names of an adapter's tensors.
+const ADAPTED: [&str; 3] = [".lora_A.", ".lora_B.", ".lora_magnitude_vector."];
+
+/// Refuses weights that would have to be computed out of several tensors.
+fn refuse_packed(source: &dyn TensorSource) -> Result<(), ModelError> {
+    let (dir, names) = (source.dir().to_owned(), source.names());
+    let find = |is_such: &dyn Fn(&str) -> bool| names.iter().copied().find(|name| is_such(name));
+    if find(&|name| ADAPTED.iter().any(|part| name.contains(part))).is_some() {
+        let adapter = OtherWeights::adapter(&dir);
+        let adapter = adapter.unwrap_or(OtherWeights::Adapter { base: None });
+        return Err(ModelError::NoModel { dir, adapter });
+    }
+    match find(&|name| QUANTISED.iter().any(|end| name.ends_with(end))) {
+        Some(tensor) => Err(ModelError::Quantised {
+            dir,
+            tensor: tensor.to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn all_well(source: &dyn TensorSource, problems: Vec<WeightProblem>) -> Result<(), ModelError> {
@@ -116,12 +155,16 @@ type Expected = (String, Vec<usize>);
 
 fn compare(
     source: &dyn TensorSource,
-    config: &DecoderConfig,
+    locations: &Locations<'_>,
     expected: &[Expected],
     parts: &BTreeMap<String, Part>,
 ) -> Vec<WeightProblem> {
-    let names = config.family.names();
-    let is_surplus = |name: &&str| !parts.contains_key(*name) && !names.is_harmless(name, config);
+    let names = locations.config.family.names();
+    // A head beside a tied embedding is a copy of it.
+    let head = locations.of(ParamId::Head).weight();
+    let copy = locations.config.head.tied.then_some(&*head);
+    let is_surplus =
+        |name: &&str| !parts.contains_key(*name) && !names.is_harmless(name) && copy != Some(*name);
     let surplus: Vec<&str> = source.names().into_iter().filter(is_surplus).collect();
     let near_misses = NearMisses::new(&surplus);
     let mut problems = source.duplicates().to_vec();
@@ -194,19 +237,31 @@ fn inner_names(name: &str) -> impl Iterator<Item = &str> {
 struct Locations<'a> {
     config: &'a DecoderConfig,
     file: NamesInFile,
+    /// Whether a tied embedding is stored under the name of the head alone.
+    under_head: bool,
 }
 
 impl<'a> Locations<'a> {
     fn new(source: &dyn TensorSource, config: &'a DecoderConfig) -> Self {
         let file = config.family.names().in_file(&source.names());
-        Self { config, file }
+        let mut locations = Self {
+            config,
+            file,
+            under_head: false,
+        };
+        let holds = |id| source.tensor(&locations.of(id).weight()).is_some();
+        locations.under_head =
+            config.head.tied && !holds(ParamId::Embedding) && holds(ParamId::Head);
+        locations
     }
 
     fn of(&self, id: ParamId) -> TensorLocation {
-        self.config
-            .family
-            .names()
-            .location(self.config, id, self.file)
+        let id = match id {
+            ParamId::Embedding if self.under_head => ParamId::Head,
+            id => id,
+        };
+        let names = self.config.family.names();
+        names.location(self.config, id, &self.file)
     }
 }
 

@@ -3,6 +3,7 @@
 mod convert;
 mod header;
 mod load;
+mod other;
 mod problem;
 mod safetensors;
 mod save;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub(crate) use self::convert::StorageType;
 pub use self::header::HeaderError;
 pub(crate) use self::load::{check_tensors, load, settle_head, stored_type};
+pub use self::other::OtherWeights;
 pub use self::problem::WeightProblem;
 pub(crate) use self::safetensors::Safetensors;
 #[cfg(feature = "hub")]

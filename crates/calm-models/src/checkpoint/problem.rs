@@ -38,7 +38,7 @@ pub enum WeightProblem {
         found: Vec<usize>,
     },
     /// A tensor whose numbers are of a type that weights are not stored in.
-    #[error("tensor {name} is stored as {found}; F32, F16 and BF16 can be read")]
+    #[error("tensor {name} is stored as {found}, {}", remedy(found))]
     Type {
         /// Its name.
         name: String,
@@ -53,6 +53,21 @@ pub enum WeightProblem {
         /// The type computed in.
         dtype: FloatType,
     },
+}
+
+/// The way out for numbers of a type that weights are not read in.
+fn remedy(found: &str) -> &'static str {
+    match found {
+        "F8_E4M3" | "F8_E5M2" | "F8_E8M0" => {
+            "8 bits with scales of their own; take the model in 16 bits, or let transformers \
+             dequantise it and save it as bfloat16"
+        }
+        "I8" | "U8" | "I16" | "U16" | "I32" | "U32" | "I64" | "U64" => {
+            "whole numbers, as quantised weights are; take the model in 16 bits, or let \
+             transformers dequantise it and save it as bfloat16"
+        }
+        _ => "which is no type of weights; F32, F16, BF16 and F64 can be read",
+    }
 }
 
 fn hint(near_miss: &Option<String>) -> String {

@@ -5,11 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::WeightProblem;
 use super::header::{self, TensorInfo};
 use super::source::{TensorFile, TensorSource, WeightFile};
+use super::{OtherWeights, WeightProblem};
 use crate::ModelError;
-use crate::files::{from_json, is_there, read_text};
+use crate::files::{file_names_in, from_json, is_there, read_text};
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -123,24 +123,28 @@ impl TensorSource for Safetensors {
     }
 }
 
-/// The weight files of a directory, sorted.
+/// The weight files of a directory, sorted: like `transformers`, the single one if it is there, else
+/// those of the index. Complete shards need no index.
 pub(crate) fn file_names(dir: &Path) -> Result<Vec<String>, ModelError> {
     if is_there(&dir.join(SINGLE)) {
         return Ok(vec![SINGLE.to_owned()]);
     }
     let path = dir.join(INDEX);
     if !is_there(&path) {
-        return Err(ModelError::NoWeights {
+        let shards = ShardName::complete(&file_names_in(dir));
+        return shards.ok_or_else(|| ModelError::NoWeights {
             dir: dir.to_owned(),
+            found: OtherWeights::find(dir),
         });
     }
     let text = read_text(&path, MAX_INDEX_BYTES)?;
     let index: Index = from_json(&text, &path)?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     for name in &names {
-        if !is_plain_name(name) {
-            let reason =
-                format!("it names the file {name:?}; weight files must lie in the same directory");
+        if !stays_inside(name) {
+            let reason = format!(
+                "it names the file {name:?}; weight files must lie in the same directory, or in one inside it"
+            );
             return Err(ModelError::Index { path, reason });
         }
     }
@@ -159,12 +163,53 @@ struct Index {
 }
 
 /// Whether a name stays inside the directory it is joined to.
-fn is_plain_name(name: &str) -> bool {
+fn stays_inside(name: &str) -> bool {
     let mut components = Path::new(name).components();
-    matches!(
-        (components.next(), components.next()),
-        (Some(Component::Normal(_)), None)
-    )
+    !name.is_empty() && components.all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// The name of a shard, `model-00001-of-00002.safetensors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ShardName {
+    number: u32,
+    total: u32,
+}
+
+impl ShardName {
+    fn parse(name: &str) -> Option<Self> {
+        let numbers = name.strip_prefix("model-")?.strip_suffix(".safetensors")?;
+        let (number, total) = numbers.split_once("-of-")?;
+        let shard = Self {
+            number: number.parse().ok()?,
+            total: total.parse().ok()?,
+        };
+        (shard.name() == name && (1..=shard.total).contains(&shard.number)).then_some(shard)
+    }
+
+    fn name(self) -> String {
+        format!("model-{:05}-of-{:05}.safetensors", self.number, self.total)
+    }
+
+    /// All shards of a model, if they are among `names`.
+    fn complete(names: &[String]) -> Option<Vec<String>> {
+        let shards = Self::all(names);
+        let total = shards.first()?.total as usize;
+        let same = shards.iter().all(|shard| shard.total as usize == total);
+        (same && shards.len() == total).then(|| shards.into_iter().map(Self::name).collect())
+    }
+
+    /// The first shard that `names` lack, if they hold any.
+    pub(super) fn missing_of(names: &[String]) -> Option<String> {
+        let shards = Self::all(names);
+        let total = shards.first()?.total;
+        let missing = (1..=total).map(|number| Self { number, total });
+        let mut missing = missing.filter(|shard| !shards.contains(shard));
+        missing.next().map(Self::name)
+    }
+
+    fn all(names: &[String]) -> Vec<Self> {
+        names.iter().filter_map(|name| Self::parse(name)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -173,9 +218,42 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_directory() {
-        for name in ["../model.safetensors", "/etc/passwd", "a/b", "..", ".", ""] {
-            assert!(!is_plain_name(name), "{name}");
+        for name in [
+            "../model.safetensors",
+            "/etc/passwd",
+            "a/../../b",
+            "..",
+            ".",
+            "",
+            "./a",
+        ] {
+            assert!(!stays_inside(name), "{name}");
         }
-        assert!(is_plain_name("model-00001-of-00002.safetensors"));
+        for name in ["model-00001-of-00002.safetensors", "a/b", "a/b/c"] {
+            assert!(stays_inside(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn shards_are_complete_or_lack_one() {
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let [first, second] = [1, 2].map(|number| ShardName { number, total: 2 }.name());
+        let both = names(&[&first, &second, "README.md", "consolidated.safetensors"]);
+        assert_eq!(
+            ShardName::complete(&both),
+            Some(vec![first.clone(), second.clone()])
+        );
+        let one = names(&[&second, "model-1-of-2.safetensors"]);
+        assert_eq!(ShardName::complete(&one), None);
+        assert_eq!(ShardName::missing_of(&one), Some(first));
+        assert_eq!(ShardName::missing_of(&names(&["model.safetensors"])), None);
+        let many = names(&["model-00001-of-4294967295.safetensors"]);
+        assert_eq!(ShardName::complete(&many), None);
+        assert!(ShardName::missing_of(&many).is_some());
     }
 }

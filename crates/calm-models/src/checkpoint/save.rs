@@ -75,7 +75,7 @@ impl Views<'_> {
     fn location(&self, id: ParamId) -> TensorLocation {
         let config = self.decoder.config();
         let names = config.family.names();
-        names.location(config, id, names.written())
+        names.location(config, id, &names.written())
     }
 
     fn table(&mut self, id: ParamId, table: &Embedding) {

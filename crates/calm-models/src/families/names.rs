@@ -6,7 +6,8 @@ use crate::ranges::Ranges;
 
 /// Names of a family's tensors, without `.weight` or `.bias`.
 pub(crate) struct Names {
-    /// In front of everything but the head; files of the body alone leave it out.
+    /// In front of everything but the head. Files of the body alone leave it out, wrappers around the
+    /// model put more in front.
     pub(super) prefix: &'static str,
     pub(super) embedding: &'static str,
     /// Embeddings of positions.
@@ -37,11 +38,11 @@ pub(super) enum Fused {
 }
 
 /// The names that a file uses, among those that the family knows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamesInFile {
-    /// Whether they lack the prefix of a whole model.
-    bare: bool,
-    head: &'static str,
+    /// In front of everything but the head.
+    prefix: String,
+    head: String,
 }
 
 /// Location of a parameter in a file: part of a tensor, or all of it.
@@ -92,18 +93,41 @@ impl Names {
     /// The names that are written.
     pub(crate) fn written(&self) -> NamesInFile {
         NamesInFile {
-            bare: false,
-            head: self.head[0],
+            prefix: self.prefix.to_owned(),
+            head: self.head[0].to_owned(),
         }
     }
 
-    /// The names of a file with tensors of these names.
+    /// The names of a file with tensors of these names, which may hold the body alone (`layers.0.…`),
+    /// or a model within wrappers (`module.model.layers.0.…`).
     pub(crate) fn in_file(&self, names: &[&str]) -> NamesInFile {
-        let is_there = |head: &&str| names.iter().any(|name| is_weight_of(name, head));
-        let mut heads = self.head.iter().copied();
+        let prefix = self.prefix_in_file(names);
+        let outer = prefix.strip_suffix(self.prefix).unwrap_or_default();
+        let mut heads = self.head.iter().flat_map(|head| {
+            let wrapped = [outer, "", prefix];
+            wrapped.map(|outer| format!("{outer}{head}"))
+        });
+        let is_there = |head: &String| names.iter().any(|name| is_weight_of(name, head));
         NamesInFile {
-            bare: !names.iter().any(|name| name.starts_with(self.prefix)),
-            head: heads.find(is_there).unwrap_or(self.head[0]),
+            prefix: prefix.to_owned(),
+            head: heads
+                .find(is_there)
+                .unwrap_or_else(|| format!("{outer}{}", self.head[0])),
+        }
+    }
+
+    /// Beginning of the names of the only model in a file, by its first block.
+    fn prefix_in_file<'a>(&'a self, names: &[&'a str]) -> &'a str {
+        let anchor = format!("{}.0.{}.weight", self.block, self.parts[0].0);
+        let found = names.iter().filter_map(|name| name.strip_suffix(&*anchor));
+        let found: Vec<&str> = found
+            .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+            .collect();
+        match found.as_slice() {
+            [prefix] => prefix,
+            [] if !names.iter().any(|name| name.starts_with(self.prefix)) => "",
+            // Of none, or of several models, the usual names are those to ask for.
+            _ => self.prefix,
         }
     }
 
@@ -116,10 +140,10 @@ impl Names {
         &self,
         config: &DecoderConfig,
         id: ParamId,
-        file: NamesInFile,
+        file: &NamesInFile,
     ) -> TensorLocation {
         let outputs = |id| config.shape(id).map_or(0, ParamShape::outputs);
-        let prefix = if file.bare { "" } else { self.prefix };
+        let prefix = &file.prefix;
         let whole = |name: String| {
             let total = outputs(id);
             TensorLocation {
@@ -133,7 +157,7 @@ impl Names {
             ParamId::Embedding => whole(format!("{prefix}{}", self.embedding)),
             ParamId::Positions => whole(format!("{prefix}{}", self.positions)),
             ParamId::FinalNorm => whole(format!("{prefix}{}", self.final_norm)),
-            ParamId::Head => whole(file.head.to_owned()),
+            ParamId::Head => whole(file.head.clone()),
             ParamId::Block(index, part) => {
                 let (name, parts) = self.find(part);
                 let outputs = |part: &BlockParam| outputs(ParamId::Block(index, *part));
@@ -160,11 +184,10 @@ impl Names {
         *found.unwrap_or_else(|| panic!("the family names no tensor for {part:?}"))
     }
 
-    /// Whether a tensor that the decoder has no place for may be passed over: a head beside a tied
-    /// embedding is a copy of it, and buffers follow from the settings.
-    pub(crate) fn is_harmless(&self, name: &str, config: &DecoderConfig) -> bool {
-        let is_head = self.head.iter().any(|head| is_weight_of(name, head));
-        config.head.tied && is_head || self.buffers.iter().any(|buffer| name.ends_with(buffer))
+    /// Whether a tensor that the decoder has no place for may be passed over, since it follows from
+    /// the settings.
+    pub(crate) fn is_harmless(&self, name: &str) -> bool {
+        self.buffers.iter().any(|buffer| name.ends_with(buffer))
     }
 }
 

@@ -450,12 +450,7 @@ fn shards_stay_in_their_directory() {
     let load = |dir: &Path| FrozenModel::load(dir, &LoadOptions::default());
     let inside = json!({ "weight_map": { "lm_head.weight": "model-00001-of-00001.safetensors" } });
     assert!(load(with_index(&inside).path()).is_ok());
-    for name in [
-        "../model.safetensors",
-        "/etc/hostname",
-        "a/b.safetensors",
-        "",
-    ] {
+    for name in ["../model.safetensors", "/etc/hostname", ""] {
         let dir = with_index(&json!({ "weight_map": { "lm_head.weight": name } }));
         assert!(
             matches!(error(dir.path()), ModelError::Index { .. }),

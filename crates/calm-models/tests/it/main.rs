@@ -6,6 +6,7 @@ mod chosen;
 mod common;
 mod decoding;
 mod families;
+mod forms;
 mod golden;
 mod growing;
 mod hostile;
