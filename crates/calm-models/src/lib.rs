@@ -64,8 +64,8 @@ pub use chat::{Chat, ChatTemplate};
 pub use checkpoint::{HeaderError, OtherWeights, WeightProblem};
 pub use config::{
     Activation, AttentionConfig, BlockConfig, ConfigError, DecoderConfig, EmbeddingConfig,
-    FeedForwardConfig, FeedForwardKind, HeadConfig, NormConfig, NormKind, PositionEncoding,
-    ResidualConfig, RopeConfig, RopeScaling, SpecialIds,
+    EmbeddingScale, FeedForwardConfig, FeedForwardKind, HeadConfig, NormConfig, NormKind,
+    PositionEncoding, QkNorm, ResidualConfig, RopeConfig, RopeScaling, ScoreScale, SpecialIds,
 };
 pub use decoder::{
     Attention, Block, Cache, ChosenPositions, Context, Decoder, FeedForward, KvCache, Norm,

@@ -163,8 +163,10 @@ fn compare(
     // A head beside a tied embedding is a copy of it.
     let head = locations.of(ParamId::Head).weight();
     let copy = locations.config.head.tied.then_some(&*head);
-    let is_surplus =
-        |name: &&str| !parts.contains_key(*name) && !names.is_harmless(name) && copy != Some(*name);
+    let is_harmless = |name: &str| {
+        names.is_harmless(name) || locations.file.is_around(name) || copy == Some(name)
+    };
+    let is_surplus = |name: &&str| !parts.contains_key(*name) && !is_harmless(name);
     let surplus: Vec<&str> = source.names().into_iter().filter(is_surplus).collect();
     let near_misses = NearMisses::new(&surplus);
     let mut problems = source.duplicates().to_vec();

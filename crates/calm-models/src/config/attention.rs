@@ -2,7 +2,7 @@
 
 use super::block::NormConfig;
 use super::params::{BlockParam, ParamShape};
-use super::{ConfigError, MAX_WIDTH, RopeConfig, check_optional, check_size};
+use super::{ConfigError, MAX_WIDTH, RopeConfig, check_optional, check_positive, check_size};
 
 /// Causal self-attention with grouped key-value heads.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,10 +17,10 @@ pub struct AttentionConfig {
     pub encoding: PositionEncoding,
     /// Number of positions that a query sees, its own included; none: all up to its own.
     pub window: Option<usize>,
-    /// Norm of queries and keys, head by head, before they are rotated.
-    pub qk_norm: Option<NormConfig>,
-    /// Scores are divided by the square root of this; none: of `d_head`.
-    pub query_scalar: Option<f64>,
+    /// Norms of queries and keys, before they are rotated.
+    pub qk_norm: Option<QkNorm>,
+    /// Factor of the scores.
+    pub scale: ScoreScale,
     /// Bound of the scores, see [`calm_backend::ops::softcap`].
     pub softcap: Option<f64>,
     /// Whether the projections to queries, keys and values have biases.
@@ -37,6 +37,53 @@ pub enum PositionEncoding {
     None,
     /// Rotation of queries and keys.
     Rope(RopeConfig),
+}
+
+/// Norms of queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum QkNorm {
+    /// Of every head by itself, all with the same weights (Qwen 3).
+    Heads(NormConfig),
+    /// Of all heads together (OLMo 2).
+    Whole(NormConfig),
+}
+
+impl QkNorm {
+    pub(crate) fn config(self) -> NormConfig {
+        match self {
+            Self::Heads(norm) | Self::Whole(norm) => norm,
+        }
+    }
+
+    /// Shape for so many heads of this width.
+    fn shape(self, heads: usize, d_head: usize) -> ParamShape {
+        match self {
+            Self::Heads(norm) => norm.shape(d_head),
+            Self::Whole(norm) => norm.shape(heads * d_head),
+        }
+    }
+}
+
+/// Factor of the scores.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum ScoreScale {
+    /// `1 / √d_head`.
+    #[default]
+    HeadWidth,
+    /// `1 / √x` (Gemma 2).
+    InverseRoot(f64),
+    /// The factor itself (Granite).
+    Factor(f64),
+}
+
+impl ScoreScale {
+    fn validate(self) -> Result<(), ConfigError> {
+        match self {
+            Self::HeadWidth => Ok(()),
+            Self::InverseRoot(scalar) => check_positive("query_pre_attn_scalar", scalar),
+            Self::Factor(factor) => check_positive("factor of the attention scores", factor),
+        }
+    }
 }
 
 impl AttentionConfig {
@@ -70,8 +117,11 @@ impl AttentionConfig {
 
     /// Factor of the scores.
     pub(crate) fn score_scale(&self) -> f64 {
-        let scalar = self.query_scalar.unwrap_or(self.d_head as f64);
-        scalar.sqrt().recip()
+        match self.scale {
+            ScoreScale::HeadWidth => (self.d_head as f64).sqrt().recip(),
+            ScoreScale::InverseRoot(scalar) => scalar.sqrt().recip(),
+            ScoreScale::Factor(factor) => factor,
+        }
     }
 
     pub(super) fn params(&self, d_model: usize) -> Vec<(BlockParam, ParamShape)> {
@@ -87,8 +137,9 @@ impl AttentionConfig {
             (BlockParam::Value, linear(d_model, keys, self.qkv_bias)),
         ];
         if let Some(norm) = &self.qk_norm {
-            let shape = norm.shape(self.d_head);
-            params.extend([(BlockParam::QueryNorm, shape), (BlockParam::KeyNorm, shape)]);
+            let shape = |heads| norm.shape(heads, self.d_head);
+            params.push((BlockParam::QueryNorm, shape(self.heads)));
+            params.push((BlockParam::KeyNorm, shape(self.kv_heads)));
         }
         params.push((
             BlockParam::Output,
@@ -123,13 +174,13 @@ impl AttentionConfig {
         if !heads.is_multiple_of(kv_heads) {
             return Err(ConfigError::KvHeads { heads, kv_heads });
         }
-        check_optional("query_pre_attn_scalar", self.query_scalar)?;
+        self.scale.validate()?;
         check_optional("bound of the attention scores", self.softcap)?;
         if let Some(window) = self.window {
             check_size("sliding window", window, 1 << 30)?;
         }
         if let Some(norm) = &self.qk_norm {
-            norm.validate()?;
+            norm.config().validate()?;
         }
         self.rope()
             .map_or(Ok(()), |rope| rope.validate(self.d_head))

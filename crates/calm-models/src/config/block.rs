@@ -1,7 +1,7 @@
 //! Blocks and norms.
 
 use super::params::{BlockParam, ParamShape};
-use super::{AttentionConfig, ConfigError, FeedForwardConfig, check_positive};
+use super::{AttentionConfig, ConfigError, FeedForwardConfig, check_optional, check_positive};
 
 /// One block of a decoder. It knows its parameters, its cost and the values that are kept of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +17,7 @@ pub struct BlockConfig {
 }
 
 /// Placement of the norms around the residual connections of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ResidualConfig {
     /// `x + f(norm(x))`, attention before feed-forward layer.
     PreNorm,
@@ -30,6 +30,13 @@ pub enum ResidualConfig {
     /// `norm(x) + f(norm(x))`, attention before feed-forward layer: what is normed goes on, not `x`
     /// (a variant of Bloom).
     NormedSkip,
+    /// `x + norm(f(x))`, attention before feed-forward layer (OLMo 2).
+    PostNorm,
+    /// `x + factor · f(norm(x))`, attention before feed-forward layer (Granite).
+    ScaledPreNorm {
+        /// Factor of what the parts add.
+        factor: f64,
+    },
 }
 
 impl ResidualConfig {
@@ -38,7 +45,9 @@ impl ResidualConfig {
         use BlockParam::*;
 
         match self {
-            Self::PreNorm | Self::Parallel | Self::NormedSkip => &[AttentionNorm, FeedForwardNorm],
+            Self::PreNorm | Self::Parallel | Self::NormedSkip | Self::ScaledPreNorm { .. } => {
+                &[AttentionNorm, FeedForwardNorm]
+            }
             Self::ParallelSharedNorm => &[AttentionNorm],
             Self::SandwichNorm => &[
                 AttentionNorm,
@@ -46,14 +55,24 @@ impl ResidualConfig {
                 FeedForwardNorm,
                 FeedForwardPostNorm,
             ],
+            Self::PostNorm => &[AttentionPostNorm, FeedForwardPostNorm],
         }
     }
 
-    /// Number of different hidden states that the norms before the two parts read.
+    /// Number of different hidden states that norms read: those before the two parts, or else those
+    /// behind them.
     fn norm_inputs(self) -> usize {
         match self {
-            Self::PreNorm | Self::SandwichNorm | Self::NormedSkip => 2,
             Self::Parallel | Self::ParallelSharedNorm => 1,
+            _ => 2,
+        }
+    }
+
+    /// Factor of what the parts add, where there is one.
+    pub(crate) fn factor(self) -> Option<f64> {
+        match self {
+            Self::ScaledPreNorm { factor } => Some(factor),
+            _ => None,
         }
     }
 }
@@ -72,6 +91,8 @@ pub struct NormConfig {
 pub enum NormKind {
     /// `x / rms(x) · weight`, the product in the compute type (Llama).
     Rms,
+    /// `x / rms(x) · weight`, the product in `f32` (OLMo 2).
+    UnroundedRms,
     /// `x / rms(x) · (1 + weight)`, the product in `f32` (Gemma).
     OffsetRms,
     /// [`calm_backend::ops::layer_norm`], with a bias (GPT-2).
@@ -85,7 +106,7 @@ impl NormKind {
     pub(crate) fn neutral_weight(self) -> f32 {
         match self {
             Self::OffsetRms => 0.0,
-            Self::Rms | Self::Layer | Self::LayerWithoutBias => 1.0,
+            Self::Rms | Self::UnroundedRms | Self::Layer | Self::LayerWithoutBias => 1.0,
         }
     }
 }
@@ -147,6 +168,7 @@ impl BlockConfig {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         self.attention.validate()?;
         self.feed_forward.validate()?;
+        check_optional("factor of the residual connections", self.residual.factor())?;
         self.norm.validate()
     }
 }

@@ -11,7 +11,7 @@ use calm_backend::FloatType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use self::attention::{AttentionConfig, PositionEncoding};
+pub use self::attention::{AttentionConfig, PositionEncoding, QkNorm, ScoreScale};
 pub use self::block::{BlockConfig, NormConfig, NormKind, ResidualConfig};
 pub use self::error::ConfigError;
 pub use self::feed_forward::{Activation, FeedForwardConfig, FeedForwardKind};
@@ -48,10 +48,28 @@ pub struct DecoderConfig {
 /// Embeddings of tokens and positions.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct EmbeddingConfig {
-    /// Embeddings of tokens are multiplied by this, rounded to the compute type.
-    pub scale: Option<f64>,
+    /// Factor of the embeddings of tokens.
+    pub scale: Option<EmbeddingScale>,
     /// Whether a learnt embedding of the position is added to that of the token.
     pub learnt_positions: bool,
+}
+
+/// Factor of the embeddings of tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum EmbeddingScale {
+    /// Rounded to the compute type first (Gemma).
+    Rounded(f64),
+    /// As it is (Granite).
+    Exact(f64),
+}
+
+impl EmbeddingScale {
+    /// The factor as it stands in the settings.
+    pub fn factor(self) -> f64 {
+        match self {
+            Self::Rounded(factor) | Self::Exact(factor) => factor,
+        }
+    }
 }
 
 /// Head of a decoder.
@@ -59,6 +77,8 @@ pub struct EmbeddingConfig {
 pub struct HeadConfig {
     /// Whether the head is the embedding, transposed.
     pub tied: bool,
+    /// Logits are divided by this.
+    pub divisor: Option<f64>,
     /// Bound of the logits.
     pub softcap: Option<f64>,
 }
@@ -136,7 +156,7 @@ impl DecoderConfig {
                 encoding: PositionEncoding::Rope(RopeConfig::plain(1e4)),
                 window: None,
                 qk_norm: None,
-                query_scalar: None,
+                scale: ScoreScale::HeadWidth,
                 softcap: None,
                 qkv_bias: false,
                 output_bias: false,
@@ -159,6 +179,7 @@ impl DecoderConfig {
             final_norm: norm,
             head: HeadConfig {
                 tied: true,
+                divisor: None,
                 softcap: None,
             },
             context_length: 2048,
@@ -258,7 +279,9 @@ impl DecoderConfig {
         check_size("context length", self.context_length, 1 << 30)?;
         self.final_norm.validate()?;
         check_optional("bound of the logits", self.head.softcap)?;
-        check_optional("embedding scale", self.embedding.scale)?;
+        check_optional("divisor of the logits", self.head.divisor)?;
+        let scale = self.embedding.scale.map(EmbeddingScale::factor);
+        check_optional("embedding scale", scale)?;
         self.blocks.iter().try_for_each(BlockConfig::validate)?;
         self.special.validate(self.vocab_size)
     }

@@ -31,13 +31,16 @@ impl Norm {
                 let bias = weight.zeros_like();
                 ops::layer_norm(x, weight, bias, self.epsilon)
             }
-            (NormKind::OffsetRms, _) => {
-                let dtype = x.dtype();
-                let weight = weight.cast(DType::F32) + 1.0;
-                ops::rms_norm(x.cast(DType::F32), weight, self.epsilon).cast(dtype)
-            }
+            (NormKind::OffsetRms, _) => self.unrounded(x, weight.cast(DType::F32) + 1.0),
+            (NormKind::UnroundedRms, _) => self.unrounded(x, weight.cast(DType::F32)),
             _ => ops::rms_norm(x, weight, self.epsilon),
         }
+    }
+
+    /// Root-mean-square norm whose product with the weight is computed in `f32`.
+    fn unrounded<const D: usize>(&self, x: Tensor<D>, weight: Tensor<1>) -> Tensor<D> {
+        let dtype = x.dtype();
+        ops::rms_norm(x.cast(DType::F32), weight, self.epsilon).cast(dtype)
     }
 }
 
@@ -50,9 +53,9 @@ pub struct Attention {
     pub key: Linear,
     /// `[d_model, kv_heads * d_head]`.
     pub value: Linear,
-    /// Of every head's query, before it is rotated.
+    /// Of the queries, before they are rotated: of every head, or of all together.
     pub query_norm: Option<Norm>,
-    /// Of every head's key, before it is rotated.
+    /// Of the keys, before they are rotated.
     pub key_norm: Option<Norm>,
     /// `[heads * d_head, d_model]`.
     pub output: Linear,
@@ -72,14 +75,11 @@ impl Attention {
         cache: Option<&mut KvCache>,
         index: usize,
     ) -> Tensor<3> {
-        let head = |x: Tensor<3>, projection: &Linear, norm: &Option<Norm>| {
-            normed(norm, self.split_heads(project(projection, x)))
-        };
         let asking = context.computed(x.clone());
         let [batch, seq, _] = asking.dims();
-        let queries = head(asking, &self.query, &self.query_norm);
+        let queries = self.heads(project(&self.query, asking), &self.query_norm);
         let queries = context.queries_of(index).turn(queries);
-        let keys = head(x.clone(), &self.key, &self.key_norm);
+        let keys = self.heads(project(&self.key, x.clone()), &self.key_norm);
         let keys = context.positions_of(index).turn(keys);
         let values = self.split_heads(project(&self.value, x));
         let (keys, values) = match cache {
@@ -105,6 +105,15 @@ impl Attention {
         }
     }
 
+    /// Queries or keys, `[batch, seq, n * d_head]`, as heads `[batch, n, seq, d_head]` with their norm.
+    fn heads(&self, x: Tensor<3>, norm: &Option<Norm>) -> Tensor<4> {
+        match norm {
+            // Of all together is the same where there is one head.
+            Some(norm) if norm.weight.dims()[0] == self.d_head => norm.forward(self.split_heads(x)),
+            _ => self.split_heads(normed(norm, x)),
+        }
+    }
+
     /// `[batch, seq, n * d_head]` to `[batch, n, seq, d_head]`.
     fn split_heads(&self, x: Tensor<3>) -> Tensor<4> {
         let [batch, seq, width] = x.dims();
@@ -117,6 +126,12 @@ impl Attention {
 fn project(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
     let bias = linear.bias.as_ref().map(|bias| bias.val());
     ops::linear(x, linear.weight.val(), bias)
+}
+
+/// `x · factor`, where the factor is not rounded to the type of `x`.
+pub(super) fn scaled<const D: usize>(x: Tensor<D>, factor: f64) -> Tensor<D> {
+    let dtype = x.dtype();
+    (x.cast(DType::F32) * factor).cast(dtype)
 }
 
 fn normed<const D: usize>(norm: &Option<Norm>, x: Tensor<D>) -> Tensor<D> {
@@ -157,7 +172,7 @@ impl FeedForward {
 #[derive(Module, Debug)]
 pub struct Block {
     /// Before the attention.
-    pub attention_norm: Norm,
+    pub attention_norm: Option<Norm>,
     /// Mixes positions.
     pub attention: Attention,
     /// Of the attention's output.
@@ -182,14 +197,19 @@ impl Block {
         cache: Option<&mut KvCache>,
         index: usize,
     ) -> Tensor<3> {
-        let input = self.attention_norm.forward(hidden.clone());
+        let input = normed(&self.attention_norm, hidden.clone());
         let attended = self.attention.forward(input.clone(), context, cache, index);
         let attended = normed(&self.attention_post_norm, attended);
         match self.residual {
-            ResidualConfig::PreNorm | ResidualConfig::SandwichNorm => {
+            ResidualConfig::PreNorm | ResidualConfig::SandwichNorm | ResidualConfig::PostNorm => {
                 let hidden = context.computed(hidden) + attended;
                 let output = self.feed_forward(normed(&self.feed_forward_norm, hidden.clone()));
                 hidden + output
+            }
+            ResidualConfig::ScaledPreNorm { factor } => {
+                let hidden = context.computed(hidden) + scaled(attended, factor);
+                let output = self.feed_forward(normed(&self.feed_forward_norm, hidden.clone()));
+                hidden + scaled(output, factor)
             }
             ResidualConfig::Parallel => {
                 let hidden = context.computed(hidden);

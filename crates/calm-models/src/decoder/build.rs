@@ -12,7 +12,9 @@ use super::Decoder;
 use super::block::{Attention, Block, FeedForward, Norm};
 use super::positions::PositionKinds;
 use crate::DecoderConfig;
-use crate::config::{Activation, AttentionConfig, BlockParam, NormConfig, ParamId, ParamShape};
+use crate::config::{
+    Activation, AttentionConfig, BlockParam, NormConfig, ParamId, ParamShape, QkNorm,
+};
 
 /// Source of parameters, which are asked for in a fixed order.
 pub(crate) trait ParameterSource {
@@ -64,7 +66,7 @@ impl<S: ParameterSource> Build<'_, S> {
         let config = &self.config.blocks[index];
         let (id, norm) = (|part| ParamId::Block(index, part), config.norm);
         Block {
-            attention_norm: required(self.norm(id(AttentionNorm), norm)),
+            attention_norm: self.norm(id(AttentionNorm), norm),
             attention: self.attention(index, &config.attention),
             attention_post_norm: self.norm(id(AttentionPostNorm), norm),
             feed_forward_norm: self.norm(id(FeedForwardNorm), norm),
@@ -78,7 +80,7 @@ impl<S: ParameterSource> Build<'_, S> {
         use BlockParam::*;
 
         let id = |part| ParamId::Block(index, part);
-        let norm = config.qk_norm;
+        let norm = config.qk_norm.map(QkNorm::config);
         Attention {
             query: required(self.linear(id(Query))),
             key: required(self.linear(id(Key))),

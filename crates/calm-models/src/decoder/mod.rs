@@ -19,6 +19,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use calm_backend::{FloatType, ops};
 use half::{bf16, f16};
 
+use self::block::scaled;
 pub use self::block::{Attention, Block, FeedForward, Norm};
 pub(crate) use self::build::{ParameterSource, build};
 pub use self::cache::{Cache, KvCache};
@@ -26,7 +27,7 @@ pub use self::chosen::ChosenPositions;
 pub use self::context::Context;
 pub(crate) use self::params::ParamRef;
 use self::positions::PositionKinds;
-use crate::{AttentionConfig, DecoderConfig};
+use crate::{AttentionConfig, DecoderConfig, EmbeddingScale};
 
 /// A decoder-only transformer whose blocks can be run a few at a time.
 ///
@@ -105,7 +106,8 @@ impl Decoder {
     pub fn embed(&self, ids: Tensor<2, Int>, context: &Context) -> Tensor<3> {
         let tokens = self.embedding.forward(ids);
         let tokens = match self.config.embedding.scale {
-            Some(scale) => tokens * self.round(scale),
+            Some(EmbeddingScale::Rounded(scale)) => tokens * self.round(scale),
+            Some(EmbeddingScale::Exact(scale)) => scaled(tokens, scale),
             None => tokens,
         };
         match (&self.position_embedding, context.learnt()) {
@@ -181,6 +183,10 @@ impl Decoder {
         let logits = match &self.head {
             Some(head) => ops::linear(normed, head.weight.val(), None),
             None => ops::linear(normed, self.embedding.weight.val().transpose(), None),
+        };
+        let logits = match self.config.head.divisor {
+            Some(divisor) => (logits.cast(DType::F32) / divisor).cast(self.dtype()),
+            None => logits,
         };
         match self.config.head.softcap {
             Some(cap) => ops::softcap(logits, cap),

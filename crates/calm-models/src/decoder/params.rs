@@ -29,7 +29,7 @@ impl Block {
     fn param(&self, part: BlockParam) -> Option<ParamRef<'_>> {
         let (attention, feed_forward) = (&self.attention, &self.feed_forward);
         Some(match part {
-            BlockParam::AttentionNorm => ParamRef::Norm(&self.attention_norm),
+            BlockParam::AttentionNorm => ParamRef::Norm(self.attention_norm.as_ref()?),
             BlockParam::Query => ParamRef::Linear(&attention.query),
             BlockParam::Key => ParamRef::Linear(&attention.key),
             BlockParam::Value => ParamRef::Linear(&attention.value),

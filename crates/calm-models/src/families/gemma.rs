@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::defaults::{Defaults, Special};
 use super::settings::Settings;
 use super::{FamilySpec, llama_like, names};
-use crate::config::{Activation, NormConfig, NormKind};
+use crate::config::{Activation, EmbeddingScale, NormConfig, NormKind};
 use crate::{DecoderConfig, Family, ModelError};
 
 pub(super) const SPEC: FamilySpec = FamilySpec {
@@ -62,7 +62,8 @@ pub(super) fn read_body(
         ..config.final_norm
     };
     let mut config = llama_like::with_norms(config, norm);
-    config.embedding.scale = Some((config.d_model as f64).sqrt());
+    let scale = (config.d_model as f64).sqrt();
+    config.embedding.scale = Some(EmbeddingScale::Rounded(scale));
     llama_like::read_attention_bias(settings, &mut config)?;
     Ok(config)
 }

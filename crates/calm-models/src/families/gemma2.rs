@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::defaults::Defaults;
 use super::settings::Settings;
 use super::{FamilySpec, gemma, llama_like, names};
-use crate::config::ResidualConfig;
+use crate::config::{ResidualConfig, ScoreScale};
 use crate::{DecoderConfig, Family, ModelError};
 
 pub(super) const SPEC: FamilySpec = FamilySpec {
@@ -44,10 +44,10 @@ pub(super) fn read_body(
     defaults: &Defaults,
 ) -> Result<DecoderConfig, ModelError> {
     let mut config = gemma::read_body(settings, family, defaults)?;
-    let query_scalar = Some(settings.value("query_pre_attn_scalar", 256.0)?);
+    let scale = ScoreScale::InverseRoot(settings.value("query_pre_attn_scalar", 256.0)?);
     for block in &mut config.blocks {
         block.residual = ResidualConfig::SandwichNorm;
-        block.attention.query_scalar = query_scalar;
+        block.attention.scale = scale;
     }
     // The first version's key, which `transformers` does not look at here.
     let activation = config.first_block().feed_forward.activation;
@@ -57,9 +57,13 @@ pub(super) fn read_body(
 
 pub(super) fn write_own(config: &DecoderConfig) -> Value {
     let attention = &config.first_block().attention;
+    let query_scalar = match attention.scale {
+        ScoreScale::InverseRoot(scalar) => Some(scalar),
+        _ => None,
+    };
     json!({
         "attention_bias": attention.qkv_bias,
-        "query_pre_attn_scalar": attention.query_scalar.map(llama_like::number),
+        "query_pre_attn_scalar": query_scalar.map(llama_like::number),
         "attn_logit_softcapping": attention.softcap,
         "final_logit_softcapping": config.head.softcap,
         "sliding_window": llama_like::write_window(config),

@@ -9,7 +9,7 @@ use super::defaults::Defaults;
 use super::rope::{self, RopeDefaults};
 use super::settings::Settings;
 use super::{FamilySpec, gemma2, llama_like, names};
-use crate::config::{AttentionConfig, PositionEncoding, RopeConfig};
+use crate::config::{AttentionConfig, PositionEncoding, QkNorm, RopeConfig};
 use crate::{DecoderConfig, Family, ModelError};
 
 pub(super) const SPEC: FamilySpec = FamilySpec {
@@ -46,7 +46,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
             None => &global,
         };
         attention.encoding = PositionEncoding::Rope(rope.clone());
-        attention.qk_norm = Some(norm);
+        attention.qk_norm = Some(QkNorm::Heads(norm));
     }
     Ok(config)
 }

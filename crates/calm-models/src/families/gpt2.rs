@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::{FamilySpec, llama_like};
 use crate::config::{
     Activation, BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind,
-    PositionEncoding,
+    PositionEncoding, ScoreScale,
 };
 use crate::{DecoderConfig, Family, ModelError};
 
@@ -71,7 +71,10 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
         block.attention.d_head = d_head;
         block.attention.encoding = PositionEncoding::None;
-        block.attention.query_scalar = (!is_scaled).then_some(1.0);
+        block.attention.scale = match is_scaled {
+            true => ScoreScale::HeadWidth,
+            false => ScoreScale::Factor(1.0),
+        };
         block.attention.qkv_bias = true;
         block.attention.output_bias = true;
         block.feed_forward = FeedForwardConfig {
@@ -106,7 +109,7 @@ fn write(config: &DecoderConfig) -> Map<String, Value> {
         "n_positions": config.context_length,
         "activation_function": activation,
         "layer_norm_epsilon": config.final_norm.epsilon,
-        "scale_attn_weights": block.attention.query_scalar.is_none(),
+        "scale_attn_weights": block.attention.scale == ScoreScale::HeadWidth,
         "tie_word_embeddings": config.head.tied,
     }))
 }

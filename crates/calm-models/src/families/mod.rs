@@ -9,14 +9,17 @@ mod llama_like;
 mod names;
 mod rope;
 mod settings;
+mod wrappers;
 
 mod gemma;
 mod gemma2;
 mod gemma3;
 mod gpt2;
 mod gpt_neox;
+mod granite;
 mod llama;
 mod mistral;
+mod olmo2;
 mod phi3;
 mod qwen2;
 mod qwen3;
@@ -71,8 +74,12 @@ families! {
     Gemma: gemma,
     /// Gemma 2.
     Gemma2: gemma2,
-    /// Gemma 3, text alone.
+    /// Gemma 3: its text model, alone or within the one that sees images.
     Gemma3: gemma3,
+    /// OLMo 2.
+    Olmo2: olmo2,
+    /// Granite 3, dense.
+    Granite: granite,
     /// Phi 3, 3.5 and 4.
     Phi3: phi3,
     /// GPT-2.
@@ -108,8 +115,12 @@ impl Family {
     /// unsupported or impossible.
     pub fn read(json: &str, path: &Path) -> Result<DecoderConfig, ModelError> {
         let keys: Map<String, Value> = from_json(json, path)?;
-        let family = Self::of(&keys).ok_or_else(|| unsupported(&keys, path))?;
-        let mut settings = Settings::new(keys, path);
+        let mut settings = match wrappers::text_settings(&keys) {
+            Some(text) => Settings::within(wrappers::SECTION, text, path),
+            None => Settings::new(keys, path),
+        };
+        let family = Self::of(settings.keys());
+        let family = family.ok_or_else(|| unsupported(settings.keys(), path))?;
         let config = (family.spec().read)(&mut settings)?;
         config
             .validate()
@@ -148,7 +159,8 @@ impl Family {
 
 fn unsupported(keys: &Map<String, Value>, path: &Path) -> ModelError {
     let family = keys.get("model_type").and_then(Value::as_str);
-    let supported: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
+    let families = Family::ALL.iter().map(|family| family.name());
+    let supported: Vec<&str> = families.chain(wrappers::names()).collect();
     ModelError::UnsupportedFamily {
         path: path.to_owned(),
         family: family.map_or_else(

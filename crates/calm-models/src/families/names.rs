@@ -45,6 +45,15 @@ pub(crate) struct NamesInFile {
     head: String,
 }
 
+impl NamesInFile {
+    /// Whether a tensor belongs to what lies around a text model, such as what sees images.
+    pub(crate) fn is_around(&self, name: &str) -> bool {
+        let mut modules = self.prefix.split('.');
+        let is_part = modules.any(|module| matches!(module, "language_model" | "text_model"));
+        is_part && !name.starts_with(&self.prefix)
+    }
+}
+
 /// Location of a parameter in a file: part of a tensor, or all of it.
 pub(crate) struct TensorLocation {
     /// The tensor, without `.weight` or `.bias`.
@@ -102,7 +111,9 @@ impl Names {
     /// or a model within wrappers (`module.model.layers.0.…`).
     pub(crate) fn in_file(&self, names: &[&str]) -> NamesInFile {
         let prefix = self.prefix_in_file(names);
-        let outer = prefix.strip_suffix(self.prefix).unwrap_or_default();
+        let outer = prefix.strip_suffix(self.prefix);
+        let is_outer = |outer: &&str| outer.is_empty() || outer.ends_with('.');
+        let outer = outer.filter(is_outer).unwrap_or_default();
         let mut heads = self.head.iter().flat_map(|head| {
             let wrapped = [outer, "", prefix];
             wrapped.map(|outer| format!("{outer}{head}"))

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::defaults::Defaults;
 use super::settings::Settings;
 use super::{FamilySpec, llama_like, names, qwen2};
+use crate::config::QkNorm;
 use crate::{DecoderConfig, Family, ModelError};
 
 pub(super) const SPEC: FamilySpec = FamilySpec {
@@ -24,7 +25,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     };
     let mut config = llama_like::read(settings, Family::Qwen3, &defaults)?;
     for block in &mut config.blocks {
-        block.attention.qk_norm = Some(block.norm);
+        block.attention.qk_norm = Some(QkNorm::Heads(block.norm));
     }
     llama_like::read_attention_bias(settings, &mut config)?;
     qwen2::read_windows(settings, &mut config)?;

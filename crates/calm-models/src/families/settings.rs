@@ -126,6 +126,20 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// Settings that are a section of the file.
+    pub(super) fn within(section: &str, keys: Map<String, Value>, path: &'a Path) -> Self {
+        Self {
+            keys,
+            prefix: format!("{section}."),
+            path,
+        }
+    }
+
+    /// What nobody has asked for yet.
+    pub(super) fn keys(&self) -> &Map<String, Value> {
+        &self.keys
+    }
+
     /// The section's path in the file, such as `rope_scaling`.
     pub(super) fn name(&self) -> String {
         self.prefix.trim_end_matches('.').to_owned()

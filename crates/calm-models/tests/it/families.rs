@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{FIXTURES, fixture};
 use calm_models::{
     Activation, CheckpointInfo, ConfigError, DecoderConfig, Family, FeedForwardKind, ModelError,
-    PositionEncoding, RopeConfig, RopeScaling,
+    PositionEncoding, QkNorm, RopeConfig, RopeScaling,
 };
 use serde_json::{Map, Value, json};
 
@@ -47,6 +47,8 @@ fn absent_keys_have_the_defaults_of_transformers() {
         ("gemma", 16, 256, 8192, Some(1), true),
         ("gemma2", 4, 256, 8192, Some(1), true),
         ("gemma3_text", 4, 256, 131_072, Some(1), true),
+        ("olmo2", 32, 32, 2048, Some(50_279), false),
+        ("granite", 32, 32, 2048, Some(2), false),
         ("phi3", 32, 32, 4096, Some(32_000), false),
     ];
     for (family, kv_heads, d_head, context_length, eos, tied_head) in expected {
@@ -116,8 +118,12 @@ fn ids_that_a_family_assumes_need_an_embedding() {
 /// The layout of `transformers` 4: rotary settings side by side, another name for the type.
 fn in_the_old_layout(settings: &mut Value) {
     let settings = settings.as_object_mut().unwrap();
-    let dtype = settings.remove("dtype").unwrap();
-    settings.insert("torch_dtype".to_owned(), dtype);
+    if let Some(dtype) = settings.remove("dtype") {
+        settings.insert("torch_dtype".to_owned(), dtype);
+    }
+    if let Some(text) = settings.get_mut("text_config") {
+        return in_the_old_layout(text);
+    }
     let Some(Value::Object(mut rope)) = settings.remove("rope_parameters") else {
         return;
     };
@@ -265,6 +271,43 @@ fn gelu_means_the_approximation_in_gemma_alone() {
     };
     assert_eq!(activation("gemma"), Activation::GeluTanh);
     assert_eq!(activation("mistral"), Activation::Gelu);
+}
+
+/// A file of Gemma 3 says of its text model only what is not so by default.
+#[test]
+fn the_text_model_within_another() {
+    let whole = |text: Value| {
+        json!({
+            "model_type": "gemma3", "text_config": text, "vision_config": { "hidden_size": 1152 },
+            "mm_tokens_per_image": 256, "image_token_index": 262_144, "eos_token_id": [1, 106],
+        })
+    };
+    let text = json!({
+        "model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10_240,
+        "num_hidden_layers": 34, "sliding_window": 1024,
+        "rope_scaling": { "rope_type": "linear", "factor": 8.0 },
+    });
+    let config = read(&whole(text)).unwrap();
+    assert_eq!(config.family, Family::Gemma3);
+    assert_eq!((config.vocab_size, config.d_model), (262_208, 2560));
+    let attention = &config.first_block().attention;
+    assert_eq!((attention.heads, attention.kv_heads), (8, 4));
+    assert_eq!((attention.d_head, attention.window), (256, Some(1024)));
+    assert_eq!(config.special.eos, [1, 106]);
+    assert!(config.head.tied);
+    let error = read(&whole(json!({ "residual_multiplier": 0.5 }))).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("'text_config.residual_multiplier'"),
+        "{error}"
+    );
+    let mut quantised = whole(json!({}));
+    quantised["quantization_config"] = json!({ "bits": 4 });
+    let error = read(&quantised).unwrap_err();
+    assert!(error.to_string().contains("quantization_config"), "{error}");
+    let error = read(&whole(json!({ "model_type": "siglip" }))).unwrap_err();
+    assert!(error.to_string().contains("siglip"), "{error}");
 }
 
 /// Settings that would change the numbers in a way that is not implemented.
@@ -447,7 +490,7 @@ fn what_a_family_cannot_say_is_not_written() {
         partial: 0.5,
         ..RopeConfig::plain(1e4)
     });
-    config.blocks[0].attention.qk_norm = Some(config.final_norm);
+    config.blocks[0].attention.qk_norm = Some(QkNorm::Heads(config.final_norm));
     let decoder = calm_models::Decoder::untrained(&config, 0, &Default::default());
     model = calm_models::FrozenModel::new(decoder, model.tokenizer);
     let path = dir.path().join("new");
