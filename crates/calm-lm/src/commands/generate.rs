@@ -10,6 +10,7 @@ use calm_lm::train::DataTokenizer;
 use clap::Args;
 use serde::Serialize;
 
+use super::load::LoadArgs;
 use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -51,6 +52,8 @@ const ROWS: usize = 64;
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     scales: ScaleArgs,
     /// Text to continue; may be given several times [default: the lines of standard input]
@@ -134,7 +137,7 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
         let reason = "shows the text of one prompt; give one, and leave out --json";
         return Err(Failure::flag("--stream", reason));
     }
-    let model = Model::load(&args.model, &args.scales, common)?;
+    let model = Model::load(&args.model, &args.load, &args.scales, common)?;
     let encoded = if args.chat {
         let format = model.composition.chat_format()?;
         let chat = |prompt: &String| Chat::question(args.system.as_deref(), prompt);

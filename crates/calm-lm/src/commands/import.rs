@@ -159,6 +159,8 @@ impl ImportArgs {
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Project that is to read it
     #[arg(long, value_name = "PROJECT", value_enum)]
     to: ProjectName,
@@ -168,7 +170,7 @@ pub(crate) struct ExportArgs {
 }
 
 pub(super) fn run_export(args: &ExportArgs, common: &Common) -> Result<Report, Failure> {
-    let model = Model::load(&args.model, &ScaleArgs::default(), common)?;
+    let model = Model::load(&args.model, &args.load, &ScaleArgs::default(), common)?;
     let Some(composed) = model.composed() else {
         let reason = "is no composition (there is no composition.json in it)";
         return Err(Failure::path(&model.name, reason));

@@ -35,8 +35,6 @@ pub(super) struct ModelArgs {
     /// Device of the augmenting models, if not that of the anchor
     #[arg(long, value_name = "NAME")]
     augmenting_device: Option<String>,
-    #[command(flatten)]
-    pub(super) load: LoadArgs,
 }
 
 #[derive(Debug, Default, Args)]
@@ -87,10 +85,11 @@ impl Model {
     /// Loads the models that the arguments name.
     pub(super) fn load(
         args: &ModelArgs,
+        load: &LoadArgs,
         scales: &ScaleArgs,
         common: &Common,
     ) -> Result<Self, Failure> {
-        let [options, of_augmenting] = args.load_options(common)?;
+        let [options, of_augmenting] = args.load_options(load, common)?;
         let (name, directory, composition) = match args.locate(common.quiet)? {
             Located::Checkpoint(files) => {
                 let name = files.source.to_string();
@@ -223,11 +222,15 @@ impl ModelArgs {
 
     /// Options for the anchor, or a checkpoint alone, and for augmenting models: their device is the
     /// anchor's unless they have one of their own, from which their hidden states are moved.
-    pub(super) fn load_options(&self, common: &Common) -> Result<[LoadOptions; 2], DeviceError> {
+    pub(super) fn load_options(
+        &self,
+        load: &LoadArgs,
+        common: &Common,
+    ) -> Result<[LoadOptions; 2], DeviceError> {
         let device = common.device()?;
         let name = self.augmenting_device.as_deref();
         let augmenting = name.map_or_else(|| Ok(device.clone()), calm_lm::backend::device)?;
-        Ok([device, augmenting].map(|device| self.load.options(device)))
+        Ok([device, augmenting].map(|device| load.options(device)))
     }
 
     fn overrides_models(&self) -> bool {

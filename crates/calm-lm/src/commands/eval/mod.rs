@@ -13,6 +13,7 @@ use clap::Args;
 use serde::Serialize;
 
 use self::tasks::TaskArgs;
+use super::load::LoadArgs;
 use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -49,6 +50,8 @@ const CHUNK: usize = 256;
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     model: Option<ModelArgs>,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     scales: ScaleArgs,
     /// Examples, one JSON object with a `prompt` and a `target` per line; with --task the directory
@@ -88,7 +91,7 @@ pub(super) fn run(args: &EvalArgs, common: &Common) -> Result<Report, Failure> {
         (_, None) => return Err(missing("--data", "say where the examples are")),
     };
     if !args.tasks.tasks.is_empty() {
-        return tasks::run(model, &args.scales, data, &args.tasks, common);
+        return tasks::run((model, &args.load, &args.scales), data, &args.tasks, common);
     }
     if data.is_dir() {
         let reason = "is a directory; say with --task which benchmark's files are in it";
@@ -107,7 +110,7 @@ fn prompts_and_targets(
     common.device()?;
     check_writable(args.samples.as_deref())?;
     let examples = jsonl::read(data)?;
-    let model = Model::load(model, &args.scales, common)?;
+    let model = Model::load(model, &args.load, &args.scales, common)?;
     let end_of_text = model.end_of_text()?;
     check(&examples, &model, end_of_text, data)?;
     let samples = evaluate(&model, end_of_text, &examples, common.quiet)?;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::Common;
+use crate::commands::load::LoadArgs;
 use crate::commands::model::{Model, ModelArgs, ScaleArgs};
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -184,8 +185,7 @@ impl TaskArgs {
 
 /// Answers all examples that have no answer yet, and scores.
 pub(super) fn run(
-    model: &ModelArgs,
-    scales: &ScaleArgs,
+    (model, load, scales): (&ModelArgs, &LoadArgs, &ScaleArgs),
     data: &Path,
     args: &TaskArgs,
     common: &Common,
@@ -193,7 +193,7 @@ pub(super) fn run(
     common.device()?;
     let evaluation = args.read(data)?;
     let scorers = evaluation.scorers(&args.sandbox.options())?;
-    let model = Model::load(model, scales, common)?;
+    let model = Model::load(model, load, scales, common)?;
     let answering = model.answering(Decoding {
         rows: args.batch.get(),
         too_long: args.too_long.into(),

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::Common;
+use crate::commands::load::LoadArgs;
 use crate::commands::model::{Model, ModelArgs, ScaleArgs};
 use crate::failure::Failure;
 
@@ -157,7 +158,7 @@ impl Measured {
 
 /// Decodes the end of the text that `--measure` names, if it is given.
 pub(super) fn measure(
-    model: &ModelArgs,
+    (model, load): (&ModelArgs, &LoadArgs),
     args: &CostArgs,
     cost: &Overhead,
     common: &Common,
@@ -167,7 +168,7 @@ pub(super) fn measure(
     };
     let failed = |reason: String| Failure::path(path, reason);
     let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let model = Model::load(model, &ScaleArgs::default(), common)?;
+    let model = Model::load(model, load, &ScaleArgs::default(), common)?;
     let Some(composed) = model.composed() else {
         return Err(Failure::flag("--measure", "is for compositions"));
     };

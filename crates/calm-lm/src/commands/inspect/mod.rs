@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use self::cost::{Cost, CostArgs, Measured};
+use super::load::LoadArgs;
 use super::model::{Located, ModelArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -52,6 +53,8 @@ projections, biases, norms and gates.";
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    load: LoadArgs,
     /// List every tensor of a checkpoint: its file, type, part and shape
     #[arg(long)]
     tensors: bool,
@@ -60,7 +63,7 @@ pub(crate) struct InspectArgs {
 }
 
 pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure> {
-    let [anchor, augmenting] = args.model.load_options(common)?;
+    let [anchor, augmenting] = args.model.load_options(&args.load, common)?;
     match args.model.locate(common.quiet)? {
         Located::Checkpoint(_) if args.cost.measure.is_some() => Err(Failure::flag(
             "--measure",
@@ -75,7 +78,7 @@ pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure
             let of_models = of_models.collect::<Result<Vec<FloatType>, _>>()?;
             let cost = info.overhead(args.cost.context(), anchor, &of_models);
             let dtype = FloatType::names(iter::once(anchor).chain(of_models));
-            let measured = cost::measure(&args.model, &args.cost, &cost, common)?;
+            let measured = cost::measure((&args.model, &args.load), &args.cost, &cost, common)?;
             let context = args.cost.context();
             let composition = Composition::new(&info, dtype, &cost, context, measured);
             Ok(Report::new(composition.text(&info), composition))

@@ -12,6 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use self::picture::{Panel, draw};
+use super::load::LoadArgs;
 use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
@@ -36,6 +37,8 @@ pub(crate) struct TraceArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     scales: ScaleArgs,
     /// Text to read
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -49,7 +52,7 @@ pub(crate) struct TraceArgs {
 }
 
 pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<Report, Failure> {
-    let model = Model::load(&args.model, &args.scales, common)?;
+    let model = Model::load(&args.model, &args.load, &args.scales, common)?;
     let Some(composed) = model.composed() else {
         let reason = "is no composition (there is no composition.json in it), and reads nothing";
         return Err(Failure::path(&model.name, reason));
