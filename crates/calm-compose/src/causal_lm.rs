@@ -57,9 +57,7 @@ impl CausalLm for ComposedModel {
     fn context_length(&self) -> usize {
         self.parts
             .readers_of_anchor_ids()
-            .map(Decoder::config)
-            .filter(|config| config.embedding.learnt_positions)
-            .map(|config| config.context_length)
+            .filter_map(|decoder| decoder.config().position_limit())
             .fold(self.parts.anchor.config().context_length, usize::min)
     }
 }

@@ -89,7 +89,8 @@ impl Part {
             ParamId::Head => Self::Head,
             ParamId::Block(_, Query | Key | Value | Output) => Self::Attention,
             ParamId::Block(_, Gate | Up | Down) => Self::FeedForward,
-            ParamId::FinalNorm
+            ParamId::EmbeddingNorm
+            | ParamId::FinalNorm
             | ParamId::Block(
                 _,
                 AttentionNorm | QueryNorm | KeyNorm | AttentionPostNorm | FeedForwardNorm

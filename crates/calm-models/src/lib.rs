@@ -63,9 +63,10 @@ pub use causal_lm::CausalLm;
 pub use chat::{Chat, ChatTemplate};
 pub use checkpoint::{HeaderError, OtherWeights, WeightProblem};
 pub use config::{
-    Activation, AttentionConfig, BlockConfig, ConfigError, DecoderConfig, EmbeddingConfig,
-    EmbeddingScale, FeedForwardConfig, FeedForwardKind, HeadConfig, NormConfig, NormKind,
-    PositionEncoding, QkNorm, ResidualConfig, RopeConfig, RopeScaling, ScoreScale, SpecialIds,
+    Activation, AlibiKind, AttentionConfig, BlockConfig, ConfigError, DecoderConfig,
+    EmbeddingConfig, EmbeddingScale, FeedForwardConfig, FeedForwardKind, HeadConfig, NormConfig,
+    NormKind, PositionEmbedding, PositionEncoding, QkNorm, ResidualConfig, RopeConfig, RopeScaling,
+    ScoreScale, SpecialIds,
 };
 pub use decoder::{
     Attention, Block, Cache, ChosenPositions, Context, Decoder, FeedForward, KvCache, Norm,

@@ -212,9 +212,9 @@ impl Expected {
             return Err(self.invalid(reason));
         }
         let [batch, seq] = shape;
-        let context_length = decoder.config().context_length;
-        if decoder.config().embedding.learnt_positions && seq > context_length {
-            let reason = format!("rows have {seq} positions, the model holds {context_length}");
+        let limit = decoder.config().position_limit();
+        if let Some(limit) = limit.filter(|limit| seq > *limit) {
+            let reason = format!("rows have {seq} positions, the model holds {limit}");
             return Err(self.invalid(reason));
         }
         let padding = PaddingMask::new(batch, seq, |row, position| mask[row * seq + position] != 0);

@@ -24,7 +24,7 @@ mod softcap;
 mod tests;
 
 pub use adamw::{AdamWStep, adamw};
-pub use attention::{attention, keeps_attention_weights, softcap_attention};
+pub use attention::{attention, biased_attention, keeps_attention_weights, softcap_attention};
 pub use cross_entropy::cross_entropy_sum;
 pub use gated::{geglu_tanh, swiglu};
 pub use gelu::{gelu, gelu_tanh};
@@ -37,7 +37,7 @@ pub use softcap::softcap;
 /// reference for those that do.
 pub mod plain {
     pub use super::adamw::plain as adamw;
-    pub use super::attention::plain::{attention, softcap_attention};
+    pub use super::attention::plain::{attention, biased_attention, softcap_attention};
     pub use super::cross_entropy::plain as cross_entropy_sum;
     pub use super::gated::plain::{geglu_tanh, swiglu};
     pub use super::norm::plain::{layer_norm, rms_norm};

@@ -99,14 +99,10 @@ impl OwnTokens {
 
     /// The tokenizers of two models, even if their vocabularies are the same.
     pub fn between(augmenting: &FrozenModel, anchor: &FrozenModel) -> Self {
-        let config = augmenting.config();
         Self {
             anchor: anchor.tokenizer.clone(),
             augmenting: augmenting.tokenizer.clone(),
-            max_tokens: config
-                .embedding
-                .learnt_positions
-                .then_some(config.context_length),
+            max_tokens: augmenting.config().position_limit(),
         }
     }
 

@@ -16,7 +16,8 @@ use calm_compose::{
 };
 use calm_models::{
     Cache, CausalLm, Chat, ChatTemplate, DecoderConfig, FrozenModel, LoadOptions, ModelError,
-    PaddingMask, PositionEncoding, SequenceOptions, TextStream, Tokenizer, generate,
+    PaddingMask, PositionEmbedding, PositionEncoding, SequenceOptions, TextStream, Tokenizer,
+    generate,
 };
 use proptest::prelude::*;
 
@@ -385,7 +386,7 @@ fn texts_that_cannot_be_read_along_are_errors() {
     assert!(matches!(error, ModelError::Tokenize { .. }), "{error}");
 
     let mut config = DecoderConfig::llama(300, 24, 4, 3);
-    config.embedding.learnt_positions = true;
+    config.embedding.positions = PositionEmbedding::Learnt;
     config.context_length = 6;
     for block in &mut config.blocks {
         block.attention.encoding = PositionEncoding::None;

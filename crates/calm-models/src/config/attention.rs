@@ -37,6 +37,19 @@ pub enum PositionEncoding {
     None,
     /// Rotation of queries and keys.
     Rope(RopeConfig),
+    /// Biases of the scores that grow with the position of the key, in each head at a slope of its
+    /// own (ALiBi, arXiv 2108.12409). Only differences within a row count, which are those of
+    /// distances.
+    Alibi(AlibiKind),
+}
+
+/// How the biases of ALiBi join the scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlibiKind {
+    /// Added to the scaled scores, rounded to the compute type (Bloom).
+    AfterScale,
+    /// Added before the scores are scaled, and rounded to `bf16` in any compute type (Falcon).
+    BeforeScale,
 }
 
 /// Norms of queries and keys.
@@ -91,7 +104,15 @@ impl AttentionConfig {
     pub fn rope(&self) -> Option<&RopeConfig> {
         match &self.encoding {
             PositionEncoding::Rope(rope) => Some(rope),
-            PositionEncoding::None => None,
+            PositionEncoding::None | PositionEncoding::Alibi(_) => None,
+        }
+    }
+
+    /// The kind of ALiBi, if that is the kind of encoding.
+    pub fn alibi(&self) -> Option<AlibiKind> {
+        match self.encoding {
+            PositionEncoding::Alibi(kind) => Some(kind),
+            PositionEncoding::None | PositionEncoding::Rope(_) => None,
         }
     }
 
@@ -176,6 +197,9 @@ impl AttentionConfig {
         }
         self.scale.validate()?;
         check_optional("bound of the attention scores", self.softcap)?;
+        if let (Some(_), Some(_)) = (self.alibi(), self.softcap) {
+            return Err(ConfigError::BoundedAlibi);
+        }
         if let Some(window) = self.window {
             check_size("sliding window", window, 1 << 30)?;
         }

@@ -61,6 +61,9 @@ pub enum ConfigError {
     /// Blocks are said to see a window of positions, but not how wide it is.
     #[error("layer_types has sliding_attention, but there is no sliding_window")]
     NoWindow,
+    /// Scores have a bias or a bound, not both.
+    #[error("the attention scores have a bound and the biases of ALiBi, which do not go together")]
+    BoundedAlibi,
     /// A number must be above zero.
     #[error("the {name} is {value}; it must be above 0")]
     NotPositive {

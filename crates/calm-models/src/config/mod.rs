@@ -2,6 +2,7 @@
 
 mod attention;
 mod block;
+mod embedding;
 mod error;
 mod feed_forward;
 mod params;
@@ -11,8 +12,10 @@ use calm_backend::FloatType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use self::attention::{AttentionConfig, PositionEncoding, QkNorm, ScoreScale};
+pub use self::attention::{AlibiKind, AttentionConfig, PositionEncoding, QkNorm, ScoreScale};
 pub use self::block::{BlockConfig, NormConfig, NormKind, ResidualConfig};
+pub(crate) use self::embedding::SINUSOIDAL_OFFSET;
+pub use self::embedding::{EmbeddingConfig, EmbeddingScale, PositionEmbedding};
 pub use self::error::ConfigError;
 pub use self::feed_forward::{Activation, FeedForwardConfig, FeedForwardKind};
 pub(crate) use self::params::{BlockParam, ParamId, ParamShape};
@@ -43,33 +46,6 @@ pub struct DecoderConfig {
     pub context_length: usize,
     /// Ids with a meaning of their own.
     pub special: SpecialIds,
-}
-
-/// Embeddings of tokens and positions.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct EmbeddingConfig {
-    /// Factor of the embeddings of tokens.
-    pub scale: Option<EmbeddingScale>,
-    /// Whether a learnt embedding of the position is added to that of the token.
-    pub learnt_positions: bool,
-}
-
-/// Factor of the embeddings of tokens.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum EmbeddingScale {
-    /// Rounded to the compute type first (Gemma).
-    Rounded(f64),
-    /// As it is (Granite).
-    Exact(f64),
-}
-
-impl EmbeddingScale {
-    /// The factor as it stands in the settings.
-    pub fn factor(self) -> f64 {
-        match self {
-            Self::Rounded(factor) | Self::Exact(factor) => factor,
-        }
-    }
 }
 
 /// Head of a decoder.
@@ -225,9 +201,19 @@ impl DecoderConfig {
         blocks.map(BlockConfig::cached_values).sum::<usize>() * dtype.bytes()
     }
 
+    /// Number of positions that there are embeddings for; none: any number.
+    pub fn position_limit(&self) -> Option<usize> {
+        let learnt = self.embedding.positions == PositionEmbedding::Learnt;
+        learnt.then_some(self.context_length)
+    }
+
     /// Every parameter, in the order in which a decoder is built.
     pub(crate) fn params(&self) -> Vec<(ParamId, ParamShape)> {
-        let outer = [ParamId::Embedding, ParamId::Positions];
+        let outer = [
+            ParamId::Embedding,
+            ParamId::Positions,
+            ParamId::EmbeddingNorm,
+        ];
         let blocks = self.blocks.iter().enumerate().flat_map(|(index, block)| {
             let params = block.params(self.d_model).into_iter();
             params.map(move |(part, shape)| (ParamId::Block(index, part), shape))
@@ -249,9 +235,10 @@ impl DecoderConfig {
         };
         match id {
             ParamId::Embedding => Some(table(self.vocab_size)),
-            ParamId::Positions => {
-                let learnt = self.embedding.learnt_positions;
-                learnt.then_some(table(self.context_length))
+            ParamId::Positions => self.position_limit().map(table),
+            ParamId::EmbeddingNorm => {
+                let norm = self.embedding.norm.as_ref();
+                norm.map(|norm| norm.shape(self.d_model))
             }
             ParamId::Block(index, part) => {
                 let params = self.blocks.get(index)?.params(self.d_model);
@@ -280,8 +267,7 @@ impl DecoderConfig {
         self.final_norm.validate()?;
         check_optional("bound of the logits", self.head.softcap)?;
         check_optional("divisor of the logits", self.head.divisor)?;
-        let scale = self.embedding.scale.map(EmbeddingScale::factor);
-        check_optional("embedding scale", scale)?;
+        self.embedding.validate()?;
         self.blocks.iter().try_for_each(BlockConfig::validate)?;
         self.special.validate(self.vocab_size)
     }

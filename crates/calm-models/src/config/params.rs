@@ -7,6 +7,8 @@ pub(crate) enum ParamId {
     Embedding,
     /// Embeddings of positions, where they are learnt.
     Positions,
+    /// The norm of the embeddings, where there is one.
+    EmbeddingNorm,
     /// A parameter of a block, by the block's 0-based number.
     Block(usize, BlockParam),
     /// The norm after the last block.

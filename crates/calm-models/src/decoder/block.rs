@@ -86,7 +86,8 @@ impl Attention {
             None => (keys, values),
             Some(cache) => cache.append(index, context.past, keys, values),
         };
-        let output = self.attend(queries, keys, values, context.masked_in(index));
+        let bias = context.positions_of(index).bias.clone();
+        let output = self.attend(queries, keys, values, context.masked_in(index), bias);
         let [_, heads, _, d_head] = output.dims();
         let output = output.swap_dims(1, 2).reshape([batch, seq, heads * d_head]);
         project(&self.output, output)
@@ -98,10 +99,13 @@ impl Attention {
         keys: Tensor<4>,
         values: Tensor<4>,
         masked: Option<Tensor<4, Bool>>,
+        bias: Option<Tensor<4>>,
     ) -> Tensor<4> {
-        match self.softcap {
-            None => ops::attention(queries, keys, values, masked, self.scale),
-            Some(cap) => ops::softcap_attention(queries, keys, values, masked, self.scale, cap),
+        let scale = self.scale;
+        match (bias, self.softcap) {
+            (Some(bias), _) => ops::biased_attention(queries, keys, values, masked, scale, bias),
+            (None, Some(cap)) => ops::softcap_attention(queries, keys, values, masked, scale, cap),
+            (None, None) => ops::attention(queries, keys, values, masked, scale),
         }
     }
 
@@ -134,7 +138,7 @@ pub(super) fn scaled<const D: usize>(x: Tensor<D>, factor: f64) -> Tensor<D> {
     (x.cast(DType::F32) * factor).cast(dtype)
 }
 
-fn normed<const D: usize>(norm: &Option<Norm>, x: Tensor<D>) -> Tensor<D> {
+pub(super) fn normed<const D: usize>(norm: &Option<Norm>, x: Tensor<D>) -> Tensor<D> {
     match norm {
         Some(norm) => norm.forward(x),
         None => x,

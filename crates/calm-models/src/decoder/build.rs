@@ -38,6 +38,10 @@ pub(crate) fn build(config: &DecoderConfig, source: &mut impl ParameterSource) -
     Decoder {
         embedding: required(build.table(ParamId::Embedding)),
         position_embedding: build.table(ParamId::Positions),
+        embedding_norm: config
+            .embedding
+            .norm
+            .and_then(|norm| build.norm(ParamId::EmbeddingNorm, norm)),
         blocks: (0..config.block_count())
             .map(|index| build.block(index))
             .collect(),

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use super::cache::{Cache as _, KvCache};
 use super::chosen::ChosenPositions;
-use super::positions::{Pass, PositionKinds, Positions};
+use super::positions::{EmbeddedPositions, Pass, PositionKinds, Positions};
 use crate::{Decoder, PaddingMask, TokenTrees};
 
 /// Positions and visibility of one forward pass, worked out once for all blocks.
@@ -19,8 +19,7 @@ pub struct Context {
     /// One for every kind of block.
     positions: Vec<Positions>,
     kinds: Arc<PositionKinds>,
-    /// `[batch or 1, seq]`, where the decoder has embeddings for them.
-    learnt: Option<Tensor<2, Int>>,
+    embedded: EmbeddedPositions,
     /// `[batch or 1, 1, seq, keys]`, `true` = masked; none where every query sees every key.
     masked: Option<Tensor<4, Bool>>,
     /// Positions that the cache held before this pass.
@@ -119,11 +118,7 @@ impl Context {
         Self {
             positions: of_kind.collect(),
             kinds,
-            learnt: decoder
-                .config()
-                .embedding
-                .learnt_positions
-                .then(|| pass.learnt()),
+            embedded: pass.embedded(),
             masked: pass.causal_mask(keys(None).end),
             past,
             seq: all.seq() - past,
@@ -227,9 +222,9 @@ impl Context {
         }
     }
 
-    /// Ids for the embeddings of positions, `[batch or 1, seq]`.
-    pub(crate) fn learnt(&self) -> Option<Tensor<2, Int>> {
-        self.learnt.clone()
+    /// What the embeddings of the positions are made of.
+    pub(crate) fn embedded(&self) -> EmbeddedPositions {
+        self.embedded.clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one decoder that all families are read into.
 
 mod activation;
+mod alibi;
 mod block;
 mod build;
 mod cache;
@@ -9,6 +10,7 @@ mod context;
 mod params;
 mod positions;
 mod rope;
+mod sinusoidal;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,14 +21,14 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use calm_backend::{FloatType, ops};
 use half::{bf16, f16};
 
-use self::block::scaled;
 pub use self::block::{Attention, Block, FeedForward, Norm};
+use self::block::{normed, scaled};
 pub(crate) use self::build::{ParameterSource, build};
 pub use self::cache::{Cache, KvCache};
 pub use self::chosen::ChosenPositions;
 pub use self::context::Context;
 pub(crate) use self::params::ParamRef;
-use self::positions::PositionKinds;
+use self::positions::{EmbeddedPositions, PositionKinds};
 use crate::{AttentionConfig, DecoderConfig, EmbeddingScale};
 
 /// A decoder-only transformer whose blocks can be run a few at a time.
@@ -46,6 +48,8 @@ pub struct Decoder {
     pub embedding: Embedding,
     /// `[context, d_model]`, where positions are learnt.
     pub position_embedding: Option<Embedding>,
+    /// Of the embeddings, where they are normed.
+    pub embedding_norm: Option<Norm>,
     /// In order.
     pub blocks: Vec<Block>,
     /// After the last block.
@@ -110,10 +114,12 @@ impl Decoder {
             Some(EmbeddingScale::Exact(scale)) => scaled(tokens, scale),
             None => tokens,
         };
-        match (&self.position_embedding, context.learnt()) {
-            (Some(embedding), Some(positions)) => tokens + embedding.forward(positions),
+        let embedded = match (&self.position_embedding, context.embedded()) {
+            (Some(embedding), EmbeddedPositions::Learnt(ids)) => tokens + embedding.forward(ids),
+            (_, EmbeddedPositions::Computed(positions)) => tokens + positions,
             _ => tokens,
-        }
+        };
+        normed(&self.embedding_norm, embedded)
     }
 
     /// A constant rounded to the compute type, by way of `f32` as in `transformers`.

@@ -18,6 +18,7 @@ impl Decoder {
         match id {
             ParamId::Embedding => Some(ParamRef::Table(&self.embedding)),
             ParamId::Positions => self.position_embedding.as_ref().map(ParamRef::Table),
+            ParamId::EmbeddingNorm => self.embedding_norm.as_ref().map(ParamRef::Norm),
             ParamId::Block(index, part) => self.blocks.get(index)?.param(part),
             ParamId::FinalNorm => Some(ParamRef::Norm(&self.norm)),
             ParamId::Head => self.head.as_ref().map(ParamRef::Linear),

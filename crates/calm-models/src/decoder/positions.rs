@@ -5,9 +5,11 @@ use std::ops::Range;
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use calm_backend::ops;
 
+use super::alibi::HeadBias;
 use super::chosen::ChosenPositions;
 use super::rope;
-use crate::config::{AttentionConfig, RopeConfig};
+use super::sinusoidal::SinusoidalTable;
+use crate::config::{AlibiKind, AttentionConfig, PositionEmbedding, RopeConfig};
 use crate::{DecoderConfig, PaddingMask, TokenTrees};
 
 /// The blocks of a decoder by their attention: most decoders have one kind, some two.
@@ -44,6 +46,18 @@ pub(crate) struct Positions {
     /// Mask `[batch or 1, 1, seq, keys]`, `true` = masked, if a window hides more than causality and
     /// padding do.
     pub(crate) window: Option<Tensor<4, Bool>>,
+    /// Biases of the scores, `[batch or 1, heads, 1, keys]` in `f32`, if the encoding has any.
+    pub(crate) bias: Option<Tensor<4>>,
+}
+
+/// Embeddings of the new positions, or what they are made of.
+#[derive(Debug, Clone)]
+pub(crate) enum EmbeddedPositions {
+    None,
+    /// Ids of learnt embeddings, `[batch or 1, seq]`.
+    Learnt(Tensor<2, Int>),
+    /// `[batch or 1, seq, d_model]`.
+    Computed(Tensor<3>),
 }
 
 /// Cosines and sines, `[batch or 1, 1, seq, d_rotary / 2]`.
@@ -59,6 +73,9 @@ impl Positions {
         let window = kind.window.filter(|window| pass.length() > *window);
         Self {
             angles: kind.rope().map(|rope| pass.angles(rope, kind.d_head)),
+            bias: kind
+                .alibi()
+                .map(|alibi| pass.biases(kind, alibi, keys.clone())),
             window: window.map(|window| pass.window_mask(window, keys)),
         }
     }
@@ -71,7 +88,13 @@ impl Positions {
             sin: of(sin),
         });
         let window = self.window.clone().map(|masked| chosen.queries(masked));
-        Self { angles, window }
+        // All queries have the same biases.
+        let bias = self.bias.clone();
+        Self {
+            angles,
+            window,
+            bias,
+        }
     }
 
     /// Queries or keys of these positions, rotated.
@@ -118,9 +141,14 @@ impl Pass<'_> {
 
     /// The new positions of every row, or of one if all rows are alike.
     fn new_rows(&self) -> Vec<Vec<usize>> {
+        self.rows(self.past)
+    }
+
+    /// The positions from `first` on of every row, or of one if all rows are alike.
+    fn rows(&self, first: usize) -> Vec<Vec<usize>> {
         let row = |row| match self.trees {
-            Some(trees) => trees.depths(row)[self.past..].to_vec(),
-            None => self.all.places(row).skip(self.past).collect(),
+            Some(trees) => trees.depths(row)[first..].to_vec(),
+            None => self.all.places(row).skip(first).collect(),
         };
         let rows: Vec<Vec<usize>> = (0..self.all.batch()).map(row).collect();
         // Mostly all rows are at the same positions and can share one table.
@@ -160,8 +188,47 @@ impl Pass<'_> {
         }
     }
 
+    /// Biases of the scores of these keys, `[batch or 1, heads, 1, keys]`. Keys beyond the positions
+    /// hold nothing, and are never seen.
+    fn biases(
+        &self,
+        attention: &AttentionConfig,
+        kind: AlibiKind,
+        keys: Range<usize>,
+    ) -> Tensor<4> {
+        let heads = HeadBias::of_heads(attention, kind, self.dtype);
+        let mut rows = self.rows(keys.start);
+        rows.iter_mut().for_each(|row| row.resize(keys.len(), 0));
+        let shape = [rows.len(), heads.len(), 1, keys.len()];
+        let of_row = |row| heads.iter().flat_map(move |head| head.of_keys(row));
+        let biases = TensorData::new(rows.iter().flat_map(|row| of_row(row)).collect(), shape);
+        Tensor::from_data(biases, (self.device, DType::F32))
+    }
+
+    /// Embeddings of the new positions.
+    pub(crate) fn embedded(&self) -> EmbeddedPositions {
+        match self.config.embedding.positions {
+            PositionEmbedding::None => EmbeddedPositions::None,
+            PositionEmbedding::Learnt => EmbeddedPositions::Learnt(self.learnt()),
+            PositionEmbedding::Sinusoidal { zeroed } => {
+                EmbeddedPositions::Computed(self.sinusoidal(zeroed))
+            }
+        }
+    }
+
+    fn sinusoidal(&self, zeroed: Option<u32>) -> Tensor<3> {
+        let rows = self.new_rows();
+        let width = self.config.d_model;
+        let shape = [rows.len(), self.all.seq() - self.past, width];
+        let table = SinusoidalTable::new(width, zeroed);
+        let positions = rows.iter().flatten();
+        let numbers = positions.flat_map(|position| table.row(*position));
+        let numbers = TensorData::new(numbers.collect(), shape);
+        Tensor::from_data(numbers, (self.device, self.dtype))
+    }
+
     /// The new positions as ids of learnt embeddings, `[batch or 1, seq]`.
-    pub(crate) fn learnt(&self) -> Tensor<2, Int> {
+    fn learnt(&self) -> Tensor<2, Int> {
         let context_length = self.config.context_length;
         assert!(
             self.length() <= context_length,

@@ -9,6 +9,7 @@ pub(super) struct Defaults {
     pub(super) context_length: usize,
     /// The context of the pre-training, where the family has a default for it.
     pub(super) original_context: Option<usize>,
+    pub(super) norm_key: &'static str,
     pub(super) norm_epsilon: f64,
     pub(super) activation_key: &'static str,
     pub(super) activation: &'static str,
@@ -33,6 +34,7 @@ impl Default for Defaults {
             d_head: None,
             context_length: 2048,
             original_context: None,
+            norm_key: "rms_norm_eps",
             norm_epsilon: 1e-6,
             activation_key: "hidden_act",
             activation: "silu",

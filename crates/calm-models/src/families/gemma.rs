@@ -23,6 +23,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     d_head: Some(256),
     context_length: 8192,
     original_context: None,
+    norm_key: "rms_norm_eps",
     norm_epsilon: 1e-6,
     activation_key: "hidden_act",
     activation: "gelu_pytorch_tanh",

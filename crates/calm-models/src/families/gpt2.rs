@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::{FamilySpec, llama_like};
 use crate::config::{
     Activation, BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind,
-    PositionEncoding, ScoreScale,
+    PositionEmbedding, PositionEncoding, ScoreScale,
 };
 use crate::{DecoderConfig, Family, ModelError};
 
@@ -23,6 +23,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
         prefix: "transformer.",
         embedding: "wte",
         positions: "wpe",
+        embedding_norm: names::LLAMA.embedding_norm,
         final_norm: "ln_f",
         head: names::LLAMA.head,
         block: "h",
@@ -37,6 +38,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
             ("mlp.c_fc", &[BlockParam::Up]),
             ("mlp.c_proj", &[BlockParam::Down]),
         ],
+        parallel_parts: &[],
         fused: Fused::ByPart,
         input_first: true,
         // The causal mask.
@@ -87,7 +89,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let mut config = llama_like::with_norms(config, norm);
     config.family = Family::Gpt2;
     config.d_model = d_model;
-    config.embedding.learnt_positions = true;
+    config.embedding.positions = PositionEmbedding::Learnt;
     config.head.tied = settings.value("tie_word_embeddings", true)?;
     config.context_length = settings.value("n_positions", 1024)?;
     config.special = llama_like::special_ids(settings, vocab_size, SPECIAL)?;

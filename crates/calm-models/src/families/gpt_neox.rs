@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::defaults::Special;
-use super::names::{Fused, Names};
+use super::names::{self, Fused, Names};
 use super::rope::{self, RopeDefaults};
 use super::settings::Settings;
 use super::{FamilySpec, llama_like};
@@ -23,7 +23,8 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
     names: &Names {
         prefix: "gpt_neox.",
         embedding: "embed_in",
-        positions: "embed_positions",
+        positions: names::LLAMA.positions,
+        embedding_norm: names::LLAMA.embedding_norm,
         final_norm: "final_layer_norm",
         head: &["embed_out", "lm_head"],
         block: "layers",
@@ -38,6 +39,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
             ("mlp.dense_h_to_4h", &[BlockParam::Up]),
             ("mlp.dense_4h_to_h", &[BlockParam::Down]),
         ],
+        parallel_parts: &[],
         fused: Fused::ByHead,
         input_first: false,
         // The causal mask, and rotary frequencies.

@@ -1,13 +1,14 @@
 //! Settings that most families share with Llama: sizes, head, positions, special tokens.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::defaults::{Defaults, Special};
 use super::rope;
 use super::settings::Settings;
 use crate::config::{
-    Activation, BlockConfig, MAX_BLOCKS, NormConfig, OneOrMany, PositionEncoding, SpecialIds,
-    check_size,
+    Activation, BlockConfig, MAX_BLOCKS, NormConfig, NormKind, OneOrMany, PositionEncoding,
+    SpecialIds, check_size,
 };
 use crate::{ConfigError, DecoderConfig, Family, ModelError};
 
@@ -28,7 +29,7 @@ pub(super) fn read(
     let d_head = d_head.map_or_else(|| head_width(settings, d_model, heads), Ok)?;
     let d_ff = settings.required("intermediate_size")?;
     let activation = activation(settings, defaults.activation_key, defaults.activation)?;
-    let epsilon = settings.value("rms_norm_eps", defaults.norm_epsilon)?;
+    let epsilon = settings.value(defaults.norm_key, defaults.norm_epsilon)?;
     let tied = settings.value("tie_word_embeddings", defaults.tied_head)?;
     let special = special_ids(settings, vocab_size, defaults.special)?;
     let mut config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
@@ -53,12 +54,39 @@ pub(super) fn with_norms(mut config: DecoderConfig, norm: NormConfig) -> Decoder
     config.with_blocks(|block| block.norm = norm)
 }
 
+/// The same decoder with layer norms.
+pub(super) fn with_layer_norms(config: DecoderConfig) -> DecoderConfig {
+    let norm = NormConfig {
+        kind: NormKind::Layer,
+        ..config.final_norm
+    };
+    with_norms(config, norm)
+}
+
+/// A value that must be there, under its own key or another that `transformers` takes for it.
+pub(super) fn required_as<T: DeserializeOwned>(
+    settings: &mut Settings<'_>,
+    [key, other]: [&'static str; 2],
+) -> Result<T, ModelError> {
+    match settings.nullable(other, None)? {
+        Some(value) => settings.value(key, value),
+        None => settings.required(key),
+    }
+}
+
 /// The number of blocks, checked before anything is made for each.
 pub(super) fn block_count(
     settings: &mut Settings<'_>,
     key: &'static str,
 ) -> Result<usize, ModelError> {
     let count = settings.required(key)?;
+    checked_block_count(settings, count)
+}
+
+pub(super) fn checked_block_count(
+    settings: &Settings<'_>,
+    count: usize,
+) -> Result<usize, ModelError> {
     check_size("number of blocks", count, MAX_BLOCKS).map_err(|source| settings.invalid(source))?;
     Ok(count)
 }
@@ -241,6 +269,18 @@ pub(super) fn write(
     }));
     settings.extend(object(own));
     settings.insert("tie_word_embeddings".to_owned(), json!(config.head.tied));
+    settings
+}
+
+/// The same for a family whose norms are layer norms, under a key of its own.
+pub(super) fn write_with_norm_key(
+    config: &DecoderConfig,
+    norm_key: &str,
+    own: Value,
+) -> Map<String, Value> {
+    let mut settings = write(config, "hidden_act", own);
+    settings.remove("rms_norm_eps");
+    settings.insert(norm_key.to_owned(), json!(config.final_norm.epsilon));
     settings
 }
 

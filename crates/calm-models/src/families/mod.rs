@@ -11,6 +11,8 @@ mod rope;
 mod settings;
 mod wrappers;
 
+mod bloom;
+mod falcon;
 mod gemma;
 mod gemma2;
 mod gemma3;
@@ -24,6 +26,9 @@ mod phi3;
 mod qwen2;
 mod qwen3;
 mod smollm3;
+mod stablelm;
+mod starcoder2;
+mod xglm;
 
 use std::fmt;
 use std::path::Path;
@@ -86,6 +91,16 @@ families! {
     Gpt2: gpt2,
     /// GPT-NeoX and Pythia.
     GptNeox: gpt_neox,
+    /// `StarCoder` 2.
+    Starcoder2: starcoder2,
+    /// `StableLM`, the first and the second.
+    StableLm: stablelm,
+    /// BLOOM.
+    Bloom: bloom,
+    /// Falcon, the first and the second.
+    Falcon: falcon,
+    /// XGLM.
+    Xglm: xglm,
 }
 
 /// Settings and tensors in the checkpoints of a family.

@@ -1,7 +1,7 @@
 //! Names of tensors, and the location of each parameter in them.
 
 use crate::DecoderConfig;
-use crate::config::{BlockParam, ParamId, ParamShape};
+use crate::config::{BlockParam, ParamId, ParamShape, ResidualConfig};
 use crate::ranges::Ranges;
 
 /// Names of a family's tensors, without `.weight` or `.bias`.
@@ -12,6 +12,8 @@ pub(crate) struct Names {
     pub(super) embedding: &'static str,
     /// Embeddings of positions.
     pub(super) positions: &'static str,
+    /// Norm of the embeddings.
+    pub(super) embedding_norm: &'static str,
     pub(super) final_norm: &'static str,
     /// The head, outside the prefix. Files may have any of these; the first is written.
     pub(super) head: &'static [&'static str],
@@ -19,6 +21,8 @@ pub(crate) struct Names {
     pub(super) block: &'static str,
     /// The parts of a block, of which some tensors hold several.
     pub(super) parts: &'static [(&'static str, &'static [BlockParam])],
+    /// Those with other names in blocks with [`ResidualConfig::Parallel`].
+    pub(super) parallel_parts: &'static [(&'static str, &'static [BlockParam])],
     /// Order of several parts in one tensor.
     pub(super) fused: Fused,
     /// Whether matrices of blocks are stored `[d_input, d_output]`, rather than the other way
@@ -167,15 +171,17 @@ impl Names {
         match id {
             ParamId::Embedding => whole(format!("{prefix}{}", self.embedding)),
             ParamId::Positions => whole(format!("{prefix}{}", self.positions)),
+            ParamId::EmbeddingNorm => whole(format!("{prefix}{}", self.embedding_norm)),
             ParamId::FinalNorm => whole(format!("{prefix}{}", self.final_norm)),
             ParamId::Head => whole(file.head.clone()),
             ParamId::Block(index, part) => {
-                let (name, parts) = self.find(part);
+                let block = &config.blocks[index];
+                let (name, parts) = self.find(part, block.residual);
                 let outputs = |part: &BlockParam| outputs(ParamId::Block(index, *part));
                 let offset: usize = parts.iter().take_while(|p| **p != part).map(outputs).sum();
                 let total: usize = parts.iter().map(outputs).sum();
                 let runs = match self.fused {
-                    Fused::ByHead if parts.len() > 1 => config.blocks[index].attention.kv_heads,
+                    Fused::ByHead if parts.len() > 1 => block.attention.kv_heads,
                     _ => 1,
                 };
                 let length = outputs(&part) / runs;
@@ -190,8 +196,15 @@ impl Names {
     }
 
     /// The tensor that holds `part`, and all that it holds.
-    fn find(&self, part: BlockParam) -> (&'static str, &'static [BlockParam]) {
-        let found = self.parts.iter().find(|(_, parts)| parts.contains(&part));
+    fn find(
+        &self,
+        part: BlockParam,
+        residual: ResidualConfig,
+    ) -> (&'static str, &'static [BlockParam]) {
+        let is_parallel = residual == ResidualConfig::Parallel;
+        let others = self.parallel_parts.iter().filter(|_| is_parallel);
+        let mut all = others.chain(self.parts);
+        let found = all.find(|(_, parts)| parts.contains(&part));
         *found.unwrap_or_else(|| panic!("the family names no tensor for {part:?}"))
     }
 
@@ -211,6 +224,7 @@ pub(super) const LLAMA: Names = Names {
     prefix: "model.",
     embedding: "embed_tokens",
     positions: "embed_positions",
+    embedding_norm: "embed_layer_norm",
     final_norm: "norm",
     head: &["lm_head"],
     block: "layers",
@@ -227,6 +241,7 @@ pub(super) const LLAMA: Names = Names {
         ("mlp.up_proj", &[BlockParam::Up]),
         ("mlp.down_proj", &[BlockParam::Down]),
     ],
+    parallel_parts: &[],
     fused: Fused::ByPart,
     input_first: false,
     buffers: &[".rotary_emb.inv_freq"],

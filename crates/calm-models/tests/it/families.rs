@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{FIXTURES, fixture};
 use calm_models::{
     Activation, CheckpointInfo, ConfigError, DecoderConfig, Family, FeedForwardKind, ModelError,
-    PositionEncoding, QkNorm, RopeConfig, RopeScaling,
+    PositionEmbedding, PositionEncoding, QkNorm, RopeConfig, RopeScaling,
 };
 use serde_json::{Map, Value, json};
 
@@ -94,7 +94,8 @@ fn gpt2_has_the_defaults_of_transformers() {
     assert_eq!(feed_forward.activation, Activation::GeluTanh);
     assert_eq!(feed_forward.kind, FeedForwardKind::Plain);
     assert_eq!(config.special.eos, [50_256]);
-    assert!(config.embedding.learnt_positions && config.head.tied);
+    assert_eq!(config.embedding.positions, PositionEmbedding::Learnt);
+    assert!(config.head.tied);
     assert!(
         config
             .blocks

@@ -38,6 +38,8 @@ struct Inputs<B: Backend> {
     keys: FloatTensor<B>,
     values: FloatTensor<B>,
     masked: BoolTensor<B>,
+    /// `[batch or 1, heads, 1, seq_k]`.
+    bias: Option<FloatTensor<B>>,
     scoring: Scoring,
     /// Most scores at a time.
     tile_scores: usize,
@@ -51,12 +53,27 @@ pub(crate) fn forward(
     scoring: Scoring,
     _: [bool; 3],
 ) -> (FloatTensor<Cube>, impl BackwardState<Cube, 3>) {
-    in_tiles::<Cube>([queries, keys, values], masked, scoring, TILE_SCORES)
+    let inputs = [queries, keys, values];
+    in_tiles::<Cube>(inputs, masked, None, scoring, TILE_SCORES)
+}
+
+pub(crate) fn biased_forward(
+    queries: FloatTensor<Cube>,
+    keys: FloatTensor<Cube>,
+    values: FloatTensor<Cube>,
+    masked: BoolTensor<Cube>,
+    bias: FloatTensor<Cube>,
+    scoring: Scoring,
+    _: [bool; 3],
+) -> (FloatTensor<Cube>, impl BackwardState<Cube, 3>) {
+    let inputs = [queries, keys, values];
+    in_tiles::<Cube>(inputs, masked, Some(bias), scoring, TILE_SCORES)
 }
 
 fn in_tiles<B: Backend>(
     [queries, keys, values]: [FloatTensor<B>; 3],
     masked: BoolTensor<B>,
+    bias: Option<FloatTensor<B>>,
     scoring: Scoring,
     tile_scores: usize,
 ) -> (FloatTensor<B>, Weighted<B>) {
@@ -65,6 +82,7 @@ fn in_tiles<B: Backend>(
         keys,
         values,
         masked,
+        bias,
         scoring,
         tile_scores,
     };
@@ -142,6 +160,15 @@ impl<B: Backend> Inputs<B> {
         assert!(batch_m == 1 || batch_m == batch, "a mask for each text");
         assert!(rows == 1 || rows == seq_q, "a mask for each query");
         assert_eq!([heads_m, seq_m], [1, seq_k], "a mask for each key");
+        if let Some(bias) = &self.bias {
+            let [batch_b, heads_b, rows_b, seq_b] = bias.shape().dims();
+            assert!(batch_b == 1 || batch_b == batch, "biases for each text");
+            assert_eq!(
+                [heads_b, rows_b, seq_b],
+                [heads, 1, seq_k],
+                "a bias for each head and key"
+            );
+        }
     }
 
     /// The queries of each tile.
@@ -153,14 +180,20 @@ impl<B: Backend> Inputs<B> {
             .map(move |start| start..seq_q.min(start + rows))
     }
 
-    /// Scaled and bounded: `[batch, heads, rows, seq_k]`.
+    /// Scaled and bounded, or biased: `[batch, heads, rows, seq_k]`.
     fn scores(&self, rows: &Range<usize>) -> FloatTensor<B> {
         let queries = self.by_group(tile::<B>(&self.queries, rows));
         let scores = B::float_matmul(queries, transposed::<B>(self.keys.clone()));
         let scores = wide::<B>(self.by_head(scores));
         let Scoring { scale, cap } = self.scoring;
         match cap {
-            None => B::float_mul_scalar(scores, scale.into()),
+            None => {
+                let scores = B::float_mul_scalar(scores, scale.into());
+                match &self.bias {
+                    Some(bias) => B::float_add(scores, bias.clone()),
+                    None => scores,
+                }
+            }
             Some(cap) => {
                 let shares = B::float_tanh(B::float_mul_scalar(scores, (scale / cap).into()));
                 B::float_mul_scalar(shares, cap.into())
@@ -327,11 +360,14 @@ mod tests {
             Tensor::<2, Bool>::tril_mask([11, 13], 2, &device).unsqueeze_dims(&[0, 1]);
         let gradient: Tensor<4> = random([2, 4, 11, 5], 1.0);
         let primitive = |x: Tensor<4>| x.try_into_primitive::<Cube>().expect("on a GPU");
-        let run = |cap, tile_scores| {
+        let bias: Tensor<4> = random([1, 4, 1, 13], 1.0);
+        let run = |cap: Option<f32>, tile_scores| {
             let masked = masked.clone().try_into_primitive::<Cube>();
+            let bias = cap.is_none().then(|| primitive(bias.clone()));
             let (output, state) = in_tiles::<Cube>(
                 inputs.clone().map(primitive),
                 masked.expect("on a GPU"),
+                bias,
                 Scoring { scale: 0.4, cap },
                 tile_scores,
             );

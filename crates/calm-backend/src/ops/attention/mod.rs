@@ -1,4 +1,4 @@
-//! Scaled dot-product attention with grouped key-value heads, its scores bounded or not.
+//! Scaled dot-product attention with grouped key-value heads, its scores bounded, biased or neither.
 
 #[cfg(feature = "flex")]
 pub(super) mod cpu;
@@ -100,6 +100,42 @@ pub fn softcap_attention(
     plain::softcap_attention(queries, keys, values, masked, scale, cap)
 }
 
+/// [`attention`] with biases, which are constants, added to the scaled scores before the mask (ALiBi,
+/// arXiv 2108.12409); the softmax in `f32`.
+///
+/// In half precision, products and biased scores are rounded, as in `transformers`.
+///
+/// # Shapes
+///
+/// As of [`attention`], and
+///
+/// - `bias`: `[batch or 1, heads, 1, seq_k]`, in `f32`
+///
+/// # Panics
+///
+/// If `kv_heads` does not divide `heads`, or the shapes disagree otherwise.
+pub fn biased_attention(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    masked: Option<Tensor<4, Bool>>,
+    scale: f64,
+    bias: Tensor<4>,
+) -> Tensor<4> {
+    #[cfg(any(feature = "flex", feature = "gpu"))]
+    if fit([&queries, &keys, &values]) {
+        let masked = masked.unwrap_or_else(|| nothing_hidden(&keys));
+        let scoring = Scoring::new(scale, None);
+        let [queries, keys, values, bias] =
+            [queries, keys, values, bias].map(Tensor::into_dispatch);
+        let masked = masked.into_dispatch();
+        let output =
+            <Dispatch as BiasedAttention>::run(queries, keys, values, masked, bias, scoring);
+        return Tensor::from_dispatch(output);
+    }
+    plain::biased_attention(queries, keys, values, masked, scale, bias)
+}
+
 /// The same out of Burn's own operations.
 pub(super) mod plain {
     use super::*;
@@ -148,6 +184,30 @@ pub(super) mod plain {
             softcap(scores, cap)
         })
     }
+
+    /// [`biased_attention`](super::biased_attention) out of Burn's own operations.
+    ///
+    /// # Panics
+    ///
+    /// As [`biased_attention`](super::biased_attention).
+    pub fn biased_attention(
+        queries: Tensor<4>,
+        keys: Tensor<4>,
+        values: Tensor<4>,
+        masked: Option<Tensor<4, Bool>>,
+        scale: f64,
+        bias: Tensor<4>,
+    ) -> Tensor<4> {
+        let (dtype, seq_q) = (queries.dtype(), queries.dims()[2]);
+        heads_as_rows(queries, keys, |queries, keys, group| {
+            let products = queries.matmul(keys.swap_dims(2, 3)).cast(DType::F32);
+            let scores = products * scale + bias_of_rows(bias, group, seq_q);
+            let masked = masked.map(|masked| repeat_rows(masked, group));
+            let scores = scores.cast(dtype).cast(DType::F32);
+            let (weights, row_sum) = softmax_parts(scores, masked);
+            (weights / row_sum).cast(dtype).matmul(values)
+        })
+    }
 }
 
 /// The output of a fused kernel, if there is one for these tensors.
@@ -158,19 +218,28 @@ fn fused(
     scale: f64,
     cap: Option<f64>,
 ) -> Option<Tensor<4>> {
+    fit(inputs).then(|| {
+        let masked = masked.cloned();
+        let masked = masked.unwrap_or_else(|| nothing_hidden(inputs[1]));
+        let [queries, keys, values] = inputs.map(|x| x.clone().into_dispatch());
+        let (masked, scoring) = (masked.into_dispatch(), Scoring::new(scale, cap));
+        let output = <Dispatch as Attention>::run(queries, keys, values, masked, scoring);
+        Tensor::from_dispatch(output)
+    })
+}
+
+/// Whether there is a fused kernel for these tensors.
+#[cfg(any(feature = "flex", feature = "gpu"))]
+fn fit(inputs: [&Tensor<4>; 3]) -> bool {
     let dtype = inputs[0].dtype();
     let fits = |x: &Tensor<4>| fits_or_half(x) && x.dtype() == dtype;
-    inputs.into_iter().all(fits).then(|| {
-        // One row that hides nothing stands for all.
-        let all_seen = || Tensor::zeros([1, 1, 1, inputs[1].dims()[2]], &inputs[1].device());
-        let masked = masked.cloned().unwrap_or_else(all_seen).into_dispatch();
-        let [queries, keys, values] = inputs.map(|x| x.clone().into_dispatch());
-        let scoring = Scoring {
-            scale: scale as f32,
-            cap: cap.map(|cap| cap as f32),
-        };
-        Tensor::from_dispatch(Dispatch::run(queries, keys, values, masked, scoring))
-    })
+    inputs.into_iter().all(fits)
+}
+
+/// One row that hides nothing, which stands for all.
+#[cfg(any(feature = "flex", feature = "gpu"))]
+fn nothing_hidden(keys: &Tensor<4>) -> Tensor<4, Bool> {
+    Tensor::zeros([1, 1, 1, keys.dims()[2]], &keys.device())
 }
 
 #[cfg(any(feature = "flex", feature = "gpu"))]
@@ -182,6 +251,17 @@ operation! {
     }
     Flex("flex") => cpu::forward, inference cpu::inference;
     Cube("gpu") => gpu::forward;
+}
+
+#[cfg(any(feature = "flex", feature = "gpu"))]
+operation! {
+    BiasedAttention {
+        inputs: [queries, keys, values],
+        constants: [masked: BoolTensor, bias: FloatTensor],
+        settings: [scoring: Scoring],
+    }
+    Flex("flex") => cpu::biased_forward, inference cpu::biased_inference;
+    Cube("gpu") => gpu::biased_forward;
 }
 
 /// [`attention`] step by step; `bound` changes the scores before the mask. In half precision scores
@@ -251,4 +331,14 @@ fn repeat_rows(masked: Tensor<4, Bool>, group: usize) -> Tensor<4, Bool> {
     masked
         .expand([batch, group, seq_q, seq_k])
         .reshape([batch, 1, group * seq_q, seq_k])
+}
+
+/// The biases of all rows of a group: `[batch or 1, kv_heads, group * seq_q or 1, seq_k]`.
+fn bias_of_rows(bias: Tensor<4>, group: usize, seq_q: usize) -> Tensor<4> {
+    let [batch, heads, _, seq_k] = bias.dims();
+    if group == 1 {
+        return bias;
+    }
+    bias.expand([batch, heads, seq_q, seq_k])
+        .reshape([batch, heads / group, group * seq_q, seq_k])
 }

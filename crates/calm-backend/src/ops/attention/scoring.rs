@@ -19,3 +19,13 @@ pub(crate) struct Scoring {
     pub(crate) scale: f32,
     pub(crate) cap: Option<f32>,
 }
+
+#[cfg(any(feature = "flex", feature = "gpu"))]
+impl Scoring {
+    pub(super) fn new(scale: f64, cap: Option<f64>) -> Self {
+        Self {
+            scale: scale as f32,
+            cap: cap.map(|cap| cap as f32),
+        }
+    }
+}

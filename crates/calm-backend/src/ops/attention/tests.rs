@@ -1,6 +1,6 @@
 use burn::tensor::{Bool, Device, Distribution, Tensor, Tolerance};
 
-use super::{attention, plain, softcap_attention};
+use super::{attention, biased_attention, plain, softcap_attention};
 use crate::ops::tests::{self as check, assert_finite_differences, assert_fused};
 
 fn randn_on(shape: [usize; 4], device: &Device) -> Tensor<4> {
@@ -261,4 +261,68 @@ fn softcap_rows_that_see_nothing_give_zero() {
     let masked = Tensor::<4, Bool>::from_data([[[[true; 2]; 2]]], &Device::default());
     let output = softcap_attention(q, k, v, Some(masked), 0.5, 50.0);
     assert_eq!(output.abs().sum().into_scalar::<f32>(), 0.0);
+}
+
+type BiasedAttention =
+    fn(Tensor<4>, Tensor<4>, Tensor<4>, Option<Tensor<4, Bool>>, f64, Tensor<4>) -> Tensor<4>;
+
+/// Causal attention whose biases grow with the key, for each head otherwise.
+fn causal_biased(f: BiasedAttention, bias: Tensor<4>) -> impl Fn([Tensor<4>; 3]) -> Tensor<4> {
+    move |[queries, keys, values]| {
+        let masked = causal(queries.dims()[2], keys.dims()[2], &queries.device());
+        f(queries, keys, values, Some(masked), 0.7, bias.clone())
+    }
+}
+
+#[test]
+fn biased_as_the_plain_composition() {
+    for ([batch, heads, kv_heads], [seq_q, seq_k], batches) in [
+        ([1, 1, 1], [1, 1], 1),
+        ([2, 4, 4], [7, 7], 2),
+        ([2, 6, 2], [3, 17], 1),
+        ([1, 4, 1], [70, 131], 1),
+        ([2, 2, 2], [1, 90], 2),
+    ] {
+        let [bias] = inputs([[batches, heads, 1, seq_k]]);
+        let shapes = [
+            [batch, heads, seq_q, 6],
+            [batch, kv_heads, seq_k, 6],
+            [batch, kv_heads, seq_k, 5],
+        ];
+        assert_fused(
+            inputs(shapes),
+            causal_biased(biased_attention, bias.clone()),
+            causal_biased(plain::biased_attention, bias),
+        );
+    }
+}
+
+#[test]
+fn biased_finite_differences() {
+    let [bias] = inputs([[2, 4, 1, 5]]);
+    let inputs = inputs([[2, 4, 3, 8], [2, 2, 5, 8], [2, 2, 5, 8]]);
+    assert_finite_differences(&inputs, causal_biased(biased_attention, bias));
+}
+
+#[test]
+fn biases_of_one_head_that_are_all_alike_change_nothing() {
+    let [q, k, v] = inputs([[2, 6, 3, 8], [2, 2, 5, 8], [2, 2, 5, 4]]);
+    let device = Device::default();
+    let masked = causal(3, 5, &device);
+    let per_head = Tensor::<1>::from_floats([9.0, -3.0, 0.0, 1.0, 2.0, -7.0], &device);
+    let bias = per_head.reshape([1, 6, 1, 1]).expand([1, 6, 1, 5]);
+    let unbiased = attention(q.clone(), k.clone(), v.clone(), Some(masked.clone()), 0.3);
+    assert_close(biased_attention(q, k, v, Some(masked), 0.3, bias), unbiased);
+}
+
+#[test]
+fn a_bias_outweighs_a_score() {
+    let device = Device::default();
+    let queries = Tensor::<4>::from_floats([[[[1.0]]]], &device);
+    let keys = Tensor::<4>::from_floats([[[[2f32.ln()], [0.0]]]], &device);
+    let values = Tensor::<4>::from_floats([[[[4.0], [8.0]]]], &device);
+    // Weights of 2 and 6, of eight.
+    let bias = Tensor::<4>::from_floats([[[[0.0, 6f32.ln()]]]], &device);
+    let output = biased_attention(queries, keys, values, None, 1.0, bias);
+    assert_close(output, Tensor::from_floats([[[[7.0]]]], &device));
 }

@@ -26,6 +26,14 @@ pub(crate) const FIXTURES: &[&str] = &[
     "gpt2",
     "gpt_neox",
     "gpt_neox-sequential",
+    "starcoder2",
+    "stablelm",
+    "bloom",
+    "bloom-normed-skip",
+    "falcon",
+    "falcon-grouped",
+    "falcon-alibi",
+    "xglm",
 ];
 
 /// The types of half precision that the device of tests computes in.

@@ -18,6 +18,7 @@ pub(super) struct Inputs {
     pub(super) queries: FlexTensor,
     pub(super) keys: FlexTensor,
     pub(super) values: FlexTensor,
+    pub(super) bias: Option<FlexTensor>,
     pub(super) scoring: Scoring,
     pub(super) sizes: Sizes,
 }
@@ -60,6 +61,19 @@ impl Sizes {
         self.batch * self.heads() * self.seq_q * (self.seq_k + self.d_head)
     }
 
+    fn assert_biases(self, bias: &FlexTensor) {
+        let [batches, heads, rows, seq_k] = bias.layout().shape().dims();
+        assert!(
+            batches == 1 || batches == self.batch,
+            "biases for each text"
+        );
+        assert_eq!(
+            [heads, rows, seq_k],
+            [self.heads(), 1, self.seq_k],
+            "a bias for each head and key"
+        );
+    }
+
     fn new(queries: &FlexTensor, keys: &FlexTensor, values: &FlexTensor) -> Self {
         let [batch, heads, seq_q, d_head] = queries.layout().shape().dims();
         let [batch_k, kv_heads, seq_k, d_key] = keys.layout().shape().dims();
@@ -91,15 +105,20 @@ impl Inputs {
     pub(super) fn new(
         tensors: [FlexTensor; 3],
         masked: BoolTensor<Flex>,
+        bias: Option<FlexTensor>,
         scoring: Scoring,
     ) -> (Self, BoolTensor<Flex>) {
         let [queries, keys, values] = &tensors;
         let sizes = Sizes::new(queries, keys, values);
+        if let Some(bias) = &bias {
+            sizes.assert_biases(bias);
+        }
         let [queries, keys, values] = tensors.map(adjacent);
         let inputs = Self {
             queries,
             keys,
             values,
+            bias: bias.map(adjacent),
             scoring,
             sizes,
         };
@@ -109,7 +128,30 @@ impl Inputs {
     /// Whether they are for [`tiled`](super::tiled) rather than [`short`](super::short).
     pub(super) fn need_tiles(&self) -> bool {
         let is_long = self.sizes.rows().max(self.sizes.seq_k) > SHORT;
-        self.sizes.seq_k > 0 && (is_long || self.scoring.cap.is_some())
+        let is_plain = self.scoring.cap.is_none() && self.bias.is_none();
+        self.sizes.seq_k > 0 && (is_long || !is_plain)
+    }
+
+    /// The biases, if there are any.
+    pub(super) fn biases(&self) -> Option<Biases<'_>> {
+        let bias = self.bias.as_ref()?;
+        Some(Biases {
+            rows: Rows::new(bias, bias.storage()),
+            batches: bias.layout().shape()[0],
+        })
+    }
+}
+
+/// What is added to the scaled scores of a head, key by key.
+pub(super) struct Biases<'a> {
+    rows: Rows<'a, f32>,
+    batches: usize,
+}
+
+impl<'a> Biases<'a> {
+    #[inline(always)]
+    pub(super) fn of_head(&self, [batch, head]: [usize; 2]) -> &'a [f32] {
+        self.rows.at([batch % self.batches, head, 0])
     }
 }
 

@@ -44,7 +44,22 @@ pub(crate) fn inference(
     masked: BoolTensor<Flex>,
     scoring: Scoring,
 ) -> FlexTensor {
-    let (inputs, masked) = Inputs::new([queries, keys, values], masked, scoring);
+    infer(Inputs::new([queries, keys, values], masked, None, scoring))
+}
+
+pub(crate) fn biased_inference(
+    queries: FlexTensor,
+    keys: FlexTensor,
+    values: FlexTensor,
+    masked: BoolTensor<Flex>,
+    bias: FlexTensor,
+    scoring: Scoring,
+) -> FlexTensor {
+    let bias = Some(bias);
+    infer(Inputs::new([queries, keys, values], masked, bias, scoring))
+}
+
+fn infer((inputs, masked): (Inputs, BoolTensor<Flex>)) -> FlexTensor {
     let mask = Mask::new(&masked, inputs.sizes);
     if inputs.sizes.seq_q == 1 {
         single_query::forward(&inputs, &mask)
@@ -63,7 +78,23 @@ pub(crate) fn forward(
     scoring: Scoring,
     _: [bool; 3],
 ) -> (FlexTensor, impl BackwardState<Flex, 3>) {
-    let (inputs, masked) = Inputs::new([queries, keys, values], masked, scoring);
+    attend(Inputs::new([queries, keys, values], masked, None, scoring))
+}
+
+pub(crate) fn biased_forward(
+    queries: FlexTensor,
+    keys: FlexTensor,
+    values: FlexTensor,
+    masked: BoolTensor<Flex>,
+    bias: FlexTensor,
+    scoring: Scoring,
+    _: [bool; 3],
+) -> (FlexTensor, impl BackwardState<Flex, 3>) {
+    let bias = Some(bias);
+    attend(Inputs::new([queries, keys, values], masked, bias, scoring))
+}
+
+fn attend((inputs, masked): (Inputs, BoolTensor<Flex>)) -> (FlexTensor, Weighted) {
     let mask = Mask::new(&masked, inputs.sizes);
     let (output, weights) = if inputs.need_tiles() {
         let (output, softmaxes) = tiled::forward(&inputs, &mask);

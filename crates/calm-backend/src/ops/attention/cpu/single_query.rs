@@ -16,6 +16,7 @@ pub(super) fn forward(inputs: &Inputs, mask: &Mask<'_>) -> FlexTensor {
         rows(&inputs.keys),
         rows(&inputs.values),
     );
+    let biases = inputs.biases();
     let heads = sizes.kv_heads * sizes.group;
     let mut output = vec![0.0; sizes.batch * heads * sizes.d_value];
     let elements = sizes.batch * sizes.kv_heads * sizes.seq_k * (sizes.d_head + sizes.d_value);
@@ -36,8 +37,10 @@ pub(super) fn forward(inputs: &Inputs, mask: &Mask<'_>) -> FlexTensor {
                     weights[member * sizes.seq_k + key] = sum(query, place, |q, k| q * k);
                 }
             }
-            for weights in weights.chunks_mut(sizes.seq_k.max(1)) {
-                let scale = inputs.scoring.bound(weights);
+            for (member, weights) in weights.chunks_mut(sizes.seq_k.max(1)).enumerate() {
+                let head = [batch, kv_head * sizes.group + member];
+                let biases = biases.as_ref().map(|biases| biases.of_head(head));
+                let scale = inputs.scoring.finish(weights, biases);
                 shift(weights, hidden, scale);
                 for weight in &mut *weights {
                     *weight = exp(*weight);

@@ -6,10 +6,18 @@ use crate::ops::attention::scoring::Scoring;
 use crate::ops::cpu::{max, sum, tanh};
 
 impl Scoring {
-    /// Bounds products of queries and keys, if there is a cap. Returns the factor that they are
-    /// still to be multiplied by.
+    /// Bounds products of queries and keys, if there is a cap, or adds the biases of their keys to
+    /// every row, if there are any. Returns the factor that they are still to be multiplied by.
     #[inline(always)]
-    pub(super) fn bound(self, products: &mut [f32]) -> f32 {
+    pub(super) fn finish(self, products: &mut [f32], biases: Option<&[f32]>) -> f32 {
+        if let Some(biases) = biases {
+            for row in products.chunks_mut(biases.len().max(1)) {
+                for (product, bias) in zip(row, biases) {
+                    *product = *product * self.scale + bias;
+                }
+            }
+            return 1.0;
+        }
         let Some(cap) = self.cap else {
             return self.scale;
         };

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::inputs::{Inputs, Mask, Rows, Sizes, heads_inside};
+use super::inputs::{Biases, Inputs, Mask, Rows, Sizes, heads_inside};
 use super::softmax::{normalise, shift, softmax_gradient};
 use crate::ops::attention::scoring::Scoring;
 use crate::ops::cpu::matmul::{Matrix, Threads, multiply};
@@ -111,6 +111,7 @@ struct Texts<'a> {
     keys: Rows<'a, f32>,
     values: Rows<'a, f32>,
     mask: &'a Mask<'a>,
+    biases: Option<Biases<'a>>,
     /// The tiles of each text of the mask.
     tiles: Vec<Vec<Tile>>,
     scoring: Scoring,
@@ -135,6 +136,7 @@ impl<'a> Texts<'a> {
             keys: rows(&inputs.keys),
             values: rows(&inputs.values),
             mask,
+            biases: inputs.biases(),
             tiles: (0..mask.batches).map(tiles).collect(),
             scoring: inputs.scoring,
             sizes: inputs.sizes,
@@ -154,7 +156,8 @@ impl<'a> Texts<'a> {
         for tile in self.tiles(batch) {
             self.scores([batch, head], tile, &mut scores);
             let width = tile.keys.len();
-            let scale = self.scoring.bound(&mut scores);
+            let biases = self.biases([batch, head], tile);
+            let scale = self.scoring.finish(&mut scores, biases);
             for (query, scores) in tile.queries.clone().zip(scores.chunks_mut(width)) {
                 let largest = shift(scores, self.hidden(batch, query, tile), scale);
                 for score in &mut *scores {
@@ -249,6 +252,13 @@ impl<'a> Texts<'a> {
         &self.mask.row(batch, query)[tile.keys.clone()]
     }
 
+    /// The biases of a head, for the keys of a tile.
+    #[inline(always)]
+    fn biases(&self, place: [usize; 2], tile: &Tile) -> Option<&'a [f32]> {
+        let biases = self.biases.as_ref()?;
+        Some(&biases.of_head(place)[tile.keys.clone()])
+    }
+
     /// `Q Kᵀ` of a tile, `[queries, keys]`.
     fn scores(&self, [batch, head]: [usize; 2], tile: &Tile, scores: &mut Vec<f32>) {
         let queries = self.queries.matrix([batch, head], tile.queries.clone());
@@ -274,7 +284,7 @@ impl<'a> Texts<'a> {
         slopes: &mut Vec<f32>,
     ) {
         self.scores(place, tile, weights);
-        let scale = self.scoring.bound(weights);
+        let scale = self.scoring.finish(weights, self.biases(place, tile));
         self.scoring.slopes(weights, slopes);
         for (query, weights) in tile
             .queries

@@ -1,0 +1,172 @@
+//! Falcon (arXiv 2311.16867): a plain feed-forward layer beside the attention or behind it, rotary
+//! encoding or ALiBi, one key-value head or groups of them, layer norms, and queries, keys and values
+//! key-value head by key-value head in one tensor.
+
+use serde_json::{Map, Value, json};
+
+use super::bloom;
+use super::defaults::{Defaults, Special};
+use super::names::Names;
+use super::settings::Settings;
+use super::{FamilySpec, llama_like, rope};
+use crate::config::{
+    AlibiKind, BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind,
+    PositionEncoding, ResidualConfig,
+};
+use crate::{DecoderConfig, Family, ModelError};
+
+pub(super) const SPEC: FamilySpec = FamilySpec {
+    model_type: "falcon",
+    architecture: "FalconForCausalLM",
+    read,
+    write,
+    names: &Names {
+        parallel_parts: &[
+            ("ln_attn", &[BlockParam::AttentionNorm]),
+            ("ln_mlp", &[BlockParam::FeedForwardNorm]),
+        ],
+        ..bloom::NAMES
+    },
+};
+
+const SPECIAL: Special = Special {
+    bos: Some(11),
+    eos: Some(11),
+    pad: None,
+};
+
+fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
+    let vocab_size = settings.required("vocab_size")?;
+    let d_model: usize = llama_like::required_as(settings, ["n_embed", "hidden_size"])?;
+    let heads = settings.required("num_attention_heads")?;
+    let block_count = llama_like::block_count(settings, "num_hidden_layers")?;
+    let positions = settings.value("max_position_embeddings", 2048)?;
+    let d_head = llama_like::head_width(settings, d_model, heads)?;
+    let rope = rope::read(settings, &Defaults::default(), positions)?;
+    let d_ff = settings.nullable("ffn_hidden_size", None)?;
+    let d_ff = d_ff.unwrap_or(d_model.saturating_mul(4));
+    let activation = llama_like::activation(settings, "activation", "gelu")?;
+    let bias = settings.nullable("bias", None)?.unwrap_or(false);
+    let norm = NormConfig {
+        kind: NormKind::Layer,
+        epsilon: settings
+            .nullable("layer_norm_epsilon", None)?
+            .unwrap_or(1e-5),
+    };
+    let (kv_heads, residual) = read_layout(settings, heads)?;
+    let context_length = rope.stretched(positions);
+    let encoding = match settings.nullable("alibi", None)?.unwrap_or(false) {
+        true => PositionEncoding::Alibi(AlibiKind::BeforeScale),
+        false => PositionEncoding::Rope(rope),
+    };
+    let config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
+        block.attention.kv_heads = kv_heads;
+        block.attention.d_head = d_head;
+        block.attention.encoding = encoding.clone();
+        block.attention.qkv_bias = bias;
+        block.attention.output_bias = bias;
+        block.feed_forward = FeedForwardConfig {
+            kind: FeedForwardKind::Plain,
+            d_ff,
+            activation,
+            bias,
+        };
+        block.residual = residual;
+    });
+    let mut config = llama_like::with_norms(config, norm);
+    config.family = Family::Falcon;
+    config.d_model = d_model;
+    config.head.tied = settings.value("tie_word_embeddings", true)?;
+    config.context_length = context_length;
+    config.special = llama_like::special_ids(settings, vocab_size, SPECIAL)?;
+    Ok(config)
+}
+
+/// Key-value heads and placement of the norms, which several keys settle together. Those that the
+/// others overrule are not looked at.
+fn read_layout(
+    settings: &mut Settings<'_>,
+    heads: usize,
+) -> Result<(usize, ResidualConfig), ModelError> {
+    let is_new = settings
+        .nullable("new_decoder_architecture", None)?
+        .unwrap_or(false);
+    let multi_query = settings.nullable("multi_query", None)?.unwrap_or(true);
+    let mut key = |key| settings.nullable::<Value>(key, None);
+    let [kv_heads, parallel, norms] = [
+        key("num_kv_heads")?,
+        key("parallel_attn")?,
+        key("num_ln_in_parallel_attn")?,
+    ];
+    let unsupported = |key, found: &Option<Value>, expected: &str| {
+        let found = found.clone().unwrap_or_default();
+        Err(settings.unsupported(key, &found, expected))
+    };
+    let is_parallel = match &parallel {
+        Some(Value::Bool(is_parallel)) => *is_parallel,
+        None => true,
+        found => return unsupported("parallel_attn", found, "only true and false are"),
+    };
+    let norm_count = match &norms {
+        Some(norms) => norms.as_u64().unwrap_or(0),
+        None => 1 + u64::from(is_new),
+    };
+    let residual = match (is_new, is_parallel, norm_count) {
+        (true, true, 2) => ResidualConfig::Parallel,
+        (true, true, 1) => ResidualConfig::ParallelSharedNorm,
+        (true, true, _) => {
+            return unsupported("num_ln_in_parallel_attn", &norms, "only 1 and 2 are");
+        }
+        (true, false, _) => {
+            let expected = "with new_decoder_architecture only true is";
+            return unsupported("parallel_attn", &parallel, expected);
+        }
+        (false, true, 2) => {
+            let expected = "without new_decoder_architecture only 1 is";
+            return unsupported("num_ln_in_parallel_attn", &norms, expected);
+        }
+        (false, true, _) => ResidualConfig::ParallelSharedNorm,
+        (false, false, _) => ResidualConfig::PreNorm,
+    };
+    if !is_new && multi_query {
+        return Ok((1, residual));
+    }
+    let given = kv_heads.as_ref().map(|given| given.as_u64().unwrap_or(0));
+    let given = given.map_or(heads, |given| usize::try_from(given).unwrap_or(usize::MAX));
+    if !is_new && given != heads {
+        let expected = "without new_decoder_architecture and multi_query only as many as heads are";
+        return unsupported("num_kv_heads", &kv_heads, expected);
+    }
+    Ok((given, residual))
+}
+
+fn write(config: &DecoderConfig) -> Map<String, Value> {
+    let block = config.first_block();
+    let (heads, kv_heads) = (block.attention.heads, block.attention.kv_heads);
+    let has_two_norms = block.residual == ResidualConfig::Parallel;
+    let is_sequential = block.residual == ResidualConfig::PreNorm;
+    let is_grouped = kv_heads != 1 && kv_heads != heads;
+    let is_new = has_two_norms || is_grouped;
+    let mut settings = llama_like::object(json!({
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.d_model,
+        "num_hidden_layers": config.block_count(),
+        "num_attention_heads": heads,
+        "num_kv_heads": kv_heads,
+        "ffn_hidden_size": block.feed_forward.d_ff,
+        "activation": llama_like::activation_name(block.feed_forward.activation),
+        "max_position_embeddings": rope::written_positions(config),
+        "layer_norm_epsilon": config.final_norm.epsilon,
+        "new_decoder_architecture": is_new,
+        "multi_query": kv_heads == 1,
+        "parallel_attn": !is_sequential,
+        "num_ln_in_parallel_attn": if has_two_norms { 2 } else { 1 },
+        "alibi": block.attention.alibi().is_some(),
+        "bias": block.feed_forward.bias,
+        "tie_word_embeddings": config.head.tied,
+    }));
+    if block.attention.rope().is_some() {
+        settings.insert("rope_parameters".to_owned(), rope::write(config));
+    }
+    settings
+}
