@@ -63,7 +63,7 @@ pub enum Part {
     Embedding,
     /// The projections of the attention, biases included.
     Attention,
-    /// The projections of the feed-forward layers, biases included.
+    /// The projections of the feed-forward layers, biases included, of all experts.
     FeedForward,
     /// All norms.
     Norms,
@@ -88,7 +88,9 @@ impl Part {
             ParamId::Embedding | ParamId::Positions => Self::Embedding,
             ParamId::Head => Self::Head,
             ParamId::Block(_, Query | Key | Value | Output) => Self::Attention,
-            ParamId::Block(_, Gate | Up | Down) => Self::FeedForward,
+            ParamId::Block(_, Gate | Up | Down | Router | Expert(..) | Shared(_) | SharedGate) => {
+                Self::FeedForward
+            }
             ParamId::EmbeddingNorm
             | ParamId::FinalNorm
             | ParamId::Block(

@@ -64,12 +64,13 @@ pub use chat::{Chat, ChatTemplate};
 pub use checkpoint::{HeaderError, OtherWeights, WeightProblem};
 pub use config::{
     Activation, AlibiKind, AttentionConfig, BlockConfig, ConfigError, DecoderConfig,
-    EmbeddingConfig, EmbeddingScale, FeedForwardConfig, FeedForwardKind, HeadConfig, NormConfig,
-    NormKind, PositionEmbedding, PositionEncoding, QkNorm, ResidualConfig, RopeConfig, RopeScaling,
-    ScoreScale, SpecialIds,
+    EmbeddingConfig, EmbeddingScale, ExpertWeights, ExpertsConfig, FeedForwardConfig,
+    FeedForwardKind, HeadConfig, NormConfig, NormKind, PositionEmbedding, PositionEncoding, QkNorm,
+    ResidualConfig, RopeConfig, RopeScaling, ScoreScale, SpecialIds,
 };
 pub use decoder::{
-    Attention, Block, Cache, ChosenPositions, Context, Decoder, FeedForward, KvCache, Norm,
+    Attention, Block, Cache, ChosenPositions, Context, Decoder, Experts, FeedForward, KvCache,
+    Norm, SharedExpert,
 };
 pub use error::ModelError;
 pub use families::Family;

@@ -129,6 +129,12 @@ impl BlockConfig {
         params.map(|(_, shape)| shape.count()).sum()
     }
 
+    /// Number of parameters that a token is computed with: all but those of experts that it does not
+    /// use.
+    pub fn active_parameter_count(&self, d_model: usize) -> usize {
+        self.parameter_count(d_model) - self.feed_forward.unused(d_model)
+    }
+
     /// Operations for a token that sees `context` positions: two for each weight that it is
     /// multiplied with, and those of the attention. Norms, activations and rotations are left out.
     pub fn flops_per_token(&self, d_model: usize, context: usize) -> u64 {
@@ -163,6 +169,16 @@ impl BlockConfig {
         params.extend(self.feed_forward.params(d_model));
         params.extend(norm(FeedForwardPostNorm));
         params
+    }
+
+    /// The shape of a part; none if the block has no such part.
+    pub(crate) fn shape(&self, part: BlockParam, d_model: usize) -> Option<ParamShape> {
+        // There are many experts, so they are not looked for in the list.
+        if let BlockParam::Expert(index, part) = part {
+            return self.feed_forward.expert_shape(index, part, d_model);
+        }
+        let mut params = self.params(d_model).into_iter();
+        params.find_map(|(other, shape)| (other == part).then_some(shape))
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {

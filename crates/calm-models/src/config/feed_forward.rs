@@ -1,6 +1,7 @@
 //! Feed-forward layer of a block.
 
-use super::params::{BlockParam, ParamShape};
+use super::experts::ExpertsConfig;
+use super::params::{BlockParam, GatedPart, ParamShape};
 use super::{ConfigError, MAX_WIDTH, check_size};
 
 /// Feed-forward layer, which works on each position alone.
@@ -8,7 +9,7 @@ use super::{ConfigError, MAX_WIDTH, check_size};
 pub struct FeedForwardConfig {
     /// Formula.
     pub kind: FeedForwardKind,
-    /// Inner width.
+    /// Inner width; of experts, that of each.
     pub d_ff: usize,
     /// Nonlinearity.
     pub activation: Activation,
@@ -23,6 +24,8 @@ pub enum FeedForwardKind {
     Plain,
     /// `down(act(gate(x)) · up(x))`.
     Gated,
+    /// The weighted sum of some such layers, without biases.
+    Experts(ExpertsConfig),
 }
 
 /// Nonlinearity of a feed-forward layer.
@@ -65,6 +68,9 @@ pub enum Activation {
 impl FeedForwardConfig {
     pub(super) fn params(&self, d_model: usize) -> Vec<(BlockParam, ParamShape)> {
         let (d_ff, bias) = (self.d_ff, self.bias);
+        if let FeedForwardKind::Experts(experts) = self.kind {
+            return experts.params(d_model, d_ff);
+        }
         let linear = |inputs, outputs| ParamShape::Linear {
             inputs,
             outputs,
@@ -77,25 +83,85 @@ impl FeedForwardConfig {
         gate.into_iter().chain([up, down]).collect()
     }
 
-    /// Width of what the activation reads.
-    fn activated(&self) -> usize {
+    /// The shape of a part of an expert; none if the layer has no such expert.
+    pub(super) fn expert_shape(
+        &self,
+        index: usize,
+        part: GatedPart,
+        d_model: usize,
+    ) -> Option<ParamShape> {
+        let count = self.experts()?.count;
+        (index < count).then(|| gated_shape(d_model, self.d_ff, part))
+    }
+
+    /// The experts, if the layer is of that kind.
+    pub fn experts(&self) -> Option<ExpertsConfig> {
         match self.kind {
-            FeedForwardKind::Plain => self.d_ff,
-            FeedForwardKind::Gated => 2 * self.d_ff,
+            FeedForwardKind::Experts(experts) => Some(experts),
+            FeedForwardKind::Plain | FeedForwardKind::Gated => None,
         }
     }
 
-    /// Two for each weight.
+    /// Parameters that a token does not use.
+    pub(super) fn unused(&self, d_model: usize) -> usize {
+        let experts = self.experts();
+        experts.map_or(0, |experts| experts.unused(d_model, self.d_ff))
+    }
+
+    /// Two for each weight that a token is multiplied with.
     pub(super) fn flops(&self, d_model: usize) -> u64 {
-        2 * (d_model * (self.activated() + self.d_ff)) as u64
+        match self.kind {
+            FeedForwardKind::Plain => 4 * (d_model * self.d_ff) as u64,
+            FeedForwardKind::Gated => gated_flops(d_model, self.d_ff),
+            FeedForwardKind::Experts(experts) => experts.flops(d_model, self.d_ff),
+        }
     }
 
     /// Inputs of the activation; where the projections are `trained`, their inputs too.
     pub(super) fn backward_values(&self, d_model: usize, trained: bool) -> usize {
-        self.activated() + if trained { d_model + self.d_ff } else { 0 }
+        match self.kind {
+            FeedForwardKind::Plain => self.d_ff + if trained { d_model + self.d_ff } else { 0 },
+            FeedForwardKind::Gated => gated_values(d_model, self.d_ff, trained),
+            FeedForwardKind::Experts(experts) => {
+                experts.backward_values(d_model, self.d_ff, trained)
+            }
+        }
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        check_size("feed-forward width", self.d_ff, MAX_WIDTH)
+        check_size("feed-forward width", self.d_ff, MAX_WIDTH)?;
+        self.experts().map_or(Ok(()), |experts| experts.validate())
     }
+}
+
+/// Parts of a gated layer without biases, named by `part`.
+pub(super) fn gated_params(
+    d_model: usize,
+    d_ff: usize,
+    name: impl Fn(GatedPart) -> BlockParam,
+) -> impl Iterator<Item = (BlockParam, ParamShape)> {
+    let parts = GatedPart::ALL.into_iter();
+    parts.map(move |part| (name(part), gated_shape(d_model, d_ff, part)))
+}
+
+fn gated_shape(d_model: usize, d_ff: usize, part: GatedPart) -> ParamShape {
+    let (inputs, outputs) = match part {
+        GatedPart::Gate | GatedPart::Up => (d_model, d_ff),
+        GatedPart::Down => (d_ff, d_model),
+    };
+    ParamShape::Linear {
+        inputs,
+        outputs,
+        bias: false,
+    }
+}
+
+/// Operations of a gated layer for a token.
+pub(super) fn gated_flops(d_model: usize, d_ff: usize) -> u64 {
+    6 * (d_model * d_ff) as u64
+}
+
+/// Values of a gated layer that the backward pass needs of a token.
+pub(super) fn gated_values(d_model: usize, d_ff: usize, trained: bool) -> usize {
+    2 * d_ff + if trained { d_model + d_ff } else { 0 }
 }

@@ -4,6 +4,7 @@ mod attention;
 mod block;
 mod embedding;
 mod error;
+mod experts;
 mod feed_forward;
 mod params;
 mod rope;
@@ -17,8 +18,9 @@ pub use self::block::{BlockConfig, NormConfig, NormKind, ResidualConfig};
 pub(crate) use self::embedding::SINUSOIDAL_OFFSET;
 pub use self::embedding::{EmbeddingConfig, EmbeddingScale, PositionEmbedding};
 pub use self::error::ConfigError;
+pub use self::experts::{ExpertWeights, ExpertsConfig};
 pub use self::feed_forward::{Activation, FeedForwardConfig, FeedForwardKind};
-pub(crate) use self::params::{BlockParam, ParamId, ParamShape};
+pub(crate) use self::params::{BlockParam, GatedPart, ParamId, ParamShape};
 pub use self::rope::{RopeConfig, RopeScaling};
 use crate::Family;
 
@@ -195,6 +197,16 @@ impl DecoderConfig {
         params.map(|(_, shape)| shape.count()).sum()
     }
 
+    /// Number of parameters that a token is computed with: all but those of experts that it does not
+    /// use.
+    pub fn active_parameter_count(&self) -> usize {
+        let unused = self
+            .blocks
+            .iter()
+            .map(|block| block.feed_forward.unused(self.d_model));
+        self.parameter_count() - unused.sum::<usize>()
+    }
+
     /// Bytes that keys and values of one position take in all blocks, stored as `dtype`.
     pub fn cache_bytes_per_token(&self, dtype: FloatType) -> usize {
         let blocks = self.blocks.iter();
@@ -240,11 +252,7 @@ impl DecoderConfig {
                 let norm = self.embedding.norm.as_ref();
                 norm.map(|norm| norm.shape(self.d_model))
             }
-            ParamId::Block(index, part) => {
-                let params = self.blocks.get(index)?.params(self.d_model);
-                let found = params.into_iter().find(|(other, _)| *other == part);
-                found.map(|(_, shape)| shape)
-            }
+            ParamId::Block(index, part) => self.blocks.get(index)?.shape(part, self.d_model),
             ParamId::FinalNorm => Some(self.final_norm.shape(self.d_model)),
             ParamId::Head => (!self.head.tied).then_some(ParamShape::Linear {
                 inputs: self.d_model,
@@ -269,6 +277,18 @@ impl DecoderConfig {
         check_optional("divisor of the logits", self.head.divisor)?;
         self.embedding.validate()?;
         self.blocks.iter().try_for_each(BlockConfig::validate)?;
+        let experts = self
+            .blocks
+            .iter()
+            .filter_map(|block| block.feed_forward.experts());
+        match experts.map(|experts| experts.count).sum() {
+            0 => {}
+            count => check_size(
+                "number of experts of all blocks",
+                count,
+                experts::MAX_EXPERTS,
+            )?,
+        }
         self.special.validate(self.vocab_size)
     }
 }

@@ -32,7 +32,27 @@ pub(crate) enum BlockParam {
     Gate,
     Up,
     Down,
+    Router,
+    /// Of the expert with this 0-based number.
+    Expert(usize, GatedPart),
+    /// Of the expert that all tokens use.
+    Shared(GatedPart),
+    /// The projection to the sigmoid of the shared expert.
+    SharedGate,
     FeedForwardPostNorm,
+}
+
+/// Part of a gated feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum GatedPart {
+    Gate,
+    Up,
+    Down,
+}
+
+impl GatedPart {
+    /// All of them, in the order in which a layer is built.
+    pub(crate) const ALL: [Self; 3] = [Self::Gate, Self::Up, Self::Down];
 }
 
 /// Shape of a parameter as the decoder holds it.

@@ -7,6 +7,7 @@ use calm_backend::ops;
 
 use super::cache::KvCache;
 use super::context::Context;
+use super::experts::Experts;
 use crate::config::{Activation, NormKind, ResidualConfig};
 
 /// A norm over the last axis; see [`NormKind`].
@@ -127,7 +128,7 @@ impl Attention {
 }
 
 /// `[batch, seq, d_input]` to `[batch, seq, d_output]`.
-fn project(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
+pub(super) fn project(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
     let bias = linear.bias.as_ref().map(|bias| bias.val());
     ops::linear(x, linear.weight.val(), bias)
 }
@@ -160,7 +161,7 @@ pub struct FeedForward {
 
 impl FeedForward {
     /// `x` and output: `[batch, seq, d_model]`.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let inner = match &self.gate {
             Some(gate) => {
                 let gate = project(gate, x.clone());
@@ -183,8 +184,10 @@ pub struct Block {
     pub attention_post_norm: Option<Norm>,
     /// Before the feed-forward layer, unless that shares the norm before the attention.
     pub feed_forward_norm: Option<Norm>,
-    /// Works on each position alone.
-    pub feed_forward: FeedForward,
+    /// Works on each position alone; none where experts do.
+    pub feed_forward: Option<FeedForward>,
+    /// Work on each position alone.
+    pub experts: Option<Experts>,
     /// Of the feed-forward layer's output.
     pub feed_forward_post_norm: Option<Norm>,
     #[module(skip)]
@@ -234,6 +237,11 @@ impl Block {
 
     /// The feed-forward layer and the norm behind it.
     fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
-        normed(&self.feed_forward_post_norm, self.feed_forward.forward(x))
+        let output = match (&self.feed_forward, &self.experts) {
+            (Some(layer), _) => layer.forward(x),
+            (None, Some(experts)) => experts.forward(x),
+            (None, None) => unreachable!("a block has one of them"),
+        };
+        normed(&self.feed_forward_post_norm, output)
     }
 }

@@ -10,10 +10,12 @@ use calm_backend::SeededInit;
 
 use super::Decoder;
 use super::block::{Attention, Block, FeedForward, Norm};
+use super::experts::{Experts, SharedExpert};
 use super::positions::PositionKinds;
 use crate::DecoderConfig;
 use crate::config::{
-    Activation, AttentionConfig, BlockParam, NormConfig, ParamId, ParamShape, QkNorm,
+    Activation, AttentionConfig, BlockParam, ExpertsConfig, FeedForwardConfig, GatedPart,
+    NormConfig, ParamId, ParamShape, QkNorm,
 };
 
 /// Source of parameters, which are asked for in a fixed order.
@@ -74,7 +76,8 @@ impl<S: ParameterSource> Build<'_, S> {
             attention: self.attention(index, &config.attention),
             attention_post_norm: self.norm(id(AttentionPostNorm), norm),
             feed_forward_norm: self.norm(id(FeedForwardNorm), norm),
-            feed_forward: self.feed_forward(index, config.feed_forward.activation),
+            feed_forward: self.feed_forward(index, &config.feed_forward),
+            experts: self.experts(index, &config.feed_forward),
             feed_forward_post_norm: self.norm(id(FeedForwardPostNorm), norm),
             residual: config.residual,
         }
@@ -98,14 +101,48 @@ impl<S: ParameterSource> Build<'_, S> {
         }
     }
 
-    fn feed_forward(&mut self, index: usize, activation: Activation) -> FeedForward {
-        use BlockParam::*;
+    /// The layer of a block without experts.
+    fn feed_forward(&mut self, index: usize, config: &FeedForwardConfig) -> Option<FeedForward> {
+        let id = |part| match part {
+            GatedPart::Gate => ParamId::Block(index, BlockParam::Gate),
+            GatedPart::Up => ParamId::Block(index, BlockParam::Up),
+            GatedPart::Down => ParamId::Block(index, BlockParam::Down),
+        };
+        let has_experts = config.experts().is_some();
+        (!has_experts).then(|| self.gated(id, config.activation))
+    }
 
+    fn experts(&mut self, index: usize, config: &FeedForwardConfig) -> Option<Experts> {
+        let ExpertsConfig {
+            count,
+            used,
+            weights,
+            shared,
+        } = config.experts()?;
         let id = |part| ParamId::Block(index, part);
+        let router = required(self.linear(id(BlockParam::Router)));
+        let shared = shared.map(|_| SharedExpert {
+            layer: self.gated(|part| id(BlockParam::Shared(part)), config.activation),
+            gate: required(self.linear(id(BlockParam::SharedGate))),
+        });
+        let expert = |expert| move |part| id(BlockParam::Expert(expert, part));
+        Some(Experts {
+            router,
+            layers: (0..count)
+                .map(|index| self.gated(expert(index), config.activation))
+                .collect(),
+            shared,
+            used,
+            weights,
+        })
+    }
+
+    /// A layer, with its gate if it has one.
+    fn gated(&mut self, id: impl Fn(GatedPart) -> ParamId, activation: Activation) -> FeedForward {
         FeedForward {
-            gate: self.linear(id(Gate)),
-            up: required(self.linear(id(Up))),
-            down: required(self.linear(id(Down))),
+            gate: self.linear(id(GatedPart::Gate)),
+            up: required(self.linear(id(GatedPart::Up))),
+            down: required(self.linear(id(GatedPart::Down))),
             activation,
         }
     }

@@ -2,8 +2,8 @@
 
 use burn::nn::{Embedding, Linear};
 
-use super::{Block, Decoder, Norm};
-use crate::config::{BlockParam, ParamId};
+use super::{Block, Decoder, FeedForward, Norm};
+use crate::config::{BlockParam, GatedPart, ParamId};
 
 /// A parameter of a decoder.
 pub(crate) enum ParamRef<'a> {
@@ -28,7 +28,10 @@ impl Decoder {
 
 impl Block {
     fn param(&self, part: BlockParam) -> Option<ParamRef<'_>> {
-        let (attention, feed_forward) = (&self.attention, &self.feed_forward);
+        let attention = &self.attention;
+        let layer = || self.feed_forward.as_ref();
+        let experts = || self.experts.as_ref();
+        let shared = || experts()?.shared.as_ref();
         Some(match part {
             BlockParam::AttentionNorm => ParamRef::Norm(self.attention_norm.as_ref()?),
             BlockParam::Query => ParamRef::Linear(&attention.query),
@@ -39,12 +42,28 @@ impl Block {
             BlockParam::Output => ParamRef::Linear(&attention.output),
             BlockParam::AttentionPostNorm => ParamRef::Norm(self.attention_post_norm.as_ref()?),
             BlockParam::FeedForwardNorm => ParamRef::Norm(self.feed_forward_norm.as_ref()?),
-            BlockParam::Gate => ParamRef::Linear(feed_forward.gate.as_ref()?),
-            BlockParam::Up => ParamRef::Linear(&feed_forward.up),
-            BlockParam::Down => ParamRef::Linear(&feed_forward.down),
+            BlockParam::Gate => ParamRef::Linear(layer()?.gate.as_ref()?),
+            BlockParam::Up => ParamRef::Linear(&layer()?.up),
+            BlockParam::Down => ParamRef::Linear(&layer()?.down),
+            BlockParam::Router => ParamRef::Linear(&experts()?.router),
+            BlockParam::Expert(index, part) => {
+                ParamRef::Linear(experts()?.layers.get(index)?.part(part)?)
+            }
+            BlockParam::Shared(part) => ParamRef::Linear(shared()?.layer.part(part)?),
+            BlockParam::SharedGate => ParamRef::Linear(&shared()?.gate),
             BlockParam::FeedForwardPostNorm => {
                 ParamRef::Norm(self.feed_forward_post_norm.as_ref()?)
             }
         })
+    }
+}
+
+impl FeedForward {
+    fn part(&self, part: GatedPart) -> Option<&Linear> {
+        match part {
+            GatedPart::Gate => self.gate.as_ref(),
+            GatedPart::Up => Some(&self.up),
+            GatedPart::Down => Some(&self.down),
+        }
     }
 }

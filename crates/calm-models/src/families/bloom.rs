@@ -42,6 +42,7 @@ pub(super) const NAMES: Names = Names {
         ("mlp.dense_4h_to_h", &[BlockParam::Down]),
     ],
     parallel_parts: &[],
+    experts: &[],
     fused: Fused::ByHead,
     input_first: false,
     // Rotary frequencies, and the causal mask.

@@ -25,6 +25,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     original_context: None,
     norm_key: "rms_norm_eps",
     norm_epsilon: 1e-6,
+    rope_theta: 1e4,
     activation_key: "hidden_act",
     activation: "gelu_pytorch_tanh",
     tied_head: true,

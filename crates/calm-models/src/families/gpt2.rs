@@ -39,6 +39,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
             ("mlp.c_proj", &[BlockParam::Down]),
         ],
         parallel_parts: &[],
+        experts: &[],
         fused: Fused::ByPart,
         input_first: true,
         // The causal mask.

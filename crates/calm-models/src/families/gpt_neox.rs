@@ -40,6 +40,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
             ("mlp.dense_4h_to_h", &[BlockParam::Down]),
         ],
         parallel_parts: &[],
+        experts: &[],
         fused: Fused::ByHead,
         input_first: false,
         // The causal mask, and rotary frequencies.

@@ -5,6 +5,7 @@
 //! for its module, and one in the table.
 
 mod defaults;
+mod experts;
 mod llama_like;
 mod names;
 mod rope;
@@ -21,10 +22,13 @@ mod gpt_neox;
 mod granite;
 mod llama;
 mod mistral;
+mod mixtral;
 mod olmo2;
 mod phi3;
 mod qwen2;
+mod qwen2_moe;
 mod qwen3;
+mod qwen3_moe;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
@@ -69,10 +73,16 @@ families! {
     Llama: llama,
     /// Mistral 7B and its like: Llama with a sliding window.
     Mistral: mistral,
+    /// Mixtral: Mistral with experts.
+    Mixtral: mixtral,
     /// Qwen 2 and 2.5.
     Qwen2: qwen2,
     /// Qwen 3, dense.
     Qwen3: qwen3,
+    /// Qwen 1.5 and 2 with experts.
+    Qwen2Moe: qwen2_moe,
+    /// Qwen 3 with experts.
+    Qwen3Moe: qwen3_moe,
     /// SmolLM3.
     SmolLm3: smollm3,
     /// Gemma, the first.

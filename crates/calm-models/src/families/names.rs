@@ -1,7 +1,8 @@
 //! Names of tensors, and the location of each parameter in them.
 
+use super::experts::ExpertNames;
 use crate::DecoderConfig;
-use crate::config::{BlockParam, ParamId, ParamShape, ResidualConfig};
+use crate::config::{BlockParam, GatedPart, ParamId, ParamShape, ResidualConfig};
 use crate::ranges::Ranges;
 
 /// Names of a family's tensors, without `.weight` or `.bias`.
@@ -23,6 +24,8 @@ pub(crate) struct Names {
     pub(super) parts: &'static [(&'static str, &'static [BlockParam])],
     /// Those with other names in blocks with [`ResidualConfig::Parallel`].
     pub(super) parallel_parts: &'static [(&'static str, &'static [BlockParam])],
+    /// Experts, in the forms that files may have; the first is written.
+    pub(super) experts: &'static [ExpertNames],
     /// Order of several parts in one tensor.
     pub(super) fused: Fused,
     /// Whether matrices of blocks are stored `[d_input, d_output]`, rather than the other way
@@ -42,14 +45,19 @@ pub(super) enum Fused {
 }
 
 /// The names that a file uses, among those that the family knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamesInFile {
     /// In front of everything but the head.
     prefix: String,
     head: String,
+    /// Where the family has any.
+    experts: Option<&'static ExpertNames>,
 }
 
 impl NamesInFile {
+    fn experts(&self) -> &'static ExpertNames {
+        self.experts.expect("a family with experts names them")
+    }
+
     /// Whether a tensor belongs to what lies around a text model, such as what sees images.
     pub(crate) fn is_around(&self, name: &str) -> bool {
         let mut modules = self.prefix.split('.');
@@ -60,7 +68,7 @@ impl NamesInFile {
 
 /// Location of a parameter in a file: part of a tensor, or all of it.
 pub(crate) struct TensorLocation {
-    /// The tensor, without `.weight` or `.bias`.
+    /// The tensor, without `.weight` or `.bias`; of stacked experts the whole name.
     name: String,
     /// The parameter's outputs among those of the tensor, in their order.
     pub(crate) outputs: Ranges,
@@ -68,18 +76,58 @@ pub(crate) struct TensorLocation {
     total: usize,
     /// Whether a matrix is stored `[d_input, d_output]`.
     pub(crate) input_first: bool,
+    /// Experts whose matrices are stacked in the tensor.
+    stacked: Option<usize>,
 }
 
 impl TensorLocation {
+    /// A tensor that holds nothing else.
+    fn alone(name: String, outputs: usize) -> Self {
+        Self {
+            name,
+            outputs: (0..outputs).into(),
+            total: outputs,
+            input_first: false,
+            stacked: None,
+        }
+    }
+
+    /// Part of the expert with this number in a block with so many.
+    fn of_expert(
+        names: &ExpertNames,
+        block: &str,
+        [index, count]: [usize; 2],
+        part: GatedPart,
+        outputs: usize,
+    ) -> Self {
+        let name = format!("{block}.{}", names.tensor(index, part));
+        match names.place(part) {
+            None => Self::alone(name, outputs),
+            Some((place, of_expert)) => {
+                let offset = (index * of_expert + place) * outputs;
+                Self {
+                    outputs: (offset..offset + outputs).into(),
+                    total: count * of_expert * outputs,
+                    stacked: Some(count),
+                    ..Self::alone(name, outputs)
+                }
+            }
+        }
+    }
+
     pub(crate) fn weight(&self) -> String {
-        format!("{}.weight", self.name)
+        match self.stacked {
+            Some(_) => self.name.clone(),
+            None => format!("{}.weight", self.name),
+        }
     }
 
     pub(crate) fn bias(&self) -> String {
         format!("{}.bias", self.name)
     }
 
-    /// The stored shape of the tensor that holds a matrix with so many inputs.
+    /// The stored shape of the tensor that holds a matrix with so many inputs, of those that are stacked
+    /// one below the other.
     pub(crate) fn matrix_shape(&self, d_input: usize) -> [usize; 2] {
         if self.input_first {
             [d_input, self.total]
@@ -92,7 +140,10 @@ impl TensorLocation {
     pub(crate) fn tensors(&self, shape: ParamShape) -> Vec<(String, Vec<usize>)> {
         let (stored, bias) = match shape {
             ParamShape::Table { rows, width } => (vec![rows, width], false),
-            ParamShape::Linear { inputs, bias, .. } => (self.matrix_shape(inputs).to_vec(), bias),
+            ParamShape::Linear { inputs, bias, .. } => match self.stacked {
+                Some(count) => (vec![count, self.total / count, inputs], bias),
+                None => (self.matrix_shape(inputs).to_vec(), bias),
+            },
             ParamShape::Norm { width, bias } => (vec![width], bias),
         };
         let bias = bias.then(|| (self.bias(), vec![self.total]));
@@ -108,6 +159,7 @@ impl Names {
         NamesInFile {
             prefix: self.prefix.to_owned(),
             head: self.head[0].to_owned(),
+            experts: self.experts.first(),
         }
     }
 
@@ -128,7 +180,15 @@ impl Names {
             head: heads
                 .find(is_there)
                 .unwrap_or_else(|| format!("{outer}{}", self.head[0])),
+            experts: self.experts_in_file(names),
         }
+    }
+
+    fn experts_in_file(&self, names: &[&str]) -> Option<&'static ExpertNames> {
+        let mut forms = self.experts.iter();
+        forms
+            .find(|form| form.are_in(names))
+            .or(self.experts.first())
     }
 
     /// Beginning of the names of the only model in a file, by its first block.
@@ -159,21 +219,29 @@ impl Names {
     ) -> TensorLocation {
         let outputs = |id| config.shape(id).map_or(0, ParamShape::outputs);
         let prefix = &file.prefix;
-        let whole = |name: String| {
-            let total = outputs(id);
-            TensorLocation {
-                name,
-                outputs: (0..total).into(),
-                total,
-                input_first: false,
-            }
-        };
+        let whole = |name: String| TensorLocation::alone(name, outputs(id));
         match id {
             ParamId::Embedding => whole(format!("{prefix}{}", self.embedding)),
             ParamId::Positions => whole(format!("{prefix}{}", self.positions)),
             ParamId::EmbeddingNorm => whole(format!("{prefix}{}", self.embedding_norm)),
             ParamId::FinalNorm => whole(format!("{prefix}{}", self.final_norm)),
             ParamId::Head => whole(file.head.clone()),
+            ParamId::Block(index, BlockParam::Router) => {
+                let name = file.experts().router;
+                whole(format!("{prefix}{}.{index}.{name}", self.block))
+            }
+            ParamId::Block(index, BlockParam::Expert(expert, part)) => {
+                let block = format!("{prefix}{}.{index}", self.block);
+                let count = config.blocks[index].feed_forward.experts();
+                let count = count.map_or(0, |experts| experts.count);
+                TensorLocation::of_expert(
+                    file.experts(),
+                    &block,
+                    [expert, count],
+                    part,
+                    outputs(id),
+                )
+            }
             ParamId::Block(index, part) => {
                 let block = &config.blocks[index];
                 let (name, parts) = self.find(part, block.residual);
@@ -190,6 +258,7 @@ impl Names {
                     outputs: Ranges::every(total / runs, runs, offset / runs, length),
                     total,
                     input_first: self.input_first,
+                    stacked: None,
                 }
             }
         }
@@ -242,6 +311,7 @@ pub(super) const LLAMA: Names = Names {
         ("mlp.down_proj", &[BlockParam::Down]),
     ],
     parallel_parts: &[],
+    experts: &[],
     fused: Fused::ByPart,
     input_first: false,
     buffers: &[".rotary_emb.inv_freq"],

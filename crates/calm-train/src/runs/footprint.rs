@@ -3,7 +3,7 @@
 use burn::module::Module;
 use calm_backend::ops;
 use calm_compose::{BridgeConfig, Connection};
-use calm_models::{Decoder, DecoderConfig};
+use calm_models::{BlockConfig, Decoder, DecoderConfig};
 use serde::Serialize;
 
 /// Bytes of a number that is trained, and of every value kept for the backward pass.
@@ -72,7 +72,7 @@ impl Footprint {
                 trained: trained_parameters,
             },
             frozen_bytes: frozen_parameters * decoder.dtype().size(),
-            recorded: vec![Recorded::trained_block(config); config.block_count()],
+            recorded: Recorded::trained_blocks(config).collect(),
             passing: None,
             vocab_size: config.vocab_size,
             cache_bytes: 0,
@@ -92,13 +92,13 @@ impl Footprint {
         let first = connections()
             .map(|connection| connection.anchor_block)
             .min();
-        let above = config.block_count() - first.unwrap_or(config.block_count());
-        let mut recorded = vec![Recorded::frozen_block(config); above];
+        let first = first.unwrap_or(config.block_count());
+        let mut recorded: Vec<Recorded> = Recorded::frozen_blocks(config, first).collect();
         for (bridge, connections) in bridges {
             recorded.extend(connections.iter().map(|_| Recorded::bridge(bridge)));
         }
         let frozen = || augmenting.iter().copied().chain([anchor]);
-        let passing = frozen().map(|decoder| Recorded::trained_block(decoder.config()));
+        let passing = frozen().flat_map(|decoder| Recorded::trained_blocks(decoder.config()));
         Self {
             parameters: ParameterCounts {
                 frozen: frozen().map(Module::num_params).sum(),
@@ -152,23 +152,23 @@ impl Footprint {
 }
 
 impl Recorded {
-    /// A block whose weights are frozen: the inputs of its two norms, attention and activation. A
-    /// frozen projection needs nothing of its input.
-    fn frozen_block(config: &DecoderConfig) -> Self {
-        Self::block(config, false)
+    /// Blocks whose weights are frozen, from `first` on: the inputs of their norms, attention and
+    /// activation. A frozen projection needs nothing of its input.
+    fn frozen_blocks(config: &DecoderConfig, first: usize) -> impl Iterator<Item = Self> {
+        let blocks = config.blocks.iter().skip(first);
+        blocks.map(|block| Self::block(block, config.d_model, false))
     }
 
-    /// A block that is trained, or has adapters: the inputs of its projections, too.
-    fn trained_block(config: &DecoderConfig) -> Self {
-        Self::block(config, true)
+    /// Blocks that are trained, or have adapters: the inputs of their projections, too.
+    fn trained_blocks(config: &DecoderConfig) -> impl Iterator<Item = Self> {
+        let blocks = config.blocks.iter();
+        blocks.map(|block| Self::block(block, config.d_model, true))
     }
 
-    fn block(config: &DecoderConfig, trained: bool) -> Self {
+    fn block(block: &BlockConfig, d_model: usize, trained: bool) -> Self {
         Self {
-            values: config
-                .first_block()
-                .backward_values(config.d_model, trained),
-            heads: config.heads(),
+            values: block.backward_values(d_model, trained),
+            heads: block.attention.heads,
         }
     }
 
@@ -211,7 +211,12 @@ mod tests {
             let footprint = Footprint::of_bridges(&anchor, &[&augmenting], &bridges, 100);
             footprint.estimate(3, 5, 6).activations
         };
-        let block = Recorded::frozen_block(anchor.config()).at(5) * F32 * 15;
+        let block = Recorded::frozen_blocks(anchor.config(), 0)
+            .next()
+            .unwrap()
+            .at(5)
+            * F32
+            * 15;
         assert_eq!(bytes(2) - bytes(3), block);
         assert_eq!(bytes(1) - bytes(4), 3 * block);
     }

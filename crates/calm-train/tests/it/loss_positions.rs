@@ -166,7 +166,8 @@ fn a_whole_model_learns_the_same() {
             .blocks
             .iter()
             .flat_map(|block| {
-                let (attention, forward) = (&block.attention, &block.feed_forward);
+                let attention = &block.attention;
+                let forward = block.feed_forward.as_ref().unwrap();
                 [
                     &attention.query,
                     &attention.key,

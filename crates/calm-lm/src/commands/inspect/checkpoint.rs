@@ -54,10 +54,15 @@ struct Checkpoint<'a> {
     kv_heads: usize,
     d_head: usize,
     d_ff: usize,
+    /// Of the first block that has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    experts: Option<Experts>,
     vocab_size: usize,
     context_length: usize,
     windows: Vec<Window>,
     parameters: usize,
+    /// Those that a token is computed with.
+    active_parameters: usize,
     parameters_by_part: Fields<usize>,
     tied_head: bool,
     stored_as: Vec<&'a str>,
@@ -88,6 +93,16 @@ struct ComputesIn {
 struct Window {
     tokens: usize,
     blocks: usize,
+}
+
+/// Feed-forward layers of which a token uses some.
+#[derive(Serialize)]
+struct Experts {
+    blocks: usize,
+    experts: usize,
+    per_token: usize,
+    d_ff: usize,
+    shared_d_ff: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -137,10 +152,12 @@ impl<'a> Checkpoint<'a> {
             kv_heads: block.attention.kv_heads,
             d_head: block.attention.d_head,
             d_ff: block.feed_forward.d_ff,
+            experts: Experts::of(config),
             vocab_size: config.vocab_size,
             context_length: config.context_length,
             windows: windows(config),
             parameters: info.parameters(),
+            active_parameters: config.active_parameter_count(),
             parameters_by_part: Fields(parts.to_vec()),
             tied_head: config.head.tied,
             stored_as: info.stored_as(None),
@@ -179,9 +196,13 @@ impl<'a> Checkpoint<'a> {
                 format!("{heads} of width {d_head}, {kv_heads} for keys and values"),
             ),
             ("feed-forward width", self.d_ff.to_string()),
+        ];
+        let experts = self.experts.as_ref();
+        rows.extend(experts.map(|experts| ("experts", experts.text(self.blocks))));
+        rows.extend([
             ("vocabulary", tokens(self.vocab_size)),
             ("context", tokens(self.context_length)),
-        ];
+        ]);
         let windows = self.windows.iter().map(|window| {
             let (size, blocks) = (tokens(window.tokens), window.blocks);
             let text = format!("{size}, in {blocks} of {} blocks", self.blocks);
@@ -200,6 +221,12 @@ impl<'a> Checkpoint<'a> {
 
     fn weight_rows(&self) -> Vec<(String, String)> {
         let mut rows = vec![("parameters".to_owned(), self.parameters.to_string())];
+        if self.experts.is_some() {
+            rows.push((
+                "  of a token".to_owned(),
+                self.active_parameters.to_string(),
+            ));
+        }
         for (part, count) in &self.parameters_by_part.0 {
             let count = match self.tied_head && *part == Part::Head.name() {
                 true => "the embedding".to_owned(),
@@ -255,6 +282,36 @@ impl<'a> Checkpoint<'a> {
         ]);
         let rows = rows.into_iter();
         rows.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+impl Experts {
+    fn of(config: &DecoderConfig) -> Option<Self> {
+        let layers = config.blocks.iter().map(|block| &block.feed_forward);
+        let mut with_experts = layers.filter_map(|layer| Some((layer.d_ff, layer.experts()?)));
+        let (d_ff, experts) = with_experts.next()?;
+        Some(Self {
+            blocks: 1 + with_experts.count(),
+            experts: experts.count,
+            per_token: experts.used,
+            d_ff,
+            shared_d_ff: experts.shared,
+        })
+    }
+
+    fn text(&self, of_blocks: usize) -> String {
+        let Self {
+            blocks,
+            experts,
+            per_token,
+            d_ff,
+            ..
+        } = self;
+        let shared = self.shared_d_ff;
+        let shared = shared.map_or(String::new(), |d_ff| format!(" and one of {d_ff}"));
+        format!(
+            "{per_token} of {experts} per token, of width {d_ff}{shared}, in {blocks} of {of_blocks} blocks"
+        )
     }
 }
 
