@@ -1,5 +1,5 @@
-//! The paper's baseline (section 4.4): low-rank adapters on the anchor alone, with as many
-//! trainable parameters as the bridges have.
+//! Low-rank adapters on one model: those of the paper's baseline (section 4.4) have as many
+//! trainable parameters as the bridges.
 
 use burn::module::{Lora, LoraAdapter, Module, ModuleVisitor, Param, ParamGroup, Reparameterizer};
 use burn::tensor::{Device, Tensor};
@@ -8,7 +8,7 @@ use calm_models::Decoder;
 
 use crate::ComposeError;
 
-/// Rank of adapters whose number of parameters is nearest to a given one.
+/// Adapters, by their rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoraPlan {
     /// Rank of every adapter.
@@ -25,19 +25,28 @@ impl LoraPlan {
     ///
     /// [`ComposeError::LoraRank`] if even rank 1 has twice as many parameters as wanted.
     pub fn near(decoder: &Decoder, wanted: usize) -> Result<Self, ComposeError> {
-        let mut sides = SidesOfMatrices::default();
-        decoder.visit(&mut sides);
-        let rank = (wanted + sides.sum / 2) / sides.sum;
+        let one = Self::of_rank(decoder, 1);
+        let rank = (wanted + one.parameters / 2) / one.parameters;
         if rank == 0 {
             return Err(ComposeError::LoraRank {
                 wanted,
-                smallest: sides.sum,
+                smallest: one.parameters,
             });
         }
         Ok(Self {
             rank,
-            parameters: rank * sides.sum,
+            parameters: rank * one.parameters,
         })
+    }
+
+    /// Adapters of this rank on every weight matrix of every block of `decoder`.
+    pub fn of_rank(decoder: &Decoder, rank: usize) -> Self {
+        let mut sides = SidesOfMatrices::default();
+        decoder.visit(&mut sides);
+        Self {
+            rank,
+            parameters: rank * sides.sum,
+        }
     }
 
     /// `decoder` on `device`, frozen but for fresh adapters that change nothing yet.

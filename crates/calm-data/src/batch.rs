@@ -2,7 +2,8 @@
 
 use crate::TokenizedExample;
 
-/// Rows of token ids, right-padded to one length.
+/// Rows of token ids, right-padded to one length. A row is an example, or several that know nothing
+/// of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// `[rows, length]`, row-major.
@@ -17,12 +18,15 @@ pub struct Batch {
     pub loss_positions: Vec<u32>,
     /// That next token, for each of them.
     pub targets: Vec<u32>,
-    /// Number of the example of each row.
+    /// Numbers of the examples, row by row.
     pub examples: Vec<usize>,
+    /// Positions of the flattened `[rows * length]` at which a further example of a row begins, in
+    /// ascending order.
+    pub starts: Vec<u32>,
 }
 
 impl Batch {
-    /// Collates examples, each with its number.
+    /// Collates examples, each with its number and in a row of its own.
     ///
     /// The last token of an example is only ever a target, so a row has one position fewer than its
     /// example has tokens. If a target begins an example, nothing predicts its first token, which
@@ -31,34 +35,53 @@ impl Batch {
         examples: impl IntoIterator<Item = (usize, &'a TokenizedExample)>,
         padding: u32,
     ) -> Self {
-        let rows: Vec<_> = examples.into_iter().collect();
-        let length = rows
-            .iter()
-            .map(|(_, row)| row.inputs().len())
-            .max()
-            .unwrap_or(0);
+        let rows: Vec<_> = examples.into_iter().map(|example| [example]).collect();
+        Self::collate_rows(&rows, padding)
+    }
+
+    /// Collates rows of examples, each with its number, one behind the other.
+    pub fn collate_rows<'a>(
+        rows: &[impl AsRef<[(usize, &'a TokenizedExample)]>],
+        padding: u32,
+    ) -> Self {
+        let inputs = |row: &[(usize, &TokenizedExample)]| -> usize {
+            row.iter().map(|(_, example)| example.inputs().len()).sum()
+        };
+        let rows = || rows.iter().map(AsRef::as_ref);
+        let length = rows().map(inputs).max().unwrap_or(0);
         let mut batch = Self {
-            ids: Vec::with_capacity(rows.len() * length),
-            real: Vec::with_capacity(rows.len() * length),
-            rows: rows.len(),
+            ids: Vec::with_capacity(rows().len() * length),
+            real: Vec::with_capacity(rows().len() * length),
+            rows: rows().len(),
             length,
             loss_positions: Vec::new(),
             targets: Vec::new(),
-            examples: rows.iter().map(|(number, _)| *number).collect(),
+            examples: Vec::new(),
+            starts: Vec::new(),
         };
-        for (row, (_, example)) in rows.iter().enumerate() {
-            batch.ids.extend(example.inputs());
-            batch.real.resize(batch.ids.len(), true);
-            batch.ids.resize((row + 1) * length, padding);
-            batch.real.resize((row + 1) * length, false);
-            for target in example.target_start.max(1)..example.ids.len() {
-                batch
-                    .loss_positions
-                    .push((row * length + target - 1) as u32);
-                batch.targets.push(example.ids[target]);
+        for (number, row) in rows().enumerate() {
+            for (place, example) in row.iter().enumerate() {
+                if place > 0 {
+                    batch.starts.push(batch.ids.len() as u32);
+                }
+                batch.push(*example);
             }
+            batch.real.resize(batch.ids.len(), true);
+            batch.ids.resize((number + 1) * length, padding);
+            batch.real.resize((number + 1) * length, false);
         }
         batch
+    }
+
+    /// Adds an example to the last row.
+    fn push(&mut self, (number, example): (usize, &TokenizedExample)) {
+        let start = self.ids.len();
+        self.examples.push(number);
+        self.ids.extend(example.inputs());
+        for target in example.target_start.max(1)..example.ids.len() {
+            self.loss_positions.push((start + target - 1) as u32);
+            self.targets.push(example.ids[target]);
+        }
     }
 
     /// The real ids of every row.
@@ -113,6 +136,18 @@ mod tests {
         assert_eq!(batch.targets, [12, 12, 13]);
         assert_eq!(batch.examples, [5, 7]);
         assert_eq!(batch.padding_share(), 1.0 / 6.0);
+    }
+
+    #[test]
+    fn a_row_may_hold_several_examples() {
+        let [a, b, c] = [3, 2, 4].map(example);
+        let rows = [vec![(7, &a), (2, &b)], vec![(4, &c)]];
+        let batch = Batch::collate_rows(&rows, 0);
+        assert_eq!((batch.rows, batch.length), (2, 3));
+        assert_eq!(batch.ids, [10, 11, 10, 10, 11, 12]);
+        assert_eq!(batch.loss_positions, [1, 4, 5]);
+        assert_eq!(batch.targets, [12, 12, 13]);
+        assert_eq!((batch.examples, batch.starts), (vec![7, 2, 4], vec![2]));
     }
 
     #[test]

@@ -6,16 +6,20 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Batch, DataError, Examples};
+use crate::packing::Packing;
+use crate::{Batch, DataError, Examples, TokenizedExample};
 
 /// The batches of a dataset, epoch after epoch, as a function of their number.
 ///
-/// Every epoch is shuffled anew, then examples of one length are put together so that little
-/// padding is computed, then the batches are shuffled. That takes four bytes for each example,
-/// besides their index, and two more while an epoch is shuffled.
+/// A row is an example, or several that are packed into it. Every epoch is shuffled anew, then rows
+/// of one length are put together so that little padding is computed, then the batches are shuffled.
+/// That takes four bytes for each row, besides the index of the examples, and two more while an
+/// epoch is shuffled.
 #[derive(Debug)]
 pub struct Batches {
     examples: Examples,
+    /// None if every row is an example.
+    packing: Option<Packing>,
     rows: usize,
     padding: u32,
     seed: u64,
@@ -26,8 +30,8 @@ pub struct Batches {
 #[derive(Debug)]
 struct Epoch {
     number: usize,
-    /// Examples by length; consecutive ones are a batch.
-    examples: Vec<u32>,
+    /// Rows by length; consecutive ones are a batch.
+    rows: Vec<u32>,
     /// Order of these batches.
     batches: Vec<u32>,
 }
@@ -49,6 +53,7 @@ impl Batches {
         );
         Self {
             examples,
+            packing: None,
             rows,
             padding,
             seed,
@@ -56,14 +61,33 @@ impl Batches {
         }
     }
 
+    /// Batches of `rows` rows, each of as many examples as fit into `length` tokens that are read.
+    ///
+    /// # Panics
+    ///
+    /// As [`Batches::new`].
+    pub fn packed(examples: Examples, rows: usize, length: usize, padding: u32, seed: u64) -> Self {
+        let mut batches = Self::new(examples, rows, padding, seed);
+        let numbers = 0..batches.examples.len();
+        let tokens: Vec<u32> = numbers.map(|one| batches.inputs_of(one) as u32).collect();
+        batches.packing = Some(Packing::new(&tokens, length, seed));
+        batches
+    }
+
     /// All examples, by the numbers that [`Batch::examples`] holds.
     pub fn examples(&self) -> &Examples {
         &self.examples
     }
 
+    /// Rows in an epoch: as many as examples, unless these are packed.
+    pub fn row_count(&self) -> usize {
+        let packed = self.packing.as_ref().map(Packing::rows);
+        packed.unwrap_or_else(|| self.examples.len())
+    }
+
     /// Batches in an epoch.
     pub fn per_epoch(&self) -> usize {
-        self.examples.len().div_ceil(self.rows)
+        self.row_count().div_ceil(self.rows)
     }
 
     /// Batch `number`, counted from 0 over all epochs.
@@ -72,20 +96,49 @@ impl Batches {
     ///
     /// [`DataError::Io`] if the examples are in a file that cannot be read any more.
     pub fn batch(&self, number: usize) -> Result<Batch, DataError> {
-        let rows = self
-            .rows_of(number)
-            .into_iter()
-            .map(|number| Ok((number as usize, self.examples.get(number as usize)?)))
-            .collect::<Result<Vec<_>, DataError>>()?;
-        let rows = rows.iter().map(|(number, example)| (*number, example));
-        Ok(Batch::collate(rows, self.padding))
+        let rows = self.rows_of(number).into_iter();
+        let rows = rows.map(|row| self.row(row as usize));
+        let rows = rows.collect::<Result<Vec<_>, DataError>>()?;
+        let rows = rows.iter().map(|row| {
+            let examples = row.iter().map(|(number, example)| (*number, example));
+            examples.collect::<Vec<_>>()
+        });
+        Ok(Batch::collate_rows(&rows.collect::<Vec<_>>(), self.padding))
+    }
+
+    /// The examples of a row, with their numbers.
+    fn row(&self, row: usize) -> Result<Vec<(usize, TokenizedExample)>, DataError> {
+        let read = |number: usize| Ok((number, self.examples.get(number)?));
+        match &self.packing {
+            None => Ok(vec![read(row)?]),
+            Some(packing) => {
+                let numbers = packing.row(row).iter();
+                numbers.map(|number| read(*number as usize)).collect()
+            }
+        }
+    }
+
+    /// Tokens of an example that a model reads.
+    fn inputs_of(&self, example: usize) -> usize {
+        self.examples.tokens_of(example).saturating_sub(1)
+    }
+
+    /// Tokens of a row that a model reads.
+    fn inputs_of_row(&self, row: usize) -> usize {
+        match &self.packing {
+            None => self.inputs_of(row),
+            Some(packing) => {
+                let examples = packing.row(row).iter();
+                examples.map(|one| self.inputs_of(*one as usize)).sum()
+            }
+        }
     }
 
     /// Share of the positions of an epoch that is padding, from 0 to 1. It is the same in every
-    /// epoch, since shuffling changes which examples of a length meet, but not the lengths.
+    /// epoch, since shuffling changes which rows of a length meet, but not the lengths.
     pub fn padding_share(&self) -> f64 {
-        let inputs = |number| self.examples.tokens_of(number).saturating_sub(1);
-        let mut lengths: Vec<usize> = (0..self.examples.len()).map(inputs).collect();
+        let rows = 0..self.row_count();
+        let mut lengths: Vec<usize> = rows.map(|row| self.inputs_of_row(row)).collect();
         lengths.sort_unstable();
         let batches = lengths.chunks(self.rows);
         let computed: usize = batches
@@ -106,7 +159,7 @@ impl Batches {
                 current.insert(self.order(epoch))
             }
         };
-        let mut batches = epoch.examples.chunks(self.rows);
+        let mut batches = epoch.rows.chunks(self.rows);
         let rows = batches.nth(epoch.batches[within] as usize);
         rows.expect("there are as many chunks as batches").to_vec()
     }
@@ -114,14 +167,14 @@ impl Batches {
     fn order(&self, number: usize) -> Epoch {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(number as u64);
-        let mut examples: Vec<u32> = (0..self.examples.len() as u32).collect();
-        examples.shuffle(&mut rng);
-        examples.sort_by_key(|&number| self.examples.tokens_of(number as usize));
+        let mut rows: Vec<u32> = (0..self.row_count() as u32).collect();
+        rows.shuffle(&mut rng);
+        rows.sort_by_key(|&row| self.inputs_of_row(row as usize));
         let mut batches: Vec<u32> = (0..self.per_epoch() as u32).collect();
         batches.shuffle(&mut rng);
         Epoch {
             number,
-            examples,
+            rows,
             batches,
         }
     }
@@ -209,6 +262,26 @@ mod tests {
             let share = padding as f64 / real.count() as f64;
             assert!(share > 0.0);
             assert_eq!(batches.padding_share(), share);
+        }
+    }
+
+    #[test]
+    fn an_epoch_of_packed_rows_sees_every_example_once() {
+        let lengths = || (0..100).map(|i| 2 + i * i % 17);
+        let packed = Batches::packed(lengths().map(example).collect(), 4, 32, 0, 1);
+        assert!(packed.padding_share() < 0.03, "{}", packed.padding_share());
+        assert!(packed.row_count() < 30);
+        for number in 0..2 {
+            let drawn = epoch(&packed, number);
+            assert!(drawn.iter().all(|batch| batch.length <= 32));
+            let count = |of: fn(&Batch) -> usize| drawn.iter().map(of).sum::<usize>();
+            // Nothing predicts the first two tokens of these examples.
+            let targets: usize = lengths().map(|length| length - 2).sum();
+            assert_eq!(count(Batch::target_tokens), targets);
+            assert_eq!(count(|batch| batch.starts.len()), 100 - packed.row_count());
+            let mut seen: Vec<usize> = drawn.into_iter().flat_map(|b| b.examples).collect();
+            seen.sort_unstable();
+            assert!(seen.into_iter().eq(0..100));
         }
     }
 

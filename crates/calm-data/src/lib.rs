@@ -7,7 +7,7 @@
 //! | [`bundle`] | TOML files that are part of the program |
 //! | [`Mixture`] | parts of a dataset by their shares |
 //! | [`Tokenize`], [`Tokenizing`], [`DataFile`] | texts to token ids, in memory or through a cache |
-//! | [`Batches`] | [`Examples`] to batches, in an order that a seed fixes |
+//! | [`Batches`] | [`Examples`] to batches, in an order that a seed fixes, one or several to a row |
 //!
 //! ```
 //! use calm_data::kv::{KeyPool, KvConfig, KvDataset, KvTask};
@@ -25,6 +25,7 @@ pub mod bundle;
 pub mod corpus;
 mod error;
 mod mixture;
+mod packing;
 mod tokens;
 
 pub use batch::Batch;

@@ -248,6 +248,16 @@ impl FrozenModel {
         publish(staging, dir)
     }
 
+    /// Checks what [`FrozenModel::save`] may find out after hours of training: that the settings of
+    /// the family can express this decoder.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Inexpressible`] if they cannot.
+    pub fn check_saved(&self, dir: &Path, dtype: FloatType) -> Result<(), ModelError> {
+        self.config_json(dir, dtype).map(drop)
+    }
+
     /// The text of config.json, once it is sure to be read the same.
     fn config_json(&self, dir: &Path, dtype: FloatType) -> Result<String, ModelError> {
         let path = dir.join(CONFIG);

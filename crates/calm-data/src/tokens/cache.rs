@@ -56,7 +56,7 @@ pub(crate) struct TokenCache {
 impl TokenCache {
     /// The cache of a data file with this hash, tokenised like this.
     pub(crate) fn new(directory: &Path, data_sha256: &str, tokenizing: &Tokenizing<'_>) -> Self {
-        let key = json!({
+        let mut key = json!({
             "layout": VERSION,
             // Another release may bring another version of the tokenizer library.
             "release": env!("CARGO_PKG_VERSION"),
@@ -66,6 +66,9 @@ impl TokenCache {
             "context": tokenizing.context,
             "too_long": tokenizing.too_long,
         });
+        if tokenizing.cut_texts {
+            key["cut_texts"] = true.into();
+        }
         let key: [u8; 32] = Sha256::digest(key.to_string()).into();
         let path = directory.join(format!("{}.tokens", hex(key)));
         Self { path, key }

@@ -106,6 +106,7 @@ impl DataFile<'_> {
             for fitted in self.fit(&part, read) {
                 match fitted? {
                     Fitted::Whole(example) => keep(&example)?,
+                    Fitted::Pieces(pieces) => pieces.iter().try_for_each(&mut *keep)?,
                     Fitted::Truncated(example) => {
                         misfits.truncated += 1;
                         keep(&example)?;

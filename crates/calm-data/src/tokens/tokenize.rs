@@ -73,6 +73,9 @@ pub enum Fitted {
     Whole(TokenizedExample),
     /// The rest of an example, which fits.
     Truncated(TokenizedExample),
+    /// A long text in consecutive pieces: the last token of one, which is only a target there, begins
+    /// the next.
+    Pieces(Vec<TokenizedExample>),
     /// It was too long.
     Skipped,
 }
@@ -88,6 +91,9 @@ pub struct Tokenizing<'a> {
     pub context: usize,
     /// Policy for longer ones.
     pub too_long: TooLong,
+    /// Whether plain texts of which a model reads more than `context` tokens are cut into pieces, in
+    /// which nothing is lost; then the policy is for pairs alone.
+    pub cut_texts: bool,
 }
 
 impl Tokenizing<'_> {
@@ -106,6 +112,9 @@ impl Tokenizing<'_> {
     pub fn example(&self, example: usize, record: &Record) -> Result<Fitted, DataError> {
         let (tokenized, special) = match record {
             Record::PromptTarget(pair) => self.pair(example, pair)?,
+            Record::Text(text) if self.cut_texts => {
+                return Ok(self.pieces(self.text(example, text)?.0));
+            }
             Record::Text(text) => self.text(example, text)?,
         };
         self.fit(example, tokenized, special)
@@ -141,6 +150,20 @@ impl Tokenizing<'_> {
         }
         let target_start = 1;
         Ok((TokenizedExample { ids, target_start }, special))
+    }
+
+    fn pieces(&self, text: TokenizedExample) -> Fitted {
+        if text.inputs().len() <= self.context {
+            return Fitted::Whole(text);
+        }
+        let (last, target_start) = (text.ids.len() - 1, 1);
+        let starts = (0..last).step_by(self.context.max(1));
+        let pieces = starts.map(|start| {
+            let end = last.min(start + self.context);
+            let ids = text.ids[start..=end].to_vec();
+            TokenizedExample { ids, target_start }
+        });
+        Fitted::Pieces(pieces.collect())
     }
 
     fn fit(
@@ -190,6 +213,7 @@ pub fn tokenize(
         end_of_text,
         context,
         too_long: TooLong::Error,
+        cut_texts: false,
     };
     let pair = PromptTarget {
         prompt: prompt.to_owned(),
@@ -197,7 +221,7 @@ pub fn tokenize(
     };
     match tokenizing.example(example, &Record::PromptTarget(pair))? {
         Fitted::Whole(tokenized) | Fitted::Truncated(tokenized) => Ok(tokenized),
-        Fitted::Skipped => unreachable!("nothing is skipped"),
+        Fitted::Pieces(_) | Fitted::Skipped => unreachable!("a pair is whole, or an error"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use calm_data::jsonl::{PromptTarget, Record};
 use calm_data::kv::{EOS, KeyPool, KvConfig, KvDataset, KvTask, PAD};
-use calm_data::{Batch, DataError, Fitted, TooLong, tokenize};
+use calm_data::{Batch, DataError, Fitted, TokenizedExample, Tokenizing, TooLong, tokenize};
 
 use crate::word_tokenizer::WordTokenizer;
 
@@ -34,7 +34,7 @@ fn fitted(
 ) -> Result<Option<[String; 2]>, DataError> {
     let example = match tokenizer.with(context, too_long).example(3, record)? {
         Fitted::Whole(example) | Fitted::Truncated(example) => example,
-        Fitted::Skipped => return Ok(None),
+        Fitted::Pieces(_) | Fitted::Skipped => return Ok(None),
     };
     let text = |ids: &[u32]| {
         let words = ids
@@ -44,6 +44,42 @@ fn fitted(
     };
     let (prompt, target) = example.ids.split_at(example.target_start);
     Ok(Some([text(prompt), text(target)]))
+}
+
+#[test]
+fn a_long_text_is_cut_into_pieces_in_which_nothing_is_lost() {
+    let tokenizer = words();
+    let text = Record::Text("1 2 3 4 5 6 7 8 9".to_owned());
+    let cut = |context| {
+        let tokenizing = Tokenizing {
+            cut_texts: true,
+            ..tokenizer.with(context, TooLong::Error)
+        };
+        tokenizing.example(0, &text).unwrap()
+    };
+    let Fitted::Whole(whole) = cut(10) else {
+        panic!("ten tokens are read, and the end is only a target");
+    };
+    for context in 1..10 {
+        let Fitted::Pieces(pieces) = cut(context) else {
+            panic!("{context} tokens are too few");
+        };
+        let fits = |piece: &TokenizedExample| piece.inputs().len() <= context;
+        assert!(pieces.iter().all(fits), "{context}: {pieces:?}");
+        let read = pieces.iter().flat_map(TokenizedExample::inputs);
+        assert!(read.eq(whole.inputs()), "{context}: {pieces:?}");
+        let targets = pieces
+            .iter()
+            .flat_map(|piece| &piece.ids[piece.target_start..]);
+        assert!(targets.eq(&whole.ids[1..]), "{context}: {pieces:?}");
+    }
+    // A prompt has to stay with its target.
+    let tokenizing = Tokenizing {
+        cut_texts: true,
+        ..tokenizer.with(4, TooLong::Error)
+    };
+    let error = tokenizing.example(0, &pair("1 2 3 4", "5")).unwrap_err();
+    assert!(matches!(error, DataError::TooLong { .. }), "{error}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ impl WordTokenizer {
             end_of_text: EOS_ID,
             context,
             too_long,
+            cut_texts: false,
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::settings::ConfigFile;
 pub(crate) enum Verb {
     /// Build a dataset, or fetch one
     Data(data::DataArgs),
-    /// Train a small language model from nothing
+    /// Train a small language model from nothing, or go on training a checkpoint
     #[command(after_long_help = pretrain::EXAMPLES)]
     Pretrain(Box<pretrain::PretrainArgs>),
     /// Train the bridges between an anchor and the models that it is to read

@@ -1,4 +1,4 @@
-//! `calm pretrain`: trains a small Llama from random weights.
+//! `calm pretrain`: trains a small Llama from random weights, or goes on training a checkpoint.
 
 use calm_lm::train::runs::{PretrainConfig, PretrainRun};
 use clap::Args;
@@ -22,6 +22,14 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm pretrain --train kv/kv-substitution.all.jsonl \
         --tokenizer kv/tokenizer.json --blocks 2 --d-model 32 --heads 2 \
         --steps 20 --out tiny
+
+  A specialist out of a small model and texts of one's own, all its weights or adapters:
+    calm pretrain --from hf:HuggingFaceTB/SmolLM2-135M --train notes.jsonl --out specialist
+    calm pretrain --from checkpoint --lora --train notes.jsonl --context 1024 --out specialist
+
+  The best of its checkpoints by texts that are not trained on:
+    calm pretrain --from checkpoint --lora 8 --train notes.jsonl --validation held-out.jsonl \
+        --validation-steps 50 --patience 5 --out specialist
 
   See first what the run will be, and keep its flags in a file:
     calm pretrain --train kv/kv-substitution.all.jsonl \
@@ -52,10 +60,15 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
         return dry_run::report(common, &resolved, &estimate);
     }
     let outcome = run.run(&mut display)?;
-    let text = table(&[
-        ("written to", outcome.out.display().to_string()),
+    let mut rows = vec![("written to", outcome.out.display().to_string())];
+    if let Some(base) = &outcome.from {
+        rows.push(("from", base.source.clone()));
+    }
+    rows.extend(outcome.rank.map(|rank| ("rank", rank.to_string())));
+    rows.extend([
+        ("trained parameters", outcome.trained_parameters.to_string()),
         ("final loss", shown(&outcome.training.final_loss)),
         ("seconds", shown(&outcome.training.seconds)),
     ]);
-    Ok(Report::new(text, outcome))
+    Ok(Report::new(table(&rows), outcome))
 }

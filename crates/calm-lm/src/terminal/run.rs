@@ -102,6 +102,9 @@ fn data_line(record: &DataRecord) -> String {
         record.tokens,
         100.0 * record.padding_share
     );
+    if let Some(packed) = record.packed {
+        line += &format!(" in {} rows of {}", packed.rows, packed.context);
+    }
     for (count, what) in [(record.truncated, "truncated"), (record.skipped, "skipped")] {
         if count > 0 {
             line += &format!(", {count} {what}");

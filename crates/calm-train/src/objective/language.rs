@@ -3,7 +3,7 @@
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_data::Batch;
-use calm_models::{Context, Decoder, PaddingMask};
+use calm_models::{Context, Decoder, PaddingMask, TokenTrees};
 
 use super::noise::Noise;
 use super::{Objective, head};
@@ -54,8 +54,8 @@ impl LanguageModelling {
     /// The last block's output at the positions that carry loss, `[n, d_model]`: all but its keys
     /// and values is computed there only.
     fn hidden_states(&self, decoder: &Decoder, batch: &Batch) -> Tensor<2> {
-        let (ids, padding) = on_device(batch, &decoder.device());
-        let context = Context::new(decoder, &padding, None);
+        let ids = ids(batch, &decoder.device());
+        let context = context(decoder, batch);
         let wanted = head::positions(batch, context.device());
         let mut hidden = decoder.embed(ids, &context);
         if self.local_blocks > 0 {
@@ -75,16 +75,31 @@ impl LanguageModelling {
     }
 }
 
-fn on_device(batch: &Batch, device: &Device) -> (Tensor<2, Int>, PaddingMask) {
-    let shape = [batch.rows, batch.length];
+fn ids(batch: &Batch, device: &Device) -> Tensor<2, Int> {
     let ids: Vec<i64> = batch.ids.iter().map(|id| i64::from(*id)).collect();
+    let ids = TensorData::new(ids, [batch.rows, batch.length]);
     // Ids are constants, whatever is trained.
-    let device = device.clone().without_autodiff();
-    let padding = PaddingMask::new(batch.rows, batch.length, |row, position| {
-        batch.real[row * batch.length + position]
-    });
-    (
-        Tensor::from_data(TensorData::new(ids, shape), &device),
-        padding,
-    )
+    Tensor::from_data(ids, &device.clone().without_autodiff())
+}
+
+/// Positions and visibility of a batch. Every example sees itself alone, from its own position 0 on.
+fn context(decoder: &Decoder, batch: &Batch) -> Context {
+    if batch.starts.is_empty() {
+        let padding = PaddingMask::new(batch.rows, batch.length, |row, position| {
+            batch.real[row * batch.length + position]
+        });
+        return Context::new(decoder, &padding, None);
+    }
+    // Examples in a row are trees without branches, side by side.
+    let row = |(row, text): (usize, &[u32])| {
+        let before = |position: usize| {
+            let at = (row * batch.length + position) as u32;
+            let is_first = position == 0 || batch.starts.binary_search(&at).is_ok();
+            (!is_first).then(|| position - 1)
+        };
+        (0..text.len()).map(before).collect()
+    };
+    let rows: Vec<Vec<Option<usize>>> = batch.texts().enumerate().map(row).collect();
+    let nothing_held = PaddingMask::none(batch.rows, 0);
+    Context::of_trees(decoder, &TokenTrees::new(&nothing_held, &rows), None)
 }

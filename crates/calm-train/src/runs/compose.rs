@@ -21,7 +21,7 @@ use super::ranks::{self, LocalDevices};
 use super::record::{
     AddedParameters, BaselineOutcome, BridgeIdentity, BridgeRecord, ComposedIdentity, RunIdentity,
 };
-use super::training::{FitOptions, TrainingRun};
+use super::training::{FitOptions, TextPlan, TrainingRun};
 use super::{Observer, RunContext, RunEvent, end_of_text};
 use crate::{ActivationCache, BridgeTraining, Ranks, TrainError, WorkerServer};
 
@@ -105,8 +105,7 @@ impl ComposeRun {
     /// extended come with it.
     fn resolved(&self, prepared: &Prepared) -> ComposeConfig {
         let mut config = self.config.clone();
-        let warmup = self.run.train.warmup_steps;
-        config.training.optimizer.warmup_steps.get_or_insert(warmup);
+        config.training.resolve_open(&self.run.train);
         let mut types = prepared.models.parts().compute_types();
         if let Some(dtype) = types.next()
             && types.all(|other| other == dtype)
@@ -134,14 +133,14 @@ impl ComposeRun {
         let models = self.load(local.main(), observer)?;
         let anchor = &models.composition.anchor;
         let end_of_text = end_of_text(&anchor.model.special, &anchor.files.path)?;
-        let data = self.run.read_data(
-            models.composition.tokenizer(),
-            &anchor.model.special,
+        let plan = TextPlan {
+            tokenizer: models.composition.tokenizer(),
+            special: &anchor.model.special,
             end_of_text,
-            models.composition.context_length(),
-            is_described,
-            observer,
-        )?;
+            context: models.composition.context_length(),
+            is_packed: false,
+        };
+        let data = self.run.read_data(&plan, is_described, observer)?;
         Ok(Prepared {
             local,
             models,
@@ -216,7 +215,6 @@ impl ComposeRun {
             baseline: self.config.baseline?,
             anchor: &composition.anchor.model,
             bridge_parameters: composition.model.bridges.parameter_count(),
-            device: composition.device(),
             run: &self.run,
         })
     }

@@ -109,7 +109,7 @@ pub enum Baseline {
     Finetune,
 }
 
-/// Settings of a run that trains a small Llama from random weights.
+/// Settings of a run that trains a small Llama from random weights, or goes on training a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "kebab-case", default)]
@@ -117,33 +117,47 @@ pub struct PretrainConfig {
     /// Directory for the checkpoint
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub out: PathBuf,
-    /// Vocabulary, as a tokenizer.json of Hugging Face's library
+    /// Checkpoint to go on training, with its tokenizer: a directory, or hf:owner/name@revision
+    /// [default: a fresh Llama]
+    #[serde(with = "text::option", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "MODEL", value_hint = clap::ValueHint::AnyPath))]
+    pub from: Option<ModelSource>,
+    /// With --from, train adapters of this rank on the matrices of all blocks instead of all
+    /// weights, and merge them at the end [default without a RANK: 16]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RANK", num_args = 0..=1, default_missing_value = "16"))]
+    pub lora: Option<usize>,
+    /// Put as many examples into a row of --context tokens as fit, none of which sees another, and
+    /// cut longer texts into pieces; always so with --from
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub pack: bool,
+    /// Vocabulary of a fresh model, as a tokenizer.json of Hugging Face's library
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub tokenizer: PathBuf,
-    /// Number of blocks
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = PretrainConfig::default().blocks))]
-    pub blocks: usize,
-    /// Width of the hidden states
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = PretrainConfig::default().d_model))]
-    pub d_model: usize,
-    /// Attention heads, a divisor of the width
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = PretrainConfig::default().heads))]
-    pub heads: usize,
-    /// Longest text that the model can read, in tokens
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "TOKENS", default_value_t = PretrainConfig::default().context)
-    )]
-    pub context: usize,
+    /// Number of blocks of a fresh model [default: 4]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub blocks: Option<usize>,
+    /// Width of its hidden states [default: 128]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub d_model: Option<usize>,
+    /// Its attention heads, a divisor of the width [default: 4]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub heads: Option<usize>,
+    /// Longest text that a fresh model can read, in tokens [default: 128]; with --from, tokens of a
+    /// row [default: 512, or what the model can read]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TOKENS"))]
+    pub context: Option<usize>,
     /// Type that the weights are stored in: f32, f16 or bf16; auto is f32, in which they are trained
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
     pub dtype: ComputeType,
-    /// Token that ends a text
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "TOKEN", default_value = "</s>")
-    )]
-    pub eos: String,
+    /// Token that ends a text of a fresh model [default: </s>]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TOKEN"))]
+    pub eos: Option<String>,
     /// Data, optimiser and schedule.
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
@@ -173,9 +187,10 @@ pub struct TrainingConfig {
     /// Optimiser steps
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = TrainConfig::default().steps))]
     pub steps: usize,
-    /// Examples in a batch
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = TrainingConfig::default().rows))]
-    pub rows: usize,
+    /// Examples in a batch [default: 32]; of packed rows, rows [default with --from: 4]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub rows: Option<usize>,
     /// Batches whose gradients are added up for a step
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = TrainConfig::default().accumulation))]
     pub accumulation: usize,
@@ -239,9 +254,13 @@ pub struct OptimizerConfig {
     /// where little data is learnt exactly
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", value_parser = named::<OptimizerKind>, default_value = "adamw"))]
     pub optimizer: OptimizerKind,
-    /// Highest learning rate
-    #[cfg_attr(feature = "cli", arg(long, value_name = "RATE", allow_negative_numbers = true, default_value_t = TrainConfig::default().learning_rate))]
-    pub learning_rate: f64,
+    /// Highest learning rate [default: 1e-3; with --from 5e-5, of adapters 2e-4]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "RATE", allow_negative_numbers = true)
+    )]
+    pub learning_rate: Option<f64>,
     /// Steps over which the learning rate rises to it [default: 50, at most a quarter of all]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
@@ -451,13 +470,16 @@ impl Default for PretrainConfig {
     fn default() -> Self {
         Self {
             out: PathBuf::new(),
+            from: None,
+            lora: None,
+            pack: false,
             tokenizer: PathBuf::new(),
-            blocks: 4,
-            d_model: 128,
-            heads: 4,
-            context: 128,
+            blocks: None,
+            d_model: None,
+            heads: None,
+            context: None,
             dtype: ComputeType::default(),
-            eos: "</s>".to_owned(),
+            eos: None,
             training: TrainingConfig::default(),
         }
     }
@@ -471,7 +493,7 @@ impl Default for TrainingConfig {
             data: DataConfig::default(),
             resume: false,
             steps: train.steps,
-            rows: 32,
+            rows: None,
             accumulation: train.accumulation,
             checkpoint_steps: train.checkpoint_steps,
             keep_checkpoints: train.keep_checkpoints,
@@ -487,7 +509,7 @@ impl Default for OptimizerConfig {
         let train = TrainConfig::default();
         Self {
             optimizer: train.optimizer,
-            learning_rate: train.learning_rate,
+            learning_rate: None,
             warmup_steps: None,
             schedule: train.schedule,
             decay_share: train.decay_share,
@@ -681,6 +703,34 @@ impl ComposeConfig {
 }
 
 impl PretrainConfig {
+    /// Settings with the defaults of a model that is loaded, where they are not those of a fresh one.
+    pub(super) fn with_defaults(mut self) -> Self {
+        if self.from.is_some() {
+            self.pack = true;
+            let optimizer = &mut self.training.optimizer;
+            let rate = self.lora.map_or(TUNED_RATE, |_| LORA_RATE);
+            optimizer.learning_rate.get_or_insert(rate);
+            self.training.rows.get_or_insert(TUNED_ROWS);
+        }
+        self
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks.unwrap_or(4)
+    }
+
+    pub(super) fn d_model(&self) -> usize {
+        self.d_model.unwrap_or(128)
+    }
+
+    pub(super) fn heads(&self) -> usize {
+        self.heads.unwrap_or(4)
+    }
+
+    pub(super) fn eos(&self) -> &str {
+        self.eos.as_deref().unwrap_or("</s>")
+    }
+
     /// The type that the weights are stored in.
     pub(super) fn stored_type(&self) -> FloatType {
         match self.dtype {
@@ -695,12 +745,31 @@ impl PretrainConfig {
     ///
     /// [`TrainError::Missing`] or [`TrainError::Setting`].
     pub fn validate(&self) -> Result<(), TrainError> {
+        let is_tuned = self.from.is_some();
+        let has_tokenizer = !self.tokenizer.as_os_str().is_empty();
         require(&[
             ("train", self.training.has_data()),
             ("out", !self.out.as_os_str().is_empty()),
-            ("tokenizer", !self.tokenizer.as_os_str().is_empty()),
+            ("tokenizer", has_tokenizer || is_tuned),
         ])?;
-        let (heads, width) = (self.heads, self.d_model);
+        let of_fresh = |name, is_given| {
+            let reason = "is that of the model of --from; leave it out";
+            (name, !(is_tuned && is_given), reason)
+        };
+        check([
+            of_fresh("tokenizer", has_tokenizer),
+            of_fresh("blocks", self.blocks.is_some()),
+            of_fresh("d-model", self.d_model.is_some()),
+            of_fresh("heads", self.heads.is_some()),
+            of_fresh("eos", self.eos.is_some()),
+            (
+                "lora",
+                is_tuned || self.lora.is_none(),
+                "is for a model that is loaded; add --from",
+            ),
+            ("lora", self.lora != Some(0), "must be at least 1"),
+        ])?;
+        let (heads, width) = (self.heads(), self.d_model());
         if heads > 0 && width.is_multiple_of(heads) {
             return Ok(());
         }
@@ -709,7 +778,27 @@ impl PretrainConfig {
     }
 }
 
+/// Learning rate of a model that was trained before.
+const TUNED_RATE: f64 = 5e-5;
+/// Learning rate of adapters.
+const LORA_RATE: f64 = 2e-4;
+/// Rows of a batch of such a model, which are long and packed.
+const TUNED_ROWS: usize = 4;
+
 impl TrainingConfig {
+    /// Rows of a batch.
+    pub(super) fn rows(&self) -> usize {
+        self.rows.unwrap_or(32)
+    }
+
+    /// Sets what was left open to what it resolves to.
+    pub(super) fn resolve_open(&mut self, train: &TrainConfig) {
+        self.rows = Some(self.rows());
+        let optimizer = &mut self.optimizer;
+        optimizer.learning_rate = Some(train.learning_rate);
+        optimizer.warmup_steps = Some(train.warmup_steps);
+    }
+
     fn has_data(&self) -> bool {
         !self.train.as_os_str().is_empty()
     }
@@ -725,7 +814,7 @@ impl TrainingConfig {
         let has_data = validation.validation.is_some();
         let needs_data = "needs --validation";
         check([
-            ("rows", self.rows >= 1, "must be at least 1"),
+            ("rows", self.rows() >= 1, "must be at least 1"),
             needs(
                 "validation-steps",
                 validation.validation_steps.is_some(),
@@ -761,7 +850,7 @@ impl TrainingConfig {
         let config = TrainConfig {
             optimizer: optimizer.optimizer,
             accumulation: self.accumulation,
-            learning_rate: optimizer.learning_rate,
+            learning_rate: optimizer.learning_rate.unwrap_or(default.learning_rate),
             warmup_steps: optimizer.warmup_steps.unwrap_or(default.warmup_steps),
             schedule: optimizer.schedule,
             decay_share: optimizer.decay_share,

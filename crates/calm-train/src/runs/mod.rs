@@ -1,8 +1,8 @@
 //! Whole runs: settings in, progress events out, a directory that a killed run goes on from.
 //!
 //! [`ComposeRun`] trains the bridges of a composition, or a baseline in their place, [`PretrainRun`]
-//! a small model from random weights. Both take a settings struct that serde reads, and tell an
-//! [`Observer`] how far they are. Models that are loaded already are composed by [`train_bridges`].
+//! a small model from random weights, or one that is loaded. Both take a settings struct that serde
+//! reads, and tell an [`Observer`] how far they are. Models that are loaded already are composed by [`train_bridges`].
 //! [`fit`] trains whatever the caller has an objective for.
 
 mod activations;
@@ -20,6 +20,7 @@ mod ranks;
 mod record;
 mod split;
 mod training;
+mod tuning;
 mod validation;
 
 use std::net::SocketAddr;
@@ -36,10 +37,10 @@ pub use self::config::{
 };
 pub use self::estimate::{DataEstimate, Estimate, MeasuredMemory, TimeEstimate};
 pub use self::footprint::{Footprint, MemoryEstimate, ParameterCounts};
-pub use self::pretrain::{PretrainOutcome, PretrainRun};
+pub use self::pretrain::{BaseModel, PretrainOutcome, PretrainRun};
 pub use self::record::{
-    AddedParameters, BaselineOutcome, BridgeRecord, DataRecord, Environment, RunRecord,
-    ValidationIdentity, commit, program,
+    AddedParameters, BaselineOutcome, BridgeRecord, DataRecord, Environment, PackedRecord,
+    RunRecord, ValidationIdentity, commit, program,
 };
 pub use self::training::{FitOptions, fit};
 use crate::{StepMetrics, TrainError, ValidationMetrics, WorkerEvent};

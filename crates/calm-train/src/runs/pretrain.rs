@@ -1,21 +1,24 @@
-//! Training a small Llama from random weights.
+//! Training a small model: a Llama from random weights, or a checkpoint that goes on being trained.
 
 use std::path::PathBuf;
 
-use burn::module::Module;
-use calm_models::{Decoder, DecoderConfig, FrozenModel, SpecialIds, Tokenizer};
+use calm_backend::FloatType;
+use calm_compose::{LoadedModel, LoraPlan};
+use calm_models::{
+    Decoder, DecoderConfig, Fetching, FrozenModel, LoadOptions, ModelSource, SpecialIds, Tokenizer,
+};
 use serde::Serialize;
 
 use super::config::PretrainConfig;
 use super::data::TrainingData;
 use super::estimate::Estimate;
-use super::footprint::Footprint;
 use super::record::RunRecord;
-use super::training::{FitOptions, TrainingRun};
-use super::{Observer, RunContext};
-use crate::{LanguageModelling, TrainError};
+use super::training::{TextPlan, TrainingRun};
+use super::tuning::Tuning;
+use super::{Observer, RunContext, RunEvent, end_of_text};
+use crate::TrainError;
 
-/// Trains a small Llama from random weights.
+/// Trains a small Llama from random weights, or goes on training a checkpoint.
 #[derive(Debug)]
 pub struct PretrainRun {
     config: PretrainConfig,
@@ -27,14 +30,35 @@ pub struct PretrainRun {
 pub struct PretrainOutcome {
     /// Directory of the checkpoint.
     pub out: PathBuf,
+    /// The model that training began with, unless its weights were random.
+    pub from: Option<BaseModel>,
+    /// Rank of the adapters that are merged into the weights, if not all weights were trained.
+    pub rank: Option<usize>,
+    /// Parameters that were trained.
+    pub trained_parameters: usize,
     /// How it was trained.
     pub training: RunRecord,
 }
 
-/// A model that is trained from nothing.
+/// A model that training begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BaseModel {
+    /// Its name.
+    pub source: String,
+    /// SHA-256 of its weights.
+    pub weights_sha256: String,
+    /// SHA-256 of its tokenizer.
+    pub tokenizer_sha256: String,
+}
+
+/// The beginning of a run, and what is trained of it.
 #[derive(Debug, Serialize)]
-struct PretrainIdentity<'a> {
-    pretrained: Shape<'a>,
+#[serde(rename_all = "lowercase")]
+enum PretrainIdentity<'a> {
+    /// A model from nothing.
+    Pretrained(Shape<'a>),
+    /// A checkpoint.
+    Specialised(Specialised<'a>),
 }
 
 #[derive(Debug, Serialize)]
@@ -48,11 +72,29 @@ struct Shape<'a> {
     tokenizer_sha256: &'a str,
 }
 
-/// The model with random weights, and its data.
+/// The place of the checkpoint's files is no part of it.
+#[derive(Debug, Serialize)]
+struct Specialised<'a> {
+    weights_sha256: &'a str,
+    tokenizer_sha256: &'a str,
+    context: usize,
+    rank: Option<usize>,
+}
+
+/// The model as it begins, and its data.
 struct Prepared {
-    tokenizer: Tokenizer,
-    decoder: Decoder,
+    model: FrozenModel,
+    base: Option<BaseModel>,
+    lora: Option<LoraPlan>,
+    context: usize,
     data: TrainingData,
+}
+
+/// A model, and the token that ends its texts.
+struct Beginning {
+    model: FrozenModel,
+    base: Option<BaseModel>,
+    end_of_text: u32,
 }
 
 impl PretrainRun {
@@ -63,6 +105,7 @@ impl PretrainRun {
     /// [`TrainError`] naming the setting, or the directory, that cannot be used.
     pub fn new(config: PretrainConfig, context: RunContext) -> Result<Self, TrainError> {
         config.validate()?;
+        let config = config.with_defaults();
         let run = TrainingRun::new(&config.training, context, &config.out, true)?;
         Ok(Self { config, run })
     }
@@ -73,36 +116,18 @@ impl PretrainRun {
     ///
     /// As [`ComposeRun::run`](super::ComposeRun::run).
     pub fn run(&self, observer: &mut dyn Observer) -> Result<PretrainOutcome, TrainError> {
-        let Prepared {
-            tokenizer,
-            decoder,
-            data,
-        } = self.prepare(false, observer)?;
-        let objective = LanguageModelling::default();
-        let held_out = data.validation.as_ref();
-        let validator = held_out.map(|data| data.validator(&objective, Decoder::clone));
-        let options = FitOptions {
-            validator: validator.transpose()?,
-            ..FitOptions::default()
-        };
-        let config = &self.config;
-        let subject = PretrainIdentity {
-            pretrained: Shape {
-                vocab_size: tokenizer.vocab_size(),
-                blocks: config.blocks,
-                d_model: config.d_model,
-                heads: config.heads,
-                context: config.context,
-                eos: &config.eos,
-                tokenizer_sha256: tokenizer.sha256(),
-            },
-        };
-        let (run, identity) = (&self.run, self.run.identity("pretrain", &data, subject));
-        let (decoder, training) =
-            run.run(&objective, decoder, &data, options, &identity, observer)?;
-        FrozenModel::new(decoder, tokenizer).save(&run.out, config.stored_type())?;
-        let out = run.out.clone();
-        Ok(PretrainOutcome { out, training })
+        let prepared = self.prepare(false, observer)?;
+        let (subject, tuning) = (self.subject(&prepared), self.tuning(&prepared));
+        let data = &prepared.data;
+        let identity = self.run.identity("pretrain", data, subject);
+        let training = tuning.run(data, &identity, self.config.stored_type(), observer)?;
+        Ok(PretrainOutcome {
+            out: self.run.out.clone(),
+            rank: prepared.lora.map(|plan| plan.rank),
+            trained_parameters: tuning.trained_parameters(),
+            from: prepared.base,
+            training,
+        })
     }
 
     /// Size, memory and time of the run, by arithmetic and a few steps. Nothing is written.
@@ -114,14 +139,41 @@ impl PretrainRun {
         &self,
         observer: &mut dyn Observer,
     ) -> Result<(Estimate, PretrainConfig), TrainError> {
-        let Prepared { decoder, data, .. } = self.prepare(true, observer)?;
-        let footprint = Footprint::of_decoder(&decoder, decoder.num_params());
-        let objective = LanguageModelling::default();
-        let estimate = Estimate::new(&self.run, &objective, decoder, &data, &footprint)?;
+        let prepared = self.prepare(true, observer)?;
+        let estimate = self.tuning(&prepared).estimate(&prepared.data)?;
         let mut config = self.config.clone();
-        let warmup = self.run.train.warmup_steps;
-        config.training.optimizer.warmup_steps.get_or_insert(warmup);
+        config.context = Some(prepared.context);
+        config.training.resolve_open(&self.run.train);
         Ok((estimate, config))
+    }
+
+    fn tuning<'a>(&'a self, prepared: &'a Prepared) -> Tuning<'a> {
+        Tuning {
+            run: &self.run,
+            model: &prepared.model,
+            lora: prepared.lora,
+        }
+    }
+
+    fn subject<'a>(&'a self, prepared: &'a Prepared) -> PretrainIdentity<'a> {
+        let (config, context) = (&self.config, prepared.context);
+        match &prepared.base {
+            Some(base) => PretrainIdentity::Specialised(Specialised {
+                weights_sha256: &base.weights_sha256,
+                tokenizer_sha256: &base.tokenizer_sha256,
+                context,
+                rank: prepared.lora.map(|plan| plan.rank),
+            }),
+            None => PretrainIdentity::Pretrained(Shape {
+                vocab_size: prepared.model.tokenizer.vocab_size(),
+                blocks: config.blocks(),
+                d_model: config.d_model(),
+                heads: config.heads(),
+                context,
+                eos: config.eos(),
+                tokenizer_sha256: prepared.model.tokenizer.sha256(),
+            }),
+        }
     }
 
     fn prepare(
@@ -129,23 +181,71 @@ impl PretrainRun {
         is_described: bool,
         observer: &mut dyn Observer,
     ) -> Result<Prepared, TrainError> {
+        let Beginning {
+            model,
+            base,
+            end_of_text,
+        } = match &self.config.from {
+            Some(source) => self.load(source, observer)?,
+            None => self.untrained()?,
+        };
+        let context = self.context(&model)?;
+        let lora = self.lora(&model)?;
+        let plan = TextPlan {
+            tokenizer: &model.tokenizer,
+            special: &model.special,
+            end_of_text,
+            context,
+            is_packed: self.config.pack,
+        };
+        let data = self.run.read_data(&plan, is_described, observer)?;
+        Ok(Prepared {
+            model,
+            base,
+            lora,
+            context,
+            data,
+        })
+    }
+
+    /// The model that `--from` names, in the type that it is trained in.
+    fn load(
+        &self,
+        source: &ModelSource,
+        observer: &mut dyn Observer,
+    ) -> Result<Beginning, TrainError> {
+        let mut fetched = |fetching: Fetching<'_>| {
+            let _ = observer.observe(RunEvent::Fetching(fetching));
+        };
+        let options = LoadOptions {
+            device: self.run.context.device.clone(),
+            dtype: FloatType::F32.into(),
+            ..LoadOptions::default()
+        };
+        let loaded = LoadedModel::from_files(source.resolve(&[], &mut fetched)?, &options)?;
+        let (model, files) = (loaded.model, loaded.files);
+        Ok(Beginning {
+            end_of_text: end_of_text(&model.special, &files.path)?,
+            base: Some(BaseModel {
+                source: files.source.to_string(),
+                weights_sha256: model.weights_sha256()?.to_owned(),
+                tokenizer_sha256: model.tokenizer.sha256().to_owned(),
+            }),
+            model,
+        })
+    }
+
+    /// A Llama with random weights.
+    fn untrained(&self) -> Result<Beginning, TrainError> {
         let tokenizer = Tokenizer::load(&self.config.tokenizer)?;
         let end_of_text = self.end_of_text(&tokenizer)?;
         let config = self.decoder_config(&tokenizer, end_of_text)?;
-        let data = self.run.read_data(
-            &tokenizer,
-            &config.special,
+        let (seed, device) = (self.run.context.seed, &self.run.context.device);
+        let decoder = Decoder::untrained(&config, seed, device);
+        Ok(Beginning {
+            model: FrozenModel::new(decoder, tokenizer),
+            base: None,
             end_of_text,
-            self.config.context,
-            is_described,
-            observer,
-        )?;
-        let device = self.run.context.device.clone().autodiff();
-        let decoder = Decoder::untrained(&config, self.run.context.seed, &device);
-        Ok(Prepared {
-            tokenizer,
-            decoder,
-            data,
         })
     }
 
@@ -154,15 +254,13 @@ impl PretrainRun {
         tokenizer: &Tokenizer,
         end_of_text: u32,
     ) -> Result<DecoderConfig, TrainError> {
-        let PretrainConfig {
-            d_model,
-            blocks,
-            heads,
-            context,
-            ..
-        } = self.config;
-        let mut config = DecoderConfig::llama(tokenizer.vocab_size(), d_model, blocks, heads);
-        config.context_length = context;
+        let (width, blocks, heads) = (
+            self.config.d_model(),
+            self.config.blocks(),
+            self.config.heads(),
+        );
+        let mut config = DecoderConfig::llama(tokenizer.vocab_size(), width, blocks, heads);
+        config.context_length = self.config.context.unwrap_or(FRESH_CONTEXT);
         config.special = SpecialIds {
             bos: tokenizer.token_id("<s>"),
             eos: vec![end_of_text],
@@ -173,7 +271,7 @@ impl PretrainRun {
     }
 
     fn end_of_text(&self, tokenizer: &Tokenizer) -> Result<u32, TrainError> {
-        let eos = &self.config.eos;
+        let eos = self.config.eos();
         tokenizer
             .token_id(eos)
             .ok_or_else(|| TrainError::Malformed {
@@ -183,4 +281,34 @@ impl PretrainRun {
                 ),
             })
     }
+
+    /// Tokens of a row.
+    fn context(&self, model: &FrozenModel) -> Result<usize, TrainError> {
+        let longest = model.config().context_length;
+        let context = self.config.context;
+        match context.unwrap_or(longest.min(TUNED_CONTEXT)) {
+            context if (1..=longest).contains(&context) => Ok(context),
+            context => {
+                let reason = format!("is {context}; the model reads 1 to {longest} tokens");
+                Err(TrainError::setting("context", reason))
+            }
+        }
+    }
+
+    fn lora(&self, model: &FrozenModel) -> Result<Option<LoraPlan>, TrainError> {
+        let Some(rank) = self.config.lora else {
+            return Ok(None);
+        };
+        let widest = model.config().d_model;
+        if rank > widest {
+            let reason = format!("has rank {rank}; the model's width is {widest}, give less");
+            return Err(TrainError::setting("lora", reason));
+        }
+        Ok(Some(LoraPlan::of_rank(&model.decoder, rank)))
+    }
 }
+
+/// Tokens that a fresh model reads unless told otherwise.
+const FRESH_CONTEXT: usize = 128;
+/// Tokens of a row of a model that was loaded and reads more, unless told otherwise.
+const TUNED_CONTEXT: usize = 512;

@@ -24,6 +24,8 @@ pub(super) struct RunIdentity<S> {
     pub(super) data_sha256: String,
     /// None for [`TooLong::Error`], as in runs of before there was a choice.
     pub(super) too_long: Option<TooLong>,
+    /// Most tokens of a row, if rows hold several examples.
+    pub(super) packed: Option<usize>,
     pub(super) validation: Option<ValidationIdentity>,
     pub(super) rows: usize,
     pub(super) train: TrainConfig,
@@ -105,12 +107,24 @@ pub struct DataRecord {
     pub tokens: u64,
     /// Share of padding in the batches, to four digits.
     pub padding_share: f64,
+    /// Rows that hold several examples, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed: Option<PackedRecord>,
     /// Policy for examples that are too long.
     pub too_long: TooLong,
     /// Examples that were cut.
     pub truncated: u64,
     /// Examples that were left out.
     pub skipped: u64,
+}
+
+/// Rows that hold several examples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedRecord {
+    /// Most tokens of a row.
+    pub context: usize,
+    /// Rows of an epoch.
+    pub rows: usize,
 }
 
 /// How parameters were trained.

@@ -7,7 +7,7 @@ use calm_compose::{FrozenParts, RowTokens};
 use calm_data::{Batches, DataError, DataFile, Examples, Tokenized};
 
 use super::config::DataConfig;
-use super::record::DataRecord;
+use super::record::{DataRecord, PackedRecord};
 use super::{Observer, RunEvent};
 use crate::{TrainError, read_examples};
 
@@ -80,6 +80,10 @@ impl DataSplit {
             examples: batches.examples().len(),
             tokens: batches.examples().tokens(),
             padding_share: (batches.padding_share() * 1e4).round() / 1e4,
+            packed: file.tokenizing.cut_texts.then(|| PackedRecord {
+                context: file.tokenizing.context,
+                rows: batches.row_count(),
+            }),
             too_long: file.tokenizing.too_long,
             truncated,
             skipped,

@@ -23,6 +23,17 @@ use crate::{
 /// Name of a run's directory in the directory of its result.
 const RUN: &str = "run";
 
+/// How the texts of a run become rows.
+pub(super) struct TextPlan<'a> {
+    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) special: &'a SpecialIds,
+    pub(super) end_of_text: u32,
+    /// Most tokens of a row.
+    pub(super) context: usize,
+    /// Whether a row holds as many examples as fit, and long texts are cut.
+    pub(super) is_packed: bool,
+}
+
 /// Parts that only some runs have.
 pub struct FitOptions<'a, P> {
     /// Directory that the run can be resumed from.
@@ -135,42 +146,43 @@ impl TrainingRun {
         (self.train.steps * self.train.accumulation) as f64 / data.train.batches.per_epoch() as f64
     }
 
-    /// Reads and tokenises the examples for models that can read `context` tokens. A run that is
-    /// only described leaves no file behind.
+    /// Reads and tokenises the examples. A run that is only described leaves no file behind.
     pub(super) fn read_data(
         &self,
-        tokenizer: &Tokenizer,
-        special: &SpecialIds,
-        end_of_text: u32,
-        context: usize,
+        plan: &TextPlan<'_>,
         is_described: bool,
         observer: &mut dyn Observer,
     ) -> Result<TrainingData, TrainError> {
-        let data_tokenizer = DataTokenizer(tokenizer);
+        let data_tokenizer = DataTokenizer(plan.tokenizer);
         let mut read = |path: &Path, with_run: &str| {
             let file = DataFile {
                 path: path.to_owned(),
                 tokenizing: Tokenizing {
                     tokenizer: &data_tokenizer,
-                    end_of_text,
-                    context,
+                    end_of_text: plan.end_of_text,
+                    context: plan.context,
                     too_long: self.config.data.too_long,
+                    cut_texts: plan.is_packed,
                 },
             };
             let with_run = self.out.join(RUN).join(with_run);
             let with_run = (self.writes && !is_described).then_some(with_run.as_path());
             let read = read_file(&self.config.data, &file, with_run, observer)?;
             // Padding is never seen, so any token will do.
-            let (rows, padding) = (self.config.rows, special.pad.unwrap_or(0));
+            let (rows, padding) = (self.config.rows(), plan.special.pad.unwrap_or(0));
+            let seed = self.train.seed;
             Ok::<_, TrainError>(DataSplit::new(&file, read, |examples| {
-                Batches::new(examples, rows, padding, self.train.seed)
+                match plan.is_packed {
+                    false => Batches::new(examples, rows, padding, seed),
+                    true => Batches::packed(examples, rows, plan.context, padding, seed),
+                }
             }))
         };
         let train = read(&self.config.train, "tokens")?;
         let validation = &self.config.validation;
         let held_out = validation.validation.as_ref().map(|path| {
             let held_out = read(path, "held-out-tokens")?;
-            ValidationData::new(validation, held_out, (tokenizer, end_of_text))
+            ValidationData::new(validation, held_out, (plan.tokenizer, plan.end_of_text))
         });
         Ok(TrainingData {
             train,
@@ -192,8 +204,9 @@ impl TrainingRun {
             subject,
             data_sha256: data.train.record.sha256.clone(),
             too_long: (too_long != TooLong::Error).then_some(too_long),
+            packed: data.train.record.packed.map(|packed| packed.context),
             validation: data.validation.as_ref().map(|held_out| held_out.identity()),
-            rows: self.config.rows,
+            rows: self.config.rows(),
             train: self.train.clone(),
         }
     }
@@ -229,7 +242,7 @@ impl TrainingRun {
         let record = RunRecord {
             program: identity.program.clone(),
             data: data.train.record.clone(),
-            rows: self.config.rows,
+            rows: self.config.rows(),
             settings: self.train.clone(),
             step: trainer.best().map_or(trainer.completed(), |best| best.step),
             steps_done: trainer.completed(),

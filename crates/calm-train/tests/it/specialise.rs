@@ -1,0 +1,305 @@
+//! Checkpoints that go on being trained.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use calm_data::{Batch, TokenizedExample};
+use calm_models::{Decoder, DecoderConfig, FrozenModel, LoadOptions, ModelSource};
+use calm_train::runs::{PretrainConfig, PretrainOutcome, PretrainRun, RunContext, RunEvent};
+use calm_train::{HeldOut, LanguageModelling, RunDir, TrainError, Validator};
+use tempfile::TempDir;
+
+/// Texts of several lengths, one much longer than a row.
+const TEXTS: [&str; 4] = ["ABCABCABC", "KLMKLM", "QWERTYQWERTYQWERTYQWERTY", "gfdgfd"];
+
+fn fixture() -> PathBuf {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    crates.join("calm-compose/tests/fixtures/checkpoints/llama")
+}
+
+/// A directory with data, and settings for runs in it.
+struct Workshop(TempDir);
+
+impl Workshop {
+    fn new() -> Self {
+        let workshop = Self(tempfile::tempdir().unwrap());
+        let lines = TEXTS.map(|text| serde_json::json!({ "text": text }).to_string());
+        workshop.write("texts.jsonl", &lines.join("\n"));
+        workshop
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn config(&self, out: &str) -> PretrainConfig {
+        let mut config = PretrainConfig {
+            out: self.path(out),
+            from: Some(ModelSource::Path(fixture())),
+            context: Some(8),
+            ..PretrainConfig::default()
+        };
+        config.training.train = self.path("texts.jsonl");
+        config.training.steps = 12;
+        config.training.rows = Some(2);
+        config.training.checkpoint_steps = 5;
+        config.training.optimizer.learning_rate = Some(5e-3);
+        config
+    }
+
+    fn weights(&self, out: &str) -> Vec<u8> {
+        fs::read(self.path(out).join("model.safetensors")).unwrap()
+    }
+}
+
+/// Runs, and breaks off after a step if one is given.
+fn run(config: PretrainConfig, until: Option<usize>) -> Result<PretrainOutcome, TrainError> {
+    let context = RunContext::new(Device::default(), 5);
+    PretrainRun::new(config, context)?.run(&mut |event: RunEvent<'_>| match event {
+        RunEvent::Step(metrics) if Some(metrics.step) == until => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+}
+
+fn error(config: PretrainConfig) -> String {
+    run(config, None).unwrap_err().to_string()
+}
+
+#[test]
+fn a_checkpoint_learns_and_says_where_it_comes_from() {
+    let workshop = Workshop::new();
+    let outcome = run(workshop.config("out"), None).unwrap();
+    let base = FrozenModel::load(&fixture(), &LoadOptions::default()).unwrap();
+    let from = outcome.from.unwrap();
+    assert_eq!(from.weights_sha256, base.weights_sha256().unwrap());
+    assert_eq!(outcome.rank, None);
+    assert_eq!(outcome.trained_parameters, base.decoder.num_params());
+    let metrics = RunDir::read_metrics(&workshop.path("out/run")).unwrap();
+    let [first, last] = [metrics[0].loss, metrics[11].loss];
+    assert!(last < 0.8 * first, "{first} {last}");
+    assert_eq!(outcome.training.data.packed.unwrap().context, 8);
+    let made = FrozenModel::load(&workshop.path("out"), &LoadOptions::default()).unwrap();
+    assert_eq!(made.config(), base.config());
+    assert_eq!(made.tokenizer.json(), base.tokenizer.json());
+    let run = fs::read_to_string(workshop.path("out/run/run.json")).unwrap();
+    assert!(run.contains(&from.weights_sha256), "{run}");
+}
+
+/// A checkpoint whose matrices stay in their file, which a resumed run holds in memory.
+fn large(workshop: &Workshop) -> ModelSource {
+    let tokenizer = FrozenModel::load(&fixture(), &LoadOptions::default())
+        .unwrap()
+        .tokenizer;
+    let mut config = DecoderConfig::llama(48, 512, 1, 4);
+    config.special.eos = vec![2];
+    let decoder = Decoder::untrained(&config, 0, &Device::default());
+    let path = workshop.path("large");
+    FrozenModel::new(decoder, tokenizer)
+        .save(&path, calm_backend::FloatType::F32)
+        .unwrap();
+    ModelSource::Path(path)
+}
+
+#[test]
+fn a_run_that_was_interrupted_ends_with_the_same_bytes() {
+    let workshop = Workshop::new();
+    let sources = [
+        ("small", ModelSource::Path(fixture())),
+        ("large", large(&workshop)),
+    ];
+    for (name, source) in sources {
+        for lora in [None, Some(2)] {
+            let of = |out: &str| {
+                let mut config = workshop.config(&format!("{name}-{lora:?}-{out}"));
+                config.from = Some(source.clone());
+                config.lora = lora;
+                config.training.resume = true;
+                config
+            };
+            run(of("straight"), None).unwrap();
+            let interrupted = run(of("resumed"), Some(7)).unwrap_err();
+            assert!(matches!(
+                interrupted,
+                TrainError::Interrupted { step: 7, .. }
+            ));
+            run(of("resumed"), None).unwrap();
+            let [straight, resumed] = ["straight", "resumed"]
+                .map(|out| workshop.weights(&format!("{name}-{lora:?}-{out}")));
+            assert!(straight == resumed, "{name}, {lora:?}");
+        }
+    }
+}
+
+#[test]
+fn another_base_or_rank_is_another_run() {
+    let workshop = Workshop::new();
+    run(workshop.config("out"), Some(3)).unwrap_err();
+    let resumed = |change: fn(&mut PretrainConfig)| {
+        let mut config = workshop.config("out");
+        config.training.resume = true;
+        change(&mut config);
+        error(config)
+    };
+    let of_rank = resumed(|config| config.lora = Some(2));
+    assert!(
+        of_rank.contains("specialised.rank: null there, 2 here"),
+        "{of_rank}"
+    );
+    let of_context = resumed(|config| config.context = Some(9));
+    assert!(
+        of_context.contains("packed: 8 there, 9 here"),
+        "{of_context}"
+    );
+    let other = resumed(|config| {
+        let path = fixture().with_file_name("llama3-scaled-tied");
+        config.from = Some(ModelSource::Path(path));
+    });
+    assert!(other.contains("sha256"), "{other}");
+}
+
+#[test]
+fn adapters_change_the_matrices_of_blocks_and_nothing_else() {
+    let workshop = Workshop::new();
+    let mut config = workshop.config("out");
+    config.lora = Some(2);
+    config.training.validation.validation = Some(workshop.path("texts.jsonl"));
+    let outcome = run(config, None).unwrap();
+    assert_eq!(outcome.rank, Some(2));
+    let load = |path: &Path| FrozenModel::load(path, &LoadOptions::default()).unwrap();
+    let [base, made] = [load(&fixture()), load(&workshop.path("out"))];
+    let names = |decoder: &Decoder| super::common::bits(decoder);
+    let pairs = names(&base.decoder).into_iter().zip(names(&made.decoder));
+    let changed = pairs.filter(|(old, new)| old != new).count();
+    assert_eq!(
+        changed,
+        7 * base.decoder.block_count(),
+        "matrices of blocks"
+    );
+    let parts = |decoder: &Decoder| {
+        let head = decoder
+            .head
+            .as_ref()
+            .map(|head| head.weight.val().into_data());
+        (decoder.embedding.weight.val().into_data(), head)
+    };
+    assert!(parts(&base.decoder) == parts(&made.decoder));
+
+    // The best checkpoint was validated with its adapters beside the weights; here they are merged.
+    let best = outcome.training.best.unwrap();
+    let batches: Vec<Batch> = TEXTS.iter().map(|text| whole(&made, text)).collect();
+    let objective = LanguageModelling::default();
+    let merged = HeldOut::new(&objective, batches)
+        .validate(&made.decoder)
+        .unwrap();
+    assert!(
+        (merged.loss / best.loss - 1.0).abs() < 1e-5,
+        "{merged:?} {best:?}"
+    );
+}
+
+/// A text in the pieces that rows of 8 tokens hold.
+fn whole(model: &FrozenModel, text: &str) -> Batch {
+    let mut ids = model.tokenizer.encode(text, true).unwrap().ids;
+    ids.extend(model.special.eos.first());
+    let starts = (0..ids.len() - 1).step_by(8);
+    let pieces: Vec<_> = starts
+        .map(|start| TokenizedExample {
+            ids: ids[start..ids.len().min(start + 9)].to_vec(),
+            target_start: 1,
+        })
+        .collect();
+    Batch::collate(pieces.iter().enumerate(), 0)
+}
+
+#[test]
+fn of_texts_all_tokens_are_learnt_however_long_they_are() {
+    let workshop = Workshop::new();
+    let run = PretrainRun::new(
+        workshop.config("out"),
+        RunContext::new(Device::default(), 0),
+    );
+    let mut ignore = |_: RunEvent<'_>| ControlFlow::Continue(());
+    let (estimate, _) = run.unwrap().estimate(&mut ignore).unwrap();
+    let model = FrozenModel::load(&fixture(), &LoadOptions::default()).unwrap();
+    // The first token is predicted by nothing, but there is one more, the end.
+    let tokens = TEXTS.map(|text| model.tokenizer.encode(text, true).unwrap().ids.len());
+    assert_eq!(estimate.data.target_tokens, tokens.iter().sum::<usize>());
+    assert_eq!(estimate.data.tokens, estimate.data.target_tokens);
+    assert!(estimate.memory_bytes.length <= 8);
+}
+
+#[test]
+fn of_pairs_the_targets_are_learnt() {
+    let workshop = Workshop::new();
+    workshop.write(
+        "pairs.jsonl",
+        "{\"prompt\": \"ABC\", \"target\": \"DE\"}\n{\"prompt\": \"A\", \"target\": \"BCD\"}\n",
+    );
+    let mut config = workshop.config("out");
+    config.training.train = workshop.path("pairs.jsonl");
+    let run = PretrainRun::new(config, RunContext::new(Device::default(), 0)).unwrap();
+    let mut ignore = |_: RunEvent<'_>| ControlFlow::Continue(());
+    let (estimate, resolved) = run.estimate(&mut ignore).unwrap();
+    // Two and three letters, and the end of each text.
+    assert_eq!(estimate.data.target_tokens, 7);
+    assert_eq!(resolved.context, Some(8));
+    assert!(resolved.pack && !workshop.path("out").exists());
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_by_name() {
+    let workshop = Workshop::new();
+    let refused = |change: fn(&mut PretrainConfig)| {
+        let mut config = workshop.config("new");
+        change(&mut config);
+        let error = error(config);
+        assert!(!workshop.path("new").exists(), "{error}");
+        error
+    };
+    for (found, expected) in [
+        (
+            refused(|config| config.blocks = Some(2)),
+            "--blocks: is that of the model",
+        ),
+        (
+            refused(|config| config.tokenizer = "x.json".into()),
+            "--tokenizer: ",
+        ),
+        (
+            refused(|config| config.eos = Some("x".to_owned())),
+            "--eos: ",
+        ),
+        (
+            refused(|config| config.lora = Some(0)),
+            "--lora: must be at least 1",
+        ),
+        (
+            refused(|config| config.lora = Some(1 << 40)),
+            "--lora: has rank ",
+        ),
+        (
+            refused(|config| config.context = Some(129)),
+            "reads 1 to 128 tokens",
+        ),
+        (
+            refused(|config| config.context = Some(0)),
+            "--context: is 0",
+        ),
+        (refused(|config| config.from = None), "missing: --tokenizer"),
+    ] {
+        assert!(found.contains(expected), "{found}");
+    }
+    workshop.write("texts.jsonl", "{\"text\": \"A\"}\n{\"text\": \"\"}\n");
+    let empty = error(workshop.config("new"));
+    assert!(
+        empty.contains("texts.jsonl: example 1: the text has no token"),
+        "{empty}"
+    );
+}
