@@ -25,6 +25,7 @@ mod previous_release;
 mod resume;
 mod runs;
 mod score;
+mod specialise;
 mod threads;
 mod training_bad_input;
 mod training_data;

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use calm_data::{Batch, TokenizedExample};
-use calm_models::{Decoder, LoadOptions};
+use calm_models::{Decoder, DecoderConfig, LoadOptions};
 use calm_train::{LanguageModelling, Objective};
 
 /// Of several lengths, with prompts and without; ids that every fixture has.
@@ -104,7 +104,8 @@ fn examples_in_a_row_learn_what_they_learn_alone() {
 
 #[test]
 fn examples_in_a_row_know_nothing_of_each_other() {
-    let decoder = super::common::decoder(2);
+    let device = Device::default().autodiff();
+    let decoder = Decoder::untrained(&DecoderConfig::llama(48, 8, 2, 2), 2, &device);
     let loss_of_the_last = |first: u32| {
         let mut examples = examples();
         examples[0].ids[1] = first;
