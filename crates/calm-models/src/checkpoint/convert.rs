@@ -43,6 +43,15 @@ pub(crate) struct MatrixSlice {
 }
 
 impl MatrixSlice {
+    /// A whole vector.
+    pub(crate) fn column(length: usize) -> Self {
+        Self {
+            rows: (0..length).into(),
+            columns: 0..1,
+            width: 1,
+        }
+    }
+
     /// Numbers of the part.
     fn len(&self) -> usize {
         self.rows.len() * self.columns.len()

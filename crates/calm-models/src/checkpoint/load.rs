@@ -385,8 +385,14 @@ impl ParameterSource for Reader<'_> {
     }
 
     fn norm(&mut self, id: ParamId, width: usize, _neutral: f32) -> Param<Tensor<1>> {
-        let location = self.locations.of(id);
-        self.read(location.weight(), location.vector(), [width], false)
+        let names = self.locations.of(id).weights();
+        let width = width / names.len();
+        let parts = names.into_iter().map(|name| {
+            let part = MatrixSlice::column(width);
+            self.read(name, part, [width], false).into_value()
+        });
+        let parts: Vec<Tensor<1>> = parts.collect();
+        Param::from_tensor(Tensor::cat(parts, 0))
     }
 }
 

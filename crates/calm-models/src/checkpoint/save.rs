@@ -94,7 +94,12 @@ impl Views<'_> {
 
     fn norm(&mut self, id: ParamId, norm: &Norm) {
         let location = self.location(id);
-        self.vector(location.weight(), &location, &norm.weight);
+        let names = location.weights();
+        let width = norm.weight.shape()[0] / names.len();
+        for (index, name) in names.into_iter().enumerate() {
+            let part = norm.weight.val().narrow(0, index * width, width);
+            self.push(name, Parameters::Vectors(vec![Fragment::whole(part)]));
+        }
         if let Some(bias) = &norm.bias {
             self.vector(location.bias(), &location, bias);
         }
@@ -163,6 +168,13 @@ impl<const D: usize> Fragment<D> {
         Self {
             parameter: parameter.clone(),
             outputs: location.outputs.clone(),
+        }
+    }
+
+    fn whole(tensor: Tensor<D>) -> Self {
+        Self {
+            outputs: (0..tensor.dims()[D - 1]).into(),
+            parameter: Param::from_tensor(tensor),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Attention of a block.
 
-use super::block::NormConfig;
+use super::block::{NormConfig, NormKind};
 use super::params::{BlockParam, ParamShape};
 use super::{ConfigError, MAX_WIDTH, RopeConfig, check_optional, check_positive, check_size};
 
@@ -59,12 +59,22 @@ pub enum QkNorm {
     Heads(NormConfig),
     /// Of all heads together (OLMo 2).
     Whole(NormConfig),
+    /// Of every head by itself, each with weights of its own and no bias: a layer norm (`StableLM` 2
+    /// 12B).
+    LayerOfEachHead {
+        /// Added to the variance.
+        epsilon: f64,
+    },
 }
 
 impl QkNorm {
     pub(crate) fn config(self) -> NormConfig {
         match self {
             Self::Heads(norm) | Self::Whole(norm) => norm,
+            Self::LayerOfEachHead { epsilon } => NormConfig {
+                kind: NormKind::LayerWithoutBias,
+                epsilon,
+            },
         }
     }
 
@@ -72,7 +82,7 @@ impl QkNorm {
     fn shape(self, heads: usize, d_head: usize) -> ParamShape {
         match self {
             Self::Heads(norm) => norm.shape(d_head),
-            Self::Whole(norm) => norm.shape(heads * d_head),
+            Self::Whole(_) | Self::LayerOfEachHead { .. } => self.config().shape(heads * d_head),
         }
     }
 }

@@ -8,7 +8,7 @@ use calm_backend::ops;
 use super::cache::KvCache;
 use super::context::Context;
 use super::experts::Experts;
-use crate::config::{Activation, NormKind, ResidualConfig};
+use crate::config::{Activation, NormKind, QkNorm, ResidualConfig};
 
 /// A norm over the last axis; see [`NormKind`].
 #[derive(Module, Debug)]
@@ -38,6 +38,17 @@ impl Norm {
         }
     }
 
+    /// Layer norm of heads `[batch, n, seq, d_head]`, each with its own part of the weight.
+    fn of_each_head(&self, x: Tensor<4>) -> Tensor<4> {
+        let (dtype, [_, heads, _, d_head]) = (x.dtype(), x.dims());
+        let weight = self.weight.val().cast(DType::F32);
+        let weight = weight.reshape([1, heads, 1, d_head]);
+        let ones = Tensor::ones([d_head], (&x.device(), DType::F32));
+        let bias = ones.zeros_like();
+        let normed = ops::layer_norm(x.cast(DType::F32), ones, bias, self.epsilon);
+        (normed * weight).cast(dtype)
+    }
+
     /// Root-mean-square norm whose product with the weight is computed in `f32`.
     fn unrounded<const D: usize>(&self, x: Tensor<D>, weight: Tensor<1>) -> Tensor<D> {
         let dtype = x.dtype();
@@ -54,7 +65,7 @@ pub struct Attention {
     pub key: Linear,
     /// `[d_model, kv_heads * d_head]`.
     pub value: Linear,
-    /// Of the queries, before they are rotated: of every head, or of all together.
+    /// Of the queries, before they are rotated; see [`QkNorm`].
     pub query_norm: Option<Norm>,
     /// Of the keys, before they are rotated.
     pub key_norm: Option<Norm>,
@@ -64,6 +75,8 @@ pub struct Attention {
     pub(crate) scale: f64,
     #[module(skip)]
     pub(crate) softcap: Option<f64>,
+    #[module(skip)]
+    pub(crate) qk_norm: Option<QkNorm>,
 }
 
 impl Attention {
@@ -112,9 +125,11 @@ impl Attention {
 
     /// Queries or keys, `[batch, seq, n * d_head]`, as heads `[batch, n, seq, d_head]` with their norm.
     fn heads(&self, x: Tensor<3>, norm: &Option<Norm>) -> Tensor<4> {
-        match norm {
-            // Of all together is the same where there is one head.
-            Some(norm) if norm.weight.dims()[0] == self.d_head => norm.forward(self.split_heads(x)),
+        match (self.qk_norm, norm) {
+            (Some(QkNorm::Heads(_)), Some(norm)) => norm.forward(self.split_heads(x)),
+            (Some(QkNorm::LayerOfEachHead { .. }), Some(norm)) => {
+                norm.of_each_head(self.split_heads(x))
+            }
             _ => self.split_heads(normed(norm, x)),
         }
     }

@@ -98,6 +98,7 @@ impl<S: ParameterSource> Build<'_, S> {
             d_head: config.d_head,
             scale: config.score_scale(),
             softcap: config.softcap,
+            qk_norm: config.qk_norm,
         }
     }
 

@@ -20,7 +20,8 @@ pub(crate) struct Names {
     pub(super) head: &'static [&'static str],
     /// In front of a block's number.
     pub(super) block: &'static str,
-    /// The parts of a block, of which some tensors hold several.
+    /// The parts of a block, of which some tensors hold several. With [`HEAD_NUMBER`] in its name, a
+    /// part has a tensor for every head.
     pub(super) parts: &'static [(&'static str, &'static [BlockParam])],
     /// Those with other names in blocks with [`ResidualConfig::Parallel`].
     pub(super) parallel_parts: &'static [(&'static str, &'static [BlockParam])],
@@ -34,6 +35,9 @@ pub(crate) struct Names {
     /// Ends of the names of buffers that follow from the settings.
     pub(super) buffers: &'static [&'static str],
 }
+
+/// Stands for the 0-based number of a head in a name.
+pub(super) const HEAD_NUMBER: &str = "{head}";
 
 /// Order of the outputs of several parts in one tensor.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,8 @@ pub(crate) struct TensorLocation {
     pub(crate) input_first: bool,
     /// Experts whose matrices are stacked in the tensor.
     stacked: Option<usize>,
+    /// Number of tensors, if there is one for every head.
+    heads: Option<usize>,
 }
 
 impl TensorLocation {
@@ -89,6 +95,7 @@ impl TensorLocation {
             total: outputs,
             input_first: false,
             stacked: None,
+            heads: None,
         }
     }
 
@@ -126,6 +133,17 @@ impl TensorLocation {
         format!("{}.bias", self.name)
     }
 
+    /// The tensors that hold a weight, each an equal part of it.
+    pub(crate) fn weights(&self) -> Vec<String> {
+        let name = self.weight();
+        match self.heads {
+            None => vec![name],
+            Some(heads) => (0..heads)
+                .map(|head| name.replace(HEAD_NUMBER, &head.to_string()))
+                .collect(),
+        }
+    }
+
     /// The stored shape of the tensor that holds a matrix with so many inputs, of those that are stacked
     /// one below the other.
     pub(crate) fn matrix_shape(&self, d_input: usize) -> [usize; 2] {
@@ -138,18 +156,18 @@ impl TensorLocation {
 
     /// The tensors that hold a parameter of this shape, weight before bias, with their stored shapes.
     pub(crate) fn tensors(&self, shape: ParamShape) -> Vec<(String, Vec<usize>)> {
+        let weights = self.weights();
         let (stored, bias) = match shape {
             ParamShape::Table { rows, width } => (vec![rows, width], false),
             ParamShape::Linear { inputs, bias, .. } => match self.stacked {
                 Some(count) => (vec![count, self.total / count, inputs], bias),
                 None => (self.matrix_shape(inputs).to_vec(), bias),
             },
-            ParamShape::Norm { width, bias } => (vec![width], bias),
+            ParamShape::Norm { width, bias } => (vec![width / weights.len()], bias),
         };
         let bias = bias.then(|| (self.bias(), vec![self.total]));
-        std::iter::once((self.weight(), stored))
-            .chain(bias)
-            .collect()
+        let weights = weights.into_iter().map(|name| (name, stored.clone()));
+        weights.chain(bias).collect()
     }
 }
 
@@ -259,6 +277,10 @@ impl Names {
                     total,
                     input_first: self.input_first,
                     stacked: None,
+                    heads: name.contains(HEAD_NUMBER).then_some(match part {
+                        BlockParam::KeyNorm => block.attention.kv_heads,
+                        _ => block.attention.heads,
+                    }),
                 }
             }
         }

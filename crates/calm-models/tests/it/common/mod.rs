@@ -31,6 +31,7 @@ pub(crate) const FIXTURES: &[&str] = &[
     "gpt_neox-sequential",
     "starcoder2",
     "stablelm",
+    "stablelm-head-norms",
     "bloom",
     "bloom-normed-skip",
     "falcon",
