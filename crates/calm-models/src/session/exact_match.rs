@@ -1,6 +1,8 @@
 //! Answers that are compared with targets token for token.
 
-use super::{SequenceOptions, generate};
+use std::ops::ControlFlow;
+
+use super::{SequenceOptions, generate_text};
 use crate::{CausalLm, ModelError, Tokenizer};
 
 /// Prompts decoded together. More are hardly faster on a processor, and cost memory.
@@ -38,11 +40,12 @@ pub fn exact_match<M: CausalLm>(
         let targets = targets.collect::<Result<Vec<_>, ModelError>>()?;
         let longest = targets.iter().map(Vec::len).max().unwrap_or(0);
         let options = SequenceOptions::greedy(longest + 1, vec![end_of_text]);
-        let continuations = generate(model, &prompts, &options)?;
-        for (continuation, target) in continuations.iter().zip(&targets) {
+        let go_on = |_: usize, _: &str| ControlFlow::Continue(());
+        let continuations = generate_text(model, tokenizer, &prompts, &options, go_on)?;
+        for (continuation, target) in continuations.into_iter().zip(&targets) {
             answers.push(Answer {
-                output: tokenizer.decode(&continuation.ids, true)?,
                 is_correct: continuation.stopped && continuation.ids == *target,
+                output: continuation.text,
             });
         }
     }

@@ -6,6 +6,7 @@ mod generate;
 mod prefix;
 mod sampling;
 mod sequence;
+mod stop;
 mod text;
 
 use self::batch::Batch;
@@ -84,8 +85,9 @@ impl<'a, M: CausalLm> Session<'a, M> {
     /// # Errors
     ///
     /// [`ModelError`] if the prompt is empty, holds an id outside the vocabulary or fills the context,
-    /// if a setting of the sampling is out of range, a stop text is empty, or there are stop texts but
-    /// no tokenizer. Errors name a prompt by the number of its sequence.
+    /// if a setting of the sampling is out of range, a stop text is empty, there are stop texts but no
+    /// tokenizer, or the tokenizer cannot decode the prompt. Errors name a prompt by the number of its
+    /// sequence.
     pub fn add(
         &mut self,
         prompt: impl Into<M::Prompt>,
@@ -101,8 +103,13 @@ impl<'a, M: CausalLm> Session<'a, M> {
             self.tokenizer()?;
         }
         let context_length = self.model.context_length();
-        let options = options.clone();
-        let sequence = Sequence::new(id, prompt, options, context_length, self.tokenizer);
+        let mut options = options.clone();
+        let tokens = options
+            .stop_texts
+            .iter()
+            .filter_map(|stop| self.added_id(stop));
+        options.stop_ids.extend(tokens);
+        let sequence = Sequence::new(id, prompt, options, context_length, self.tokenizer)?;
         self.waiting.push(sequence);
         self.added += 1;
         Ok(id)
@@ -167,6 +174,13 @@ impl<'a, M: CausalLm> Session<'a, M> {
     /// Memory of all caches, in bytes.
     pub fn cache_bytes(&self) -> usize {
         self.batches.iter().map(Batch::cache_bytes).sum()
+    }
+
+    /// The id of a stop text that is one token, whose text may be none.
+    fn added_id(&self, text: &str) -> Option<u32> {
+        let tokenizer = self.tokenizer?;
+        let id = tokenizer.token_id(text)?;
+        tokenizer.is_added(id).then_some(id)
     }
 
     fn tokenizer(&self) -> Result<&'a Tokenizer, ModelError> {

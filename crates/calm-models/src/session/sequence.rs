@@ -1,7 +1,7 @@
 //! One sequence of a session: options, state and results.
 
 use super::sampling::{Sampler, SamplingParams};
-use super::text::TextOutput;
+use super::stop::TextOutput;
 use crate::{ModelError, Tokenizer};
 
 /// The number of a sequence in its session, in the order of their coming.
@@ -22,8 +22,8 @@ pub struct SequenceOptions {
     pub max_new_tokens: usize,
     /// Any of these tokens ends the sequence, and is left out.
     pub stop_ids: Vec<u32>,
-    /// Any of these texts ends the sequence, which is cut before it. They need a session with a
-    /// tokenizer.
+    /// Any of these texts ends the sequence, which is cut before it. They may be, or hold, special
+    /// tokens. They need a session with a tokenizer.
     pub stop_texts: Vec<String>,
     /// How the next token is chosen.
     pub sampling: SamplingParams,
@@ -94,10 +94,12 @@ impl<P: AsRef<[u32]>> Sequence<P> {
         options: SequenceOptions,
         context_length: usize,
         tokenizer: Option<&Tokenizer>,
-    ) -> Self {
+    ) -> Result<Self, ModelError> {
         let ids = prompt.as_ref().to_vec();
         let wanted = ids.len().saturating_add(options.max_new_tokens);
-        Self {
+        let text =
+            tokenizer.map(|tokenizer| TextOutput::after(tokenizer, &ids, options.stop_texts));
+        Ok(Self {
             id,
             prompt,
             ids,
@@ -108,8 +110,8 @@ impl<P: AsRef<[u32]>> Sequence<P> {
             },
             stop_ids: options.stop_ids,
             sampler: Sampler::new(options.sampling),
-            text: tokenizer.map(|tokenizer| TextOutput::new(tokenizer, options.stop_texts)),
-        }
+            text: text.transpose()?,
+        })
     }
 
     pub(super) fn id(&self) -> SequenceId {

@@ -1,4 +1,4 @@
-//! Tokens as text: decoded one by one, and ended by stop texts.
+//! Tokens as text: decoded one by one, each in its place behind the prompt.
 
 use crate::{ModelError, Tokenizer};
 
@@ -6,50 +6,79 @@ use crate::{ModelError, Tokenizer};
 /// is: a character has four bytes at most, so these are bytes of none.
 const MAX_HELD_BACK: usize = 64;
 
+/// Tokens of a context at least: those that decide how the next ones are decoded. One would do for
+/// nearly all decoders.
+const MIN_CONTEXT: usize = 4;
+
+/// Tokens of a context at most, if no shorter one has any text of its own.
+const MAX_CONTEXT: usize = 64;
+
 /// Stands for bytes that are no character, or not yet.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
-/// Decodes tokens one by one, and gives out whole characters only.
+/// Decodes tokens one by one, in their place, and gives out whole characters only.
+///
+/// What a token stands for depends on those before it: some decoders drop the first space of a text,
+/// others put spaces between tokens. So the text of a continuation is that of the prompt and the
+/// continuation, decoded together, less that of the prompt. A stream gives it out piece by piece; the
+/// pieces add up to it as long as the tokens make characters at all. Only a few tokens before each one
+/// are decoded with it, however long the text is.
 ///
 /// Some tokens hold part of a character, such as a byte of an emoji; they are held back until the
-/// rest has come. The pieces add up to what [`Tokenizer::decode`] makes of all tokens, as long as
-/// they make characters at all. Special tokens stand for no text. A token costs the decoding of a
-/// few tokens before it, however long the text is.
+/// rest has come. A character that the prompt breaks off belongs to the continuation. Special tokens
+/// stand for no text.
 ///
 /// ```
 /// # use std::path::Path;
 /// # use calm_models::{TextStream, Tokenizer};
-/// # let path = Path::new("tests/fixtures/text/byte-level.json");
+/// # let path = Path::new("tests/fixtures/text/byte-fallback.json");
 /// let tokenizer = Tokenizer::load(path)?;
-/// let mut stream = TextStream::new(&tokenizer);
-/// let mut text = String::new();
-/// for id in tokenizer.encode("naïve 👩‍🚀", false)?.ids {
-///     text += &stream.push(id)?; // empty amid a character
+/// let ids = tokenizer.encode("naïve naïve 👩‍🚀", true)?.ids;
+/// let (prompt, continuation) = ids.split_at(6);
+/// let mut stream = TextStream::after(&tokenizer, prompt)?;
+/// let mut text = tokenizer.decode(prompt, true)?;
+/// for id in continuation {
+///     text += &stream.push(*id)?; // empty amid a character
 /// }
-/// assert_eq!(text + &stream.finish()?, "naïve 👩‍🚀");
+/// assert_eq!(text + &stream.finish()?, "naïve naïve 👩‍🚀");
 /// # Ok::<(), calm_models::ModelError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct TextStream {
     tokenizer: Tokenizer,
-    /// The tokens of the last text given out, which decide how the next ones are decoded (some
-    /// tokenizers drop a leading space), and those after them.
+    /// Tokens whose text is all given out or the prompt's, which decide how the next ones are decoded;
+    /// and those after them.
     window: Vec<u32>,
     /// Number of the window's tokens whose text is all given out.
     done: usize,
-    /// Bytes of the window's text that are given out.
-    sent: usize,
+    /// The window's text that is given out, or the prompt's. The tokens behind it may change its end.
+    given: String,
 }
 
 impl TextStream {
-    /// A stream before its first token.
+    /// A stream at the beginning of a text.
     pub fn new(tokenizer: &Tokenizer) -> Self {
         Self {
             tokenizer: tokenizer.clone(),
             window: Vec::new(),
             done: 0,
-            sent: 0,
+            given: String::new(),
         }
+    }
+
+    /// A stream behind these tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tokenize`] if the tokenizer cannot decode them.
+    pub fn after(tokenizer: &Tokenizer, prompt: &[u32]) -> Result<Self, ModelError> {
+        let mut stream = Self::new(tokenizer);
+        let is_text = |id: &&u32| !tokenizer.is_special(**id);
+        let last = prompt.iter().rev().filter(is_text).take(MAX_CONTEXT);
+        stream.window = last.copied().collect();
+        stream.window.reverse();
+        stream.advance()?;
+        Ok(stream)
     }
 
     /// The text that has become whole with this token.
@@ -64,14 +93,15 @@ impl TextStream {
         self.window.push(id);
         let text = self.tokenizer.decode(&self.window, false)?;
         let is_too_much = self.window.len() - self.done >= MAX_HELD_BACK;
-        if text.ends_with(REPLACEMENT) && !is_too_much {
-            return Ok(self.give(&text, text.trim_end_matches(REPLACEMENT).len()));
-        }
-        let given = self.give(&text, text.len());
-        if is_too_much || !given.is_empty() {
+        let end = match is_too_much {
+            true => text.len(),
+            false => self.settled(&text),
+        };
+        let piece = self.give(&text, end);
+        if end == text.len() && (is_too_much || !piece.is_empty()) {
             self.advance()?;
         }
-        Ok(given)
+        Ok(piece)
     }
 
     /// The text that is still held back; no token may come after it.
@@ -84,80 +114,52 @@ impl TextStream {
         Ok(self.give(&text, text.len()))
     }
 
-    /// The window's text behind the part that was given out, up to `end`.
+    /// The window's text up to `end`, behind the part that was given out.
     fn give(&mut self, text: &str, end: usize) -> String {
-        if end <= self.sent {
+        let mut start = common_beginning(&self.given, text);
+        if start < self.settled(&self.given) {
+            // Bytes that are no characters have changed what was given out, which stays.
+            start = text.ceil_char_boundary(self.given.len());
+        }
+        if end <= start {
             return String::new();
         }
-        // Bytes may have changed the text before them that was given out.
-        let start = text.ceil_char_boundary(self.sent);
-        self.sent = end;
+        text[..end].clone_into(&mut self.given);
         text[start..end].to_owned()
     }
 
-    /// Keeps of the window the tokens that were just given out; the next ones are decoded after them.
+    /// Length of the part of a text that the next tokens do not change.
+    fn settled(&self, text: &str) -> usize {
+        let whole = text.trim_end_matches(REPLACEMENT);
+        whole.len() - self.tokenizer.unsettled(whole)
+    }
+
+    /// Keeps of the window the last tokens whose text decides how the next ones are decoded: all its
+    /// text is given out.
     fn advance(&mut self) -> Result<(), ModelError> {
-        self.window.drain(..self.done);
-        self.done = self.window.len();
-        self.sent = self.tokenizer.decode(&self.window, false)?.len();
-        Ok(())
+        let mut len = MIN_CONTEXT;
+        loop {
+            let start = self.window.len().saturating_sub(len);
+            let text = self.tokenizer.decode(&self.window[start..], false)?;
+            if start == 0 || is_context(&text) {
+                self.window.drain(..start);
+                self.done = self.window.len();
+                self.given = text;
+                return Ok(());
+            }
+            len *= 2;
+        }
     }
 }
 
-/// The text of one sequence, which ends before any of its stop texts.
-#[derive(Debug)]
-pub(super) struct TextOutput {
-    stream: TextStream,
-    stop_texts: Vec<String>,
-    /// Text that may be the beginning of a stop text.
-    held: String,
+/// Whether a decoder that changes the beginning of a text has no more of it to change: it begins with
+/// a whole character, and is more than spaces.
+fn is_context(text: &str) -> bool {
+    !text.starts_with(REPLACEMENT) && !text.trim().is_empty()
 }
 
-impl TextOutput {
-    pub(super) fn new(tokenizer: &Tokenizer, stop_texts: Vec<String>) -> Self {
-        Self {
-            stream: TextStream::new(tokenizer),
-            stop_texts,
-            held: String::new(),
-        }
-    }
-
-    /// The text that can be shown after this token, and whether a stop text follows it.
-    pub(super) fn push(&mut self, id: u32) -> Result<(String, bool), ModelError> {
-        let text = self.stream.push(id)?;
-        Ok(self.receive(&text))
-    }
-
-    /// The text that was held back, and whether a stop text follows it.
-    pub(super) fn finish(&mut self) -> Result<(String, bool), ModelError> {
-        let rest = self.stream.finish()?;
-        let (mut text, is_over) = self.receive(&rest);
-        if !is_over {
-            text += &std::mem::take(&mut self.held);
-        }
-        Ok((text, is_over))
-    }
-
-    fn receive(&mut self, text: &str) -> (String, bool) {
-        self.held.push_str(text);
-        let found = self
-            .stop_texts
-            .iter()
-            .filter_map(|stop| self.held.find(stop));
-        if let Some(end) = found.min() {
-            self.held.truncate(end);
-            return (std::mem::take(&mut self.held), true);
-        }
-        let begun = self.stop_texts.iter().map(|stop| begun(&self.held, stop));
-        let held = begun.max().unwrap_or(0);
-        let held = self.held.split_off(self.held.len() - held);
-        (std::mem::replace(&mut self.held, held), false)
-    }
-}
-
-/// Number of bytes at the end of `text` that a `stop` text begins with, short of all of it.
-fn begun(text: &str, stop: &str) -> usize {
-    let mut beginnings = stop.char_indices().map(|(end, _)| end).rev();
-    let longest = beginnings.find(|end| text.ends_with(&stop[..*end]));
-    longest.unwrap_or(0)
+/// Length of the characters that both texts begin with.
+fn common_beginning(a: &str, b: &str) -> usize {
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
+    same.map(|(c, _)| c.len_utf8()).sum()
 }

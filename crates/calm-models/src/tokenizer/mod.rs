@@ -1,5 +1,10 @@
 //! Text to token ids and back.
 
+#[expect(
+    dead_code,
+    reason = "readers of other files than tokenizer.json use it"
+)]
+pub(crate) mod build;
 mod check;
 mod growing;
 
@@ -179,7 +184,17 @@ impl Tokenizer {
     ///
     /// [`ModelError::Tokenize`] if the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, ModelError> {
+        let is_text = |id: &u32| !(skip_special && self.is_special(*id));
+        if !ids.iter().any(is_text) {
+            // The library panics at no tokens with some decoders.
+            return Ok(String::new());
+        }
         run(|| self.inner.decode(ids, skip_special))
+    }
+
+    /// Bytes at the end of a text that the next tokens may change.
+    pub(crate) fn unsettled(&self, _text: &str) -> usize {
+        0
     }
 
     /// Whether an id is that of a special token, which stands for no text.

@@ -4,6 +4,7 @@ mod bad_input;
 mod chat;
 mod chosen;
 mod common;
+mod continuations;
 mod decoding;
 mod families;
 mod forms;

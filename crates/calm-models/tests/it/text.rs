@@ -373,6 +373,85 @@ fn stop_texts_end_a_row_and_are_never_shown() {
     assert!(row.stopped && row.ids.len() < 16 && !row.text.contains(&stop));
 }
 
+/// A stop text that is, or holds, a special token ends a row, though special tokens are never shown.
+#[test]
+fn special_tokens_stop() {
+    let model = load("llama");
+    let prompts = [vec![1, 30]];
+    let go_on = |_: usize, _: &str| ControlFlow::Continue(());
+    let run = |tokenizer: &Tokenizer, stop_texts: &[&str]| {
+        let options = SequenceOptions {
+            stop_texts: stop_texts.iter().map(|stop| (*stop).to_owned()).collect(),
+            ..SequenceOptions::greedy(16, Vec::new())
+        };
+        let found = generate_text(&model.decoder, tokenizer, &prompts, &options, go_on);
+        found.unwrap().remove(0)
+    };
+    // The first token after four that comes once; it is made special, and named as no text is.
+    let plain = run(&model.tokenizer, &[]);
+    let once = |place: &usize| {
+        plain
+            .ids
+            .iter()
+            .filter(|id| **id == plain.ids[*place])
+            .count()
+            == 1
+    };
+    let place = (4..16).find(once).unwrap();
+    let token = model.tokenizer.token(plain.ids[place]).unwrap();
+    let mut json: Value = serde_json::from_str(model.tokenizer.json()).unwrap();
+    let vocab = json["model"]["vocab"].as_object_mut().unwrap();
+    let id = vocab.remove(&token).unwrap();
+    vocab.insert("<|end|>".to_owned(), id.clone());
+    let model_json = &mut json["model"];
+    let merges = model_json["merges"].as_array_mut().unwrap();
+    merges.retain(|merge| !merge.to_string().contains(&token));
+    json["added_tokens"]
+        .as_array_mut()
+        .unwrap()
+        .push(serde_json::json!({
+            "id": id, "content": "<|end|>", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        }));
+    let tokenizer = Tokenizer::from_json(json.to_string(), &fixture("t.json")).unwrap();
+
+    let whole = run(&tokenizer, &[]);
+    assert_eq!((&whole.ids, whole.stopped), (&plain.ids, false));
+    assert!(!whole.text.contains("end"), "{}", whole.text);
+    let before = tokenizer.decode(&plain.ids[..place], true).unwrap();
+    let last = before.chars().next_back().unwrap();
+    let behind = tokenizer
+        .decode(&plain.ids[place + 1..=place + 1], true)
+        .unwrap();
+
+    let stopped = run(&tokenizer, &["never", "<|end|>"]);
+    assert_eq!((stopped.text.as_str(), stopped.stopped), (&*before, true));
+    assert_eq!(stopped.ids, plain.ids[..place]);
+    for (stop, text) in [
+        (format!("<|end|>{behind}"), &*before),
+        (
+            format!("{last}<|end|>"),
+            &before[..before.len() - last.len_utf8()],
+        ),
+        (
+            format!("{last}<|end|>{behind}"),
+            &before[..before.len() - last.len_utf8()],
+        ),
+    ] {
+        let stopped = run(&tokenizer, &[&stop]);
+        assert_eq!(
+            (stopped.text.as_str(), stopped.stopped),
+            (text, true),
+            "{stop}"
+        );
+    }
+    // Part of a special token is no text, and what is held back for one comes without it.
+    for stop in ["end|>", "<|end|>never", "|>"] {
+        let both = run(&tokenizer, &[stop, "<|end|>never"]);
+        assert_eq!((&both.text, both.stopped), (&whole.text, false), "{stop}");
+    }
+}
+
 #[test]
 fn whoever_is_shown_the_text_may_end_a_row() {
     let model = load("llama");
