@@ -117,7 +117,7 @@ fn hashes(
     files: &ModelFiles,
     info: &CheckpointInfo,
 ) -> Result<[String; 2], ComposeError> {
-    let tokenizer = Tokenizer::load(&files.path.join("tokenizer.json"))?;
+    let tokenizer = Tokenizer::of_checkpoint(&files.path)?;
     let vocabulary = tokenizer.sha256().to_owned();
     let weights = match reference.untrained_seed {
         None => info.weights_sha256.clone(),

@@ -162,19 +162,18 @@ pub enum ModelError {
         /// Message of the tokenizer library.
         reason: String,
     },
-    /// The tokenizer has more tokens than the model has embeddings.
+    /// A text holds a token that the model has no embedding for.
     #[error(
-        "{}: the tokenizer has token ids up to {largest_id}, but the model's vocabulary ends at \
-         {last}; use the tokenizer that came with the model",
-        path.display()
+        "the text holds the token {token:?} with the id {id}, but the model has embeddings for \
+         {vocab_size} tokens only; leave it out, or use the tokenizer that came with the model"
     )]
-    Vocabulary {
-        /// tokenizer.json.
-        path: PathBuf,
-        /// The largest id of the tokenizer.
-        largest_id: u32,
-        /// The largest id of the model.
-        last: usize,
+    NoEmbedding {
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Number of the model's embeddings.
+        vocab_size: usize,
     },
     /// The device cannot compute in the type asked for.
     #[error("the device cannot compute in {dtype}; use f32")]

@@ -9,6 +9,15 @@ use serde::de::DeserializeOwned;
 use crate::ModelError;
 use crate::unique::UniqueKeys;
 
+/// Settings of a model.
+pub(crate) const CONFIG: &str = "config.json";
+
+/// Its tokenizer.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+
+/// Its tokenizer as `SentencePiece` writes it, where there is no `tokenizer.json`.
+pub(crate) const SENTENCE_PIECE: &str = "tokenizer.model";
+
 /// Whether the name exists, even as a dangling link: opening it then gives the error.
 pub(crate) fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
@@ -59,21 +68,28 @@ pub(crate) fn from_json<T: DeserializeOwned>(json: &str, path: &Path) -> Result<
 
 /// The text of a file of at most `max_bytes`.
 pub(crate) fn read_text(path: &Path, max_bytes: u64) -> Result<String, ModelError> {
-    let as_io = |source| ModelError::Io {
+    let bytes = read_bytes(path, max_bytes)?;
+    String::from_utf8(bytes).map_err(|error| ModelError::Io {
+        path: path.to_owned(),
+        source: Error::new(ErrorKind::InvalidData, error.utf8_error()),
+    })
+}
+
+/// The content of a file of at most `max_bytes`.
+pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, ModelError> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too long from one that just fits.
+    let read = file.take(max_bytes + 1).read_to_end(&mut bytes);
+    read.map_err(|source| ModelError::Io {
         path: path.to_owned(),
         source,
-    };
-    let file = open(path)?;
-    let mut text = String::new();
-    // One byte more than allowed tells a file that is too long from one that just fits.
-    file.take(max_bytes + 1)
-        .read_to_string(&mut text)
-        .map_err(as_io)?;
-    if text.len() as u64 > max_bytes {
+    })?;
+    if bytes.len() as u64 > max_bytes {
         return Err(ModelError::TooLong {
             path: path.to_owned(),
             max_bytes,
         });
     }
-    Ok(text)
+    Ok(bytes)
 }

@@ -9,19 +9,23 @@ use calm_backend::{ComputeType, FloatType};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::chat::{self, TEMPLATE_FILE, TOKENIZER_CONFIG};
+use crate::chat::TEMPLATE_FILE;
 use crate::checkpoint::{self, OtherWeights, TensorSource};
 use crate::config::{OneOrMany, SpecialIds};
-use crate::files::{from_json, is_there, read_text};
+use crate::files::{CONFIG, TOKENIZER, from_json, is_there, read_text};
+use crate::tokenizer::side_files::{self, ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG};
 use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
 
-pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const GENERATION_CONFIG: &str = "generation_config.json";
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
 
-/// Files of a tokenizer that other programs read, in the order in which they are written.
-const BESIDE_TOKENIZER: [&str; 2] = [TEMPLATE_FILE, TOKENIZER_CONFIG];
+/// Files beside a tokenizer, in the order in which they are written.
+const BESIDE_TOKENIZER: [&str; 4] = [
+    TEMPLATE_FILE,
+    ADDED_TOKENS,
+    SPECIAL_TOKENS_MAP,
+    TOKENIZER_CONFIG,
+];
 
 /// Settings are a few kilobytes.
 pub(crate) const MAX_CONFIG_BYTES: u64 = 4 << 20;
@@ -129,9 +133,7 @@ impl FrozenModel {
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
         let config = read_config(dir)?;
         let special = special_ids(dir, &config)?;
-        let path = dir.join(TOKENIZER);
-        let tokenizer = Tokenizer::load(&path)?;
-        check_vocabulary(&tokenizer, &config, &path)?;
+        let tokenizer = read_tokenizer(dir, &config)?;
         let (decoder, files) = load_weights(dir, config, options)?;
         Ok(Self {
             decoder,
@@ -144,6 +146,7 @@ impl FrozenModel {
     /// A model out of parts, such as one that was just trained.
     pub fn new(decoder: Decoder, tokenizer: Tokenizer) -> Self {
         let special = decoder.config().special.clone();
+        let tokenizer = tokenizer.for_embeddings(decoder.config().vocab_size);
         Self {
             decoder,
             tokenizer,
@@ -278,7 +281,7 @@ impl FrozenModel {
         for name in BESIDE_TOKENIZER {
             let from = from.map(|from| from.join(name));
             if let Some(from) = from.filter(|from| is_there(from)) {
-                calm_files::write(dir.join(name), read_text(&from, chat::MAX_BYTES)?)?;
+                calm_files::write(dir.join(name), read_text(&from, side_files::MAX_BYTES)?)?;
             }
         }
         let path = dir.join(TOKENIZER_CONFIG);
@@ -374,19 +377,16 @@ pub(crate) fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialI
     Ok(special)
 }
 
-fn check_vocabulary(
-    tokenizer: &Tokenizer,
-    config: &DecoderConfig,
-    path: &Path,
-) -> Result<(), ModelError> {
-    match tokenizer.largest_id() {
-        Some(largest_id) if largest_id as usize >= config.vocab_size => {
-            Err(ModelError::Vocabulary {
-                path: path.to_owned(),
-                largest_id,
-                last: config.vocab_size - 1,
-            })
-        }
-        _ => Ok(()),
+/// The tokenizer of a checkpoint. Tokens without an embedding do no harm as long as no text holds them.
+fn read_tokenizer(dir: &Path, config: &DecoderConfig) -> Result<Tokenizer, ModelError> {
+    let tokenizer = Tokenizer::of_checkpoint(dir)?.for_embeddings(config.vocab_size);
+    if !tokenizer.is_embedded() {
+        tracing::warn!(
+            "{}: the tokenizer has more tokens than the model has embeddings ({}); texts that hold one \
+             of the others are refused",
+            dir.display(),
+            config.vocab_size
+        );
     }
+    Ok(tokenizer)
 }

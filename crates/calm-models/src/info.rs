@@ -8,8 +8,8 @@ use calm_backend::FloatType;
 
 use crate::checkpoint;
 use crate::config::{BlockParam, ParamId};
-use crate::files::read_text;
-use crate::frozen::{CONFIG, MAX_CONFIG_BYTES, special_ids};
+use crate::files::{CONFIG, read_text};
+use crate::frozen::{MAX_CONFIG_BYTES, special_ids};
 use crate::{DecoderConfig, Family, ModelError, SpecialIds};
 
 /// Description of a checkpoint, from its settings and the headers of its weight files.

@@ -91,10 +91,12 @@ pub(crate) struct RowStream {
 
 impl OwnTokens {
     /// The tokenizers of two models; none if their vocabularies are the same, so that the augmenting
-    /// model reads the anchor's ids.
+    /// model reads the anchor's ids, for each of which it has an embedding.
     pub fn of(augmenting: &FrozenModel, anchor: &FrozenModel) -> Option<Self> {
-        let differs = !augmenting.tokenizer.has_same_ids(&anchor.tokenizer);
-        differs.then(|| Self::between(augmenting, anchor))
+        let sizes = [augmenting, anchor].map(|model| model.config().vocab_size);
+        let embeds_all = augmenting.tokenizer.is_embedded() || sizes[0] >= sizes[1];
+        let is_same = augmenting.tokenizer.has_same_ids(&anchor.tokenizer) && embeds_all;
+        (!is_same).then(|| Self::between(augmenting, anchor))
     }
 
     /// The tokenizers of two models, even if their vocabularies are the same.

@@ -15,12 +15,10 @@ use serde_json::{Map, Value, json};
 
 use crate::ModelError;
 use crate::files::{from_json, is_there, read_text};
+use crate::tokenizer;
+use crate::tokenizer::side_files::{MAX_BYTES, TOKENIZER_CONFIG};
 
 pub(crate) const TEMPLATE_FILE: &str = "chat_template.jinja";
-pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-
-/// Lists of added tokens are a few hundred kilobytes.
-pub(crate) const MAX_BYTES: u64 = 16 << 20;
 
 /// Templates are a few kilobytes.
 const MAX_TEMPLATE_BYTES: usize = 128 << 10;
@@ -43,17 +41,6 @@ const STACK_BYTES: usize = 512 << 20;
 
 /// The name under which messages mention the template.
 const NAME: &str = "chat_template";
-
-/// Special tokens that `transformers` passes to templates.
-const SPECIAL_TOKENS: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
 
 /// A conversation to be written as a prompt.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -112,7 +99,8 @@ pub struct ChatTemplate {
 
 impl ChatTemplate {
     /// The template of a checkpoint: `chat_template.jinja`, or `chat_template` in
-    /// `tokenizer_config.json`, which also names the special tokens; of several, the default one.
+    /// `tokenizer_config.json`; of several, the default one. It sees the special tokens by the names
+    /// that the files of the tokenizer give them.
     ///
     /// # Errors
     ///
@@ -135,7 +123,7 @@ impl ChatTemplate {
     pub fn find(dir: &Path) -> Result<Option<Self>, ModelError> {
         let path = dir.join(TOKENIZER_CONFIG);
         let config = read_object(&path)?;
-        let special_tokens = special_tokens(&config);
+        let special_tokens = tokenizer::special_tokens(dir)?;
         let own_file = dir.join(TEMPLATE_FILE);
         if is_there(&own_file) {
             let source = read_text(&own_file, MAX_BYTES)?;
@@ -279,16 +267,6 @@ fn default_template(config: &Value) -> Option<&str> {
             .and_then(|template| template["template"].as_str()),
         _ => None,
     }
-}
-
-/// The texts of special tokens, which stand as such or with how they are matched.
-fn special_tokens(config: &Map<String, Value>) -> Map<String, Value> {
-    let named = SPECIAL_TOKENS.iter().filter_map(|name| {
-        let token = config.get(*name)?;
-        let text = token.as_str().or_else(|| token["content"].as_str())?;
-        Some(((*name).to_owned(), json!(text)))
-    });
-    named.collect()
 }
 
 /// `generation` blocks mark what the model wrote, for training; otherwise they are scopes, which

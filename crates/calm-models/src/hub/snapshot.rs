@@ -13,15 +13,33 @@ use super::fetch::{RemoteFile, file_error};
 use super::model::is_commit;
 use super::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource};
 use crate::ModelError;
-use crate::chat::{TEMPLATE_FILE, TOKENIZER_CONFIG};
+use crate::chat::TEMPLATE_FILE;
 use crate::checkpoint::{INDEX, SINGLE, file_names};
-use crate::frozen::{CONFIG, GENERATION_CONFIG, TOKENIZER};
+use crate::files::{CONFIG, SENTENCE_PIECE, TOKENIZER};
+use crate::frozen::GENERATION_CONFIG;
+use crate::tokenizer::side_files::{ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG};
 
-/// Files that loading needs, besides weights.
-const REQUIRED: [&str; 2] = [CONFIG, TOKENIZER];
+/// Files that loading needs, besides weights, where there are such files.
+fn required(is_there: impl Fn(&str) -> bool) -> [&'static str; 2] {
+    let has_model_alone = !is_there(TOKENIZER) && is_there(SENTENCE_PIECE);
+    [
+        CONFIG,
+        if has_model_alone {
+            SENTENCE_PIECE
+        } else {
+            TOKENIZER
+        },
+    ]
+}
 
 /// Files that loading reads if they are there.
-const OPTIONAL: [&str; 3] = [GENERATION_CONFIG, TOKENIZER_CONFIG, TEMPLATE_FILE];
+const OPTIONAL: [&str; 5] = [
+    GENERATION_CONFIG,
+    TOKENIZER_CONFIG,
+    SPECIAL_TOKENS_MAP,
+    ADDED_TOKENS,
+    TEMPLATE_FILE,
+];
 
 /// Endings of the names of weights in other formats.
 const OTHER_WEIGHTS: [&str; 6] = [".bin", ".gguf", ".h5", ".msgpack", ".onnx", ".pth"];
@@ -133,7 +151,7 @@ impl Snapshot {
     /// The first file that is needed and not here. Of a file that is not necessary, nothing may be
     /// known; `strictly` taken, it is needed too.
     fn lacks(&self, also: &[&str], strictly: bool) -> Result<Option<String>, ModelError> {
-        let mut needed = [&REQUIRED[..], also].concat();
+        let mut needed = [&required(|name| self.has(name)), also].concat();
         if strictly {
             let is_absent = |name: &&str| self.absent.join(name).is_file();
             needed.extend(OPTIONAL.into_iter().filter(|name| !is_absent(name)));
@@ -165,7 +183,7 @@ impl Snapshot {
             self.fetch(client, name, progress)
                 .map_err(|error| self.model.error(error))
         };
-        for name in [&REQUIRED[..], also].concat() {
+        for name in [&required(|name| listed.contains(name)), also].concat() {
             fetch(name)?;
         }
         for name in OPTIONAL.into_iter().filter(|name| listed.contains(name)) {
@@ -186,7 +204,7 @@ impl Snapshot {
 
     /// Whether a repository with these files is a model.
     fn check(&self, listed: &BTreeSet<&str>, also: &[&str]) -> Result<(), HubError> {
-        let required = [&REQUIRED[..], also].concat();
+        let required = [&required(|name| listed.contains(name)), also].concat();
         let missing = required.into_iter().find(|name| !listed.contains(name));
         let has_weights = listed.contains(SINGLE) || listed.contains(INDEX);
         match missing {
@@ -221,16 +239,18 @@ impl Snapshot {
 
     fn link(&self, name: &str, blob: &Path) -> Result<(), HubError> {
         let link = self.dir.join(name);
+        // Shards may lie in a directory of their own.
+        let depth = 2 + name.matches('/').count();
         let make = || {
-            fs::create_dir_all(&self.dir)?;
-            match link_to_blob(blob, &link) {
+            fs::create_dir_all(link.parent().unwrap_or(&self.dir))?;
+            match link_to_blob(blob, &link, depth) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 other => return other,
             }
             // Another process was faster, or the file of a link was removed from the cache.
             match self.has(name) {
                 true => Ok(()),
-                false => fs::remove_file(&link).and_then(|()| link_to_blob(blob, &link)),
+                false => fs::remove_file(&link).and_then(|()| link_to_blob(blob, &link, depth)),
             }
         };
         make().map_err(|source| file_error(&link, source))
@@ -248,15 +268,16 @@ impl Snapshot {
     }
 }
 
-/// The cache may be moved as a whole.
+/// Links to a file from so many directories below the repository's. The cache may be moved as a whole.
 #[cfg(unix)]
-fn link_to_blob(blob: &Path, link: &Path) -> io::Result<()> {
+fn link_to_blob(blob: &Path, link: &Path, depth: usize) -> io::Result<()> {
     let name = blob.file_name().unwrap_or_default();
-    std::os::unix::fs::symlink(Path::new("../../blobs").join(name), link)
+    let up = "../".repeat(depth);
+    std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), link)
 }
 
 /// Symbolic links need a privilege on some systems.
 #[cfg(not(unix))]
-fn link_to_blob(blob: &Path, link: &Path) -> io::Result<()> {
+fn link_to_blob(blob: &Path, link: &Path, _: usize) -> io::Result<()> {
     fs::hard_link(blob, link)
 }

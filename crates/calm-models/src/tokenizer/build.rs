@@ -1,23 +1,21 @@
 //! Tokenizers from vocabularies that are no `tokenizer.json`: `SentencePiece` models, and the
 //! metadata of GGUF files.
 //!
-//! A reader fills a [`Vocabulary`], picks its [`Algorithm`] and a [`Pipeline`], and gets the
-//! [`Tokenizer`](crate::Tokenizer) by [`build`]. It has a `tokenizer.json` like any other, so that it
-//! is saved, cut and compared like any other.
+//! A reader fills a [`Vocabulary`], picks its [`Algorithm`] and a [`Pipeline`], and gets the text of
+//! a `tokenizer.json` by [`tokenizer_json`], of which
+//! [`Tokenizer::from_json`](crate::Tokenizer::from_json) makes the tokenizer. So it is checked, saved,
+//! cut and compared like any other.
 //!
 //! | kind of file | algorithm | pipeline |
 //! | --- | --- | --- |
-//! | `SentencePiece`, BPE, of Llama's kind | [`Algorithm::byte_pairs`], merges by [`merges_by_id`] or [`merges_by_score`] | [`Pipeline::llama`] |
+//! | `SentencePiece`, BPE, of Llama's kind | [`Algorithm::BytePairs`], merges by [`merges_by_id`] or [`merges_by_score`] | [`Pipeline::llama`] |
 //! | the same, of Gemma's kind | the same | [`Pipeline::gemma`] |
 //! | `SentencePiece`, Unigram | [`Algorithm::Unigram`] | [`Pipeline::unigram`] |
 //! | bytes (GPT-2, Llama 3, Qwen) | [`Algorithm::BytePairs`], merges of the file | [`Pipeline::byte_level`] |
 
 use std::collections::HashMap;
-use std::path::Path;
 
-use serde_json::{Map, Value, json};
-
-use crate::{ModelError, Tokenizer};
+use serde_json::{Value, json};
 
 /// Kind of a piece, by the numbers that `SentencePiece` and GGUF share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,19 +67,24 @@ pub(crate) struct Vocabulary {
     pub unknown: Option<u32>,
     /// Whether what has no piece becomes the pieces of its bytes.
     pub byte_fallback: bool,
-    /// Put before every text.
+}
+
+/// Ids of the tokens put around every text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Around {
+    /// Before it.
     pub begin: Option<u32>,
-    /// Put behind every text.
+    /// Behind it.
     pub end: Option<u32>,
 }
 
-impl Vocabulary {
-    /// The id of every text.
-    pub(crate) fn ids(&self) -> HashMap<&str, u32> {
-        let pieces = self.pieces.iter().zip(0..);
-        pieces.map(|(piece, id)| (&*piece.text, id)).collect()
-    }
+/// The id of every text; of a text that pieces share, the last one's.
+pub(crate) fn ids(pieces: &[Piece]) -> HashMap<&str, u32> {
+    let pieces = pieces.iter().zip(0..);
+    pieces.map(|(piece, id)| (&*piece.text, id)).collect()
+}
 
+impl Vocabulary {
     fn text(&self, id: u32) -> Option<&str> {
         let piece = self.pieces.get(id as usize)?;
         Some(&piece.text)
@@ -102,10 +105,10 @@ impl Vocabulary {
         added.collect()
     }
 
-    /// The step that puts the first and the last token around every text.
-    fn post_processor(&self) -> Value {
-        let around = |id: Option<u32>| Some((id?, self.text(id?)?));
-        let (begin, end) = (around(self.begin), around(self.end));
+    /// The step that puts tokens around every text.
+    fn post_processor(&self, around: Around) -> Value {
+        let token = |id: Option<u32>| Some((id?, self.text(id?)?));
+        let (begin, end) = (token(around.begin), token(around.end));
         let special =
             |(_, text): (u32, &str)| json!({ "SpecialToken": { "id": text, "type_id": 0 } });
         let text = |id: &str| json!({ "Sequence": { "id": id, "type_id": 0 } });
@@ -139,26 +142,26 @@ pub(crate) enum Algorithm {
 
 /// Merges in the order of the pieces that they make, of each of them the one with the shortest left
 /// side first: what `transformers` makes of a `SentencePiece` model.
-pub(crate) fn merges_by_id(vocabulary: &Vocabulary) -> Vec<(String, String)> {
-    let mut merges = splits(vocabulary);
+pub(crate) fn merges_by_id(pieces: &[Piece]) -> Vec<(String, String)> {
+    let mut merges = splits(pieces);
     merges.sort_by_key(|split| (split.whole, split.lengths, split.parts));
-    texts(vocabulary, &merges)
+    texts(pieces, &merges)
 }
 
 /// Merges in the order of the scores of the pieces that they make, the highest first, of each of them
 /// the one with the longest left side first: what `transformers` makes of a GGUF file. `score` gives
 /// that of an id.
 pub(crate) fn merges_by_score(
-    vocabulary: &Vocabulary,
+    pieces: &[Piece],
     score: impl Fn(u32) -> f64,
 ) -> Vec<(String, String)> {
-    let mut merges = splits(vocabulary);
+    let mut merges = splits(pieces);
     merges.sort_by_key(|split| (split.whole, split.parts));
     merges.sort_by(|a, b| {
         let by_score = score(b.whole).total_cmp(&score(a.whole));
         by_score.then(b.lengths.cmp(&a.lengths))
     });
-    texts(vocabulary, &merges)
+    texts(pieces, &merges)
 }
 
 /// Two pieces that are a third together.
@@ -169,10 +172,10 @@ struct Split {
     lengths: (usize, usize),
 }
 
-fn splits(vocabulary: &Vocabulary) -> Vec<Split> {
-    let ids = vocabulary.ids();
+fn splits(pieces: &[Piece]) -> Vec<Split> {
+    let ids = ids(pieces);
     let mut splits = Vec::new();
-    for (piece, whole) in vocabulary.pieces.iter().zip(0..) {
+    for (piece, whole) in pieces.iter().zip(0..) {
         let length = piece.text.chars().count();
         let cuts = piece.text.char_indices().map(|(at, _)| at).enumerate();
         splits.extend(cuts.skip(1).filter_map(|(left, at)| {
@@ -187,8 +190,8 @@ fn splits(vocabulary: &Vocabulary) -> Vec<Split> {
     splits
 }
 
-fn texts(vocabulary: &Vocabulary, merges: &[Split]) -> Vec<(String, String)> {
-    let text = |id: u32| vocabulary.pieces[id as usize].text.clone();
+fn texts(pieces: &[Piece], merges: &[Split]) -> Vec<(String, String)> {
+    let text = |id: u32| pieces[id as usize].text.clone();
     let merges = merges
         .iter()
         .map(|split| (text(split.parts.0), text(split.parts.1)));
@@ -214,6 +217,13 @@ impl PrefixSpace {
             Self::Always => "always",
         }
     }
+
+    /// The step that writes spaces as `▁` and puts one before a text; it may split the text at each.
+    pub(crate) fn metaspace(self, split: bool) -> Value {
+        json!({
+            "type": "Metaspace", "replacement": "▁", "prepend_scheme": self.name(), "split": split,
+        })
+    }
 }
 
 /// The steps around the algorithm, in the form of `tokenizer.json`.
@@ -222,8 +232,8 @@ pub(crate) struct Pipeline {
     pub normalizer: Value,
     pub pre_tokenizer: Value,
     pub decoder: Value,
-    /// Settings of the algorithm, over those that [`build`] sets.
-    pub model: Map<String, Value>,
+    /// Settings of the algorithm, over those that [`tokenizer_json`] sets.
+    pub model: Value,
 }
 
 impl Pipeline {
@@ -233,9 +243,9 @@ impl Pipeline {
         let strip = (prefix != PrefixSpace::Never).then_some(strip);
         Self {
             normalizer: Value::Null,
-            pre_tokenizer: metaspace(prefix, false),
+            pre_tokenizer: prefix.metaspace(false),
             decoder: byte_fallback_decoder(strip),
-            model: settings(json!({ "fuse_unk": true, "byte_fallback": true, "unk_token": null })),
+            model: json!({ "fuse_unk": true, "byte_fallback": true, "unk_token": null }),
         }
     }
 
@@ -250,7 +260,7 @@ impl Pipeline {
                 "invert": false,
             }),
             decoder: byte_fallback_decoder(None),
-            model: settings(json!({ "fuse_unk": true, "byte_fallback": true })),
+            model: json!({ "fuse_unk": true, "byte_fallback": true }),
         }
     }
 
@@ -264,9 +274,9 @@ impl Pipeline {
         let steps: Vec<Value> = replacements.into_iter().chain([spaces]).collect();
         Self {
             normalizer: json!({ "type": "Sequence", "normalizers": steps }),
-            pre_tokenizer: metaspace(prefix, true),
-            decoder: metaspace(prefix, true),
-            model: Map::new(),
+            pre_tokenizer: prefix.metaspace(true),
+            decoder: prefix.metaspace(true),
+            model: Value::Null,
         }
     }
 
@@ -279,22 +289,9 @@ impl Pipeline {
             decoder: json!({
                 "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true,
             }),
-            model: settings(json!({ "fuse_unk": false, "unk_token": null })),
+            model: json!({ "fuse_unk": false, "unk_token": null }),
         }
     }
-}
-
-fn settings(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(settings) => settings,
-        _ => Map::new(),
-    }
-}
-
-fn metaspace(prefix: PrefixSpace, split: bool) -> Value {
-    json!({
-        "type": "Metaspace", "replacement": "▁", "prepend_scheme": prefix.name(), "split": split,
-    })
 }
 
 fn byte_fallback_decoder(last: Option<Value>) -> Value {
@@ -307,29 +304,25 @@ fn byte_fallback_decoder(last: Option<Value>) -> Value {
     json!({ "type": "Sequence", "decoders": steps })
 }
 
-/// The tokenizer of a vocabulary; `path` is the file that it is from, for messages.
+/// The text of the `tokenizer.json` of a vocabulary.
 ///
 /// Control pieces and the unknown one are its special tokens; those that users have defined are added
-/// tokens. A space that the vocabulary's file puts before a text comes from the pipeline.
-///
-/// # Errors
-///
-/// [`ModelError::Tokenizer`] if the library refuses it.
-pub(crate) fn build(
+/// tokens. A space that is put before a text comes from the pipeline.
+pub(crate) fn tokenizer_json(
     vocabulary: &Vocabulary,
     algorithm: &Algorithm,
     pipeline: Pipeline,
-    path: &Path,
-) -> Result<Tokenizer, ModelError> {
+    around: Around,
+) -> String {
     let pieces = &vocabulary.pieces;
     let mut model = match algorithm {
-        Algorithm::Unigram => settings(json!({
+        Algorithm::Unigram => json!({
             "type": "Unigram",
             "unk_id": vocabulary.unknown,
             "byte_fallback": vocabulary.byte_fallback,
             "vocab": pieces.iter().map(|piece| json!([piece.text, piece.score])).collect::<Value>(),
-        })),
-        Algorithm::BytePairs(merges) => settings(json!({
+        }),
+        Algorithm::BytePairs(merges) => json!({
             "type": "BPE",
             "dropout": null,
             "unk_token": vocabulary.unknown.and_then(|id| vocabulary.text(id)),
@@ -337,11 +330,15 @@ pub(crate) fn build(
             "end_of_word_suffix": null,
             "byte_fallback": vocabulary.byte_fallback,
             "ignore_merges": false,
-            "vocab": vocabulary.ids(),
+            "vocab": ids(pieces),
             "merges": merges,
-        })),
+        }),
     };
-    model.extend(pipeline.model);
+    if let Value::Object(settings) = pipeline.model {
+        for (key, value) in settings {
+            model[key] = value;
+        }
+    }
     let file = json!({
         "version": "1.0",
         "truncation": null,
@@ -349,9 +346,9 @@ pub(crate) fn build(
         "added_tokens": vocabulary.added_tokens(),
         "normalizer": pipeline.normalizer,
         "pre_tokenizer": pipeline.pre_tokenizer,
-        "post_processor": vocabulary.post_processor(),
+        "post_processor": vocabulary.post_processor(around),
         "decoder": pipeline.decoder,
         "model": model,
     });
-    Tokenizer::from_json(file.to_string(), path)
+    file.to_string()
 }

@@ -1,11 +1,15 @@
 //! Checks of a `tokenizer.json` before the library, which checks little, reads it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Error, Value};
 
 /// Largest ratio of the length of the tokens to that of a text; real ones come to a few hundred. Steps
 /// that each lengthen a text a little would together fill any memory.
 const MAX_GROWTH: u64 = 1 << 20;
+
+/// Largest sum of the squares of the bytes of added tokens, or of pieces to be merged: the time to get
+/// ready to find them in texts grows like that. Real tokenizers come to some million.
+const MAX_SQUARES: u64 = 1 << 28;
 
 /// Why a file is refused.
 pub(super) enum Refusal {
@@ -17,8 +21,10 @@ pub(super) enum Refusal {
 
 /// The parts that the library reads in ways of its own. As values they are checked for numbers and
 /// depths that it would panic at.
-#[derive(Deserialize)]
-struct Sketch {
+#[derive(Deserialize, Serialize)]
+pub(super) struct Sketch {
+    #[serde(default)]
+    added_tokens: Vec<Value>,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -30,6 +36,8 @@ struct Sketch {
 /// Finds what the library would panic at, or take all memory for.
 pub(super) fn check(json: &str) -> Result<(), Refusal> {
     let sketch: Sketch = serde_json::from_str(json).map_err(Refusal::Json)?;
+    let added = sketch.added_tokens.iter();
+    check_lengths(added.filter_map(|token| token["content"].as_str())).map_err(Refusal::Part)?;
     for (name, part) in [
         ("normalizer", &sketch.normalizer),
         ("pre_tokenizer", &sketch.pre_tokenizer),
@@ -45,6 +53,22 @@ pub(super) fn check(json: &str) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Checks that tokens can be looked for in reasonable time.
+pub(super) fn check_lengths<'a>(tokens: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let (mut sum, mut longest) = (0_u64, 0);
+    for token in tokens {
+        let length = token.len() as u64;
+        longest = longest.max(length);
+        sum = sum.saturating_add(length.saturating_mul(length));
+    }
+    if sum <= MAX_SQUARES {
+        return Ok(());
+    }
+    Err(format!(
+        "its tokens are too long to be looked for in texts; the longest has {longest} bytes"
+    ))
 }
 
 /// The parts that a part is a sequence of.

@@ -6,25 +6,31 @@
 )]
 pub(crate) mod build;
 mod check;
+mod class;
+mod clean_up;
 mod growing;
+mod rebuilt;
+mod sentence_piece;
+pub(crate) mod side_files;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use calm_backend::guard;
 use calm_files::{Digest, Sha256, hex};
-use tokenizers::{Encoding, ModelWrapper, PostProcessor, Token};
+use serde_json::{Map, Value};
+use tokenizers::{AddedToken, Encoding, ModelWrapper, PostProcessor, Token};
 
-use self::check::{Refusal, check};
+use self::check::{Refusal, check, check_lengths};
+use self::clean_up::CleanUp;
 use self::growing::Cut;
 pub use self::growing::GrowingText;
+use self::sentence_piece::{CONVERT, SentencePiece};
+use self::side_files::{MAX_TOKENIZER_BYTES, SideFiles};
 use crate::ModelError;
-use crate::files::read_text;
+use crate::files::{SENTENCE_PIECE, TOKENIZER, is_there, read_text};
 
-/// Vocabularies of a few hundred thousand tokens take tens of megabytes.
-const MAX_BYTES: u64 = 256 << 20;
-
-/// A `tokenizer.json`, as Hugging Face's library reads it.
+/// A tokenizer, as Hugging Face's library reads it from a `tokenizer.json` and the files beside it.
 ///
 /// Truncation and padding that the file may ask for are switched off: what a text becomes depends
 /// on the text alone.
@@ -33,8 +39,11 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     json: Arc<str>,
     largest_id: Option<u32>,
+    /// Number of embeddings of its model, if it has one: no text may hold a token beyond.
+    embeddings: Option<usize>,
     /// Number of tokens that it puts behind every text.
     behind: usize,
+    clean_up: CleanUp,
     /// Worked out when it is asked for: that reads the whole file once more.
     cut: Arc<OnceLock<Option<Cut>>>,
     sha256: Arc<OnceLock<String>>,
@@ -53,13 +62,58 @@ pub struct Encoded {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`.
+    /// The tokenizer of a checkpoint: its `tokenizer.json`, or a `tokenizer.model` of `SentencePiece`,
+    /// with what lies beside it (`tokenizer_config.json`, `special_tokens_map.json`,
+    /// `added_tokens.json`), as `transformers` puts them together. What the files contradict each other
+    /// in is told as a warning.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if there is none, or a file is damaged.
+    pub fn of_checkpoint(dir: &Path) -> Result<Self, ModelError> {
+        Self::find(dir)?.ok_or_else(|| ModelError::Tokenizer {
+            path: dir.join(TOKENIZER),
+            reason: format!(
+                "there is no such file, nor a {SENTENCE_PIECE}; if there are other files of a tokenizer, \
+                 {CONVERT}"
+            ),
+        })
+    }
+
+    /// [`Tokenizer::of_checkpoint`] where there may be none.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if a file is damaged.
+    pub fn find(dir: &Path) -> Result<Option<Self>, ModelError> {
+        let (path, model) = (dir.join(TOKENIZER), dir.join(SENTENCE_PIECE));
+        let mut side = SideFiles::read(dir)?;
+        if is_there(&path) {
+            let mut json = read_text(&path, MAX_TOKENIZER_BYTES)?;
+            let rebuilt = rebuilt::rebuilt(&json, &side);
+            let as_json = |source| ModelError::Json {
+                path: path.clone(),
+                source,
+            };
+            if let Some(rebuilt) = rebuilt.map_err(as_json)? {
+                json = rebuilt;
+            }
+            return Self::from_parts(json.into(), &side, &path).map(Some);
+        }
+        if !is_there(&model) {
+            return Ok(None);
+        }
+        let json = SentencePiece::read(&model)?.tokenizer_json(&mut side);
+        Self::from_parts(json.into(), &side, &model).map(Some)
+    }
+
+    /// Reads a `tokenizer.json` alone.
     ///
     /// # Errors
     ///
     /// [`ModelError`] if it can't be read.
     pub fn load(path: &Path) -> Result<Self, ModelError> {
-        Self::from_json(read_text(path, MAX_BYTES)?, path)
+        Self::from_json(read_text(path, MAX_TOKENIZER_BYTES)?, path)
     }
 
     /// From the text of a `tokenizer.json`; `path` is for messages.
@@ -68,7 +122,10 @@ impl Tokenizer {
     ///
     /// [`ModelError::Json`], or [`ModelError::Tokenizer`] with what is wrong with it.
     pub fn from_json(json: impl Into<Arc<str>>, path: &Path) -> Result<Self, ModelError> {
-        let json = json.into();
+        Self::from_parts(json.into(), &SideFiles::default(), path)
+    }
+
+    fn from_parts(json: Arc<str>, side: &SideFiles, path: &Path) -> Result<Self, ModelError> {
         let invalid = |reason| ModelError::Tokenizer {
             path: path.to_owned(),
             reason,
@@ -81,20 +138,38 @@ impl Tokenizer {
             },
         })?;
         let inner = guarded(|| read(&json)).map_err(invalid)?;
-        let inner = inner.map_err(|error| invalid(error.to_string()))?;
+        let mut inner = inner.map_err(|error| invalid(error.to_string()))?;
+        let more = side.tokens_for(&inner);
+        check_lengths(more.iter().map(|token| &*token.content)).map_err(invalid)?;
+        let json = match more.is_empty() {
+            true => json,
+            false => guarded(|| add(&mut inner, &more)).map_err(invalid)?.into(),
+        };
+        side.warn_of_contradictions(&inner);
+        inner.set_encode_special_tokens(side.flag("split_special_tokens").unwrap_or(false));
         let largest_id = guarded(|| largest_id(&inner)).map_err(invalid)?;
         let behind = guarded(|| tokens_behind(&inner)).map_err(invalid)?;
         Ok(Self {
             behind,
+            clean_up: CleanUp::of(side, matches!(inner.get_model(), ModelWrapper::BPE(_))),
             cut: Arc::default(),
             inner: Arc::new(inner),
             json,
             largest_id,
+            embeddings: None,
             sha256: Arc::default(),
         })
     }
 
-    /// The text of the `tokenizer.json`, as it was read.
+    /// The same for a model with so many embeddings: a text that holds a token beyond them is an
+    /// error.
+    #[must_use]
+    pub fn for_embeddings(mut self, embeddings: usize) -> Self {
+        self.embeddings = Some(embeddings);
+        self
+    }
+
+    /// The text of a `tokenizer.json`: as it was read, or with the tokens of the files beside it.
     pub fn json(&self) -> &str {
         &self.json
     }
@@ -133,17 +208,18 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Tokenize`] if the tokenizer has no token for part of the text.
+    /// [`ModelError::Tokenize`] if the tokenizer has no token for part of the text,
+    /// [`ModelError::NoEmbedding`] if its model has none for one of them.
     pub fn encode(&self, text: &str, with_special: bool) -> Result<Encoded, ModelError> {
         let encoding = run(|| self.inner.encode(text, with_special))?;
         // A token may be one byte of a character; its text is then all of it.
         let offsets = encoding.get_offsets().iter().map(|(start, end)| {
             let start = text.floor_char_boundary(*start);
-            (start, text.ceil_char_boundary(*end))
+            (start, text.ceil_char_boundary(*end).max(start))
         });
         let special = encoding.get_special_tokens_mask().iter();
         Ok(Encoded {
-            ids: encoding.get_ids().to_vec(),
+            ids: self.embedded(encoding.get_ids())?,
             offsets: offsets.collect(),
             special: special.take_while(|special| **special == 1).count(),
         })
@@ -154,18 +230,31 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Tokenize`] if the tokenizer has no token for part of the text.
+    /// As [`Tokenizer::encode`].
     pub fn encode_unfinished(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         let encoding = run(|| self.inner.encode_fast(text, true))?;
-        let mut ids = encoding.get_ids().to_vec();
-        ids.truncate(ids.len() - self.behind);
+        let mut ids = self.embedded(encoding.get_ids())?;
+        ids.truncate(ids.len().saturating_sub(self.behind));
         Ok(ids)
     }
 
     /// The ids of a text alone.
     pub(crate) fn encode_bare(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         let encoding = run(|| self.inner.encode_fast(text, false))?;
-        Ok(encoding.get_ids().to_vec())
+        self.embedded(encoding.get_ids())
+    }
+
+    /// Ids of a text, each of which has an embedding.
+    fn embedded(&self, ids: &[u32]) -> Result<Vec<u32>, ModelError> {
+        let embeddings = self.embeddings.unwrap_or(usize::MAX);
+        match ids.iter().find(|id| **id as usize >= embeddings) {
+            Some(id) => Err(ModelError::NoEmbedding {
+                token: self.token(*id).unwrap_or_default(),
+                id: *id,
+                vocab_size: embeddings,
+            }),
+            None => Ok(ids.to_vec()),
+        }
     }
 
     pub(crate) fn cut(&self) -> Option<&Cut> {
@@ -189,19 +278,20 @@ impl Tokenizer {
             // The library panics at no tokens with some decoders.
             return Ok(String::new());
         }
-        run(|| self.inner.decode(ids, skip_special))
+        let text = run(|| self.inner.decode(ids, skip_special))?;
+        Ok(self.clean_up.apply(text))
     }
 
     /// Bytes at the end of a text that the next tokens may change.
-    pub(crate) fn unsettled(&self, _text: &str) -> usize {
-        0
+    pub(crate) fn unsettled(&self, text: &str) -> usize {
+        self.clean_up.unsettled(text)
     }
 
     /// Whether an id is that of a special token, which stands for no text.
     pub fn is_special(&self, id: u32) -> bool {
         let added = self.inner.get_added_vocabulary();
         let token = added.get_added_tokens_decoder().get(&id);
-        token.is_some_and(|token| token.special)
+        token.is_some_and(|token| added.is_special_token(&token.content))
     }
 
     /// The id of a token, if there is such a token.
@@ -219,8 +309,10 @@ impl Tokenizer {
         self.largest_id.map_or(0, |id| id as usize + 1)
     }
 
-    pub(crate) fn largest_id(&self) -> Option<u32> {
-        self.largest_id
+    /// Whether its model, if it has one, has an embedding for every token.
+    pub fn is_embedded(&self) -> bool {
+        let beyond = |embeddings| self.largest_id.is_some_and(|id| id as usize >= embeddings);
+        !self.embeddings.is_some_and(beyond)
     }
 
     /// SHA-256 of the vocabulary: for every token by ascending id, id (four bytes) and length of the
@@ -253,11 +345,34 @@ impl Tokenizer {
     }
 }
 
+/// The texts of a checkpoint's special tokens by their names, such as `bos_token`, those included that
+/// the class of the tokenizer names by itself.
+///
+/// # Errors
+///
+/// [`ModelError`] if a file is damaged.
+pub(crate) fn special_tokens(dir: &Path) -> Result<Map<String, Value>, ModelError> {
+    let mut side = SideFiles::read(dir)?;
+    let model = dir.join(SENTENCE_PIECE);
+    if !is_there(&dir.join(TOKENIZER)) && is_there(&model) {
+        SentencePiece::read(&model)?.name_tokens(&mut side);
+    }
+    let class = side.class().map_or(&[][..], class::names);
+    side.name(class);
+    Ok(side.special_tokens())
+}
+
 fn read(json: &str) -> tokenizers::Result<tokenizers::Tokenizer> {
     let mut inner = tokenizers::Tokenizer::from_bytes(json.as_bytes())?;
     inner.with_truncation(None)?;
     inner.with_padding(None);
     Ok(inner)
+}
+
+/// Adds tokens, those that are there included. Returns the `tokenizer.json` that has them.
+fn add(inner: &mut tokenizers::Tokenizer, tokens: &[AddedToken]) -> String {
+    inner.add_tokens(tokens);
+    inner.to_string(false).expect("a tokenizer has a JSON form")
 }
 
 /// The largest id that a text may become, those put around every text included. Two texts are tried

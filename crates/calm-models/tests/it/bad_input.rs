@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::fixture;
-use calm_models::{ConfigError, FrozenModel, HeaderError, LoadOptions, ModelError, WeightProblem};
+use calm_models::{
+    ConfigError, FrozenModel, HeaderError, LoadOptions, ModelError, SequenceOptions, Session,
+    WeightProblem,
+};
 use serde_json::{Value, json};
 
 /// A copy of the fixture `llama` to be damaged.
@@ -94,7 +97,7 @@ fn directories_without_a_checkpoint() {
     assert!(matches!(error(dir.path()), ModelError::NoWeights { .. }));
     let dir = copy();
     fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
-    assert!(matches!(error(dir.path()), ModelError::Io { .. }));
+    assert!(matches!(error(dir.path()), ModelError::Tokenizer { .. }));
     let dir = copy();
     fs::write(dir.path().join("config.json"), b"\xff\xfe").unwrap();
     assert!(matches!(error(dir.path()), ModelError::Io { .. }));
@@ -487,12 +490,16 @@ fn tokenizers_that_do_not_fit() {
     let path = dir.path().join("tokenizer.json");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(path, text.replace("\"~\": 71", "\"~\": 80")).unwrap();
-    assert!(matches!(
-        error(dir.path()),
-        ModelError::Vocabulary {
-            largest_id: 80,
-            last: 79,
-            ..
-        }
-    ));
+    // A token without embedding is in the way of the texts that hold it alone.
+    let model = FrozenModel::load(dir.path(), &LoadOptions::default()).unwrap();
+    assert!(model.tokenizer.encode("four words", true).is_ok());
+    let error = model.tokenizer.encode("a~", true).unwrap_err().to_string();
+    assert!(
+        error
+            .contains("the token \"~\" with the id 80, but the model has embeddings for 80 tokens"),
+        "{error}"
+    );
+    let mut session = Session::new(&model.decoder).with_tokenizer(&model.tokenizer);
+    let options = SequenceOptions::greedy(1, Vec::new());
+    assert!(session.add_text("~", &options).is_err());
 }

@@ -1,6 +1,7 @@
 //! Continuations in their place: decoded behind their prompt, whatever the tokenizer does with the
 //! beginning of a text.
 
+use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -47,7 +48,7 @@ const DECODERS: [(&str, &str); 14] = [
         "word piece",
         r###"{"type":"WordPiece","prefix":"##","cleanup":true}"###,
     ),
-    ("bpe", r#"{"type":"BPEDecoder","suffix":"▁"}"#),
+    ("bpe", r###"{"type":"BPEDecoder","suffix":"##b"}"###),
     (
         "ctc",
         r#"{"type":"CTC","pad_token":"a","word_delimiter_token":"▁","cleanup":true}"#,
@@ -69,7 +70,7 @@ const DECODERS: [(&str, &str); 14] = [
 ];
 
 /// Pieces of a text; those with bytes are characters only together.
-const PIECES: [&str; 16] = [
+const PIECES: [&str; 20] = [
     "▁",
     "▁▁▁▁",
     "▁return",
@@ -86,14 +87,29 @@ const PIECES: [&str; 16] = [
     "é",
     "</s>",
     "[X]",
+    "'",
+    "'s",
+    "n't",
+    "?",
 ];
 
 static TOKENIZERS: LazyLock<Vec<(&str, Tokenizer)>> = LazyLock::new(|| {
     let tokenizers = DECODERS.iter();
-    tokenizers
-        .map(|(name, decoder)| (*name, tokenizer(decoder)))
-        .collect()
+    let tokenizers = tokenizers.map(|(name, decoder)| (*name, tokenizer(decoder)));
+    tokenizers.chain([("cleaned up", cleaned_up())]).collect()
 });
+
+/// Words with spaces between them, of which those before marks are taken away.
+fn cleaned_up() -> Tokenizer {
+    let dir = tempfile::tempdir().unwrap();
+    let config = json!({
+        "clean_up_tokenization_spaces": true,
+        "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": true,
+    });
+    fs::write(dir.path().join("tokenizer.json"), tokenizer("null").json()).unwrap();
+    fs::write(dir.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    Tokenizer::of_checkpoint(dir.path()).unwrap()
+}
 
 fn tokenizer(decoder: &str) -> Tokenizer {
     let mut vocab: serde_json::Map<String, Value> = serde_json::Map::new();

@@ -153,7 +153,12 @@ fn the_first_time_fetches_what_loading_reads() {
     let absent = bench.repository().join(".no_exist").join(COMMIT);
     assert_eq!(
         names(&absent),
-        ["chat_template.jinja", "tokenizer_config.json"]
+        [
+            "added_tokens.json",
+            "chat_template.jinja",
+            "special_tokens_map.json",
+            "tokenizer_config.json"
+        ]
     );
 }
 
@@ -186,9 +191,42 @@ fn shards_are_those_of_the_index() {
     FrozenModel::load(&found.path, &LoadOptions::default()).unwrap();
 }
 
+/// With a vocabulary of SentencePiece instead of a tokenizer.json, and shards in a directory.
+#[test]
+fn other_files_are_fetched_where_they_are_all_there_is() {
+    let bench = Bench::new(sharded());
+    let read = |name: &str| fs::read(fixture("text/sentence-piece/llama").join(name)).unwrap();
+    bench.server.change(|files| {
+        files.remove("tokenizer.json");
+        files.insert("tokenizer.model".to_owned(), read("tokenizer.model"));
+        files.insert("special_tokens_map.json".to_owned(), b"{}".to_vec());
+        files.insert("added_tokens.json".to_owned(), b"{}".to_vec());
+        let index = files.remove(INDEX).unwrap();
+        let index = String::from_utf8(index).unwrap();
+        let index = SHARDS.iter().fold(index, |index, shard| {
+            index.replace(shard, &format!("weights/{shard}"))
+        });
+        files.insert(INDEX.to_owned(), index.into_bytes());
+        for shard in SHARDS {
+            let bytes = files.remove(shard).unwrap();
+            files.insert(format!("weights/{shard}"), bytes);
+        }
+    });
+    let found = bench.fetch("hf:owner/name").unwrap();
+    for name in [
+        "tokenizer.model",
+        "special_tokens_map.json",
+        "added_tokens.json",
+    ] {
+        assert!(found.path.join(name).is_file(), "{name}");
+    }
+    let model = FrozenModel::load(&found.path, &LoadOptions::default()).unwrap();
+    assert!(!model.tokenizer.is_embedded(), "620 pieces, 80 embeddings");
+}
+
 #[test]
 fn an_index_that_leaves_the_directory() {
-    for name in ["../x.safetensors", "/etc/passwd", "a/b.safetensors"] {
+    for name in ["../x.safetensors", "/etc/passwd", "a/../../b.safetensors"] {
         let bench = Bench::new(sharded());
         let index = serde_json::json!({ "weight_map": { "lm_head.weight": name } });
         bench.server.change(|files| {

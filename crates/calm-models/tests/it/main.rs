@@ -18,5 +18,6 @@ mod mapped;
 mod save;
 mod session;
 mod text;
+mod tokenizer_files;
 mod training;
 mod trees;

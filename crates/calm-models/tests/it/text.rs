@@ -387,17 +387,10 @@ fn special_tokens_stop() {
         let found = generate_text(&model.decoder, tokenizer, &prompts, &options, go_on);
         found.unwrap().remove(0)
     };
-    // The first token after four that comes once; it is made special, and named as no text is.
+    // The last token that has not come before; it is made special, and named as no text is.
     let plain = run(&model.tokenizer, &[]);
-    let once = |place: &usize| {
-        plain
-            .ids
-            .iter()
-            .filter(|id| **id == plain.ids[*place])
-            .count()
-            == 1
-    };
-    let place = (4..16).find(once).unwrap();
+    let is_new = |place: &usize| !plain.ids[..*place].contains(&plain.ids[*place]);
+    let place = (1..15).rev().find(is_new).unwrap();
     let token = model.tokenizer.token(plain.ids[place]).unwrap();
     let mut json: Value = serde_json::from_str(model.tokenizer.json()).unwrap();
     let vocab = json["model"]["vocab"].as_object_mut().unwrap();

@@ -24,9 +24,7 @@ pub(super) fn report(
     options: &LoadOptions,
 ) -> Result<Report, Failure> {
     let directory = &files.path;
-    let tokenizer = directory.join("tokenizer.json");
-    let tokenizer = tokenizer.exists().then(|| Tokenizer::load(&tokenizer));
-    let tokenizer = tokenizer.transpose()?;
+    let tokenizer = Tokenizer::find(directory)?;
     let info = CheckpointInfo::read(directory)?;
     let template = ChatTemplate::find(directory)?;
     let computes_in = ComputesIn {
