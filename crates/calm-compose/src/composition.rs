@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use calm_models::{FrozenModel, LoadOptions, ModelFiles, ModelSource, Session, Tokenizer};
+use calm_models::{
+    FrozenModel, LoadOptions, ModelFiles, ModelSource, OtherWeights, Session, Tokenizer,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -73,7 +75,8 @@ impl LoadedModel {
     /// directory holds none.
     pub fn from_files(files: ModelFiles, options: &LoadOptions) -> Result<Self, ComposeError> {
         let path = &files.path;
-        if !path.join("config.json").exists() {
+        let has_config = path.join("config.json").exists();
+        if !has_config && OtherWeights::without_config(path).is_none() {
             return Err(ComposeError::NoCheckpoint { path: path.clone() });
         }
         Ok(Self {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use calm_backend::FloatType;
-use calm_models::{CheckpointInfo, Decoder, FrozenModel, ModelFiles, Tokenizer};
+use calm_models::{CheckpointInfo, Decoder, FrozenModel, ModelFiles, Strictness, Tokenizer};
 
 use crate::{
     BridgeConfig, ComposeError, CompositionFile, Connection, LocatedComposition, ModelHashes,
@@ -32,8 +32,8 @@ impl CompositionInfo {
     ///
     /// [`ComposeError::Model`] if a checkpoint is damaged, [`ComposeError::AugmentingCount`],
     /// [`ComposeError::OtherWeights`] or [`ComposeError::OtherTokenizer`] if there are other models.
-    pub fn read(located: LocatedComposition) -> Result<Self, ComposeError> {
-        let read = |files: &ModelFiles| CheckpointInfo::read(&files.path);
+    pub fn read(located: LocatedComposition, strictness: Strictness) -> Result<Self, ComposeError> {
+        let read = |files: &ModelFiles| CheckpointInfo::read(&files.path, strictness);
         let augmenting = located.augmenting.iter().map(read);
         let info = Self {
             anchor: read(&located.anchor)?,

@@ -91,13 +91,13 @@ pub enum ModelError {
         /// Something else that could have been meant.
         found: Option<OtherWeights>,
     },
-    /// The directory holds an adapter instead of a model.
-    #[error("{}: this is {adapter}", dir.display())]
+    /// The directory holds something else instead of a model.
+    #[error("{}: this is {found}", dir.display())]
     NoModel {
         /// The directory.
         dir: PathBuf,
-        /// The adapter.
-        adapter: OtherWeights,
+        /// What it holds.
+        found: OtherWeights,
     },
     /// The weights are packed in fewer bits than a number has.
     #[error(

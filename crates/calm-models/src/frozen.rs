@@ -6,15 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
 use calm_backend::{ComputeType, FloatType};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::chat::TEMPLATE_FILE;
 use crate::checkpoint::{self, OtherWeights, TensorSource};
-use crate::config::{OneOrMany, SpecialIds};
+use crate::config::{NamedIds, SpecialIds};
 use crate::files::{CONFIG, TOKENIZER, from_json, is_there, read_text};
 use crate::tokenizer::side_files::{self, ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG};
-use crate::{Decoder, DecoderConfig, Family, ModelError, Tokenizer};
+use crate::{Decoder, DecoderConfig, Family, ModelError, Strictness, Tokenizer, warn};
 
 pub(crate) const GENERATION_CONFIG: &str = "generation_config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -39,6 +38,8 @@ pub struct LoadOptions {
     pub dtype: ComputeType,
     /// Whether to load numbers that are not finite in that type, rather than refuse them.
     pub allow_not_finite: bool,
+    /// Treatment of settings and tensors that might change the numbers, and that are not implemented.
+    pub strictness: Strictness,
 }
 
 impl LoadOptions {
@@ -64,18 +65,18 @@ impl Decoder {
     ///
     /// As [`FrozenModel::load`].
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
-        let (decoder, _) = load_weights(dir, read_config(dir)?, options)?;
+        let (decoder, _) = load_weights(dir, read_config(dir, options.strictness)?, options)?;
         Ok(decoder)
     }
 }
 
-fn read_config(dir: &Path) -> Result<DecoderConfig, ModelError> {
+pub(crate) fn read_config(dir: &Path, strictness: Strictness) -> Result<DecoderConfig, ModelError> {
     let path = dir.join(CONFIG);
-    if let (false, Some(adapter)) = (is_there(&path), OtherWeights::adapter(dir)) {
+    if let Some(found) = OtherWeights::without_config(dir) {
         let dir = dir.to_owned();
-        return Err(ModelError::NoModel { dir, adapter });
+        return Err(ModelError::NoModel { dir, found });
     }
-    Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)
+    Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path, strictness)
 }
 
 fn load_weights(
@@ -101,7 +102,7 @@ pub struct FrozenModel {
     pub decoder: Decoder,
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
-    /// Ids with a meaning, of generation_config.json where it names them, else of config.json.
+    /// Ids with a meaning, of generation_config.json where there is one, else of config.json.
     pub special: SpecialIds,
     source: Source,
 }
@@ -131,7 +132,7 @@ impl FrozenModel {
     /// [`ModelError`] if a file is missing or damaged, the family or a setting is not supported,
     /// or the weights are not those that the settings ask for.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
-        let config = read_config(dir)?;
+        let config = read_config(dir, options.strictness)?;
         let special = special_ids(dir, &config)?;
         let tokenizer = read_tokenizer(dir, &config)?;
         let (decoder, files) = load_weights(dir, config, options)?;
@@ -266,7 +267,7 @@ impl FrozenModel {
         let path = dir.join(CONFIG);
         let settings = Family::write(self.config(), torch_name(dtype));
         let text = pretty(&Value::Object(settings));
-        if Family::read(&text, &path)? == *self.config() {
+        if Family::read(&text, &path, Strictness::Strict)? == *self.config() {
             return Ok(text);
         }
         let family = self.config().family;
@@ -349,15 +350,8 @@ fn torch_name(dtype: FloatType) -> &'static str {
     }
 }
 
-/// The part of `generation_config.json` that names ids.
-#[derive(Debug, Deserialize)]
-struct GenerationConfig {
-    bos_token_id: Option<u32>,
-    eos_token_id: Option<OneOrMany>,
-    pad_token_id: Option<u32>,
-}
-
-/// The ids of generation_config.json where it names them, else of config.json.
+/// The ids of generation_config.json, else of config.json. Like `transformers`, where there is a
+/// generation_config.json it alone tells what ends a text.
 pub(crate) fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
     let path = dir.join(GENERATION_CONFIG);
     let of_model = config.special.clone();
@@ -365,28 +359,33 @@ pub(crate) fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialI
         return Ok(of_model);
     }
     let text = read_text(&path, MAX_CONFIG_BYTES)?;
-    let generation: GenerationConfig = from_json(&text, &path)?;
-    let special = SpecialIds {
-        bos: generation.bos_token_id.or(of_model.bos),
-        eos: generation.eos_token_id.map_or(of_model.eos, Vec::from),
-        pad: generation.pad_token_id.or(of_model.pad),
-    };
-    special
-        .validate(config.vocab_size)
-        .map_err(|source| ModelError::InvalidConfig { path, source })?;
-    Ok(special)
+    let generation: Map<String, Value> = from_json(&text, &path)?;
+    let named = |key| generation.get(key).unwrap_or(&Value::Null);
+    let ids = |key| NamedIds::read(named(key), config.vocab_size, key, &path);
+    if named("eos_token_id").is_null() && !of_model.eos.is_empty() {
+        warn::once(format!(
+            "{}: names no eos_token_id, so that nothing ends a text, as in transformers; take that \
+             of config.json over if it should",
+            path.display()
+        ));
+    }
+    Ok(SpecialIds {
+        bos: ids("bos_token_id")?.first().copied().or(of_model.bos),
+        eos: ids("eos_token_id")?,
+        pad: ids("pad_token_id")?.first().copied().or(of_model.pad),
+    })
 }
 
 /// The tokenizer of a checkpoint. Tokens without an embedding do no harm as long as no text holds them.
 fn read_tokenizer(dir: &Path, config: &DecoderConfig) -> Result<Tokenizer, ModelError> {
     let tokenizer = Tokenizer::of_checkpoint(dir)?.for_embeddings(config.vocab_size);
     if !tokenizer.is_embedded() {
-        tracing::warn!(
+        warn::once(format!(
             "{}: the tokenizer has more tokens than the model has embeddings ({}); texts that hold one \
              of the others are refused",
             dir.display(),
             config.vocab_size
-        );
+        ));
     }
     Ok(tokenizer)
 }

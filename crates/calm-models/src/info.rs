@@ -8,9 +8,8 @@ use calm_backend::FloatType;
 
 use crate::checkpoint;
 use crate::config::{BlockParam, ParamId};
-use crate::files::{CONFIG, read_text};
-use crate::frozen::{MAX_CONFIG_BYTES, special_ids};
-use crate::{DecoderConfig, Family, ModelError, SpecialIds};
+use crate::frozen::{read_config, special_ids};
+use crate::{DecoderConfig, ModelError, SpecialIds, Strictness};
 
 /// Description of a checkpoint, from its settings and the headers of its weight files.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,13 +125,12 @@ impl CheckpointInfo {
     ///
     /// [`ModelError`] if a file is missing or damaged, the family or a setting is not supported,
     /// or the weights are not those that the settings ask for.
-    pub fn read(dir: &Path) -> Result<Self, ModelError> {
-        let path = dir.join(CONFIG);
-        let config = Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path)?;
+    pub fn read(dir: &Path, strictness: Strictness) -> Result<Self, ModelError> {
+        let config = read_config(dir, strictness)?;
         let special = special_ids(dir, &config)?;
         let source = checkpoint::open(dir)?;
         let config = checkpoint::settle_head(&*source, config)?;
-        let parts = checkpoint::check_tensors(&*source, &config)?;
+        let parts = checkpoint::check_tensors(&*source, &config, strictness)?;
         let tensors = source.in_order().into_iter();
         let tensors = tensors.map(|(name, file, info)| TensorEntry {
             name: name.to_owned(),

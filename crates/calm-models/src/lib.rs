@@ -37,7 +37,7 @@
 //! `transformers` opens.
 //!
 //! Nothing read from a file is believed: sizes, offsets, shapes and ids are checked before use,
-//! settings that might change the numbers and are not known are errors, and every [`ModelError`]
+//! settings that might change the numbers and are not implemented are errors, and every [`ModelError`]
 //! says in one line which file is wrong, and how.
 
 mod causal_lm;
@@ -58,6 +58,7 @@ mod tokenizer;
 mod trees;
 mod unique;
 mod verify;
+mod warn;
 
 pub use causal_lm::CausalLm;
 pub use chat::{Chat, ChatTemplate};
@@ -73,7 +74,7 @@ pub use decoder::{
     Norm, SharedExpert,
 };
 pub use error::ModelError;
-pub use families::Family;
+pub use families::{Family, Strictness};
 pub use files::open as open_file;
 pub use frozen::{FrozenModel, LoadOptions};
 pub use hub::{

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use calm_lm::backend::ComputeType;
-use calm_lm::models::LoadOptions;
+use calm_lm::models::{LoadOptions, Strictness};
 use clap::Args;
 
 /// How checkpoints are read, of every verb that loads any.
@@ -12,6 +12,10 @@ pub(super) struct LoadArgs {
     /// where the device is at least as fast in it as in f32, else f32
     #[arg(long, value_name = "TYPE", default_value_t)]
     pub(super) dtype: ComputeType,
+    /// Load models whose config.json holds settings that might change the numbers and are not
+    /// implemented, or whose files hold tensors without a place: these are warnings then
+    #[arg(long)]
+    lenient: bool,
 }
 
 impl LoadArgs {
@@ -20,6 +24,7 @@ impl LoadArgs {
         LoadOptions {
             device,
             dtype: self.dtype,
+            strictness: Strictness::lenient(self.lenient),
             ..LoadOptions::default()
         }
     }

@@ -7,7 +7,10 @@ use calm_lm::compose::{
     ComposedModel, Composition, CompositionConfig, LoadedModel, LocatedComposition, ModelSources,
 };
 use calm_lm::eval::run::{Answering, Decoding};
-use calm_lm::models::{CheckpointInfo, Fetching, LoadOptions, ModelFiles, ModelSource, Tokenizer};
+use calm_lm::models::{
+    CheckpointInfo, Fetching, LoadOptions, ModelFiles, ModelSource, OtherWeights, Strictness,
+    Tokenizer,
+};
 use calm_lm::terminal::FileProgress;
 use calm_lm::train::runs::end_of_text;
 use clap::Args;
@@ -135,14 +138,16 @@ impl Model {
     /// The token that ends a text.
     pub(super) fn end_of_text(&self) -> Result<u32, Failure> {
         let anchor = &self.composition.anchor;
-        Ok(end_of_text(&anchor.model.special, &anchor.files.path)?)
+        Ok(end_of_text(&anchor.model, &anchor.files.path)?)
     }
 
     pub(super) fn identity(&self) -> Result<ModelIdentity<'_>, Failure> {
         let composition = &self.composition;
         let composed = self.directory.as_ref().map(|directory| {
             let hash = |model: &LoadedModel| -> Result<String, Failure> {
-                Ok(CheckpointInfo::read(&model.files.path)?.weights_sha256)
+                // The model is loaded, so that its settings were judged.
+                let info = CheckpointInfo::read(&model.files.path, Strictness::Lenient)?;
+                Ok(info.weights_sha256)
             };
             let augmenting = composition.augmenting.iter().map(hash);
             let parts = composition.model.parts.augmenting.iter();
@@ -205,7 +210,9 @@ impl ModelArgs {
                 let located = self.locate_composition(directory, quiet)?;
                 return Ok(Located::Composition(Box::new(located)));
             }
-            if !directory.join("config.json").exists() && !self.overrides_models() {
+            let is_other = OtherWeights::without_config(directory).is_some();
+            let has_config = directory.join("config.json").exists();
+            if !has_config && !is_other && !self.overrides_models() {
                 let reason = "is neither a checkpoint (there is no config.json in it) nor a \
                               composition (nor a composition.json); give the directory of one, or \
                               hf:owner/name";

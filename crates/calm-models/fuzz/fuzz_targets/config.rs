@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use calm_models::Family;
+use calm_models::{Family, Strictness};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    if let Err(error) = Family::read(text, Path::new("config.json")) {
+    if let Err(error) = Family::read(text, Path::new("config.json"), Strictness::Strict) {
         assert!(!error.to_string().contains('\n'), "{error}");
     }
 });

@@ -14,6 +14,9 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 /// A header is a few hundred bytes per tensor; the format's own limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
+/// Beginning of the file that stands for a large one in a repository of Git LFS.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
 /// Faults of a safetensors file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,6 +29,9 @@ pub enum HeaderError {
         /// The file's size.
         bytes: u64,
     },
+    /// Git LFS has left a pointer instead of the file.
+    #[error("this is a pointer of Git LFS; fetch the file with 'git lfs pull'")]
+    LfsPointer,
     /// The length of the header is impossible.
     #[error(
         "the header claims {header_bytes} bytes, but the file has {bytes} and headers have at most \
@@ -166,6 +172,9 @@ pub(crate) fn read(file: &[u8]) -> Result<BTreeMap<String, TensorInfo>, HeaderEr
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
         return Err(HeaderError::TooShort { bytes });
     };
+    if file.starts_with(LFS_POINTER) {
+        return Err(HeaderError::LfsPointer);
+    }
     let header_bytes = u64::from_le_bytes(*length);
     if header_bytes > MAX_HEADER_BYTES || header_bytes > rest.len() as u64 {
         return Err(HeaderError::HeaderLength {
@@ -305,6 +314,8 @@ mod tests {
             read(&[1, 2]),
             Err(HeaderError::TooShort { bytes: 2 })
         ));
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+        assert!(matches!(read(pointer), Err(HeaderError::LfsPointer)));
         for length in [1u64, 1 << 63, u64::MAX] {
             let error = read(&length.to_le_bytes()).unwrap_err();
             assert!(matches!(error, HeaderError::HeaderLength { .. }), "{error}");

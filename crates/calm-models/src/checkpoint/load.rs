@@ -1,17 +1,19 @@
 //! Loads the parameters of a decoder, all or none.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use calm_backend::FloatType;
 
 use super::convert::{Loaded, MatrixSlice, StoredTensor};
-use super::{OtherWeights, StorageType, TensorSource, WeightProblem};
+use super::packed::refuse_packed;
+use super::{StorageType, TensorSource, WeightProblem};
 use crate::config::ParamId;
 use crate::decoder::{ParameterSource, build};
 use crate::families::{NamesInFile, TensorLocation};
-use crate::{Decoder, DecoderConfig, LoadOptions, ModelError, Part};
+use crate::{Decoder, DecoderConfig, LoadOptions, ModelError, Part, Strictness, warn};
 
 /// The decoder that `config` describes, with the weights of `source`.
 ///
@@ -22,7 +24,7 @@ pub(crate) fn load(
     config: &DecoderConfig,
     options: &LoadOptions,
 ) -> Result<Decoder, ModelError> {
-    check_tensors(source, config)?;
+    check_tensors(source, config, options.strictness)?;
     let mut reader = Reader {
         source,
         locations: Locations::new(source, config),
@@ -86,6 +88,7 @@ pub(crate) fn settle_head(
 pub(crate) fn check_tensors(
     source: &dyn TensorSource,
     config: &DecoderConfig,
+    strictness: Strictness,
 ) -> Result<BTreeMap<String, Part>, ModelError> {
     refuse_packed(source)?;
     let locations = Locations::new(source, config);
@@ -98,45 +101,23 @@ pub(crate) fn check_tensors(
             }
         }
     }
-    all_well(source, compare(source, &locations, &expected, &parts))?;
+    let mut problems = compare(source, &locations, &expected, &parts);
+    if strictness == Strictness::Lenient {
+        pass_over_surplus(source.dir(), &mut problems);
+    }
+    all_well(source, problems)?;
     Ok(parts)
 }
 
-/// Ends of the names of tensors that stand for a matrix that is not there: those of GPTQ, AWQ,
-/// bitsandbytes, fine-grained FP8, compressed-tensors, HQQ and MLX.
-const QUANTISED: [&str; 12] = [
-    ".qweight",
-    ".qzeros",
-    ".scales",
-    ".g_idx",
-    ".absmax",
-    ".quant_map",
-    ".SCB",
-    ".weight_scale",
-    ".weight_scale_inv",
-    ".weight_packed",
-    ".W_q",
-    "_blocks",
-];
-
-/// Parts of the names of an adapter's tensors.
-const ADAPTED: [&str; 3] = [".lora_A.", ".lora_B.", ".lora_magnitude_vector."];
-
-/// Refuses weights that would have to be computed out of several tensors.
-fn refuse_packed(source: &dyn TensorSource) -> Result<(), ModelError> {
-    let (dir, names) = (source.dir().to_owned(), source.names());
-    let find = |is_such: &dyn Fn(&str) -> bool| names.iter().copied().find(|name| is_such(name));
-    if find(&|name| ADAPTED.iter().any(|part| name.contains(part))).is_some() {
-        let adapter = OtherWeights::adapter(&dir);
-        let adapter = adapter.unwrap_or(OtherWeights::Adapter { base: None });
-        return Err(ModelError::NoModel { dir, adapter });
-    }
-    match find(&|name| QUANTISED.iter().any(|end| name.ends_with(end))) {
-        Some(tensor) => Err(ModelError::Quantised {
-            dir,
-            tensor: tensor.to_owned(),
-        }),
-        None => Ok(()),
+/// Has tensors without a place be a warning.
+fn pass_over_surplus(dir: &Path, problems: &mut Vec<WeightProblem>) {
+    let is_surplus = |problem: &mut WeightProblem| matches!(problem, WeightProblem::Surplus { .. });
+    let surplus: Vec<WeightProblem> = problems.extract_if(.., is_surplus).collect();
+    if let Some(first) = surplus.first() {
+        let (dir, count) = (dir.display(), surplus.len());
+        warn::once(format!(
+            "{dir}: {first}; passed over, with all {count} such tensors"
+        ));
     }
 }
 

@@ -4,6 +4,7 @@ mod convert;
 mod header;
 mod load;
 mod other;
+mod packed;
 mod problem;
 mod safetensors;
 mod save;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub(crate) use self::convert::StorageType;
 pub use self::header::HeaderError;
 pub(crate) use self::load::{check_tensors, load, settle_head, stored_type};
+use self::other::ADAPTER_CONFIG;
 pub use self::other::OtherWeights;
 pub use self::problem::WeightProblem;
 pub(crate) use self::safetensors::Safetensors;
@@ -22,9 +24,17 @@ pub(crate) use self::safetensors::Safetensors;
 pub(crate) use self::safetensors::{INDEX, SINGLE, file_names};
 pub(crate) use self::save::{sha256_of_memory, write};
 pub(crate) use self::source::TensorSource;
-use crate::ModelError;
+use crate::files::is_there;
+use crate::{ModelError, warn};
 
 /// Opens the weights in `dir`.
 pub(crate) fn open(dir: &Path) -> Result<Arc<dyn TensorSource>, ModelError> {
-    Ok(Arc::new(Safetensors::open(dir)?))
+    let source = Safetensors::open(dir)?;
+    if is_there(&dir.join(ADAPTER_CONFIG)) {
+        let dir = dir.display();
+        warn::once(format!(
+            "{dir}: the adapter of {ADAPTER_CONFIG} is not applied"
+        ));
+    }
+    Ok(Arc::new(source))
 }

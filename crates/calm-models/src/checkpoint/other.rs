@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::safetensors::ShardName;
-use crate::files::{file_names_in, from_json, is_there, read_text};
+use crate::files::{CONFIG, file_names_in, from_json, is_there, read_text};
 use crate::frozen::MAX_CONFIG_BYTES;
 
 /// Settings of a LoRA adapter of the library PEFT.
@@ -65,6 +65,15 @@ impl OtherWeights {
         let renamed = ends(&".safetensors").map(|name| Self::Renamed { name });
         let format = || OTHER_FORMATS.iter().find_map(ends);
         renamed.or_else(|| format().map(|name| Self::Format { name }))
+    }
+
+    /// A model's substitute in a directory without `config.json`: an adapter, or Mistral's own layout.
+    pub fn without_config(dir: &Path) -> Option<Self> {
+        if is_there(&dir.join(CONFIG)) {
+            return None;
+        }
+        let is_mistral = is_there(&dir.join(MISTRAL_CONFIG));
+        Self::adapter(dir).or_else(|| is_mistral.then_some(Self::Mistral))
     }
 
     /// The adapter whose settings are in `dir`.

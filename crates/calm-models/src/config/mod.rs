@@ -8,10 +8,9 @@ mod experts;
 mod feed_forward;
 mod params;
 mod rope;
+mod special;
 
 use calm_backend::FloatType;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 pub use self::attention::{AlibiKind, AttentionConfig, PositionEncoding, QkNorm, ScoreScale};
 pub use self::block::{BlockConfig, NormConfig, NormKind, ResidualConfig};
@@ -22,6 +21,8 @@ pub use self::experts::{ExpertWeights, ExpertsConfig};
 pub use self::feed_forward::{Activation, FeedForwardConfig, FeedForwardKind};
 pub(crate) use self::params::{BlockParam, GatedPart, ParamId, ParamShape};
 pub use self::rope::{RopeConfig, RopeScaling};
+pub(crate) use self::special::NamedIds;
+pub use self::special::SpecialIds;
 use crate::Family;
 
 /// A decoder of any family: no key of a `config.json` and no default is left open.
@@ -59,57 +60,6 @@ pub struct HeadConfig {
     pub divisor: Option<f64>,
     /// Bound of the logits.
     pub softcap: Option<f64>,
-}
-
-/// Token ids with a meaning of their own.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SpecialIds {
-    /// Begins a sequence.
-    pub bos: Option<u32>,
-    /// Any of these ends one.
-    pub eos: Vec<u32>,
-    /// Fills up shorter rows of a batch.
-    pub pad: Option<u32>,
-}
-
-impl SpecialIds {
-    /// Checks that every id has an embedding.
-    pub(crate) fn validate(&self, vocab_size: usize) -> Result<(), ConfigError> {
-        let mut ids = self.bos.iter().chain(&self.eos).chain(&self.pad);
-        match ids.find(|id| **id as usize >= vocab_size) {
-            Some(id) => Err(ConfigError::SpecialId {
-                id: *id,
-                vocab_size,
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// The ids that end a sequence, as files write them.
-    pub(crate) fn eos_json(&self) -> Value {
-        match self.eos.as_slice() {
-            [] => Value::Null,
-            [id] => json!(id),
-            ids => json!(ids),
-        }
-    }
-}
-
-/// One or several ids, as files write them.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum OneOrMany {
-    One(u32),
-    Many(Vec<u32>),
-}
-
-impl From<OneOrMany> for Vec<u32> {
-    fn from(ids: OneOrMany) -> Self {
-        match ids {
-            OneOrMany::One(id) => vec![id],
-            OneOrMany::Many(ids) => ids,
-        }
-    }
 }
 
 /// No real model comes near such bounds; they keep a damaged file from asking for terabytes.

@@ -61,6 +61,9 @@ fn take_ropes<'a>(settings: &mut Settings<'a>) -> Result<(Unread<'a>, Unread<'a>
     if let Some(mut both) = settings.section("rope_parameters")? {
         global = both.section("full_attention")?;
         local = both.section("sliding_attention")?;
+        // Version 5.0 put these beside the sections.
+        both.neutral("rope_type", "default")?;
+        both.neutral("rope_theta", Value::Null)?;
         both.finish()?;
     }
     if global.is_none() {

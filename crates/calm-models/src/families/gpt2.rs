@@ -55,16 +55,15 @@ const SPECIAL: Special = Special {
 
 fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let vocab_size = settings.required("vocab_size")?;
-    let d_model: usize = settings.required("n_embd")?;
-    let heads = settings.required("n_head")?;
-    let block_count = llama_like::block_count(settings, "n_layer")?;
+    let d_model: usize = llama_like::required_as(settings, ["n_embd", "hidden_size"])?;
+    let heads = llama_like::required_as(settings, ["n_head", "num_attention_heads"])?;
+    let block_count = llama_like::required_as(settings, ["n_layer", "num_hidden_layers"])?;
+    let block_count = llama_like::checked_block_count(settings, block_count)?;
     let d_ff = settings.nullable("n_inner", None)?;
     let d_ff = d_ff.unwrap_or(d_model.saturating_mul(4));
     let is_scaled = settings.value("scale_attn_weights", true)?;
     settings.neutral("scale_attn_by_inverse_layer_idx", false)?;
     settings.neutral("pruned_heads", Map::new())?;
-    // The same in exact arithmetic.
-    settings.value("reorder_and_upcast_attn", false)?;
     let norm = NormConfig {
         kind: NormKind::Layer,
         epsilon: settings.value("layer_norm_epsilon", 1e-5)?,
@@ -92,7 +91,8 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     config.d_model = d_model;
     config.embedding.positions = PositionEmbedding::Learnt;
     config.head.tied = settings.value("tie_word_embeddings", true)?;
-    config.context_length = settings.value("n_positions", 1024)?;
+    let positions = settings.value("max_position_embeddings", 1024)?;
+    config.context_length = settings.value("n_positions", positions)?;
     config.special = llama_like::special_ids(settings, vocab_size, SPECIAL)?;
     Ok(config)
 }

@@ -30,17 +30,6 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     for block in &mut config.blocks {
         block.feed_forward.bias = bias;
     }
-    // Splits matrix products for bit-exact reproduction; 1 is the plain product.
-    settings.neutral("pretraining_tp", 1)?;
-    // Granite's.
-    for key in [
-        "attention_multiplier",
-        "embedding_multiplier",
-        "logits_scaling",
-        "residual_multiplier",
-    ] {
-        settings.neutral(key, 1.0)?;
-    }
     Ok(config)
 }
 

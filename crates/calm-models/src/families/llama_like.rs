@@ -7,8 +7,8 @@ use super::defaults::{Defaults, Special};
 use super::rope;
 use super::settings::Settings;
 use crate::config::{
-    Activation, BlockConfig, MAX_BLOCKS, NormConfig, NormKind, OneOrMany, PositionEncoding,
-    SpecialIds, check_size,
+    Activation, BlockConfig, MAX_BLOCKS, NormConfig, NormKind, PositionEncoding, SpecialIds,
+    check_size,
 };
 use crate::{ConfigError, DecoderConfig, Family, ModelError};
 
@@ -115,6 +115,11 @@ pub(super) fn activation(
     })
 }
 
+/// Whether this is one of the names of an activation.
+pub(super) fn is_name_of(name: &str, activation: Activation) -> bool {
+    ACTIVATIONS.contains(&(name, activation))
+}
+
 pub(super) fn activation_name(activation: Activation) -> &'static str {
     let mut known = ACTIVATIONS.iter();
     let found = known.find(|(_, known)| *known == activation);
@@ -151,21 +156,17 @@ const ACTIVATIONS: [(&str, Activation); 22] = [
     ("linear", Activation::Linear),
 ];
 
-/// Ids in the file must have an embedding; a default that has none is no default.
+/// Ids that have an embedding. Others have no use, and are a warning if the file names them.
 pub(super) fn special_ids(
     settings: &mut Settings<'_>,
     vocab_size: usize,
     defaults: Special,
 ) -> Result<SpecialIds, ModelError> {
-    let in_vocabulary = |id: Option<u32>| id.filter(|id| (*id as usize) < vocab_size);
-    let eos = settings.nullable(
-        "eos_token_id",
-        in_vocabulary(defaults.eos).map(OneOrMany::One),
-    )?;
+    let mut ids = |key, default| settings.ids(key, vocab_size, default);
     Ok(SpecialIds {
-        bos: settings.nullable("bos_token_id", in_vocabulary(defaults.bos))?,
-        eos: eos.map_or_else(Vec::new, Vec::from),
-        pad: settings.nullable("pad_token_id", in_vocabulary(defaults.pad))?,
+        bos: ids("bos_token_id", defaults.bos)?.first().copied(),
+        eos: ids("eos_token_id", defaults.eos)?,
+        pad: ids("pad_token_id", defaults.pad)?.first().copied(),
     })
 }
 
@@ -219,7 +220,7 @@ fn parse_layer_types(
     types: &[String],
 ) -> Result<Vec<bool>, ModelError> {
     let slides = types.iter().map(|kind| match kind.as_str() {
-        "full_attention" => Ok(false),
+        "full_attention" | "attention" => Ok(false),
         "sliding_attention" => Ok(true),
         other => {
             let expected = "only full_attention and sliding_attention are";

@@ -6,6 +6,8 @@
 
 mod defaults;
 mod experts;
+mod facts;
+mod keys;
 mod llama_like;
 mod names;
 mod rope;
@@ -113,6 +115,30 @@ families! {
     Xglm: xglm,
 }
 
+/// Treatment of settings that might change the numbers, and that are not implemented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strictness {
+    /// They are errors.
+    #[default]
+    Strict,
+    /// They are warnings, for who knows that they mean nothing. So are tensors without a place.
+    Lenient,
+}
+
+impl Strictness {
+    /// The end of a message about what leniency lets pass.
+    pub(crate) const WAY_OUT: &'static str =
+        "remove it if it means nothing here, or pass it over with --lenient";
+
+    /// [`Self::Lenient`] if so.
+    pub fn lenient(is_lenient: bool) -> Self {
+        match is_lenient {
+            true => Self::Lenient,
+            false => Self::Strict,
+        }
+    }
+}
+
 /// Settings and tensors in the checkpoints of a family.
 struct FamilySpec {
     /// `model_type` in config.json.
@@ -132,17 +158,22 @@ impl Family {
         self.spec().model_type
     }
 
-    /// Reads a `config.json`; `path` is for messages.
+    /// Reads a `config.json`; `path` is for messages. Settings that nobody knows are a warning, unless
+    /// they might change the numbers.
     ///
     /// # Errors
     ///
-    /// [`ModelError`] if it is not JSON, of another family, or holds a setting that is unknown,
-    /// unsupported or impossible.
-    pub fn read(json: &str, path: &Path) -> Result<DecoderConfig, ModelError> {
+    /// [`ModelError`] if it is not JSON, of another family, or holds a setting that is unsupported
+    /// or impossible.
+    pub fn read(
+        json: &str,
+        path: &Path,
+        strictness: Strictness,
+    ) -> Result<DecoderConfig, ModelError> {
         let keys: Map<String, Value> = from_json(json, path)?;
         let mut settings = match wrappers::text_settings(&keys) {
-            Some(text) => Settings::within(wrappers::SECTION, text, path),
-            None => Settings::new(keys, path),
+            Some(text) => Settings::within(wrappers::SECTION, text, path, strictness),
+            None => Settings::new(keys, path, strictness),
         };
         let family = Self::of(settings.keys());
         let family = family.ok_or_else(|| unsupported(settings.keys(), path))?;
@@ -150,7 +181,7 @@ impl Family {
         config
             .validate()
             .map_err(|source| settings.invalid(source))?;
-        settings.finish()?;
+        settings.finish_file(&config)?;
         Ok(config)
     }
 

@@ -47,13 +47,14 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         },
         ..Defaults::default()
     };
+    // The first files called their long divisors so.
+    for section in ["rope_scaling", "rope_parameters"] {
+        settings.rename_value(section, &["type", "rope_type"], "yarn", "longrope");
+    }
     let mut config = llama_like::read(settings, Family::Phi3, &defaults)?;
     let window = settings.nullable("sliding_window", None)?;
     for block in &mut config.blocks {
         block.attention.window = window;
-    }
-    for key in ["attention_bias", "mlp_bias", "lm_head_bias"] {
-        settings.neutral(key, false)?;
     }
     for key in ["full_attn_mod", "interpolate_factor"] {
         settings.neutral(key, 1)?;

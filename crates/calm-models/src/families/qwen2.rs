@@ -26,7 +26,6 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     for block in &mut config.blocks {
         block.attention.qkv_bias = true;
     }
-    settings.neutral("use_mrope", false)?;
     read_windows(settings, &mut config)?;
     Ok(config)
 }

@@ -30,9 +30,7 @@ pub(super) fn read(
     context_length: usize,
 ) -> Result<RopeConfig, ModelError> {
     let defaults = RopeDefaults {
-        theta: settings
-            .nullable("rope_theta", None)?
-            .unwrap_or(family.rope_theta),
+        theta: settings.value("rope_theta", family.rope_theta)?,
         partial: read_partial(settings, family.partial_rotary)?,
         context_length,
         original_context: settings

@@ -1,4 +1,5 @@
-//! The keys of a `config.json`, each to be asked for once; what nobody asked for is an error.
+//! The keys of a `config.json`, each to be asked for once; what nobody asked for is judged by its
+//! name and value.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -6,108 +7,17 @@ use std::path::Path;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Map, Value};
 
-use crate::{ConfigError, ModelError};
+use super::keys::{self, Meaning, is_same};
+use super::{Strictness, facts};
+use crate::config::NamedIds;
+use crate::{ConfigError, DecoderConfig, ModelError, warn};
 
-/// Keys that do not change what a model computes for given tokens: training, provenance, how
-/// `transformers` returns things, and how it used to generate.
-const HARMLESS: &[&str] = &[
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "_commit_hash",
-    "_flash_attn_2_enabled",
-    "_name_or_path",
-    "_num_labels",
-    "_sliding_window_pattern",
-    "activation_dropout",
-    "architectures",
-    "attention_dropout",
-    "attn_implementation",
-    "attn_pdrop",
-    "auto_map",
-    "bad_words_ids",
-    "begin_suppress_tokens",
-    "cache_implementation",
-    "chunk_size_feed_forward",
-    "classifier_dropout",
-    "decoder_start_token_id",
-    "diversity_penalty",
-    "do_sample",
-    "dropout",
-    "dtype",
-    "early_stopping",
-    "embd_pdrop",
-    "embedding_dropout",
-    "encoder_no_repeat_ngram_size",
-    "exponential_decay_length_penalty",
-    "finetuning_task",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "gradient_checkpointing",
-    "hidden_dropout",
-    "id2label",
-    "init_std",
-    "initializer_range",
-    "is_decoder",
-    "is_llama_config",
-    "label2id",
-    "layerdrop",
-    "length_penalty",
-    "max_length",
-    "max_sequence_length",
-    "min_length",
-    "model_type",
-    "n_ctx",
-    "n_special",
-    "no_repeat_ngram_size",
-    "num_beam_groups",
-    "num_beams",
-    "num_labels",
-    "num_return_sequences",
-    "output_attentions",
-    "output_hidden_states",
-    "output_past",
-    "output_scores",
-    "predict_special_tokens",
-    "prefix",
-    "problem_type",
-    "remove_invalid_values",
-    "repetition_penalty",
-    "resid_pdrop",
-    "residual_dropout",
-    "return_dict",
-    "return_dict_in_generate",
-    "sep_token_id",
-    "summary_activation",
-    "summary_first_dropout",
-    "summary_proj_to_labels",
-    "summary_type",
-    "summary_use_proj",
-    "suppress_tokens",
-    "task_specific_params",
-    "temperature",
-    "tf_legacy_loss",
-    "tokenizer_class",
-    "top_k",
-    "top_p",
-    "torch_dtype",
-    "torchscript",
-    "transformers.js_config",
-    "transformers_version",
-    "typical_p",
-    "unsloth_fixed",
-    "unsloth_version",
-    "use_bfloat16",
-    "use_cache",
-];
+/// Sections that tell how weights are packed: those of `transformers`, of MLX, and of
+/// compressed-tensors.
+const QUANTISATION: [&str; 3] = ["quantization_config", "quantization", "compression_config"];
 
-/// Keys that any family's file may hold as long as they say what is so anyway.
-const NEUTRAL: &[(&str, Value)] = &[
-    ("add_cross_attention", Value::Bool(false)),
-    ("is_encoder_decoder", Value::Bool(false)),
-    ("rope_interleaved", Value::Bool(false)),
-    ("tie_encoder_decoder", Value::Bool(false)),
-    ("use_bidirectional_attention", Value::Bool(false)),
-];
+/// A warning names so many keys, and counts the others.
+const NAMED_KEYS: usize = 10;
 
 /// The settings of a file, or of a section in it, that nobody has asked for yet.
 pub(super) struct Settings<'a> {
@@ -115,23 +25,31 @@ pub(super) struct Settings<'a> {
     /// In front of a key in messages, such as `rope_scaling.`.
     prefix: String,
     path: &'a Path,
+    strictness: Strictness,
 }
 
 impl<'a> Settings<'a> {
-    pub(super) fn new(keys: Map<String, Value>, path: &'a Path) -> Self {
+    pub(super) fn new(keys: Map<String, Value>, path: &'a Path, strictness: Strictness) -> Self {
         Self {
             keys,
             prefix: String::new(),
             path,
+            strictness,
         }
     }
 
     /// Settings that are a section of the file.
-    pub(super) fn within(section: &str, keys: Map<String, Value>, path: &'a Path) -> Self {
+    pub(super) fn within(
+        section: &str,
+        keys: Map<String, Value>,
+        path: &'a Path,
+        strictness: Strictness,
+    ) -> Self {
         Self {
             keys,
             prefix: format!("{section}."),
             path,
+            strictness,
         }
     }
 
@@ -156,13 +74,13 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// A value, `default` if it is absent.
+    /// A value, `default` if it is absent or `null`.
     pub(super) fn value<T: DeserializeOwned>(
         &mut self,
         key: &'static str,
         default: T,
     ) -> Result<T, ModelError> {
-        match self.keys.remove(key) {
+        match self.keys.remove(key).filter(|value| !value.is_null()) {
             Some(value) => self.parse(key, value),
             None => Ok(default),
         }
@@ -174,7 +92,37 @@ impl<'a> Settings<'a> {
         key: &'static str,
         default: Option<T>,
     ) -> Result<Option<T>, ModelError> {
-        self.value(key, default)
+        match self.keys.remove(key) {
+            Some(value) => self.parse(key, value),
+            None => Ok(default),
+        }
+    }
+
+    /// Token ids; `default` if the key is absent. Ids that no token has are left out, with a warning.
+    pub(super) fn ids(
+        &mut self,
+        key: &'static str,
+        vocab_size: usize,
+        default: Option<u32>,
+    ) -> Result<Vec<u32>, ModelError> {
+        match self.keys.remove(key) {
+            Some(value) => NamedIds::read(&value, vocab_size, key, self.path),
+            // A default that no token has is no default.
+            None => Ok(Vec::from_iter(
+                default.filter(|id| (*id as usize) < vocab_size),
+            )),
+        }
+    }
+
+    /// Has one value of a section's keys count as another.
+    pub(super) fn rename_value(&mut self, section: &str, keys: &[&str], from: &str, to: &str) {
+        for key in keys {
+            let section = self.keys.get_mut(section).and_then(Value::as_object_mut);
+            let value = section.and_then(|section| section.get_mut(*key));
+            if let Some(value) = value.filter(|value| *value == from) {
+                *value = to.into();
+            }
+        }
     }
 
     /// Takes a key that may only say what is so anyway.
@@ -186,7 +134,7 @@ impl<'a> Settings<'a> {
         let neutral = neutral.into();
         match self.keys.remove(key) {
             Some(found) if !found.is_null() && !is_same(&found, &neutral) => {
-                Err(self.unsupported(key, &found, format_args!("only {neutral} is")))
+                self.refuse(key, &found, format_args!("only {neutral} is"))
             }
             _ => Ok(()),
         }
@@ -200,28 +148,99 @@ impl<'a> Settings<'a> {
             keys,
             prefix: format!("{}{key}.", self.prefix),
             path: self.path,
+            strictness: self.strictness,
         }))
     }
 
-    /// Fails on the first key that nobody has asked for and that is not known to change nothing.
-    pub(super) fn finish(mut self) -> Result<(), ModelError> {
-        for (key, neutral) in NEUTRAL {
-            self.neutral(key, neutral.clone())?;
+    /// Judges the keys of a whole file that nobody has asked for, some of which say what is so of
+    /// this decoder.
+    pub(super) fn finish_file(mut self, config: &DecoderConfig) -> Result<(), ModelError> {
+        if self.keys.get("use_sliding_window") == Some(&Value::Bool(false)) {
+            self.keys.remove("sliding_window");
         }
-        let mut unknown = self
-            .keys
-            .iter()
-            .filter(|(key, value)| !value.is_null() && !HARMLESS.contains(&key.as_str()));
-        match unknown.next() {
-            Some((key, value)) => {
-                let expected = "it is not known, and might change what the model computes";
-                Err(self.unsupported(key, value, expected))
+        self.keys
+            .retain(|key, value| !facts::is_so(key, value, config));
+        self.finish()
+    }
+
+    /// Judges the keys that nobody has asked for: those that might change the numbers are refused,
+    /// others that are not known are a warning.
+    pub(super) fn finish(self) -> Result<(), ModelError> {
+        let mut unknown = Vec::new();
+        for (key, value) in &self.keys {
+            if QUANTISATION.contains(&&**key) {
+                self.check_quantisation(key, value)?;
+                continue;
             }
-            None => Ok(()),
+            match keys::meaning(key, value) {
+                Meaning::Harmless => {}
+                Meaning::Unknown => unknown.push(format!("{}{}", self.prefix, shown(key))),
+                Meaning::Computed(families) => {
+                    let expected = format_args!(
+                        "models of {families} compute with it; {}",
+                        Strictness::WAY_OUT
+                    );
+                    self.refuse(key, value, expected)?;
+                }
+                Meaning::Suspicious(part) => {
+                    let expected = format_args!(
+                        "it is not known, and a '{part}' may change the numbers; {}",
+                        Strictness::WAY_OUT
+                    );
+                    self.refuse(key, value, expected)?;
+                }
+            }
+        }
+        unknown.sort();
+        if let Some(keys) = listed(&unknown) {
+            let path = self.path.display();
+            warn::once(format!("{path}: {keys} not known, and passed over"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a section that tells of weights in fewer bits.
+    fn check_quantisation(&self, key: &str, value: &Value) -> Result<(), ModelError> {
+        let is_off = |name: &str| value.get(name) == Some(&Value::Bool(false));
+        let is_none = match value {
+            Value::Object(section) => {
+                section.is_empty() || (is_off("load_in_4bit") && is_off("load_in_8bit"))
+            }
+            other => other.is_null(),
+        };
+        if is_none {
+            return Ok(());
+        }
+        let text = |name: &str| value.get(name).and_then(Value::as_str);
+        let method = text("quant_method").or(text("quant_algo"));
+        let bits = value.get("bits").and_then(Value::as_u64);
+        let how = match (method, bits) {
+            (Some(method), Some(bits)) => format!("{}, {bits} bits", shown(method)),
+            (Some(method), None) => shown(method),
+            (None, Some(bits)) => format!("{bits} bits"),
+            (None, None) => "in some way".to_owned(),
+        };
+        let expected = format_args!(
+            "the weights are quantised ({how}); take the model in 16 bits, or let transformers \
+             dequantise it (model.dequantize()) and save it; if they are not, {}",
+            Strictness::WAY_OUT
+        );
+        self.refuse(key, value, expected)
+    }
+
+    /// The error for a value that asks for something else than is implemented; leniently, a warning.
+    fn refuse(&self, key: &str, found: &Value, expected: impl Display) -> Result<(), ModelError> {
+        let error = self.unsupported(key, found, expected);
+        match self.strictness {
+            Strictness::Strict => Err(error),
+            Strictness::Lenient => {
+                warn::once(format!("{error}; passed over"));
+                Ok(())
+            }
         }
     }
 
-    /// The error for a value that asks for something else than is implemented.
+    /// The error for a value without which there is nothing to compute.
     pub(super) fn unsupported(
         &self,
         key: &str,
@@ -230,7 +249,7 @@ impl<'a> Settings<'a> {
     ) -> ModelError {
         ModelError::UnsupportedSetting {
             path: self.path.to_owned(),
-            key: format!("{}{}", self.prefix, key.escape_debug()),
+            key: format!("{}{}", self.prefix, shown(key)),
             found: found.to_string().chars().take(60).collect(),
             expected: expected.to_string(),
         }
@@ -259,7 +278,21 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// Whether two values are equal, 1 and 1.0 included.
-fn is_same(a: &Value, b: &Value) -> bool {
-    a == b || (a.is_number() && a.as_f64() == b.as_f64())
+/// A text of a file, for a message of one line.
+fn shown(text: &str) -> String {
+    let short: String = text.chars().take(60).collect();
+    short.escape_debug().to_string()
+}
+
+/// `'a' is`, `'a', 'b' are`, or `'a', …, and 3 more are`; none if there are no keys.
+fn listed(keys: &[String]) -> Option<String> {
+    let named = keys.iter().take(NAMED_KEYS).map(|key| format!("'{key}'"));
+    let named: Vec<String> = named.collect();
+    let named = named.join(", ");
+    match keys.len() {
+        0 => None,
+        1 => Some(format!("{named} is")),
+        count if count <= NAMED_KEYS => Some(format!("{named} are")),
+        count => Some(format!("{named} and {} more are", count - NAMED_KEYS)),
+    }
 }

@@ -23,6 +23,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let defaults = Defaults {
         kv_heads: Some(4),
         context_length: 32_768,
+        rope_theta: 2e6,
         tied_head: true,
         special: Special {
             bos: Some(128_000),
@@ -46,10 +47,6 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let window = window.filter(|_| is_used);
     let slides = |block: usize| window.is_some() && !has_rope[block];
     llama_like::read_layer_types(settings, &mut config, window, slides)?;
-    // Left over from Llama and Qwen; `transformers` does not look at them.
-    for key in ["max_window_layers", "pretraining_tp"] {
-        settings.nullable::<Value>(key, None)?;
-    }
     Ok(config)
 }
 

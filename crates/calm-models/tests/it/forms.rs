@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::common::{fixture, ids, values};
 use calm_models::{
     CausalLm, CheckpointInfo, FrozenModel, LoadOptions, ModelError, OtherWeights, PaddingMask,
-    WeightProblem,
+    Strictness, WeightProblem,
 };
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -83,7 +83,7 @@ fn logits(dir: &Path) -> Vec<f32> {
 #[track_caller]
 fn assert_same_model(dir: &Path, name: &str) {
     assert_eq!(logits(dir), logits(&fixture(name)));
-    CheckpointInfo::read(dir).unwrap_or_else(|error| panic!("{error}"));
+    CheckpointInfo::read(dir, Strictness::Strict).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The message, which must be one line that begins with the directory.
@@ -325,7 +325,7 @@ fn adapters_are_no_models() {
             ModelError::NoWeights {
                 found: Some(found), ..
             } if config => found,
-            ModelError::NoModel { adapter, .. } if !config => adapter,
+            ModelError::NoModel { found, .. } if !config => found,
             other => panic!("{other}"),
         };
         assert_eq!(*adapter, OtherWeights::Adapter { base: base.clone() });
@@ -347,6 +347,13 @@ fn other_files_than_weights_are_named() {
     };
     assert!(message("pytorch_model.bin").contains("but pytorch_model.bin; convert it"));
     assert!(message("consolidated.safetensors").contains("Mistral's own layout"));
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("params.json"), "{}").unwrap();
+    assert!(
+        refused(dir.path())
+            .1
+            .contains("this is a model in Mistral's own layout")
+    );
     assert!(message("model.fp16.safetensors").contains("call it model.safetensors"));
     let nothing = without_weights("llama");
     assert!(

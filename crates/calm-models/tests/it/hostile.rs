@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::common::fixture;
 use calm_models::{
-    Chat, ChatTemplate, CheckpointInfo, Family, FrozenModel, LoadOptions, Tokenizer,
+    Chat, ChatTemplate, CheckpointInfo, Family, FrozenModel, LoadOptions, Strictness, Tokenizer,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ proptest! {
         fs::write(dir.path().join("model.safetensors"), damaged).unwrap();
         let config = fixture("phi3-longrope").join("config.json");
         fs::copy(config, dir.path().join("config.json")).unwrap();
-        if let Err(error) = CheckpointInfo::read(dir.path()) {
+        if let Err(error) = CheckpointInfo::read(dir.path(), Strictness::Strict) {
             assert_one_line(&error);
         }
     }
@@ -76,7 +76,7 @@ proptest! {
             let text = fs::read(fixture(name).join("config.json")).unwrap();
             let text = edited(&text, &edits, kept);
             let text = String::from_utf8_lossy(&text);
-            if let Err(error) = Family::read(&text, Path::new("config.json")) {
+            if let Err(error) = Family::read(&text, Path::new("config.json"), Strictness::Strict) {
                 assert_one_line(&error);
             }
         }
@@ -106,7 +106,7 @@ proptest! {
         });
         let index = edited(index.to_string().as_bytes(), &edits, kept);
         fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
-        if let Err(error) = CheckpointInfo::read(dir.path()) {
+        if let Err(error) = CheckpointInfo::read(dir.path(), Strictness::Strict) {
             assert_one_line(&error);
         }
     }

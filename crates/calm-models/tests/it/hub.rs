@@ -225,6 +225,28 @@ fn other_files_are_fetched_where_they_are_all_there_is() {
 }
 
 #[test]
+fn shards_may_lie_in_folders() {
+    let bench = Bench::new(sharded());
+    bench.server.change(|files| {
+        for name in SHARDS {
+            let shard = files.remove(name).unwrap();
+            files.insert(format!("weights/here/{name}"), shard);
+        }
+        let index = String::from_utf8(files.remove(INDEX).unwrap()).unwrap();
+        let index = index.replace("\"model-", "\"weights/here/model-");
+        files.insert(INDEX.to_owned(), index.into_bytes());
+    });
+    let found = bench.fetch("hf:owner/name").unwrap();
+    let link = found.path.join("weights/here").join(SHARDS[0]);
+    assert!(
+        fs::read_link(link)
+            .unwrap()
+            .starts_with("../../../../blobs")
+    );
+    FrozenModel::load(&found.path, &LoadOptions::default()).unwrap();
+}
+
+#[test]
 fn an_index_that_leaves_the_directory() {
     for name in ["../x.safetensors", "/etc/passwd", "a/../../b.safetensors"] {
         let bench = Bench::new(sharded());

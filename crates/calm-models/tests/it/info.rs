@@ -4,12 +4,12 @@ use std::fs;
 
 use crate::common::{FIXTURES, fixture, load};
 use burn::module::Module;
-use calm_models::{CheckpointInfo, ModelError, Part};
+use calm_models::{CheckpointInfo, ModelError, Part, Strictness};
 
 #[test]
 fn what_is_described_is_what_is_loaded() {
     for name in FIXTURES {
-        let info = CheckpointInfo::read(&fixture(name)).unwrap();
+        let info = CheckpointInfo::read(&fixture(name), Strictness::Strict).unwrap();
         let model = load(name);
         assert_eq!(&info.config, model.config());
         assert_eq!(info.parameters(), model.decoder.num_params());
@@ -23,7 +23,7 @@ fn what_is_described_is_what_is_loaded() {
 
 #[test]
 fn every_tensor_has_its_place_and_its_part() {
-    let info = |name| CheckpointInfo::read(&fixture(name)).unwrap();
+    let info = |name| CheckpointInfo::read(&fixture(name), Strictness::Strict).unwrap();
     let (llama, tied, phi3) = (
         info("llama"),
         info("llama3-scaled-tied"),
@@ -63,6 +63,6 @@ fn weights_of_another_model_are_refused() {
     };
     copy("llama", "config.json");
     copy("llama3-scaled-tied", "model.safetensors");
-    let error = CheckpointInfo::read(dir.path()).unwrap_err();
+    let error = CheckpointInfo::read(dir.path(), Strictness::Strict).unwrap_err();
     assert!(matches!(error, ModelError::Weights { .. }), "{error}");
 }

@@ -17,6 +17,7 @@ mod info;
 mod mapped;
 mod save;
 mod session;
+mod settings;
 mod text;
 mod tokenizer_files;
 mod training;

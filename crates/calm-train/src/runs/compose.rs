@@ -9,7 +9,7 @@ use calm_compose::{
     Bridges, ComposedModel, Composition, CompositionFile, FrozenParts, LoadedModel,
     LocatedComposition, ModelSources, RowTokens, TrainingRecord,
 };
-use calm_models::{Decoder, Fetching, LoadOptions, ModelFiles, ModelSource};
+use calm_models::{Decoder, Fetching, LoadOptions, ModelFiles, ModelSource, Strictness};
 
 use super::baseline::BaselineRun;
 use super::bridges::calibrated;
@@ -132,7 +132,7 @@ impl ComposeRun {
         let local = self.config.ranks.local(&self.run.context)?;
         let models = self.load(local.main(), observer)?;
         let anchor = &models.composition.anchor;
-        let end_of_text = end_of_text(&anchor.model.special, &anchor.files.path)?;
+        let end_of_text = end_of_text(&anchor.model, &anchor.files.path)?;
         let plan = TextPlan {
             tokenizer: models.composition.tokenizer(),
             special: &anchor.model.special,
@@ -155,6 +155,7 @@ impl ComposeRun {
         let options = LoadOptions {
             device: device.clone(),
             dtype: config.compute_type(),
+            strictness: Strictness::lenient(config.lenient),
             ..LoadOptions::default()
         };
         let mut fetched = |fetching: Fetching<'_>| {

@@ -77,6 +77,11 @@ pub struct ComposeConfig {
     /// f32. Bridges are trained in f32
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
     pub dtype: ComputeType,
+    /// Load models whose config.json holds settings that might change the numbers and are not
+    /// implemented, or whose files hold tensors without a place: these are warnings then
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub lenient: bool,
     /// Options of the bridges.
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
@@ -154,6 +159,11 @@ pub struct PretrainConfig {
     /// Type that the weights are stored in: f32, f16 or bf16; auto is f32, in which they are trained
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
     pub dtype: ComputeType,
+    /// With --from, load a model whose config.json holds settings that might change the numbers and are
+    /// not implemented, or whose files hold tensors without a place: these are warnings then
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub lenient: bool,
     /// Token that ends a text of a fresh model [default: </s>]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TOKEN"))]
@@ -457,6 +467,7 @@ impl Default for ComposeConfig {
             baseline: None,
             random_augmenting: None,
             dtype: ComputeType::default(),
+            lenient: false,
             bridges: BridgeConfig::default(),
             activations: ActivationConfig::default(),
             gradient_checkpointing: false,
@@ -479,6 +490,7 @@ impl Default for PretrainConfig {
             heads: None,
             context: None,
             dtype: ComputeType::default(),
+            lenient: false,
             eos: None,
             training: TrainingConfig::default(),
         }
@@ -765,6 +777,11 @@ impl PretrainConfig {
             (
                 "lora",
                 is_tuned || self.lora.is_none(),
+                "is for a model that is loaded; add --from",
+            ),
+            (
+                "lenient",
+                is_tuned || !self.lenient,
                 "is for a model that is loaded; add --from",
             ),
             ("lora", self.lora != Some(0), "must be at least 1"),

@@ -27,7 +27,7 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
 use burn::tensor::Device;
-use calm_models::{Fetching, SpecialIds};
+use calm_models::{Fetching, FrozenModel};
 
 pub use self::bridges::{BridgeTrainingConfig, train_bridges};
 pub use self::compose::{ComposeOutcome, ComposeRun};
@@ -129,15 +129,16 @@ impl<F: FnMut(RunEvent<'_>) -> ControlFlow<()>> Observer for F {
     }
 }
 
-/// The token that ends a text of a model whose files are in `directory`; of several, the first.
+/// The token that ends a text of a model whose files are in `directory`; of several, the first. The
+/// ids of config.json count where generation_config.json names none.
 ///
 /// # Errors
 ///
 /// [`TrainError::Malformed`] if the model names none.
-pub fn end_of_text(special: &SpecialIds, directory: &std::path::Path) -> Result<u32, TrainError> {
-    special
-        .eos
-        .first()
+pub fn end_of_text(model: &FrozenModel, directory: &std::path::Path) -> Result<u32, TrainError> {
+    let [used, of_model] = [&model.special, &model.config().special].map(|special| &special.eos);
+    used.first()
+        .or(of_model.first())
         .copied()
         .ok_or_else(|| TrainError::Malformed {
             path: directory.to_owned(),

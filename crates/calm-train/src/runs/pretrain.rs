@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use calm_backend::FloatType;
 use calm_compose::{LoadedModel, LoraPlan};
 use calm_models::{
-    Decoder, DecoderConfig, Fetching, FrozenModel, LoadOptions, ModelSource, SpecialIds, Tokenizer,
+    Decoder, DecoderConfig, Fetching, FrozenModel, LoadOptions, ModelSource, SpecialIds,
+    Strictness, Tokenizer,
 };
 use serde::Serialize;
 
@@ -220,12 +221,13 @@ impl PretrainRun {
         let options = LoadOptions {
             device: self.run.context.device.clone(),
             dtype: FloatType::F32.into(),
+            strictness: Strictness::lenient(self.config.lenient),
             ..LoadOptions::default()
         };
         let loaded = LoadedModel::from_files(source.resolve(&[], &mut fetched)?, &options)?;
         let (model, files) = (loaded.model, loaded.files);
         Ok(Beginning {
-            end_of_text: end_of_text(&model.special, &files.path)?,
+            end_of_text: end_of_text(&model, &files.path)?,
             base: Some(BaseModel {
                 source: files.source.to_string(),
                 weights_sha256: model.weights_sha256()?.to_owned(),

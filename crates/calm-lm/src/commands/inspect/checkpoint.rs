@@ -25,7 +25,7 @@ pub(super) fn report(
 ) -> Result<Report, Failure> {
     let directory = &files.path;
     let tokenizer = Tokenizer::find(directory)?;
-    let info = CheckpointInfo::read(directory)?;
+    let info = CheckpointInfo::read(directory, options.strictness)?;
     let template = ChatTemplate::find(directory)?;
     let computes_in = ComputesIn {
         dtype: options.resolve(info.stored_type)?,

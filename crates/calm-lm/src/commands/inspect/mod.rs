@@ -71,7 +71,7 @@ pub(super) fn run(args: &InspectArgs, common: &Common) -> Result<Report, Failure
         )),
         Located::Checkpoint(files) => checkpoint::report(&files, args.tensors, &anchor),
         Located::Composition(located) => {
-            let info = CompositionInfo::read(*located)?;
+            let info = CompositionInfo::read(*located, anchor.strictness)?;
             let anchor = anchor.resolve(info.anchor.stored_type)?;
             let of_model = |model: &CheckpointInfo| augmenting.resolve(model.stored_type);
             let of_models = info.augmenting.iter().map(of_model);
