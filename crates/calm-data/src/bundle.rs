@@ -1,7 +1,6 @@
 //! TOML files that are part of the program, and others like them.
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -39,7 +38,7 @@ impl Bundle {
                 list: self.list,
             });
         }
-        let text = fs::read_to_string(path).map_err(DataError::io(path))?;
+        let text = calm_files::read_text(path).map_err(DataError::io(path))?;
         Ok(Cow::Owned(text))
     }
 }

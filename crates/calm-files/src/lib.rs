@@ -1,4 +1,4 @@
-//! Files: written whole or not at all, hashed, locked.
+//! Files: written whole or not at all, hashed, locked; and their texts, without byte order marks.
 //!
 //! [`write()`] and [`AtomicFile`] are the only way in which the other crates put a file that somebody
 //! may read at the same time, or that a killed process must not leave half-written.
@@ -15,6 +15,7 @@ mod atomic;
 mod difference;
 mod hash;
 mod lock;
+mod text;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use atomic::{AtomicFile, sync_directory, write, write_with};
 pub use difference::{Difference, first_difference};
 pub use hash::{Digest, Hashed, Sha256, hex, sha256, sha256_file, sha256_reader};
 pub use lock::{Lock, try_lock};
+pub use text::{TextError, read_text, text, without_mark};
 
 /// A file or directory that could not be read, written or locked.
 #[derive(Debug, thiserror::Error)]

@@ -203,17 +203,17 @@ fn place(path: &Path, line: usize) -> String {
 
 fn read_text(path: &Path) -> Result<String, Failure> {
     let failed = |error: io::Error| Failure::path(path, error.to_string());
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     File::open(path)
         .map_err(failed)?
         .take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(failed)?;
-    match text.len() as u64 > MAX_BYTES {
+    match bytes.len() as u64 > MAX_BYTES {
         true => Err(Failure::path(
             path,
             "is longer than 1 MiB; is it a file of flags?",
         )),
-        false => Ok(text),
+        false => calm_files::text(bytes).map_err(|error| failed(error.into())),
     }
 }

@@ -69,9 +69,9 @@ pub(crate) fn from_json<T: DeserializeOwned>(json: &str, path: &Path) -> Result<
 /// The text of a file of at most `max_bytes`.
 pub(crate) fn read_text(path: &Path, max_bytes: u64) -> Result<String, ModelError> {
     let bytes = read_bytes(path, max_bytes)?;
-    String::from_utf8(bytes).map_err(|error| ModelError::Io {
+    calm_files::text(bytes).map_err(|error| ModelError::Io {
         path: path.to_owned(),
-        source: Error::new(ErrorKind::InvalidData, error.utf8_error()),
+        source: error.into(),
     })
 }
 

@@ -105,7 +105,8 @@ impl CompositionFile {
             path: path.clone(),
             reason,
         };
-        let value: Value = serde_json::from_slice(&text)
+        let text = calm_files::without_mark(&text).map_err(|error| malformed(error.to_string()))?;
+        let value: Value = serde_json::from_slice(text)
             .map_err(|error| malformed(format!("not JSON: {error}")))?;
         match value.get("format_version").and_then(Value::as_u64) {
             Some(version) if READ_VERSIONS.contains(&version) => {}

@@ -123,10 +123,13 @@ impl<R: Read> Lines<R> {
     }
 }
 
+/// A line without the byte order mark that it may begin with: the first of a file, and of each file
+/// that was joined to it.
 fn text(bytes: &[u8]) -> Result<&str, String> {
     if bytes.len() > LONGEST_LINE {
         return Err(format!("is longer than {LONGEST_LINE} bytes"));
     }
+    let bytes = calm_files::without_mark(bytes).map_err(|error| error.to_string())?;
     std::str::from_utf8(bytes)
         .map_err(|error| format!("is not UTF-8 at byte {}", error.valid_up_to()))
 }
@@ -214,6 +217,19 @@ mod tests {
             }
         );
         assert_eq!(examples.len(), 2);
+    }
+
+    #[test]
+    fn byte_order_marks_are_skipped_or_named() {
+        let line = "{\"prompt\": \"a\", \"target\": \"b\"}\n";
+        let marked = format!("\u{feff}{line}\u{feff}{line}");
+        assert_eq!(read_text(marked.as_bytes()).unwrap().len(), 2);
+        let wide: Vec<u8> = format!("\u{feff}{line}")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let message = read_text(&wide).unwrap_err().to_string();
+        assert!(message.contains("line 1: is UTF-16"), "{message}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use calm_files::TextError;
 use flate2::read::MultiGzDecoder;
 use serde::de::DeserializeOwned;
 
@@ -118,16 +119,13 @@ fn without_place(error: &serde_json::Error) -> String {
     what.to_owned()
 }
 
-/// Text of a file, unpacked.
+/// Text of a file, unpacked and without its byte order mark.
 pub(super) fn text(path: &Path) -> Result<String, DataError> {
-    let bytes = bytes(path)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let before = &error.as_bytes()[..valid];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        let start = before.iter().rposition(|&byte| byte == b'\n');
-        let column = valid - start.map_or(0, |at| at + 1) + 1;
-        DataError::line(path, line, format!("is not UTF-8 at byte {column}"))
+    calm_files::text(bytes(path)?).map_err(|error| match error {
+        TextError::NotUtf8 { line, byte } => {
+            DataError::line(path, line, format!("is not UTF-8 at byte {}", byte + 1))
+        }
+        other @ TextError::Encoding { .. } => DataError::file(path, other.to_string()),
     })
 }
 

@@ -178,7 +178,8 @@ impl EvaluationDirectory {
     /// [`RunError`] if there is none.
     pub fn description(path: &Path) -> Result<Description, RunError> {
         let path = path.join("run.json");
-        let text = fs::read_to_string(&path).map_err(|source| RunError::no_run(&path, source))?;
+        let text =
+            calm_files::read_text(&path).map_err(|source| RunError::no_run(&path, source))?;
         read_json(&path, &text)
     }
 
@@ -226,7 +227,7 @@ impl EvaluationDirectory {
     ///
     /// [`RunError::File`] naming the line that is no sample.
     pub fn samples_of(path: &Path) -> Result<Vec<Sample>, RunError> {
-        let text = fs::read_to_string(path).map_err(DataError::io(path))?;
+        let text = calm_files::read_text(path).map_err(DataError::io(path))?;
         parse(path, &text)
     }
 
@@ -251,7 +252,7 @@ impl EvaluationDirectory {
             let path = path.to_owned();
             return Err(RunError::Unfinished { path });
         }
-        let text = fs::read_to_string(&file).map_err(DataError::io(&file))?;
+        let text = calm_files::read_text(&file).map_err(DataError::io(&file))?;
         read_json(&file, &text)
     }
 }

@@ -1,6 +1,6 @@
 //! `calm generate`: continues prompts.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 
 use calm_lm::compose::{ComposeError, ComposedPrompt};
@@ -232,6 +232,14 @@ fn encode_prompts(
     prompts.iter().enumerate().map(encode).collect()
 }
 
+/// The lines of a text, behind its byte order mark if it has one.
+fn read_lines(mut reader: impl Read) -> io::Result<Vec<String>> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    let text = calm_files::text(bytes)?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
 /// The prompts, and their origin for messages.
 fn prompts(given: &[String]) -> Result<(Vec<String>, &'static str), Failure> {
     if !given.is_empty() {
@@ -242,7 +250,7 @@ fn prompts(given: &[String]) -> Result<(Vec<String>, &'static str), Failure> {
     let lines: Result<Vec<String>, io::Error> = if stdin.is_terminal() {
         Ok(Vec::new())
     } else {
-        stdin.lock().lines().collect()
+        read_lines(stdin.lock())
     };
     match lines {
         Ok(lines) if lines.is_empty() => {

@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 
 use super::HubError;
@@ -55,7 +54,7 @@ impl Hub {
             None => {
                 let path = get("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
                 // Most have none.
-                let text = fs::read_to_string(&path).unwrap_or_default();
+                let text = calm_files::read_text(&path).unwrap_or_default();
                 token_of(&path.display().to_string(), &text)?
             }
         };
@@ -125,6 +124,8 @@ fn is_true(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn hub(variables: &[(&str, &str)]) -> Result<Hub, HubError> {

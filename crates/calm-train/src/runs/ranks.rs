@@ -1,6 +1,5 @@
 //! Devices and processes that share the batches of every step.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -148,7 +147,7 @@ impl RankConfig {
                 path: path.clone(),
                 reason,
             };
-            let token = fs::read_to_string(path)
+            let token = calm_files::read_text(path)
                 .map_err(|error| malformed(format!("the token cannot be read: {error}")))?;
             let token = token.trim().to_owned();
             let is_sound = !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic());

@@ -1,6 +1,5 @@
 //! Cost of a composition beside its anchor (appendix C of the paper).
 
-use std::fs;
 use std::path::PathBuf;
 
 use calm_lm::compose::{Latency, Mode, Overhead};
@@ -167,7 +166,7 @@ pub(super) fn measure(
         return Ok(None);
     };
     let failed = |reason: String| Failure::path(path, reason);
-    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text = calm_files::read_text(path).map_err(|error| failed(error.to_string()))?;
     let model = Model::load(model, load, &ScaleArgs::default(), common)?;
     let Some(composed) = model.composed() else {
         return Err(Failure::flag("--measure", "is for compositions"));
