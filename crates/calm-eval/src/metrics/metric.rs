@@ -35,9 +35,9 @@ pub enum ScoreError {
         /// References.
         references: usize,
     },
-    /// A reference is empty.
-    #[error("line {line}: the reference is empty; nothing can be scored against it")]
-    EmptyReference {
+    /// A hypothesis has no reference, not even an empty one.
+    #[error("line {line}: there is no reference; give at least an empty one")]
+    NoReference {
         /// 1-based line.
         line: usize,
     },
@@ -67,31 +67,60 @@ pub struct Statistics<'a> {
 const CHUNK: usize = 64;
 
 impl<'a> Statistics<'a> {
-    /// Counts, on all cores. `references` has one list for each reference of a hypothesis. A
-    /// hypothesis may be empty.
+    /// Counts, on all cores. `references` has one list for each reference of a hypothesis. Texts may
+    /// be empty: an empty reference is one of no words, as in sacreBLEU.
     ///
     /// # Errors
     ///
-    /// [`ScoreError`] if there are none, counts differ, or a reference is empty.
+    /// [`ScoreError`] if there are none, or counts differ.
     pub fn of<H: AsRef<str> + Sync, R: AsRef<str> + Sync>(
         metric: &'a dyn Metric,
         hypotheses: &[H],
         references: &[Vec<R>],
     ) -> Result<Self, ScoreError> {
         check(hypotheses.len(), references)?;
+        let of_line = |line: usize| references.iter().map(move |texts| texts[line].as_ref());
+        Ok(Self::count(metric, hypotheses, of_line))
+    }
+
+    /// [`Statistics::of`] where some hypotheses have more references than others: `references` has
+    /// one list for each hypothesis. sacreBLEU writes `None` for those that are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`ScoreError`] if there are none, counts differ, or a hypothesis has no reference.
+    pub fn of_ragged<H: AsRef<str> + Sync, R: AsRef<str> + Sync>(
+        metric: &'a dyn Metric,
+        hypotheses: &[H],
+        references: &[Vec<R>],
+    ) -> Result<Self, ScoreError> {
+        check(hypotheses.len(), &[references])?;
+        if let Some(line) = references.iter().position(Vec::is_empty) {
+            return Err(ScoreError::NoReference { line: line + 1 });
+        }
+        let of_line = |line: usize| references[line].iter().map(AsRef::as_ref);
+        Ok(Self::count(metric, hypotheses, of_line))
+    }
+
+    /// Counts with the references of each line.
+    fn count<'r, H: AsRef<str> + Sync, L: Iterator<Item = &'r str>>(
+        metric: &'a dyn Metric,
+        hypotheses: &[H],
+        references: impl Fn(usize) -> L + Sync,
+    ) -> Self {
         let width = metric.width();
         let mut rows = vec![0; hypotheses.len() * width];
         let chunks = rows.par_chunks_mut(CHUNK * width).enumerate();
         chunks.for_each(|(chunk, rows)| {
-            let mut of_sentence = Vec::with_capacity(references.len());
+            let mut of_sentence = Vec::new();
             for (row, statistics) in rows.chunks_mut(width).enumerate() {
                 let line = chunk * CHUNK + row;
                 of_sentence.clear();
-                of_sentence.extend(references.iter().map(|texts| texts[line].as_ref()));
+                of_sentence.extend(references(line));
                 metric.count(hypotheses[line].as_ref(), &of_sentence, statistics);
             }
         });
-        Ok(Self { metric, rows })
+        Self { metric, rows }
     }
 
     /// Statistics that were counted elsewhere, `[sentences, width]`.
@@ -162,20 +191,16 @@ pub(super) fn add(sums: &mut [u64], row: &[u64]) {
     }
 }
 
-fn check<R: AsRef<str>>(hypotheses: usize, references: &[Vec<R>]) -> Result<(), ScoreError> {
+fn check<T>(hypotheses: usize, references: &[impl AsRef<[T]>]) -> Result<(), ScoreError> {
     if hypotheses == 0 || references.is_empty() {
         return Err(ScoreError::Empty);
     }
-    for texts in references {
+    for texts in references.iter().map(AsRef::as_ref) {
         if texts.len() != hypotheses {
             return Err(ScoreError::Counts {
                 hypotheses,
                 references: texts.len(),
             });
-        }
-        let is_empty = |text: &R| text.as_ref().chars().all(super::text::is_space);
-        if let Some(index) = texts.iter().position(is_empty) {
-            return Err(ScoreError::EmptyReference { line: index + 1 });
         }
     }
     Ok(())

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use calm_data::DataError;
 use serde_json::{Map, Value};
 
 use super::read::Fields;
@@ -100,11 +99,6 @@ impl Task {
                 Some(reference) => self.render("score.reference", reference, &record)?,
                 None => String::new(),
             };
-            if self.score.metric.is_of_texts() && reference.trim().is_empty() {
-                let path = self.data.file_of(directory, language);
-                let reason = format!("record {}: its reference is empty; remove it", index + 1);
-                return Err(DataError::file(&path, reason).into());
-            }
             Ok(Item {
                 index,
                 prompt: worked.clone() + &own,
@@ -112,9 +106,19 @@ impl Task {
                 record,
             })
         });
+        let items: Vec<Item> = items.collect::<Result<_, TaskError>>()?;
+        let is_empty = |item: &&Item| item.reference.trim().is_empty();
+        let empty = items.iter().filter(is_empty).count();
+        if self.score.metric.is_of_texts() && empty > 0 {
+            let (path, all) = (self.data.file_of(directory, language), items.len());
+            tracing::warn!(
+                "{}: {empty} of {all} references are empty; they count as no words",
+                path.display()
+            );
+        }
         Ok(Subset {
             language: language.to_owned(),
-            items: items.collect::<Result<_, TaskError>>()?,
+            items,
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use calm_eval::{Bleu, Chrf, Metric, Smoothing, Statistics};
+use calm_eval::{Bleu, Chrf, Metric, ScoreError, Smoothing, Statistics};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -34,10 +34,9 @@ struct Subset {
 }
 
 /// The metric of these settings, for sentences or corpora.
-fn metric(setting: &Setting, effective_order: bool) -> Box<dyn Metric> {
-    let params = &setting.params;
+fn metric(family: &str, params: &Value, effective_order: bool) -> Box<dyn Metric> {
     let lowercase = params["lowercase"].as_bool().unwrap();
-    if setting.family == "bleu" {
+    if family == "bleu" {
         let smooth = params["smooth_method"].as_str().unwrap();
         return Box::new(Bleu {
             tokenizer: params["tokenize"].as_str().unwrap().parse().unwrap(),
@@ -75,7 +74,8 @@ fn compare(directory: &Path, references: &[&str]) -> usize {
         .map(|name| lines(&directory.join(name)))
         .collect();
     for (name, setting) in &scores.metrics {
-        let [corpus, sentence] = [false, true].map(|effective| metric(setting, effective));
+        let [corpus, sentence] =
+            [false, true].map(|effective| metric(&setting.family, &setting.params, effective));
         let [of_corpus, of_sentences] = [&corpus, &sentence]
             .map(|metric| Statistics::of(&**metric, &hypotheses, &references).unwrap());
         assert_close(
@@ -146,6 +146,43 @@ fn own_cases() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/metrics");
     assert_eq!(compare(&fixtures.join("one"), &["ref.txt"]), 31);
     assert_eq!(compare(&fixtures.join("two"), &["ref.txt", "ref2.txt"]), 31);
+}
+
+#[test]
+fn texts_may_be_empty() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/metrics");
+    let holes = fixtures.join("holes");
+    assert_eq!(compare(&holes, &["ref.txt", "ref2.txt"]), 31);
+}
+
+#[test]
+fn some_lines_may_have_fewer_references() {
+    #[derive(Deserialize)]
+    struct Ragged {
+        references: Vec<Vec<String>>,
+        scores: BTreeMap<String, Score>,
+    }
+    #[derive(Deserialize)]
+    struct Score {
+        family: String,
+        params: Value,
+        corpus: f64,
+    }
+
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/metrics/two");
+    let text = fs::read_to_string(directory.join("ragged.json")).unwrap();
+    let Ragged { references, scores } = serde_json::from_str(&text).unwrap();
+    let hypotheses = lines(&directory.join("hyp.txt"));
+    assert!(references.iter().any(|of| of.len() == 1) && references.iter().any(|of| of.len() == 2));
+    for (name, score) in &scores {
+        let metric = metric(&score.family, &score.params, false);
+        let found = Statistics::of_ragged(&*metric, &hypotheses, &references).unwrap();
+        assert_close(found.corpus(), score.corpus, name);
+    }
+    assert_eq!(scores.len(), 31);
+    let none = vec![Vec::<String>::new(); hypotheses.len()];
+    let error = Statistics::of_ragged(&Chrf::chrf1(), &hypotheses, &none).err();
+    assert_eq!(error, Some(ScoreError::NoReference { line: 1 }));
 }
 
 #[test]

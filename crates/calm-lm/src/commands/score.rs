@@ -232,12 +232,12 @@ pub(super) fn run(args: &ScoreArgs, common: &Common) -> Result<Report, Failure> 
         true => read_indexed(args)?,
         false => read_lines(args)?,
     };
+    warn_of_empty(&args.references, &references);
     let mut scores = Vec::new();
     for metric in &metrics {
-        let counted = systems.iter().map(|texts| {
-            Statistics::of(&**metric, texts, &references)
-                .map_err(|error| name_file(error, &args.references, &references))
-        });
+        let counted = systems
+            .iter()
+            .map(|texts| Statistics::of(&**metric, texts, &references));
         let counted: Vec<Statistics<'_>> = counted.collect::<Result<_, _>>()?;
         for (index, system) in counted.iter().enumerate() {
             let baseline = (index > 0).then_some(&counted[0]);
@@ -371,12 +371,14 @@ fn read_indexed(args: &ScoreArgs) -> Result<Texts, DataError> {
     Ok((systems, references))
 }
 
-/// Names the file of an empty reference.
-fn name_file(error: ScoreError, paths: &[PathBuf], references: &[Vec<String>]) -> Failure {
-    let ScoreError::EmptyReference { line } = error else {
-        return error.into();
-    };
-    let is_empty = |texts: &&Vec<String>| texts[line - 1].trim().is_empty();
-    let of = references.iter().position(|texts| is_empty(&texts));
-    Failure::path(&paths[of.unwrap_or(0)], error.to_string())
+/// Warns of references without a word. They count, as they do in sacreBLEU, but may be a mistake.
+fn warn_of_empty(paths: &[PathBuf], references: &[Vec<String>]) {
+    for (path, texts) in paths.iter().zip(references) {
+        let is_empty = |text: &&String| text.trim().is_empty();
+        let empty = texts.iter().filter(is_empty).count();
+        if empty > 0 {
+            let (path, all) = (path.display(), texts.len());
+            tracing::warn!("{path}: {empty} of {all} references are empty; they count as no words");
+        }
+    }
 }

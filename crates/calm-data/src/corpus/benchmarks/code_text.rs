@@ -95,8 +95,7 @@ pub fn indexed_texts(path: &Path) -> Result<BTreeMap<u64, String>, DataError> {
 ///
 /// # Errors
 ///
-/// [`DataError`] as [`indexed_texts`], if a reference is empty, or naming an index that only one
-/// of the files has.
+/// [`DataError`] as [`indexed_texts`], or naming an index that only one of the files has.
 pub fn predictions(
     predicted: &Path,
     references: &Path,
@@ -104,10 +103,6 @@ pub fn predictions(
     let mut hypotheses = indexed_texts(predicted)?;
     let mut pairs = Vec::new();
     for (index, reference) in indexed_texts(references)? {
-        if reference.trim().is_empty() {
-            let reason = format!("the reference of index {index} is empty");
-            return Err(DataError::file(references, reason));
-        }
         let hypothesis = hypotheses.remove(&index).ok_or_else(|| {
             let reason = format!(
                 "has no prediction for index {index} of {}",
