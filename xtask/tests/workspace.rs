@@ -8,8 +8,9 @@ use std::process::Command;
 use serde::Deserialize;
 
 /// A crate may only use those before it.
-const LAYERS: [&str; 10] = [
+const LAYERS: [&str; 11] = [
     "calm-files",
+    "calm-template",
     "calm-backend",
     "calm-models",
     "calm-compose",
@@ -27,7 +28,7 @@ const BACKENDS: [&str; 6] = ["flex", "cuda", "wgpu", "vulkan", "metal", "rocm"];
 const NAMES_BACKENDS: &str = "calm-backend";
 
 /// No tensors: these neither use Burn nor forward its features.
-const WITHOUT_BURN: [&str; 3] = ["calm-files", "calm-data", "calm-sandbox"];
+const WITHOUT_BURN: [&str; 4] = ["calm-files", "calm-template", "calm-data", "calm-sandbox"];
 
 #[test]
 fn every_crate_uses_only_those_below_it() {

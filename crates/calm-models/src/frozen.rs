@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use calm_backend::{ComputeType, FloatType};
 use serde_json::{Map, Value, json};
 
-use crate::chat::TEMPLATE_FILE;
+use crate::chat::{PROCESSOR_FILE, TEMPLATE_FILE};
 use crate::checkpoint::{self, OtherWeights, TensorSource};
 use crate::config::{NamedIds, SpecialIds};
 use crate::files::{CONFIG, TOKENIZER, from_json, is_there, read_text};
@@ -19,8 +19,9 @@ pub(crate) const GENERATION_CONFIG: &str = "generation_config.json";
 const WEIGHTS: &str = "model.safetensors";
 
 /// Files beside a tokenizer, in the order in which they are written.
-const BESIDE_TOKENIZER: [&str; 4] = [
+const BESIDE_TOKENIZER: [&str; 5] = [
     TEMPLATE_FILE,
+    PROCESSOR_FILE,
     ADDED_TOKENS,
     SPECIAL_TOKENS_MAP,
     TOKENIZER_CONFIG,

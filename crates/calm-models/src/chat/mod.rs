@@ -1,16 +1,11 @@
 //! Conversations as prompts: chat templates.
 
-mod python;
-mod value;
+mod files;
+mod messages;
 
-use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, Output, State};
+use calm_template::Template;
 use serde_json::{Map, Value, json};
 
 use crate::ModelError;
@@ -20,27 +15,17 @@ use crate::tokenizer::side_files::{MAX_BYTES, TOKENIZER_CONFIG};
 
 pub(crate) const TEMPLATE_FILE: &str = "chat_template.jinja";
 
+/// Where processors of images kept the template before there was [`TEMPLATE_FILE`].
+pub(crate) const PROCESSOR_FILE: &str = "chat_template.json";
+
 /// Templates are a few kilobytes.
 const MAX_TEMPLATE_BYTES: usize = 128 << 10;
 
-/// Fuel of one conversation: an instruction takes 1, and so do 64 bytes of any text made on
-/// the way. Long conversations take a few ten thousand.
-const FUEL: u64 = 1_000_000;
+/// The template of conversations without tools, and the only one if it has no name.
+const DEFAULT: &str = "default";
 
-/// Bytes of a list's text that one unit of fuel pays for.
-const LIST_BYTES: u64 = 4;
-
-/// Time limit for work that fuel does not count: texts made, other than by printing, of lists that
-/// hold a list many times, which holds another many times, and so on; also long chains of
-/// some operators, which the engine goes through from each of them. The thread is left to itself.
-const TIME: Duration = Duration::from_secs(2);
-
-/// Values may be nested about as deep as fuel lasts, and are dropped recursively. Operations may be
-/// as many as the template has characters, each of which is compiled within the one before it.
-const STACK_BYTES: usize = 512 << 20;
-
-/// The name under which messages mention the template.
-const NAME: &str = "chat_template";
+/// The template of conversations with tools, if there are several.
+const TOOL_USE: &str = "tool_use";
 
 /// A conversation to be written as a prompt.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,8 +34,12 @@ pub struct Chat {
     pub messages: Vec<Value>,
     /// Descriptions of functions that the model may call, as JSON schemas.
     pub tools: Option<Vec<Value>>,
+    /// Texts to answer from: objects, mostly with a `title` and a `text`.
+    pub documents: Option<Vec<Value>>,
     /// Whether the prompt ends with the beginning of an answer.
     pub add_generation_prompt: bool,
+    /// Whether the prompt ends within the last message, for the model to go on with it.
+    pub continue_final_message: bool,
     /// Other variables of the template, such as `enable_thinking`.
     pub variables: Map<String, Value>,
 }
@@ -71,14 +60,9 @@ impl Chat {
 /// A model's chat template: the Jinja text that writes a conversation as the prompt that the model
 /// was trained on.
 ///
-/// Rendered as `transformers` does (`utils/chat_template_utils.py`), with `raise_exception`,
-/// `strftime_now`, its own `tojson`, `namespace`, `break` and `continue`, blocks that leave no blank
-/// lines, and methods of Python's strings and dictionaries. A template sees the conversation and
-/// nothing else: it can neither read files nor run longer, or make larger texts, than its fuel
-/// allows, and is given up after two seconds.
-///
-/// Departs from `transformers`: a dictionary that the template itself writes down, unlike those of
-/// the conversation, is sorted by its keys.
+/// Rendered as `transformers` does, see [`calm_template`]. A template sees the conversation and nothing
+/// else: it can neither read files nor take much time or memory. Of several templates, the one named
+/// `tool_use` writes conversations with tools, and `default` all others.
 ///
 /// ```
 /// # use std::path::Path;
@@ -91,16 +75,24 @@ impl Chat {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    templates: Vec<Named>,
     /// Names of special tokens, and their texts.
     special_tokens: Map<String, Value>,
     path: PathBuf,
 }
 
+/// One of the templates of a model.
+#[derive(Debug, Clone)]
+struct Named {
+    name: String,
+    source: String,
+    template: Template,
+}
+
 impl ChatTemplate {
-    /// The template of a checkpoint: `chat_template.jinja`, or `chat_template` in
-    /// `tokenizer_config.json`; of several, the default one. It sees the special tokens by the names
-    /// that the files of the tokenizer give them.
+    /// The template of a checkpoint: `chat_template.jinja` and `additional_chat_templates/*.jinja`, or
+    /// `chat_template` in `tokenizer_config.json` or in `chat_template.json`. It sees the special tokens
+    /// by the names that the files of the tokenizer give them.
     ///
     /// # Errors
     ///
@@ -121,17 +113,12 @@ impl ChatTemplate {
     ///
     /// [`ModelError`] if the file that holds it is damaged.
     pub fn find(dir: &Path) -> Result<Option<Self>, ModelError> {
-        let path = dir.join(TOKENIZER_CONFIG);
-        let config = read_object(&path)?;
+        let config = read_object(&dir.join(TOKENIZER_CONFIG))?;
         let special_tokens = tokenizer::special_tokens(dir)?;
-        let own_file = dir.join(TEMPLATE_FILE);
-        if is_there(&own_file) {
-            let source = read_text(&own_file, MAX_BYTES)?;
-            return Self::new(&source, &special_tokens, &own_file).map(Some);
-        }
-        let source = config.get("chat_template").and_then(default_template);
-        let template = source.map(|source| Self::new(source, &special_tokens, &path));
-        template.transpose()
+        let Some((path, sources)) = files::sources(dir, &config)? else {
+            return Ok(None);
+        };
+        Self::of(sources, &special_tokens, &path).map(Some)
     }
 
     /// A template from its text and the special tokens that it may name, such as `bos_token`;
@@ -145,19 +132,33 @@ impl ChatTemplate {
         special_tokens: &Map<String, Value>,
         path: &Path,
     ) -> Result<Self, ModelError> {
-        if source.len() > MAX_TEMPLATE_BYTES {
+        let sources = vec![(DEFAULT.to_owned(), source.to_owned())];
+        Self::of(sources, special_tokens, path)
+    }
+
+    /// Reads templates with their names.
+    fn of(
+        sources: Vec<(String, String)>,
+        special_tokens: &Map<String, Value>,
+        path: &Path,
+    ) -> Result<Self, ModelError> {
+        let fail = |reason| refusal(path, reason);
+        let templates = sources.into_iter().map(|(name, source)| {
             let bytes = source.len();
-            return Err(ModelError::ChatTemplate {
-                path: path.to_owned(),
-                reason: format!(
+            if bytes > MAX_TEMPLATE_BYTES {
+                return Err(fail(format!(
                     "the chat template has {bytes} bytes; it may have {MAX_TEMPLATE_BYTES}"
-                ),
-            });
-        }
-        let source = without_generation_blocks(source);
-        let environment = in_time(path, || compile(source))?;
+                )));
+            }
+            let template = Template::new(&source).map_err(|error| fail(error.to_string()))?;
+            Ok(Named {
+                name,
+                source,
+                template,
+            })
+        });
         Ok(Self {
-            environment,
+            templates: templates.collect::<Result<_, ModelError>>()?,
             special_tokens: special_tokens.clone(),
             path: path.to_owned(),
         })
@@ -171,11 +172,45 @@ impl ChatTemplate {
     /// [`ModelError::ChatTemplate`] if the template refuses the conversation, fails or takes too
     /// long.
     pub fn render(&self, chat: &Chat) -> Result<String, ModelError> {
-        let environment = self.environment.clone();
-        let variables = self.variables(chat);
-        in_time(&self.path, move || {
-            let template = environment.get_template(NAME)?;
-            template.render(value::from_json(&variables))
+        let fail = |reason| refusal(&self.path, reason);
+        let Named {
+            source, template, ..
+        } = self.chosen(chat)?;
+        let mut prepared = messages::prepared(&chat.messages).map_err(fail)?;
+        let end = match (chat.continue_final_message, chat.add_generation_prompt) {
+            (false, _) => None,
+            (true, false) => Some(messages::mark_end(&mut prepared, source).map_err(fail)?),
+            (true, true) => {
+                let reason = "a prompt cannot both go on with the last message and begin an answer";
+                return Err(fail(reason.to_owned()));
+            }
+        };
+        let mut variables = self.special_tokens.clone();
+        variables.extend(chat.variables.clone());
+        variables.insert("messages".to_owned(), prepared.into());
+        variables.insert("tools".to_owned(), json!(chat.tools));
+        variables.insert("documents".to_owned(), json!(chat.documents));
+        let add = json!(chat.add_generation_prompt);
+        variables.insert("add_generation_prompt".to_owned(), add);
+        let rendered = template.render(&variables);
+        let text = rendered.map_err(|error| fail(error.to_string()))?;
+        match end {
+            Some(end) => end.cut(text).map_err(fail),
+            None => Ok(text),
+        }
+    }
+
+    /// The template for a conversation.
+    fn chosen(&self, chat: &Chat) -> Result<&Named, ModelError> {
+        let named = |name| self.templates.iter().find(|template| template.name == name);
+        let with_tools = chat.tools.as_ref().and_then(|_| named(TOOL_USE));
+        with_tools.or_else(|| named(DEFAULT)).ok_or_else(|| {
+            let names: Vec<&str> = self.templates.iter().map(|named| &*named.name).collect();
+            let names = names.join(", ");
+            refusal(
+                &self.path,
+                format!("has several chat templates, and none is named {DEFAULT}: {names}"),
+            )
         })
     }
 
@@ -183,71 +218,13 @@ impl ChatTemplate {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// All that the template sees.
-    fn variables(&self, chat: &Chat) -> Value {
-        let mut variables = self.special_tokens.clone();
-        variables.extend(chat.variables.clone());
-        let messages = chat.messages.iter().map(without_nulls);
-        variables.insert("messages".to_owned(), messages.collect());
-        variables.insert("tools".to_owned(), json!(chat.tools));
-        variables.insert("documents".to_owned(), Value::Null);
-        let add = json!(chat.add_generation_prompt);
-        variables.insert("add_generation_prompt".to_owned(), add);
-        Value::Object(variables)
-    }
 }
 
-/// Runs the engine on a thread with room for what a template nests, until time is up.
-fn in_time<T: Send + 'static>(
-    path: &Path,
-    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, ModelError> {
-    let (sender, receiver) = mpsc::channel();
-    let thread = thread::Builder::new().stack_size(STACK_BYTES);
-    let thread = thread.spawn(move || {
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(run());
-    });
-    let thread = thread.map_err(|source| ModelError::Io {
+fn refusal(path: &Path, reason: String) -> ModelError {
+    ModelError::ChatTemplate {
         path: path.to_owned(),
-        source,
-    })?;
-    match receiver.recv_timeout(TIME) {
-        Ok(outcome) => outcome.map_err(|error| template_error(path, &error)),
-        Err(reason) => {
-            // Nothing but a panic ends the thread before it has sent.
-            if reason == RecvTimeoutError::Disconnected
-                && let Err(panic) = thread.join()
-            {
-                std::panic::resume_unwind(panic);
-            }
-            Err(template_error(path, &Error::from(ErrorKind::OutOfFuel)))
-        }
+        reason,
     }
-}
-
-/// All that a template may use, and the template.
-fn compile(source: String) -> Result<Environment<'static>, Error> {
-    let mut environment = Environment::new();
-    environment.set_syntax(syntax());
-    environment.set_fuel(Some(FUEL));
-    environment.set_formatter(print);
-    environment.set_unknown_method_callback(python::call_method);
-    environment.add_filter("tojson", python::tojson);
-    environment.add_function("strftime_now", python::strftime_now);
-    environment.add_function("raise_exception", raise_exception);
-    environment.add_template_owned(NAME, source)?;
-    Ok(environment)
-}
-
-/// Some programs write `null` for what a message lacks; templates expect it not to be there.
-fn without_nulls(message: &Value) -> Value {
-    let mut message = message.clone();
-    if let Value::Object(fields) = &mut message {
-        fields.retain(|_, value| !value.is_null());
-    }
-    message
 }
 
 fn read_object(path: &Path) -> Result<Map<String, Value>, ModelError> {
@@ -255,91 +232,4 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, ModelError> {
         return Ok(Map::new());
     }
     from_json(&read_text(path, MAX_BYTES)?, path)
-}
-
-/// A template, or of a list of them the one that is named so.
-fn default_template(config: &Value) -> Option<&str> {
-    match config {
-        Value::String(source) => Some(source),
-        Value::Array(templates) => templates
-            .iter()
-            .find(|template| template["name"] == "default")
-            .and_then(|template| template["template"].as_str()),
-        _ => None,
-    }
-}
-
-/// `generation` blocks mark what the model wrote, for training; otherwise they are scopes, which
-/// `with` makes.
-fn without_generation_blocks(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start + 2);
-        let (tag, after) = tag.split_at(tag.find("%}").unwrap_or(tag.len()));
-        out.push_str(before);
-        match tag.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+') {
-            "generation" => out.push_str(&tag.replace("generation", "with")),
-            "endgeneration" => out.push_str(&tag.replace("endgeneration", "endwith")),
-            _ => out.push_str(tag),
-        }
-        rest = after;
-    }
-    out + rest
-}
-
-/// Blocks leave no blank lines.
-fn syntax() -> SyntaxConfig {
-    SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build()
-        .expect("the usual delimiters differ from each other")
-}
-
-/// Prints a value, numbers as Python does, once it is sure that there is fuel for its text, however
-/// often it holds the same list: the engine counts only what it has written.
-fn print(out: &mut Output, state: &mut State, value: &minijinja::Value) -> Result<(), Error> {
-    if value.is_number() && f64::try_from(value.clone()).is_ok_and(f64::is_finite) {
-        return Ok(out.write_str(&python::number(value))?);
-    }
-    if value.as_object().is_some() && write!(Affordable(FUEL * LIST_BYTES), "{value}").is_err() {
-        return Err(Error::from(ErrorKind::OutOfFuel));
-    }
-    minijinja::escape_formatter(out, state, value)
-}
-
-/// Takes so many bytes and drops them.
-struct Affordable(u64);
-
-impl Write for Affordable {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let left = self.0.checked_sub(text.len() as u64);
-        self.0 = left.ok_or(fmt::Error)?;
-        Ok(())
-    }
-}
-
-fn raise_exception(message: String) -> Result<String, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, message))
-}
-
-fn template_error(path: &Path, error: &Error) -> ModelError {
-    let reason = if is_out_of_fuel(error) {
-        "the chat template runs too long or makes too much text; it may never end".to_owned()
-    } else {
-        error.to_string()
-    };
-    ModelError::ChatTemplate {
-        path: path.to_owned(),
-        reason,
-    }
-}
-
-/// Fuel may run out inside something that then fails.
-fn is_out_of_fuel(error: &Error) -> bool {
-    let first: &dyn std::error::Error = error;
-    std::iter::successors(Some(first), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<Error>())
-        .any(|error| error.kind() == ErrorKind::OutOfFuel)
 }

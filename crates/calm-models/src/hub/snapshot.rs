@@ -13,7 +13,7 @@ use super::fetch::{RemoteFile, file_error};
 use super::model::is_commit;
 use super::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource};
 use crate::ModelError;
-use crate::chat::TEMPLATE_FILE;
+use crate::chat::{PROCESSOR_FILE, TEMPLATE_FILE};
 use crate::checkpoint::{INDEX, SINGLE, file_names};
 use crate::files::{CONFIG, SENTENCE_PIECE, TOKENIZER};
 use crate::frozen::GENERATION_CONFIG;
@@ -33,12 +33,13 @@ fn required(is_there: impl Fn(&str) -> bool) -> [&'static str; 2] {
 }
 
 /// Files that loading reads if they are there.
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 6] = [
     GENERATION_CONFIG,
     TOKENIZER_CONFIG,
     SPECIAL_TOKENS_MAP,
     ADDED_TOKENS,
     TEMPLATE_FILE,
+    PROCESSOR_FILE,
 ];
 
 /// Endings of the names of weights in other formats.

@@ -1,0 +1,4 @@
+//! Templates write what transformers writes, and can do no harm.
+
+mod hostile;
+mod reference;
