@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::error::fail;
-use crate::value::{Outcome, Value};
+use crate::error::{Outcome, fail};
+use crate::value::Value;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Args {

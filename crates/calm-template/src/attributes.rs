@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use crate::args::{Args, required};
 use crate::budget::Budget;
+use crate::closure::{Body, Closure};
 use crate::compare::{equal, same};
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::ops;
 use crate::strings;
-use crate::value::{Dict, Items, Object, Outcome, Value, View};
+use crate::value::{Dict, Items, Object, Value, View};
 
 /// Methods that would change a list or a dictionary, which chat templates may not.
 const CHANGING: [&str; 14] = [
@@ -147,7 +148,7 @@ fn field(object: &Object, name: &str) -> Outcome<Option<Value>> {
     Ok(match object {
         Object::Namespace(namespace) => namespace.get(name),
         Object::Cycler { items, at } if name == "current" => Some(items[at.get()].clone()),
-        Object::Macro(closure) => closure.field(name)?,
+        Object::Macro(closure) => macro_field(closure, name)?,
         Object::Loop(state) => {
             let (at, length) = (state.at.get(), state.items.values.len());
             let int = |value: usize| Some(Value::Int(value as i128));
@@ -175,6 +176,24 @@ fn field(object: &Object, name: &str) -> Outcome<Option<Value>> {
         }
         _ => None,
     })
+}
+
+/// What templates can ask a macro for.
+fn macro_field(closure: &Closure, name: &str) -> Outcome<Option<Value>> {
+    let Body::Macro(definition) = closure.body() else {
+        return Ok(None);
+    };
+    Ok(Some(match name {
+        "name" => Value::str(definition.name.as_str()),
+        "arguments" => {
+            let names = definition.signature.names.iter();
+            Value::tuple(names.map(|name| Value::str(name.as_str())).collect())?
+        }
+        "catch_kwargs" => Value::Bool(definition.mentions.kwargs),
+        "catch_varargs" => Value::Bool(definition.mentions.varargs),
+        "caller" => Value::Bool(definition.mentions.caller),
+        _ => return Ok(None),
+    }))
 }
 
 /// Calls a method of a value.

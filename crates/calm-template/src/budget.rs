@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::error::ErrorKind;
-use crate::value::Outcome;
+use crate::error::{ErrorKind, Outcome};
 
 /// Units of one rendering. Each step takes one; long conversations take a few ten thousand.
 const UNITS: u64 = 2_000_000;

@@ -1,10 +1,10 @@
-//! Equality and order.
+//! Equality and order, and what rests on them: the keys of dictionaries.
 
 use std::cmp::Ordering;
 
 use crate::budget::Budget;
-use crate::error::fail;
-use crate::value::{Dict, Object, Outcome, Value, View};
+use crate::error::{Outcome, fail};
+use crate::value::{Dict, Object, Value, View};
 
 pub(crate) fn equal(a: &Value, b: &Value, budget: &Budget) -> Outcome<bool> {
     budget.step()?;
@@ -73,6 +73,52 @@ fn equal_dicts(a: &Dict, b: &Dict, budget: &Budget) -> Outcome<bool> {
         }
     }
     Ok(true)
+}
+
+impl Dict {
+    /// Entries of which a later one replaces an earlier one with its key.
+    pub(crate) fn of(
+        entries: impl IntoIterator<Item = (Value, Value)>,
+        budget: &Budget,
+    ) -> Outcome<Self> {
+        let mut dict = Self::default();
+        for (key, value) in entries {
+            match dict.position(&key, budget)? {
+                Some(at) => dict.entries[at].1 = value,
+                None => dict.entries.push((key, value)),
+            }
+        }
+        Self::of_distinct(dict.entries)
+    }
+
+    pub(crate) fn get(&self, key: &Value, budget: &Budget) -> Outcome<Option<Value>> {
+        let at = self.position(key, budget)?;
+        Ok(at.map(|at| self.entries[at].1.clone()))
+    }
+
+    fn position(&self, key: &Value, budget: &Budget) -> Outcome<Option<usize>> {
+        check_hashable(key, budget)?;
+        budget.items(self.entries.len() / 4)?;
+        for (at, (found, _)) in self.entries.iter().enumerate() {
+            if equal(found, key, budget)? {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Python takes no key that could change.
+fn check_hashable(key: &Value, budget: &Budget) -> Outcome<()> {
+    budget.step()?;
+    match key {
+        Value::List(_) | Value::Dict(_) => fail(format!("unhashable type: '{}'", key.type_name())),
+        Value::Tuple(items) => {
+            let mut keys = items.values.iter();
+            keys.try_for_each(|key| check_hashable(key, budget))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether both are one object.

@@ -42,7 +42,10 @@ impl std::error::Error for TemplateError {
     }
 }
 
+/// The result of running a part of a template.
+pub(crate) type Outcome<T> = Result<T, ErrorKind>;
+
 /// Fails with a message.
-pub(crate) fn fail<T>(message: impl Into<String>) -> Result<T, ErrorKind> {
+pub(crate) fn fail<T>(message: impl Into<String>) -> Outcome<T> {
     Err(ErrorKind::Failed(message.into()))
 }

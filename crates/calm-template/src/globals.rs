@@ -8,9 +8,9 @@ use chrono::{DateTime, Local, TimeZone};
 
 use crate::args::{Args, required, text_of};
 use crate::budget::Budget;
-use crate::error::{ErrorKind, fail};
+use crate::error::{ErrorKind, Outcome, fail};
 use crate::repr;
-use crate::value::{Dict, Namespace, Object, Outcome, Range, Value};
+use crate::value::{Dict, Namespace, Object, Range, Value};
 
 const NAMES: [&str; 7] = [
     "cycler",

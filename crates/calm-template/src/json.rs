@@ -5,9 +5,9 @@ use std::fmt::Write;
 use crate::args::Args;
 use crate::budget::Budget;
 use crate::compare::sort_by_key;
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::repr;
-use crate::value::{Outcome, Value};
+use crate::value::Value;
 
 /// The filter of `transformers`: Jinja's own would escape for HTML and sort keys.
 pub(crate) fn tojson(value: &Value, args: &Args, budget: &Budget) -> Outcome<Value> {

@@ -29,6 +29,7 @@ mod args;
 mod ast;
 mod attributes;
 mod budget;
+mod closure;
 mod compare;
 mod error;
 mod filters;
@@ -54,8 +55,10 @@ use serde_json::{Map, Value as Json};
 
 pub use error::{ErrorKind, TemplateError};
 
+use error::Outcome;
+
 use machine::Machine;
-use value::{Outcome, Value};
+use value::Value;
 
 /// Room for the deepest calls that the budget allows.
 const STACK_BYTES: usize = 128 << 20;

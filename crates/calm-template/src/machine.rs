@@ -9,15 +9,11 @@ use std::sync::Arc;
 
 use crate::ast::{self, Node, NodeKind, Target};
 use crate::budget::Budget;
-use crate::error::fail;
+use crate::closure::{Body, Closure, ScopeId};
+use crate::error::{Outcome, fail};
 use crate::globals;
 use crate::repr;
-use crate::value::{Items, LoopState, Object, Outcome, Value};
-
-pub(crate) use calls::Closure;
-
-/// Number of a scope.
-type ScopeId = usize;
+use crate::value::{Items, LoopState, Object, Value};
 
 /// The scope of the whole template.
 const OUTERMOST: ScopeId = 0;
@@ -227,12 +223,12 @@ impl Machine {
                 self.write(out, &text)?;
             }
             NodeKind::Macro(definition) => {
-                let closure = Closure::of_macro(definition, self.capture());
+                let closure = Closure::new(Body::Macro(definition.clone()), self.capture());
                 let name = &definition.name;
                 self.set(name, Value::Object(Rc::new(Object::Macro(closure))));
             }
             NodeKind::Call(call, body) => {
-                let closure = Closure::of_macro(body, self.capture());
+                let closure = Closure::new(Body::Macro(body.clone()), self.capture());
                 let caller = Value::Object(Rc::new(Object::Macro(closure)));
                 let text = repr::text(&self.call_with(call, caller)?, &self.budget)?;
                 self.write(out, &text)?;
@@ -285,7 +281,10 @@ impl Machine {
             return Ok(());
         }
         let body = match node.is_recursive {
-            true => Some(Closure::of_loop(node, self.capture(), level)),
+            true => Some(Closure::new(
+                Body::Loop(node.clone(), level),
+                self.capture(),
+            )),
             false => None,
         };
         let state = Rc::new(Object::Loop(LoopState {

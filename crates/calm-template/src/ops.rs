@@ -3,9 +3,9 @@
 use crate::ast::BinaryOp;
 use crate::budget::Budget;
 use crate::compare::{contains_value, equal};
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::format::percent;
-use crate::value::{Outcome, Value, View};
+use crate::value::{Value, View};
 
 /// A bit of what Python's numbers may have.
 const MAX_EXPONENT: i128 = 100_000;

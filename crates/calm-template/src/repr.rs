@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::budget::Budget;
-use crate::error::fail;
-use crate::value::{Object, Outcome, Value, View};
+use crate::error::{Outcome, fail};
+use crate::value::{Object, Value, View};
 
 /// `str(value)`: what printing it writes.
 pub(crate) fn text(value: &Value, budget: &Budget) -> Outcome<String> {

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use crate::args::{Args, int_of, required, size, text_of};
 use crate::budget::Budget;
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::format::{braces, padded};
 use crate::text;
-use crate::value::{Outcome, Value};
+use crate::value::Value;
 
 /// All that are offered. Python's others make or take bytes: `encode`.
 pub(crate) const METHODS: [&str; 46] = [

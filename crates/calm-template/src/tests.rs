@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use crate::args::{Args, required};
 use crate::budget::Budget;
 use crate::compare::{equal, order, same};
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::ops;
-use crate::value::{Object, Outcome, Value};
+use crate::value::{Object, Value};
 
 const NAMES: [&str; 39] = [
     "!=",

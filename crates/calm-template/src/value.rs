@@ -7,10 +7,8 @@ use std::rc::Rc;
 use serde_json::Value as Json;
 
 use crate::budget::Budget;
-use crate::error::{ErrorKind, fail};
-use crate::machine::Closure;
-
-pub(crate) type Outcome<T> = Result<T, ErrorKind>;
+use crate::closure::Closure;
+use crate::error::{Outcome, fail};
 
 /// Lists within lists. Python gives up at about twice as many.
 const MAX_DEPTH: usize = 500;
@@ -315,60 +313,16 @@ impl Dict {
         Ok(Self { entries, depth })
     }
 
-    /// Entries of which a later one replaces an earlier one with its key.
-    pub(crate) fn of(
-        entries: impl IntoIterator<Item = (Value, Value)>,
-        budget: &Budget,
-    ) -> Outcome<Self> {
-        let mut dict = Self::default();
-        for (key, value) in entries {
-            match dict.position(&key, budget)? {
-                Some(at) => dict.entries[at].1 = value,
-                None => dict.entries.push((key, value)),
-            }
-        }
-        Self::of_distinct(dict.entries)
-    }
-
-    pub(crate) fn get(&self, key: &Value, budget: &Budget) -> Outcome<Option<Value>> {
-        let at = self.position(key, budget)?;
-        Ok(at.map(|at| self.entries[at].1.clone()))
-    }
-
     pub(crate) fn get_str(&self, key: &str) -> Option<Value> {
         let mut entries = self.entries.iter();
         let found = entries.find(|(found, _)| found.as_str() == Some(key));
         found.map(|(_, value)| value.clone())
     }
 
-    fn position(&self, key: &Value, budget: &Budget) -> Outcome<Option<usize>> {
-        check_hashable(key, budget)?;
-        budget.items(self.entries.len() / 4)?;
-        for (at, (found, _)) in self.entries.iter().enumerate() {
-            if crate::compare::equal(found, key, budget)? {
-                return Ok(Some(at));
-            }
-        }
-        Ok(None)
-    }
-
     /// Pairs of keys and values.
     pub(crate) fn items(&self) -> Outcome<Vec<Value>> {
         let pair = |(key, value): &(Value, Value)| Value::tuple(vec![key.clone(), value.clone()]);
         self.entries.iter().map(pair).collect()
-    }
-}
-
-/// Python takes no key that could change.
-fn check_hashable(key: &Value, budget: &Budget) -> Outcome<()> {
-    budget.step()?;
-    match key {
-        Value::List(_) | Value::Dict(_) => fail(format!("unhashable type: '{}'", key.type_name())),
-        Value::Tuple(items) => {
-            let mut keys = items.values.iter();
-            keys.try_for_each(|key| check_hashable(key, budget))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -8,10 +8,10 @@ use crate::args::{Args, required};
 use crate::ast::BinaryOp;
 use crate::attributes;
 use crate::budget::Budget;
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::ops;
 use crate::repr;
-use crate::value::{Outcome, Value};
+use crate::value::Value;
 
 /// All of Jinja's filters, but `random`, `urlize` and `wordwrap`.
 const NAMES: [&str; 51] = [

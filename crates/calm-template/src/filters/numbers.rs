@@ -2,9 +2,9 @@
 
 use crate::args::{Args, int_of};
 use crate::budget::Budget;
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::format::fixed;
-use crate::value::{Outcome, Value};
+use crate::value::Value;
 
 pub(super) fn run(
     name: &str,

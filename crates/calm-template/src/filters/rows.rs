@@ -6,10 +6,10 @@ use super::{folded, is_set, lookup};
 use crate::args::{Args, int_of, required, size};
 use crate::budget::Budget;
 use crate::compare::{contains_value, equal, order, sort_by_key};
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::repr;
 use crate::strings;
-use crate::value::{Items, Outcome, Value};
+use crate::value::{Items, Value};
 
 pub(super) fn run(
     name: &str,

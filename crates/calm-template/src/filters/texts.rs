@@ -3,12 +3,12 @@
 use super::is_set;
 use crate::args::{Args, int_of, required, size, text_of};
 use crate::budget::Budget;
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::format::percent;
 use crate::repr;
 use crate::strings;
 use crate::text;
-use crate::value::{Dict, Outcome, Value};
+use crate::value::{Dict, Value};
 
 /// Width of a line of `pprint`.
 const LINE: usize = 80;

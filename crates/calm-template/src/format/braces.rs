@@ -4,9 +4,9 @@ use super::spec::Spec;
 use crate::args::Args;
 use crate::attributes;
 use crate::budget::Budget;
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::repr;
-use crate::value::{Outcome, Value};
+use crate::value::Value;
 
 /// The values of the fields: by number, by name, or by the keys of a mapping.
 pub(crate) struct Fields<'a> {

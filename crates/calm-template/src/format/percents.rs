@@ -3,9 +3,9 @@
 use super::spec::{Spec, padded};
 use crate::args::size;
 use crate::budget::Budget;
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::repr;
-use crate::value::{Outcome, Value};
+use crate::value::Value;
 
 /// The text with its fields filled in.
 pub(crate) fn percent(format: &str, args: &Value, budget: &Budget) -> Outcome<String> {

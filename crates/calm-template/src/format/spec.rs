@@ -1,9 +1,9 @@
 //! Values in a width, with a precision: `>8.3f`.
 
 use crate::budget::Budget;
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::repr;
-use crate::value::{Outcome, Value};
+use crate::value::Value;
 
 /// A double has no more digits behind its point.
 const MOST_DECIMALS: usize = 1100;

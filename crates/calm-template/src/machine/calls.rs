@@ -1,66 +1,15 @@
 //! Calls of macros, methods and functions.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use super::{Machine, ScopeId};
+use super::Machine;
 use crate::args::Args;
 use crate::ast::{self, Expr};
 use crate::attributes;
-use crate::error::fail;
+use crate::closure::{Body, Closure};
+use crate::error::{Outcome, fail};
 use crate::globals;
-use crate::value::{Dict, Object, Outcome, Value};
-
-/// A body to be run later, and the scope that it sees.
-#[derive(Debug, Clone)]
-pub(crate) struct Closure {
-    body: Body,
-    scope: ScopeId,
-}
-
-#[derive(Debug, Clone)]
-enum Body {
-    Macro(Arc<ast::Macro>),
-    /// A recursive loop, and its level.
-    Loop(Arc<ast::For>, usize),
-}
-
-impl Closure {
-    pub(super) fn of_macro(definition: &Arc<ast::Macro>, scope: ScopeId) -> Self {
-        let body = Body::Macro(definition.clone());
-        Self { body, scope }
-    }
-
-    pub(super) fn of_loop(node: &Arc<ast::For>, scope: ScopeId, level: usize) -> Self {
-        let body = Body::Loop(node.clone(), level);
-        Self { body, scope }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        match &self.body {
-            Body::Macro(definition) => &definition.name,
-            Body::Loop(..) => "loop",
-        }
-    }
-
-    /// What templates can ask a macro for.
-    pub(crate) fn field(&self, name: &str) -> Outcome<Option<Value>> {
-        let Body::Macro(definition) = &self.body else {
-            return Ok(None);
-        };
-        Ok(Some(match name {
-            "name" => Value::str(definition.name.as_str()),
-            "arguments" => {
-                let names = definition.signature.names.iter();
-                Value::tuple(names.map(|name| Value::str(name.as_str())).collect())?
-            }
-            "catch_kwargs" => Value::Bool(definition.mentions.kwargs),
-            "catch_varargs" => Value::Bool(definition.mentions.varargs),
-            "caller" => Value::Bool(definition.mentions.caller),
-            _ => return Ok(None),
-        }))
-    }
-}
+use crate::value::{Dict, Object, Value};
 
 impl Machine {
     pub(super) fn call(&self, function: &Value, args: &Args) -> Outcome<Value> {
@@ -110,13 +59,13 @@ impl Machine {
     }
 
     fn call_loop(&self, closure: &Closure, items: &Value) -> Outcome<Value> {
-        let Body::Loop(node, level) = &closure.body else {
+        let Body::Loop(node, level) = closure.body() else {
             return fail("a loop has no body");
         };
         let mut text = String::new();
         let line = self.line.get();
         self.budget.nested(|| {
-            self.scoped(closure.scope, || {
+            self.scoped(closure.scope(), || {
                 self.loop_over(node, items, level + 1, &mut text)
             })
         })?;
@@ -125,13 +74,13 @@ impl Machine {
     }
 
     fn call_macro(&self, closure: &Closure, args: &Args) -> Outcome<Value> {
-        let Body::Macro(definition) = &closure.body else {
+        let Body::Macro(definition) = closure.body() else {
             return fail("a macro has no body");
         };
         let mut text = String::new();
         let line = self.line.get();
         self.budget.nested(|| {
-            self.scoped(closure.scope, || {
+            self.scoped(closure.scope(), || {
                 self.bind(definition, args)?;
                 self.body(&definition.body, &mut text)
             })

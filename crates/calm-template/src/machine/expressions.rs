@@ -7,12 +7,12 @@ use crate::args::Args;
 use crate::ast::{CallArgs, CompareOp, Const, Expr, UnaryOp};
 use crate::attributes;
 use crate::compare::{equal, order};
-use crate::error::fail;
+use crate::error::{Outcome, fail};
 use crate::filters;
 use crate::ops;
 use crate::repr;
 use crate::tests;
-use crate::value::{Dict, Outcome, Value};
+use crate::value::{Dict, Value};
 
 impl Machine {
     pub(super) fn value(&self, expr: &Expr) -> Outcome<Value> {
