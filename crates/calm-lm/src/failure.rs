@@ -13,7 +13,7 @@ use calm_lm::eval::tasks::TaskError;
 use calm_lm::files::FileError;
 use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::sandbox::SandboxError;
-use calm_lm::terminal::interrupt;
+use calm_lm::terminal::{interrupt, visible};
 use calm_lm::train::TrainError;
 use clap::error::ErrorKind;
 
@@ -125,11 +125,11 @@ impl From<TrainError> for Failure {
     }
 }
 
-/// One line on standard error, whatever the message quotes. Returns the code of bad input.
+/// One line on standard error, whatever the message quotes: neither line ends nor escape sequences. Returns the code of bad input.
 pub(crate) fn complain(message: &str) -> ExitCode {
     let lines: Vec<&str> = message.lines().map(str::trim).collect();
     // Whoever closed standard error does not want to know.
-    let _ = writeln!(io::stderr(), "error: {}", lines.join(" "));
+    let _ = writeln!(io::stderr(), "error: {}", visible(&lines.join(" ")));
     ExitCode::from(2)
 }
 

@@ -1,8 +1,10 @@
 //! Result of a command: text for people, JSON for programs.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use calm_lm::terminal::visible;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -54,6 +56,11 @@ impl Report {
             format!("{:#}\n", self.json())
         } else {
             self.text
+        };
+        // Programs and files get every byte of a model's text.
+        let text = match io::stdout().is_terminal() {
+            true => visible(&text),
+            false => Cow::Borrowed(&*text),
         };
         let mut stdout = io::stdout().lock();
         match stdout

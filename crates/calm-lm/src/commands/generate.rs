@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use calm_lm::compose::{ComposeError, ComposedPrompt};
 use calm_lm::data::encode_prompt;
@@ -9,6 +10,7 @@ use calm_lm::models::{Chat, Continuation, SamplingParams, SequenceOptions, gener
 use calm_lm::train::DataTokenizer;
 use clap::Args;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::load::LoadArgs;
 use super::model::{Model, ModelArgs, ScaleArgs};
@@ -33,6 +35,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 
   A question in the model's chat template:
     calm generate anchor --chat --system 'Be brief.' --prompt 'Why is the sky blue?'
+    calm generate anchor --chat --tools tools.json --prompt 'Will it rain in Oslo?'
 
   A composition without its second specialist, and with half the weight of the first:
     calm generate composition --scale 0.5 --scale 0 --prompt 'kip ='
@@ -70,6 +73,12 @@ pub(crate) struct GenerateArgs {
         allow_hyphen_values = true
     )]
     system: Option<String>,
+    /// With --chat, a JSON list of the functions that the model may call
+    #[arg(long, value_name = "FILE", requires = "chat")]
+    tools: Option<PathBuf>,
+    /// With --chat, a JSON list of documents to answer from
+    #[arg(long, value_name = "FILE", requires = "chat")]
+    documents: Option<PathBuf>,
     /// Most tokens to add to a prompt
     #[arg(long, value_name = "N", default_value_t = 64)]
     max_new_tokens: usize,
@@ -140,7 +149,12 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
     let model = Model::load(&args.model, &args.load, &args.scales, common)?;
     let encoded = if args.chat {
         let format = model.composition.chat_format()?;
-        let chat = |prompt: &String| Chat::question(args.system.as_deref(), prompt);
+        let (tools, documents) = (read_list(&args.tools)?, read_list(&args.documents)?);
+        let chat = |prompt: &String| Chat {
+            tools: tools.clone(),
+            documents: documents.clone(),
+            ..Chat::question(args.system.as_deref(), prompt)
+        };
         let encoded = prompts.iter().map(|prompt| format.prompt(&chat(prompt)));
         encoded.collect::<Result<_, ComposeError>>()?
     } else {
@@ -230,6 +244,17 @@ fn encode_prompts(
             })
     };
     prompts.iter().enumerate().map(encode).collect()
+}
+
+/// A file that holds a list of JSON objects, if it is given.
+fn read_list(path: &Option<PathBuf>) -> Result<Option<Vec<Value>>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let text =
+        calm_files::read_text(path).map_err(|error| Failure::path(path, error.to_string()))?;
+    let list: Result<Vec<Map<String, Value>>, _> = serde_json::from_str(&text);
+    let list =
+        list.map_err(|error| Failure::path(path, format!("is no JSON list of objects: {error}")))?;
+    Ok(Some(list.into_iter().map(Value::Object).collect()))
 }
 
 /// The lines of a text, behind its byte order mark if it has one.

@@ -12,8 +12,10 @@ mod keys;
 mod pace;
 mod progress;
 mod run;
+mod visible;
 pub mod warnings;
 
 pub use file::FileProgress;
 pub use progress::Progress;
 pub use run::{Display, RunDisplay};
+pub use visible::visible;

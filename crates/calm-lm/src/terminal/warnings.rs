@@ -7,6 +7,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::progress::say;
+use super::visible::visible;
 
 /// Shows warnings of the crates of this workspace from now on.
 ///
@@ -33,7 +34,7 @@ impl Subscriber for Warnings {
     fn event(&self, event: &Event<'_>) {
         let mut message = Message(String::new());
         event.record(&mut message);
-        say(&format!("warning: {}", message.0));
+        say(&format!("warning: {}", visible(&message.0)));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

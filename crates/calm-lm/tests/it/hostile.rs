@@ -708,6 +708,16 @@ fn chat_templates() {
                 &["chat_template.jinja: ", "No chat!"],
             ),
             (
+                "steers the terminal",
+                |c| {
+                    c.write(
+                        "chat_template.jinja",
+                        "{{ raise_exception('\u{1b}]0;a\u{7}b') }}",
+                    )
+                },
+                &["chat_template.jinja: ", r"\u{1b}]0;a\u{7}b"],
+            ),
+            (
                 "doubles a text",
                 |c| {
                     let source = "{% set n = namespace(x='ab') %}{% for a in range(99) %}\
