@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod bridges;
 mod checks;
 mod pretrain;
 mod reproduce;
@@ -42,6 +43,8 @@ enum Task {
     Bench(bench::BenchArgs),
     /// Measure one work in this process, as `bench` does, and print its figures as JSON.
     Measure(bench::MeasureArgs),
+    /// Compare options of bridges by their first steps.
+    Bridges(bridges::BridgesArgs),
     /// Run all tests.
     Test(checks::TestArgs),
     /// Type-check what builds for GPUs have.
@@ -68,6 +71,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Reproduce(args) => reproduce::run(args),
         Task::Bench(args) => bench::run(args),
         Task::Measure(args) => bench::measure(args),
+        Task::Bridges(args) => bridges::run(args),
         Task::Test(args) => checks::test(args),
         Task::CheckGpus => checks::check_gpus(),
         Task::Ci => checks::ci(),

@@ -28,7 +28,7 @@ impl BridgeConfig {
             d_augmenting,
             d_anchor,
             heads,
-            options: BridgeOptions::default(),
+            options: BridgeOptions::paper(),
         }
     }
 
@@ -102,6 +102,7 @@ impl BridgeConfig {
             gate: (options.gate == Gate::Scalar).then(|| fresh.vector(1, start.gate)),
             head_gate: (options.gate == Gate::Heads)
                 .then(|| fresh.linear([d_anchor, heads], 0.0, true)),
+            output_unit: 1.0,
             config: *self,
         }
     }
@@ -169,6 +170,7 @@ impl Fresh<'_> {
 /// ```
 ///
 /// [`BridgeOptions`] put norms, biases and gates between these steps, see docs/composition.md.
+/// While it is trained, the output may have a further factor, [`Bridge::output_unit`].
 #[derive(Module, Debug)]
 pub struct Bridge {
     /// f_proj, `[d_augmenting, d_anchor]` with bias.
@@ -191,6 +193,9 @@ pub struct Bridge {
     pub output_norm: Option<Param<Tensor<1>>>,
     /// g of [`Gate::Scalar`], `[1]`.
     pub gate: Option<Param<Tensor<1>>>,
+    /// Factor of the output while it is learnt in other units than one, a power of two.
+    #[module(skip)]
+    output_unit: f64,
     #[module(skip)]
     config: BridgeConfig,
 }
@@ -199,6 +204,44 @@ impl Bridge {
     /// Sizes and options.
     pub fn config(&self) -> BridgeConfig {
         self.config
+    }
+
+    /// The unit in which the output is learnt: [`Bridge::forward`] multiplies by it, last of all. One
+    /// for bridges that were opened.
+    pub fn output_unit(&self) -> f64 {
+        self.output_unit
+    }
+
+    /// With an output in this unit, a power of two: the output is `unit` times what it was in unit one.
+    pub(crate) fn with_output_unit(self, unit: f64) -> Self {
+        Self {
+            output_unit: unit,
+            ..self
+        }
+    }
+
+    /// The same function without a unit: its last factor is multiplied by it. A power of two keeps
+    /// every bit of the output.
+    pub(crate) fn in_unit_one(mut self) -> Self {
+        let unit = self.output_unit;
+        if unit == 1.0 {
+            return self;
+        }
+        self.output_unit = 1.0;
+        let vector = |vector: &mut Param<Tensor<1>>| *vector = scaled(vector, unit);
+        match &mut self.output_norm {
+            Some(weight) => vector(weight),
+            None => {
+                self.output.weight = scaled(&self.output.weight, unit);
+                self.output.bias.iter_mut().for_each(vector);
+            }
+        }
+        self
+    }
+
+    /// With f_proj multiplied by this.
+    pub(crate) fn scale_projection(&mut self, factor: f64) {
+        self.projection.weight = scaled(&self.projection.weight, factor);
     }
 
     /// Keys and values of augmenting positions, which a [`Memory`] holds.
@@ -270,6 +313,10 @@ impl Bridge {
             .reshape([batch, seq, d_inner]);
         let read = self.map(&self.output, heads);
         let read = self.gated(self.normed(read, self.output_norm.as_ref()));
+        let read = match self.output_unit {
+            1.0 => read,
+            unit => read * unit,
+        };
         read.cast(dtype)
     }
 
@@ -386,4 +433,8 @@ impl Bridge {
         x.reshape([batch, seq, heads, d_inner / heads])
             .swap_dims(1, 2)
     }
+}
+
+fn scaled<const D: usize>(parameter: &Param<Tensor<D>>, factor: f64) -> Param<Tensor<D>> {
+    Param::from_tensor((parameter.val() * factor).detach())
 }

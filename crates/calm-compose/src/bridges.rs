@@ -51,6 +51,26 @@ impl Bridges {
         self
     }
 
+    /// The same functions with outputs in unit one ([`OutputUnit`](crate::OutputUnit)), as files have
+    /// them.
+    #[must_use]
+    pub(crate) fn in_unit_one(self) -> Self {
+        let sets = self.of.into_iter();
+        Self {
+            of: sets
+                .map(|set| set.into_iter().map(Bridge::in_unit_one).collect())
+                .collect(),
+        }
+    }
+
+    /// Units in which the outputs are learnt, `[augmenting model][connection]`; none if all are one.
+    pub fn output_units(&self) -> Option<Vec<Vec<f64>>> {
+        let units = |set: &Vec<Bridge>| set.iter().map(Bridge::output_unit).collect();
+        let units: Vec<Vec<f64>> = self.of.iter().map(units).collect();
+        let is_learnt = units.iter().flatten().any(|unit| *unit != 1.0);
+        is_learnt.then_some(units)
+    }
+
     /// Parameters as stored, with W_O, biases, norms and gates.
     pub fn parameter_count(&self) -> usize {
         self.num_params()

@@ -1,23 +1,41 @@
-//! Calibration: f_proj of fresh bridges is scaled to the size of the hidden states that they read.
+//! Calibration: fresh bridges are scaled to the hidden states of the models between which they are.
 
-use burn::module::Param;
-use burn::tensor::{DType, Tensor};
+use burn::module::Module;
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use calm_models::ChosenPositions;
 
-use crate::{Bridge, Bridges, CachedActivations, FrozenParts, Text};
+use crate::{Bridge, Bridges, CachedActivations, FrozenParts, OutputUnit, Text};
 
-/// Initial root mean square of the output of f_proj.
+/// Initial root mean square of the output of f_proj where no norm is before it.
 ///
 /// If it is larger, the random projection stays random, since a step changes little of it. If it is
 /// much smaller, bridges add nothing for hundreds of steps. See docs/table1.md.
 const PROJECTED_RMS: f64 = 0.3;
 
+/// Positions that a unit is taken from; more would not change it.
+const UNIT_POSITIONS: usize = 4096;
+
+/// Width of a bridge up to which its output is learnt in whole units. A step moves every weight of a
+/// sum by the learning rate, and so the sum by as many of them as there are: wider bridges have
+/// smaller units, so that a step changes the anchor's states by the same share.
+const UNIT_WIDTH: f64 = 128.0;
+
+/// Median of the absolute value of a normal variable of standard deviation one.
+const NORMAL_MEDIAN: f64 = 0.6745;
+
 impl FrozenParts {
-    /// Scales f_proj of fresh bridges so that its output has the same size for texts like these,
-    /// whatever the size of the augmenting models' hidden states.
+    /// Fits fresh bridges to texts like these, whatever the size of the hidden states that they read
+    /// and change: it differs between families, blocks and positions by orders of magnitude.
     ///
-    /// That size differs between families and blocks by orders of magnitude, and the paper's bridge
-    /// reads hidden states without a norm (section 3.1). Nothing else is changed, so that a fresh
-    /// composition still computes what its anchor does.
+    /// * Where f_proj reads hidden states without a norm, as in the paper, it is scaled so that its
+    ///   output has the same size everywhere.
+    /// * [`OutputUnit::Anchor`] is measured: the median of all absolute values of the anchor's
+    ///   hidden states at the connected block, in units of a normal variable's, and less for bridges
+    ///   wider than 128, as a power of two.
+    ///   In real models a few channels, and all of single positions, are a hundred times larger than
+    ///   the others. They move a root mean square, but no median.
+    ///
+    /// A fresh composition still computes what its anchor does.
     ///
     /// # Panics
     ///
@@ -29,11 +47,19 @@ impl FrozenParts {
         texts: &[Text<'_>],
         activations: CachedActivations,
     ) -> Bridges {
+        let units = self.output_units(&bridges, texts, activations.clone());
+        for ([index, slot], unit) in units {
+            let bridge = bridges.of[index][slot].clone();
+            bridges.of[index][slot] = bridge.with_output_unit(unit);
+        }
         for ((index, model), states) in self.active_models().zip(activations.augmenting) {
             let read = texts.iter().map(|text| model.positions_of(index, text));
             let positions = read.sum();
             for (state, bridge) in states.into_iter().zip(&mut bridges.of[index]) {
-                let rms = root_mean_square(bridge.projection_input(state), positions);
+                if bridge.config().options.augmenting_norm {
+                    continue;
+                }
+                let rms = root_mean_square(state, positions);
                 // States that are all zero, or broken, are left for training to report.
                 if rms.is_normal() {
                     bridge.scale_projection(PROJECTED_RMS / rms);
@@ -42,13 +68,60 @@ impl FrozenParts {
         }
         bridges
     }
+
+    /// Units of the bridges that have one, by the numbers of their augmenting model and connection.
+    fn output_units(
+        &self,
+        bridges: &Bridges,
+        texts: &[Text<'_>],
+        activations: CachedActivations,
+    ) -> Vec<([usize; 2], f64)> {
+        let has_unit = |bridge: &Bridge| bridge.config().options.output_unit == OutputUnit::Anchor;
+        if !bridges.of.iter().flatten().any(has_unit) {
+            return Vec::new();
+        }
+        let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
+        let shape = [texts.len(), lengths.iter().copied().max().unwrap_or(0)];
+        let everywhere: Vec<u32> = (0..(shape[0] * shape[1]) as u32).collect();
+        let device = self.anchor.device().without_autodiff();
+        let chosen = ChosenPositions::new(&everywhere, shape, &device);
+        let suffix = self.trainable_suffix(texts, activations, chosen, |state| state);
+        let mut units = Vec::new();
+        suffix.watched(&bridges.valid(), &mut |source, bridge, _, hidden| {
+            if has_unit(bridge) {
+                let share = (UNIT_WIDTH / bridge.config().d_inner() as f64).min(1.0);
+                let size = typical_size(hidden, &lengths);
+                units.extend(size.map(|size| (source.place, power_of_two(size * share))));
+            }
+        });
+        units
+    }
 }
 
-impl Bridge {
-    fn scale_projection(&mut self, factor: f64) {
-        let weight = self.projection.weight.val() * factor;
-        self.projection.weight = Param::from_tensor(weight.detach());
-    }
+/// The nearest one, with which a product is exact.
+fn power_of_two(size: f64) -> f64 {
+    size.log2().round().exp2()
+}
+
+/// The standard deviation that most values of hidden states `[batch, seq, d_model]` seem to have, padded on
+/// the right; none if they are all zero or broken, which training will report.
+fn typical_size(hidden: &Tensor<3>, lengths: &[usize]) -> Option<f64> {
+    let [batch, seq, d_model] = hidden.dims();
+    let rows = lengths.iter().enumerate();
+    let real: Vec<i64> = rows
+        .flat_map(|(row, length)| (row * seq..row * seq + length).map(|place| place as i64))
+        .collect();
+    let stride = real.len().div_ceil(UNIT_POSITIONS).max(1);
+    let places: Vec<i64> = real.into_iter().step_by(stride).collect();
+    let count = places.len();
+    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &hidden.device());
+    let states = hidden.clone().reshape([batch * seq, d_model]);
+    let values = states.select(0, places).abs().cast(DType::F32);
+    let mut values: Vec<f32> = values.try_into_vec_as().ok()?;
+    let middle = values.len() / 2;
+    let (_, median, _) = values.select_nth_unstable_by(middle, f32::total_cmp);
+    let size = f64::from(*median) / NORMAL_MEDIAN;
+    size.is_normal().then_some(size)
 }
 
 /// Over the `positions` of `[batch, seq, d_model]` that are not padding; padding is zero.
@@ -63,8 +136,11 @@ mod tests {
     use burn::tensor::Device;
     use calm_models::{Decoder, DecoderConfig, PaddingMask};
 
+    use burn::module::Param;
+    use calm_backend::SeededInit;
+
     use super::*;
-    use crate::Augmenting;
+    use crate::{Augmenting, BridgeOptions, Memory};
 
     fn parts() -> FrozenParts {
         let decoder = |d_model, seed| {
@@ -158,5 +234,72 @@ mod tests {
         assert!(relative(&twice) < 1e-5);
         assert!(relative(&padded) < 0.2, "{}", relative(&padded));
         assert!(relative(&padded) > 1e-5);
+    }
+
+    fn states(rows: &[[f32; 4]]) -> Tensor<3> {
+        Tensor::<1>::from_data(rows.as_flattened(), &Device::default()).reshape([1, rows.len(), 4])
+    }
+
+    #[test]
+    fn a_unit_is_ruled_by_no_position_and_no_channel() {
+        let row = [6.0, -5.0, 5.5, -6.5];
+        let unit = |rows: &[[f32; 4]]| typical_size(&states(rows), &[rows.len()]).map(power_of_two);
+        // 5.75 / 0.6745 = 8.5.
+        assert_eq!(unit(&[row; 7]), Some(8.0));
+        let spike = row.map(|x| 1e4 * x);
+        assert_eq!(unit(&[spike, row, row, row, row, row, row]), Some(8.0));
+        let channel = [1e5, -5.0, 5.5, -6.5];
+        assert_eq!(unit(&[channel; 7]), Some(8.0));
+        assert_eq!(unit(&[[0.0; 4]; 7]), None);
+        assert_eq!(unit(&[[f32::NAN; 4]; 7]), None);
+    }
+
+    #[test]
+    fn units_follow_the_anchor_and_leave_no_trace_in_files() {
+        let parts = parts();
+        let sets = parts.bridge_sets_with(2, BridgeOptions::default());
+        let fresh = Bridges::init(&sets, 0, &Device::default()).unwrap();
+        let texts: [&[u32]; 2] = [&[1, 2, 3, 4], &[9, 8]];
+        let units = |parts: &FrozenParts| {
+            let bridges = calibrated(parts, fresh.clone(), &texts);
+            bridges.of[0]
+                .iter()
+                .map(Bridge::output_unit)
+                .collect::<Vec<_>>()
+        };
+        let mut large = parts.clone();
+        for block in &mut large.anchor.blocks {
+            let feed_forward = block.feed_forward.as_mut().unwrap();
+            for linear in [&mut block.attention.output, &mut feed_forward.down] {
+                linear.weight = Param::from_tensor(linear.weight.val() * 4096.0);
+            }
+        }
+        let mut pairs = units(&large).into_iter().zip(units(&parts));
+        assert!(pairs.all(|(large, small)| large > 500.0 * small));
+
+        let mut bridges = calibrated(&large, fresh, &texts);
+        for bridge in &mut bridges.of[0] {
+            let shape = bridge.output.weight.dims();
+            bridge.output.weight = SeededInit::new(1).normal(shape, 0.1, &Device::default());
+        }
+        let plain = bridges.clone().in_unit_one();
+        for (bridge, plain) in bridges.of[0].iter().zip(&plain.of[0]) {
+            assert_ne!(bridge.output_unit(), 1.0);
+            assert_eq!(plain.output_unit(), 1.0);
+            let (anchor, augmenting) = (
+                Tensor::ones([1, 3, 16], &Device::default()),
+                Tensor::ones([1, 2, 64], &Device::default()),
+            );
+            let read = |bridge: &Bridge| {
+                let (keys, values) = bridge.keys_values(augmenting.clone());
+                let memory = Memory {
+                    keys,
+                    values,
+                    masked: None,
+                };
+                bridge.read(anchor.clone(), memory).into_data()
+            };
+            assert_eq!(read(bridge), read(plain));
+        }
     }
 }

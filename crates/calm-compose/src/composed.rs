@@ -180,7 +180,7 @@ impl FrozenParts {
 
     /// Per augmenting model, sizes of the paper's bridges and connections, for [`Bridges::init`].
     pub fn bridge_sets(&self, heads: usize) -> Vec<(BridgeConfig, Vec<Connection>)> {
-        self.bridge_sets_with(heads, BridgeOptions::default())
+        self.bridge_sets_with(heads, BridgeOptions::paper())
     }
 
     /// [`FrozenParts::bridge_sets`] with other options than the paper's.

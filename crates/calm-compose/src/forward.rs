@@ -385,6 +385,12 @@ impl TrainableSuffix<'_> {
         self.at_chosen(self.run(bridges, self.blocks(), self.start()))
     }
 
+    /// Runs all of it, and tells `watch` of every bridge.
+    pub(crate) fn watched(&self, bridges: &Bridges, watch: &mut Watch<'_>) {
+        self.pass
+            .run(bridges, self.blocks(), self.start(), None, watch);
+    }
+
     /// The output of the last block at the chosen positions.
     ///
     /// # Shapes

@@ -103,7 +103,7 @@ pub use located::{LocatedComposition, ModelSources};
 pub use lora::LoraPlan;
 pub use memory::Memory;
 pub use mode::Mode;
-pub use options::{BridgeOptions, Gate, OutputInit};
+pub use options::{BridgeOptions, Gate, OutputInit, OutputUnit};
 pub use tokens::{OwnTokens, PromptText, Rendering, RowTokens};
 pub use trace::{BridgeTrace, ModelTrace, Trace};
 pub use verify::{TensorDeviation, Verification, verify};

@@ -32,11 +32,31 @@ pub enum OutputInit {
     Random,
 }
 
-/// The options of a bridge; by default it is the paper's (section 3.1).
+/// Unit in which the output of fresh bridges is learnt.
 ///
-/// `composition.json` has them under these names.
+/// The hidden states of real models grow from block to block, by a factor of a thousand, and an
+/// optimiser moves every parameter by its learning rate, whatever the size of the gradient. So a
+/// step of the same W_O may be nothing for one block and ruin another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputUnit {
+    /// One, as in the paper.
+    #[default]
+    One,
+    /// The size of the anchor's hidden states at the connected block, which
+    /// [`FrozenParts::calibrate`](crate::FrozenParts::calibrate) measures.
+    ///
+    /// Only training knows of it. Files have it multiplied into the bridge's last factor, W_O or the
+    /// weight of the norm behind it.
+    Anchor,
+}
+
+/// The options of a bridge. By default it reads both models through norms and writes in units of
+/// the anchor's hidden states; [`BridgeOptions::paper`] is the bridge of section 3.1.
+///
+/// `composition.json` has them under these names. Those that it leaves out are the paper's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default = "BridgeOptions::paper", deny_unknown_fields)]
 pub struct BridgeOptions {
     /// Width of queries, keys and values, all heads together. Default: D_B, as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,8 +65,8 @@ pub struct BridgeOptions {
     pub anchor_norm: bool,
     /// RMS norm of the augmenting model's hidden states before f_proj.
     ///
-    /// It stands before f_proj since the size of these states differs between families and blocks by
-    /// orders of magnitude. f_proj can still give positions different sizes.
+    /// It stands before f_proj since the size of these states differs between families, blocks and
+    /// positions by orders of magnitude. f_proj can still give positions different sizes.
     pub augmenting_norm: bool,
     /// RMS norm of the output of W_O; google-deepmind/calm has it.
     pub output_norm: bool,
@@ -59,6 +79,10 @@ pub struct BridgeOptions {
     pub gate: Gate,
     /// Initial output.
     pub output_init: OutputInit,
+    /// Unit in which the output is learnt. Left out of files at the paper's value, so that these
+    /// stay as they were before there was a choice.
+    #[serde(skip_serializing_if = "OutputUnit::is_one")]
+    pub output_unit: OutputUnit,
     /// Type in which bridges compute and are stored, whatever the models compute in. They are trained
     /// in `f32`.
     #[serde(serialize_with = "float_name", deserialize_with = "float_of_name")]
@@ -68,6 +92,18 @@ pub struct BridgeOptions {
 impl Default for BridgeOptions {
     fn default() -> Self {
         Self {
+            anchor_norm: true,
+            augmenting_norm: true,
+            output_unit: OutputUnit::Anchor,
+            ..Self::paper()
+        }
+    }
+}
+
+impl BridgeOptions {
+    /// The paper's bridge (section 3.1): no norm, bias or gate, and an output in units of one.
+    pub const fn paper() -> Self {
+        Self {
             d_inner: None,
             anchor_norm: false,
             augmenting_norm: false,
@@ -76,12 +112,11 @@ impl Default for BridgeOptions {
             bias: false,
             gate: Gate::None,
             output_init: OutputInit::Zero,
+            output_unit: OutputUnit::One,
             dtype: FloatType::F32,
         }
     }
-}
 
-impl BridgeOptions {
     pub(crate) fn validate(&self) -> Result<(), ComposeError> {
         // A NaN is not within.
         if (0.0..=1.0).contains(&self.norm_epsilon) {
@@ -90,6 +125,13 @@ impl BridgeOptions {
         Err(ComposeError::NormEpsilon {
             found: self.norm_epsilon,
         })
+    }
+}
+
+impl OutputUnit {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_one(&self) -> bool {
+        *self == Self::One
     }
 }
 

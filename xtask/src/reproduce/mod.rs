@@ -68,9 +68,13 @@ pub(crate) struct ReproduceArgs {
     /// Attention heads of the bridges, if other than the anchor's.
     #[arg(long)]
     heads: Option<usize>,
-    /// Options of the bridges as JSON, as composition.json has them, if other than the paper's.
-    #[arg(long, default_value = "{}")]
-    options: String,
+    /// Options of the bridges as JSON, as composition.json has them, if other than the default: `{}`
+    /// is the paper's bridge.
+    #[arg(long)]
+    options: Option<String>,
+    /// Noise on m_A's hidden states, if other than the recipe's.
+    #[arg(long)]
+    noise: Option<f64>,
     /// Device to compute on.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -193,9 +197,14 @@ fn settings(
         settings.connections = connections.into_iter().map(Into::into).collect();
     }
     settings.heads = args.heads;
-    settings.options = serde_json::from_str(&args.options)
-        .into_diagnostic()
-        .wrap_err("--options")?;
+    if let Some(noise) = args.noise {
+        settings.noise = noise;
+    }
+    if let Some(options) = &args.options {
+        settings.options = serde_json::from_str(options)
+            .into_diagnostic()
+            .wrap_err("--options")?;
+    }
     Ok(settings)
 }
 

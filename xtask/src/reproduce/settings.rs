@@ -31,7 +31,7 @@ pub(crate) struct Settings {
     pub(crate) heads: Option<usize>,
     /// Options of the bridges. Those of the paper are not written, so that runs from before there
     /// were options keep their directories.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default = "BridgeOptions::paper", skip_serializing_if = "is_paper")]
     pub(crate) options: BridgeOptions,
     /// Noise on m_A's hidden states while bridges are trained, see [`calm_lm::train::BridgeTraining`].
     pub(crate) noise: f64,
@@ -64,7 +64,7 @@ impl Settings {
             connections: vec![[1, 1], [2, 1], [1, 2], [2, 2]],
             heads: None,
             options: BridgeOptions::default(),
-            noise: 0.05,
+            noise: 0.1,
             evaluated: 1000,
         }
     }
@@ -115,6 +115,6 @@ impl Settings {
     }
 }
 
-fn is_default(options: &BridgeOptions) -> bool {
-    *options == BridgeOptions::default()
+fn is_paper(options: &BridgeOptions) -> bool {
+    *options == BridgeOptions::paper()
 }

@@ -57,7 +57,7 @@ pub struct CompositionFile {
     /// Attention heads of the bridges.
     pub heads: usize,
     /// Options of the bridges.
-    #[serde(default)]
+    #[serde(default = "BridgeOptions::paper")]
     pub options: BridgeOptions,
     /// The part of a text that augmenting models read.
     #[serde(default)]
@@ -81,7 +81,7 @@ impl CompositionFile {
             augmenting,
             connections,
             heads,
-            options: BridgeOptions::default(),
+            options: BridgeOptions::paper(),
             mode: Mode::default(),
             training,
         }

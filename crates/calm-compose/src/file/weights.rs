@@ -105,8 +105,9 @@ fn from_data<const D: usize>(data: TensorData, dtype: FloatType, device: &Device
 pub(super) fn serialize(bridges: &Bridges, dtype: FloatType) -> Vec<u8> {
     let stored_type = stored_type(dtype);
     let dtype = DType::from(FloatDType::from(dtype));
-    let tensors = bridges.named_parameters().into_iter();
+    let tensors = bridges.clone().in_unit_one().named_parameters();
     let tensors: Vec<_> = tensors
+        .into_iter()
         .map(|(name, data)| (name, data.convert_dtype(dtype)))
         .collect();
     let views = tensors.iter().map(|(name, data)| {

@@ -10,7 +10,7 @@ pub(super) fn options(plan: &ImportPlan) -> BridgeOptions {
         output_norm: true,
         bias: true,
         norm_epsilon: plan.norm_epsilon,
-        ..BridgeOptions::default()
+        ..BridgeOptions::paper()
     }
 }
 

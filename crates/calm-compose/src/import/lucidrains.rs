@@ -23,7 +23,7 @@ pub(super) fn options(plan: &ImportPlan, state: &StateDict) -> BridgeOptions {
         } else {
             Gate::None
         },
-        ..BridgeOptions::default()
+        ..BridgeOptions::paper()
     }
 }
 

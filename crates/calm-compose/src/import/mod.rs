@@ -125,8 +125,9 @@ pub fn export(bridges: &Bridges, to: Project, path: &Path) -> Result<(), Compose
     if to == Project::Deepmind && bridges.of.len() != 1 {
         return refuse(to, "has one augmenting model");
     }
-    let ours = bridges.named_parameters().into_iter();
+    let ours = bridges.clone().in_unit_one().named_parameters();
     let ours: StateDict = ours
+        .into_iter()
         .map(|(name, data)| {
             let (shape, data) = (data.shape().to_vec(), data.convert_dtype(DType::F32));
             let values = data.iter::<f32>().collect();
@@ -163,7 +164,10 @@ fn check_exportable(config: &BridgeConfig, to: Project) -> Result<(), ComposeErr
     let options = &config.options;
     let deepmind = to == Project::Deepmind;
     let rules = [
-        (options.augmenting_norm, "has no `augmenting_norm`"),
+        (
+            options.augmenting_norm,
+            "has no `augmenting_norm`; bridges trained with --bridge paper have none either",
+        ),
         (options.gate == Gate::Scalar, "has no `gate` of kind scalar"),
         (deepmind && options.gate == Gate::Heads, "has no head gates"),
         (deepmind && options.anchor_norm, "has no `anchor_norm`"),

@@ -94,7 +94,7 @@ fn trained_bridges_are_stored_like_any() {
 #[test]
 fn every_option_is_stored() {
     let halves = halves().map(|dtype| {
-        let plain = BridgeOptions::default();
+        let plain = BridgeOptions::paper();
         (dtype.name(), BridgeOptions { dtype, ..plain })
     });
     for (name, options) in options().into_iter().chain(halves) {

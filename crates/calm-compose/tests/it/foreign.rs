@@ -55,7 +55,7 @@ fn state_dict(directory: &tempfile::TempDir) -> std::path::PathBuf {
 
 #[test]
 fn lucidrains_there_and_back() {
-    let plain = BridgeOptions::default();
+    let plain = BridgeOptions::paper();
     let gated = BridgeOptions {
         d_inner: Some(24),
         anchor_norm: true,
@@ -90,7 +90,7 @@ fn deepmind_there_and_back() {
         output_norm: true,
         bias: true,
         norm_epsilon: 1e-5,
-        ..BridgeOptions::default()
+        ..BridgeOptions::paper()
     };
     let (directory, parts) = (tempfile::tempdir().unwrap(), one_model());
     let original = bridges(&parts, options);
@@ -131,7 +131,7 @@ fn options_that_the_other_does_not_have_are_refused() {
         assert!(matches!(error, ComposeError::Foreign { .. }), "{error}");
         error.to_string()
     };
-    let plain = BridgeOptions::default();
+    let plain = BridgeOptions::paper();
     let gated = BridgeOptions {
         gate: Gate::Scalar,
         ..plain
@@ -162,7 +162,7 @@ fn what_has_no_place_is_refused_by_name() {
     let path = state_dict(&directory);
     let plan = plan(&parts, Project::Lucidrains);
     export(
-        &bridges(&parts, BridgeOptions::default()),
+        &bridges(&parts, BridgeOptions::paper()),
         Project::Lucidrains,
         &path,
     )

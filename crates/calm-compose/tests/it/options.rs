@@ -105,12 +105,21 @@ fn every_parameter_is_counted() {
     // D_B = 16, d = 8; two connections of D_A = 24 and one of 16.
     let narrow = BridgeOptions {
         d_inner: Some(8),
-        ..BridgeOptions::default()
+        ..BridgeOptions::paper()
     };
     let bridges = bridges_with(&parts(), narrow, &Device::default());
     let paper = 2 * 24 * 16 + 16 * 16 + 3 * (3 * 16 * 8);
     assert_eq!(bridges.paper_parameter_count(), paper);
-    assert_eq!(bridges.parameter_count(), paper + 3 * (16 * 8 + 16));
+    let stored = paper + 3 * (16 * 8 + 16);
+    assert_eq!(bridges.parameter_count(), stored);
+    // The default has two norms more.
+    let normed = BridgeOptions {
+        d_inner: Some(8),
+        ..BridgeOptions::default()
+    };
+    let bridges = bridges_with(&parts(), normed, &Device::default());
+    assert_eq!(bridges.paper_parameter_count(), paper);
+    assert_eq!(bridges.parameter_count(), stored + 3 * 16 + 2 * 24 + 16);
 }
 
 /// Something that every logit has a part in, each another one.

@@ -130,11 +130,11 @@ fn what_is_written_is_as_the_schema_says() {
     let root = schema();
     let wide = BridgeOptions {
         d_inner: Some(8),
-        ..BridgeOptions::default()
+        ..BridgeOptions::paper()
     };
     for (name, options) in crate::common::options()
         .into_iter()
-        .chain([("plain", BridgeOptions::default()), ("wide", wide)])
+        .chain([("plain", BridgeOptions::paper()), ("wide", wide)])
     {
         let value = serde_json::to_value(description(options)).unwrap();
         assert_eq!(problem(&root, &root, &value, ""), None, "{name}");
@@ -168,7 +168,7 @@ fn every_field_is_described() {
 
 #[test]
 fn schema_and_reader_refuse_the_same() {
-    let good = serde_json::to_value(description(BridgeOptions::default())).unwrap();
+    let good = serde_json::to_value(description(BridgeOptions::paper())).unwrap();
     let first = json!({
         "format_version": 1, "anchor": {"path": "a", "weights_sha256": "b"}, "augmenting": [],
         "connections": [], "heads": 2, "training": null,

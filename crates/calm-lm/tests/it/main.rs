@@ -2,6 +2,7 @@
 
 mod activations;
 mod bad_input;
+mod bridges;
 mod common;
 mod config;
 #[cfg(all(unix, feature = "tui"))]

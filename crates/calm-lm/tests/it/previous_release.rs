@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::common::{Workshop, files_below, fixtures};
 
-const COMPOSE: &str = "compose --anchor anchor --augmenting specialist \
+const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --bridge paper \
                        --connections [[2,1],[4,3]]";
 const TRAIN: &str = "--train data.jsonl --rows 4 --steps 40 --checkpoint-steps 10 \
                      --keep-checkpoints 1 --learning-rate 2e-2 --seed 5 --quiet";

@@ -408,6 +408,7 @@ impl BridgeJob<'_> {
         let subject = BridgeIdentity {
             composed,
             extended: self.prepared.models.extended.clone(),
+            output_units: self.bridges.output_units(),
             activations: config.activations.identity(),
         };
         self.of

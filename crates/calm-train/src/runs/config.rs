@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 
 use calm_backend::{ComputeType, FloatType};
-use calm_compose::{BridgeOptions, CompositionConfig, ConnectionPlan, Gate, Mode, OutputInit};
+use calm_compose::{
+    BridgeOptions, CompositionConfig, ConnectionPlan, Gate, Mode, OutputInit, OutputUnit,
+};
 use calm_data::TooLong;
 use calm_models::ModelSource;
 use serde::{Deserialize, Serialize};
@@ -361,6 +363,18 @@ pub struct ActivationConfig {
     pub activation_type: FloatType,
 }
 
+/// Form of bridges, which further options add to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BridgeForm {
+    /// Norms on both inputs, and an output in units of the anchor's hidden states:
+    /// [`BridgeOptions::default`].
+    #[default]
+    Normed,
+    /// Section 3.1 of the paper: [`BridgeOptions::paper`].
+    Paper,
+}
+
 /// Options of bridges, flat, by the names of files and flags; docs/composition.md explains each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(
@@ -370,6 +384,10 @@ pub struct ActivationConfig {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct BridgeConfig {
+    /// Form of the bridges, to which the options below add: `normed`, with norms on both inputs and
+    /// an output in units of the anchor's hidden states, or `paper`, without either
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FORM", value_parser = named::<BridgeForm>, default_value = "normed"))]
+    pub bridge: BridgeForm,
     /// Attention heads of the bridges, a divisor of their inner width [default: the anchor's]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
@@ -378,10 +396,11 @@ pub struct BridgeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub d_inner: Option<usize>,
-    /// RMS norm of the anchor's hidden states before the bridge's queries
+    /// RMS norm of the anchor's hidden states before the bridge's queries; `normed` bridges have it
     #[cfg_attr(feature = "cli", arg(long))]
     pub anchor_norm: bool,
-    /// RMS norm of the augmenting model's hidden states before they are projected
+    /// RMS norm of the augmenting model's hidden states before they are projected; `normed` bridges
+    /// have it
     #[cfg_attr(feature = "cli", arg(long))]
     pub augmenting_norm: bool,
     /// RMS norm of the bridge's output before it is added
@@ -401,6 +420,11 @@ pub struct BridgeConfig {
     /// of what random weights read
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW", value_parser = named::<OutputInit>, default_value = "zero"))]
     pub output_init: OutputInit,
+    /// Unit in which the bridge's output is learnt: `one`, or `anchor`, the size of the anchor's
+    /// hidden states at that block [default: that of the form]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "UNIT", value_parser = named::<OutputUnit>))]
+    pub output_unit: Option<OutputUnit>,
     /// Type in which bridges compute and are stored: f32, f16 or bf16; they are trained in f32
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
     pub bridge_dtype: FloatType,
@@ -545,18 +569,20 @@ impl Default for ActivationConfig {
 
 impl Default for BridgeConfig {
     fn default() -> Self {
-        let options = BridgeOptions::default();
+        let paper = BridgeOptions::paper();
         Self {
+            bridge: BridgeForm::default(),
             heads: None,
-            d_inner: options.d_inner,
-            anchor_norm: options.anchor_norm,
-            augmenting_norm: options.augmenting_norm,
-            output_norm: options.output_norm,
-            norm_epsilon: options.norm_epsilon,
-            bridge_bias: options.bias,
-            gate: options.gate,
-            output_init: options.output_init,
-            bridge_dtype: options.dtype,
+            d_inner: paper.d_inner,
+            anchor_norm: paper.anchor_norm,
+            augmenting_norm: paper.augmenting_norm,
+            output_norm: paper.output_norm,
+            norm_epsilon: paper.norm_epsilon,
+            bridge_bias: paper.bias,
+            gate: paper.gate,
+            output_init: paper.output_init,
+            output_unit: None,
+            bridge_dtype: paper.dtype,
         }
     }
 }
@@ -890,15 +916,20 @@ impl TrainingConfig {
 impl BridgeConfig {
     /// The options in the form in which a composition has them.
     pub fn options(&self) -> BridgeOptions {
+        let form = match self.bridge {
+            BridgeForm::Normed => BridgeOptions::default(),
+            BridgeForm::Paper => BridgeOptions::paper(),
+        };
         BridgeOptions {
             d_inner: self.d_inner,
-            anchor_norm: self.anchor_norm,
-            augmenting_norm: self.augmenting_norm,
-            output_norm: self.output_norm,
+            anchor_norm: form.anchor_norm || self.anchor_norm,
+            augmenting_norm: form.augmenting_norm || self.augmenting_norm,
+            output_norm: form.output_norm || self.output_norm,
             norm_epsilon: self.norm_epsilon,
             bias: self.bridge_bias,
             gate: self.gate,
             output_init: self.output_init,
+            output_unit: self.output_unit.unwrap_or(form.output_unit),
             dtype: self.bridge_dtype,
         }
     }

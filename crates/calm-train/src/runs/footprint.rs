@@ -172,10 +172,18 @@ impl Recorded {
         }
     }
 
-    /// A bridge: the input of each of its projections; queries, keys and values.
+    /// A bridge: the input of each of its projections and norms; queries, keys and values.
     fn bridge(config: &BridgeConfig) -> Self {
+        let options = &config.options;
+        let norms = [
+            (options.augmenting_norm, config.d_augmenting),
+            (options.anchor_norm, config.d_anchor),
+            (options.output_norm, config.d_anchor),
+        ];
+        let norms = norms.into_iter().filter(|(has, _)| *has);
+        let norms: usize = norms.map(|(_, width)| width).sum();
         Self {
-            values: config.d_augmenting + 2 * config.d_anchor + 4 * config.d_inner(),
+            values: config.d_augmenting + 2 * config.d_anchor + 4 * config.d_inner() + norms,
             heads: config.heads,
         }
     }

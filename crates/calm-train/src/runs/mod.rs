@@ -32,8 +32,9 @@ use calm_models::{Fetching, FrozenModel};
 pub use self::bridges::{BridgeTrainingConfig, train_bridges};
 pub use self::compose::{ComposeOutcome, ComposeRun};
 pub use self::config::{
-    ActivationConfig, Baseline, BridgeConfig, ComposeConfig, DataConfig, OptimizerConfig,
-    PretrainConfig, RankConfig, TrainingConfig, ValidationConfig, ValidationMetric,
+    ActivationConfig, Baseline, BridgeConfig, BridgeForm, ComposeConfig, DataConfig,
+    OptimizerConfig, PretrainConfig, RankConfig, TrainingConfig, ValidationConfig,
+    ValidationMetric,
 };
 pub use self::estimate::{DataEstimate, Estimate, MeasuredMemory, TimeEstimate};
 pub use self::footprint::{Footprint, MemoryEstimate, ParameterCounts};

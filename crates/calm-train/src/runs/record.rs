@@ -37,6 +37,9 @@ pub(super) struct BridgeIdentity {
     pub(super) composed: ComposedIdentity,
     /// The composition that is extended.
     pub(super) extended: Option<CompositionFile>,
+    /// Units of the bridges' outputs; none where all are one. They are measured anew when a run goes
+    /// on, and by each of its workers.
+    pub(super) output_units: Option<Vec<Vec<f64>>>,
     /// Type of cached activations, where it changes the outcome.
     pub(super) activations: Option<&'static str>,
 }

@@ -25,7 +25,7 @@ fn connections() -> Vec<Connection> {
 }
 
 pub(crate) fn bridges(seed: u64) -> Bridges {
-    bridges_with(BridgeOptions::default(), seed)
+    bridges_with(BridgeOptions::paper(), seed)
 }
 
 pub(crate) fn bridges_with(options: BridgeOptions, seed: u64) -> Bridges {

@@ -46,7 +46,7 @@ fn bridges(parts: &FrozenParts) -> Bridges {
     let options = BridgeOptions {
         output_init: OutputInit::Random,
         anchor_norm: true,
-        ..BridgeOptions::default()
+        ..BridgeOptions::paper()
     };
     let sets = parts.bridge_sets_with(2, options);
     Bridges::init(&sets, 3, &Device::default().autodiff()).unwrap()

@@ -9,6 +9,7 @@ mod not_finite;
 mod packed;
 mod resume;
 mod specialise;
+mod stability;
 mod streams;
 mod validation;
 mod workers;

@@ -101,7 +101,7 @@ fn bridges_through_noise_after_a_kill() {
 
 #[test]
 fn bridges_of_every_kind_after_a_kill() {
-    let plain = BridgeOptions::default();
+    let plain = BridgeOptions::paper();
     let all = BridgeOptions {
         d_inner: Some(12),
         anchor_norm: true,

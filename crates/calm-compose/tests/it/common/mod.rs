@@ -49,7 +49,7 @@ pub(crate) fn parts() -> FrozenParts {
 
 /// Every option by itself, and all that go together.
 pub(crate) fn options() -> Vec<(&'static str, BridgeOptions)> {
-    let plain = BridgeOptions::default();
+    let plain = BridgeOptions::paper();
     let all = BridgeOptions {
         d_inner: Some(12),
         anchor_norm: true,
@@ -75,6 +75,7 @@ pub(crate) fn options() -> Vec<(&'static str, BridgeOptions)> {
         ("gate", one(|o| o.gate = Gate::Scalar)),
         ("head gates", one(|o| o.gate = Gate::Heads)),
         ("all", all),
+        ("default", BridgeOptions::default()),
     ]
 }
 

@@ -177,7 +177,7 @@ impl<'a> Composition<'a> {
 
 /// The options that depart from the paper's bridge, as composition.json has them.
 fn options(options: &BridgeOptions) -> String {
-    let (mut given, default) = (json!(options), json!(BridgeOptions::default()));
+    let (mut given, default) = (json!(options), json!(BridgeOptions::paper()));
     if let Some(given) = given.as_object_mut() {
         given.retain(|name, value| default.get(name) != Some(value));
         if given.is_empty() {
