@@ -6,6 +6,7 @@ mod file;
 mod foreign;
 mod golden;
 mod gradients;
+mod kinds;
 mod load;
 mod lora;
 mod modes;

@@ -34,6 +34,8 @@ pub(super) fn text_settings(whole: &Map<String, Value>) -> Option<Map<String, Va
         .filter_map(|key| whole.get_key_value(*key));
     let of_whole = of_whole.filter(|(_, value)| !value.is_null());
     text.extend(of_whole.map(|(key, value)| (key.clone(), value.clone())));
+    // Gemma 3 with images does not bound its logits, whatever the section says.
+    text.remove("final_logit_softcapping");
     text.entry("model_type").or_insert(json!(text_type));
     for (key, value) in sizes(&text) {
         text.entry(key).or_insert(json!(value));

@@ -293,9 +293,10 @@ fn the_text_model_within_another() {
     let text = json!({
         "model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10_240,
         "num_hidden_layers": 34, "sliding_window": 1024,
-        "rope_scaling": { "rope_type": "linear", "factor": 8.0 },
+        "rope_scaling": { "rope_type": "linear", "factor": 8.0 }, "final_logit_softcapping": 30.0,
     });
     let config = read(&whole(text)).unwrap();
+    assert_eq!(config.head.softcap, None, "transformers ignores it here");
     assert_eq!(config.family, Family::Gemma3);
     assert_eq!((config.vocab_size, config.d_model), (262_208, 2560));
     let attention = &config.first_block().attention;
