@@ -144,6 +144,7 @@ impl PretrainRun {
         let estimate = self.tuning(&prepared).estimate(&prepared.data)?;
         let mut config = self.config.clone();
         config.context = Some(prepared.context);
+        config.dtype = config.stored_type().into();
         config.training.resolve_open(&self.run.train);
         Ok((estimate, config))
     }
