@@ -71,11 +71,11 @@ impl LoadedModel {
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Model`] if it can't be loaded, [`ComposeError::NoCheckpoint`] if the
-    /// directory holds none.
+    /// [`ComposeError::Model`] if it can't be loaded, [`ComposeError::NoCheckpoint`] if the path is
+    /// neither a file nor a directory that holds one.
     pub fn from_files(files: ModelFiles, options: &LoadOptions) -> Result<Self, ComposeError> {
         let path = &files.path;
-        let has_config = path.join("config.json").exists();
+        let has_config = path.is_file() || path.join("config.json").exists();
         if !has_config && OtherWeights::without_config(path).is_none() {
             return Err(ComposeError::NoCheckpoint { path: path.clone() });
         }

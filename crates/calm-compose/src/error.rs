@@ -12,7 +12,7 @@ pub enum ComposeError {
     /// A directory that should hold a checkpoint holds none.
     #[error(
         "{}: is no checkpoint (there is no config.json in it); give a directory in the Hugging \
-         Face layout, or hf:owner/name",
+         Face layout, a GGUF file, or hf:owner/name",
         path.display()
     )]
     NoCheckpoint {

@@ -120,7 +120,7 @@ impl ModelReference {
             return Ok(ModelSource::Hub(model));
         }
         let candidates = [self.path.clone(), composition.join(&self.path)];
-        let found = candidates.into_iter().find(|candidate| candidate.is_dir());
+        let found = candidates.into_iter().find(|candidate| candidate.exists());
         found
             .map(ModelSource::Path)
             .ok_or_else(|| ComposeError::ModelNotFound {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::checkpoint::{HeaderError, OtherWeights, WeightProblem};
+use crate::checkpoint::{GgufError, HeaderError, OtherWeights, WeightProblem};
 
 /// Errors of this crate. Every message names the file and what in it is wrong, and says what
 /// would mend it.
@@ -120,6 +120,14 @@ pub enum ModelError {
         /// Fault, with the byte offset.
         source: Box<HeaderError>,
     },
+    /// A GGUF file is damaged, or holds what cannot be read.
+    #[error("{}: {source}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// Fault.
+        source: Box<GgufError>,
+    },
     /// The index of a sharded checkpoint says something it may not say.
     #[error("{}: {reason}", path.display())]
     Index {
@@ -130,13 +138,13 @@ pub enum ModelError {
     },
     /// The tensors are not those that the configuration asks for.
     #[error(
-        "{}: {}; check that the weights belong to the config.json beside them",
-        dir.display(),
+        "{}: {}; check that the weights belong to the settings beside them",
+        path.display(),
         join(problems)
     )]
     Weights {
-        /// The checkpoint's directory.
-        dir: PathBuf,
+        /// The checkpoint's directory, or its file.
+        path: PathBuf,
         /// Every tensor that is missing, left over, or of the wrong shape or type.
         problems: Vec<WeightProblem>,
     },

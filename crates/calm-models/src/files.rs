@@ -18,6 +18,9 @@ pub(crate) const TOKENIZER: &str = "tokenizer.json";
 /// Its tokenizer as `SentencePiece` writes it, where there is no `tokenizer.json`.
 pub(crate) const SENTENCE_PIECE: &str = "tokenizer.model";
 
+/// Settings are a few kilobytes.
+pub(crate) const MAX_CONFIG_BYTES: u64 = 4 << 20;
+
 /// Whether the name exists, even as a dangling link: opening it then gives the error.
 pub(crate) fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()

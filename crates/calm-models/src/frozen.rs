@@ -6,16 +6,16 @@ use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
 use calm_backend::{ComputeType, FloatType};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::chat::{PROCESSOR_FILE, TEMPLATE_FILE};
-use crate::checkpoint::{self, OtherWeights, TensorSource};
-use crate::config::{NamedIds, SpecialIds};
-use crate::files::{CONFIG, TOKENIZER, from_json, is_there, read_text};
+use crate::checkpoint::{self, TensorSource};
+use crate::config::SpecialIds;
+use crate::files::{CONFIG, TOKENIZER, is_there, read_text};
+use crate::stored::{GENERATION_CONFIG, StoredModel};
 use crate::tokenizer::side_files::{self, ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG};
-use crate::{Decoder, DecoderConfig, Family, ModelError, Strictness, Tokenizer, warn};
+use crate::{Decoder, DecoderConfig, Family, ModelError, Strictness, Tokenizer};
 
-pub(crate) const GENERATION_CONFIG: &str = "generation_config.json";
 const WEIGHTS: &str = "model.safetensors";
 
 /// Files beside a tokenizer, in the order in which they are written.
@@ -26,9 +26,6 @@ const BESIDE_TOKENIZER: [&str; 5] = [
     SPECIAL_TOKENS_MAP,
     TOKENIZER_CONFIG,
 ];
-
-/// Settings are a few kilobytes.
-pub(crate) const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
 /// Device and compute type of a model.
 #[derive(Debug, Clone, Default)]
@@ -59,37 +56,30 @@ impl LoadOptions {
 }
 
 impl Decoder {
-    /// Loads `config.json` and the weights of a directory in the Hugging Face layout, whether or
-    /// not there is a tokenizer.
+    /// Loads settings and weights of a directory in the Hugging Face layout, or of a GGUF file,
+    /// whether or not there is a tokenizer.
     ///
     /// # Errors
     ///
     /// As [`FrozenModel::load`].
-    pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
-        let (decoder, _) = load_weights(dir, read_config(dir, options.strictness)?, options)?;
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
+        let stored = StoredModel::open(path)?;
+        let config = stored.config(options.strictness)?;
+        let (decoder, _) = load_weights(&stored, config, options)?;
         Ok(decoder)
     }
 }
 
-pub(crate) fn read_config(dir: &Path, strictness: Strictness) -> Result<DecoderConfig, ModelError> {
-    let path = dir.join(CONFIG);
-    if let Some(found) = OtherWeights::without_config(dir) {
-        let dir = dir.to_owned();
-        return Err(ModelError::NoModel { dir, found });
-    }
-    Family::read(&read_text(&path, MAX_CONFIG_BYTES)?, &path, strictness)
-}
-
 fn load_weights(
-    dir: &Path,
+    stored: &StoredModel,
     config: DecoderConfig,
     options: &LoadOptions,
 ) -> Result<(Decoder, Arc<dyn TensorSource>), ModelError> {
-    let source = checkpoint::open(dir)?;
+    let source = stored.weights()?;
     let config = checkpoint::settle_head(&*source, config)?;
     let decoder = checkpoint::load(&*source, &config, options)?;
-    let dtype = decoder.compute_type();
-    tracing::debug!(dir = %dir.display(), %dtype, "loaded a checkpoint");
+    let (path, dtype) = (source.path().display(), decoder.compute_type());
+    tracing::debug!(%path, %dtype, "loaded a checkpoint");
     Ok((decoder, source))
 }
 
@@ -111,13 +101,13 @@ pub struct FrozenModel {
 /// Files of the weights, and the hash once it was asked for.
 #[derive(Debug, Clone)]
 struct Source {
-    /// The files, if they come from any.
-    files: Option<Arc<dyn TensorSource>>,
+    /// The model as it is stored, and its tensors, if it was loaded.
+    files: Option<(StoredModel, Arc<dyn TensorSource>)>,
     sha256: Arc<OnceLock<String>>,
 }
 
 impl Source {
-    fn new(files: Option<Arc<dyn TensorSource>>) -> Self {
+    fn new(files: Option<(StoredModel, Arc<dyn TensorSource>)>) -> Self {
         Self {
             files,
             sha256: Arc::default(),
@@ -126,22 +116,23 @@ impl Source {
 }
 
 impl FrozenModel {
-    /// Loads a directory in the Hugging Face layout.
+    /// Loads a directory in the Hugging Face layout, or a GGUF file, of a model in several any.
     ///
     /// # Errors
     ///
     /// [`ModelError`] if a file is missing or damaged, the family or a setting is not supported,
     /// or the weights are not those that the settings ask for.
-    pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
-        let config = read_config(dir, options.strictness)?;
-        let special = special_ids(dir, &config)?;
-        let tokenizer = read_tokenizer(dir, &config)?;
-        let (decoder, files) = load_weights(dir, config, options)?;
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
+        let stored = StoredModel::open(path)?;
+        let config = stored.config(options.strictness)?;
+        let special = stored.special_ids(&config)?;
+        let tokenizer = stored.tokenizer(&config)?;
+        let (decoder, files) = load_weights(&stored, config, options)?;
         Ok(Self {
             decoder,
             tokenizer,
             special,
-            source: Source::new(Some(files)),
+            source: Source::new(Some((stored, files))),
         })
     }
 
@@ -203,7 +194,7 @@ impl FrozenModel {
             return Ok(known);
         }
         let computed = match &self.source.files {
-            Some(files) => files.sha256()?,
+            Some((_, tensors)) => tensors.sha256()?,
             None => checkpoint::sha256_of_memory(&self.decoder),
         };
         Ok(self.source.sha256.get_or_init(|| computed))
@@ -279,12 +270,26 @@ impl FrozenModel {
     /// there are none, `tokenizer_config.json` says that tokenizer.json is all: `transformers` would
     /// build the tokenizer that is usual for the family.
     fn write_beside_tokenizer(&self, dir: &Path) -> Result<(), ModelError> {
-        let from = self.source.files.as_ref().map(|files| files.dir());
-        for name in BESIDE_TOKENIZER {
-            let from = from.map(|from| from.join(name));
-            if let Some(from) = from.filter(|from| is_there(from)) {
-                calm_files::write(dir.join(name), read_text(&from, side_files::MAX_BYTES)?)?;
+        let stored = self.source.files.as_ref().map(|(stored, _)| stored);
+        match stored {
+            Some(StoredModel::Directory(from)) => {
+                for name in BESIDE_TOKENIZER {
+                    let from = from.join(name);
+                    if is_there(&from) {
+                        calm_files::write(
+                            dir.join(name),
+                            read_text(&from, side_files::MAX_BYTES)?,
+                        )?;
+                    }
+                }
             }
+            Some(StoredModel::Gguf(gguf)) => {
+                let templates = gguf.chat_templates()?;
+                if let Some((_, template)) = templates.iter().find(|(name, _)| name == "default") {
+                    calm_files::write(dir.join(TEMPLATE_FILE), template)?;
+                }
+            }
+            None => {}
         }
         let path = dir.join(TOKENIZER_CONFIG);
         if is_there(&path) {
@@ -349,44 +354,4 @@ fn torch_name(dtype: FloatType) -> &'static str {
         FloatType::F16 => "float16",
         FloatType::BF16 => "bfloat16",
     }
-}
-
-/// The ids of generation_config.json, else of config.json. Like `transformers`, where there is a
-/// generation_config.json it alone tells what ends a text.
-pub(crate) fn special_ids(dir: &Path, config: &DecoderConfig) -> Result<SpecialIds, ModelError> {
-    let path = dir.join(GENERATION_CONFIG);
-    let of_model = config.special.clone();
-    if !is_there(&path) {
-        return Ok(of_model);
-    }
-    let text = read_text(&path, MAX_CONFIG_BYTES)?;
-    let generation: Map<String, Value> = from_json(&text, &path)?;
-    let named = |key| generation.get(key).unwrap_or(&Value::Null);
-    let ids = |key| NamedIds::read(named(key), config.vocab_size, key, &path);
-    if named("eos_token_id").is_null() && !of_model.eos.is_empty() {
-        warn::once(format!(
-            "{}: names no eos_token_id, so that nothing ends a text, as in transformers; take that \
-             of config.json over if it should",
-            path.display()
-        ));
-    }
-    Ok(SpecialIds {
-        bos: ids("bos_token_id")?.first().copied().or(of_model.bos),
-        eos: ids("eos_token_id")?,
-        pad: ids("pad_token_id")?.first().copied().or(of_model.pad),
-    })
-}
-
-/// The tokenizer of a checkpoint. Tokens without an embedding do no harm as long as no text holds them.
-fn read_tokenizer(dir: &Path, config: &DecoderConfig) -> Result<Tokenizer, ModelError> {
-    let tokenizer = Tokenizer::of_checkpoint(dir)?.for_embeddings(config.vocab_size);
-    if !tokenizer.is_embedded() {
-        warn::once(format!(
-            "{}: the tokenizer has more tokens than the model has embeddings ({}); texts that hold one \
-             of the others are refused",
-            dir.display(),
-            config.vocab_size
-        ));
-    }
-    Ok(tokenizer)
 }

@@ -8,7 +8,7 @@ use calm_backend::FloatType;
 
 use crate::checkpoint;
 use crate::config::{BlockParam, ParamId};
-use crate::frozen::{read_config, special_ids};
+use crate::stored::StoredModel;
 use crate::{DecoderConfig, ModelError, SpecialIds, Strictness};
 
 /// Description of a checkpoint, from its settings and the headers of its weight files.
@@ -47,7 +47,7 @@ pub struct TensorEntry {
     pub name: String,
     /// The number of its file, of [`CheckpointInfo::files`].
     pub file: usize,
-    /// The type that it is stored in, as safetensors names it.
+    /// The type that it is stored in, as the file names it.
     pub dtype: String,
     /// Its shape as stored.
     pub shape: Vec<usize>,
@@ -119,16 +119,17 @@ impl fmt::Display for Part {
 }
 
 impl CheckpointInfo {
-    /// Reads a directory in the Hugging Face layout.
+    /// Reads a directory in the Hugging Face layout, or a GGUF file.
     ///
     /// # Errors
     ///
     /// [`ModelError`] if a file is missing or damaged, the family or a setting is not supported,
     /// or the weights are not those that the settings ask for.
-    pub fn read(dir: &Path, strictness: Strictness) -> Result<Self, ModelError> {
-        let config = read_config(dir, strictness)?;
-        let special = special_ids(dir, &config)?;
-        let source = checkpoint::open(dir)?;
+    pub fn read(path: &Path, strictness: Strictness) -> Result<Self, ModelError> {
+        let stored = StoredModel::open(path)?;
+        let config = stored.config(strictness)?;
+        let special = stored.special_ids(&config)?;
+        let source = stored.weights()?;
         let config = checkpoint::settle_head(&*source, config)?;
         let parts = checkpoint::check_tensors(&*source, &config, strictness)?;
         let tensors = source.in_order().into_iter();
@@ -173,7 +174,7 @@ impl CheckpointInfo {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// The types that tensors are stored in, as safetensors names them; of one file or of all.
+    /// The types that tensors are stored in, as files name them; of one file or of all.
     pub fn stored_as(&self, file: Option<usize>) -> Vec<&str> {
         let tensors = self.tensors.iter();
         let tensors = tensors.filter(|tensor| file.is_none_or(|file| tensor.file == file));

@@ -54,6 +54,7 @@ mod info;
 mod padding;
 mod ranges;
 mod session;
+mod stored;
 mod tokenizer;
 mod trees;
 mod unique;
@@ -62,7 +63,7 @@ mod warn;
 
 pub use causal_lm::CausalLm;
 pub use chat::{Chat, ChatTemplate};
-pub use checkpoint::{HeaderError, OtherWeights, WeightProblem};
+pub use checkpoint::{GgufError, HeaderError, OtherWeights, WeightProblem};
 pub use config::{
     Activation, AlibiKind, AttentionConfig, BlockConfig, ConfigError, DecoderConfig,
     EmbeddingConfig, EmbeddingScale, ExpertWeights, ExpertsConfig, FeedForwardConfig,

@@ -55,7 +55,7 @@ impl Verification {
     }
 }
 
-/// Compares the checkpoint in `dir` with the `expected.safetensors` beside it, which holds
+/// Compares the checkpoint at `path` with the `expected.safetensors` in it, or beside a file, which holds
 /// `input_ids` and `attention_mask` `[batch, seq]`, `hidden_0` … `hidden_L`
 /// `[batch, seq, d_model]`, `logits` `[batch, seq, vocab]`, and in `greedy` `[1, n]` the
 /// continuation of the first row.
@@ -65,9 +65,13 @@ impl Verification {
 /// # Errors
 ///
 /// [`ModelError`] if the checkpoint can't be loaded or the expected values are incomplete.
-pub fn verify(dir: &Path, options: &LoadOptions) -> Result<Verification, ModelError> {
-    let expected = Expected::open(dir)?;
-    let model = FrozenModel::load(dir, options)?;
+pub fn verify(path: &Path, options: &LoadOptions) -> Result<Verification, ModelError> {
+    let beside = match path.parent() {
+        Some(parent) if path.is_file() => parent,
+        _ => path,
+    };
+    let expected = Expected::open(beside)?;
+    let model = FrozenModel::load(path, options)?;
     let decoder = &model.decoder;
     let batch = expected.batch(decoder)?;
     let mut deviations = Vec::new();

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// Directory of a checkpoint in the Hugging Face layout, or of a composition; or
+    /// Directory of a checkpoint in the Hugging Face layout, or of a composition; a GGUF file; or
     /// hf:owner/name@revision, a checkpoint of the Hugging Face Hub
     #[arg(value_name = "MODEL")]
     model: ModelSource,
@@ -211,11 +211,11 @@ impl ModelArgs {
                 return Ok(Located::Composition(Box::new(located)));
             }
             let is_other = OtherWeights::without_config(directory).is_some();
-            let has_config = directory.join("config.json").exists();
-            if !has_config && !is_other && !self.overrides_models() {
+            let is_checkpoint = directory.is_file() || directory.join("config.json").exists();
+            if !is_checkpoint && !is_other && !self.overrides_models() {
                 let reason = "is neither a checkpoint (there is no config.json in it) nor a \
-                              composition (nor a composition.json); give the directory of one, or \
-                              hf:owner/name";
+                              composition (nor a composition.json); give the directory of one, a \
+                              GGUF file, or hf:owner/name";
                 return Err(Failure::path(directory, reason));
             }
         }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ModelError;
 use crate::files::{from_json, is_there, read_text};
+use crate::stored::StoredModel;
 use crate::tokenizer;
 use crate::tokenizer::side_files::{MAX_BYTES, TOKENIZER_CONFIG};
 
@@ -91,18 +92,18 @@ struct Named {
 
 impl ChatTemplate {
     /// The template of a checkpoint: `chat_template.jinja` and `additional_chat_templates/*.jinja`, or
-    /// `chat_template` in `tokenizer_config.json` or in `chat_template.json`. It sees the special tokens
-    /// by the names that the files of the tokenizer give them.
+    /// `chat_template` in `tokenizer_config.json` or in `chat_template.json`; of a GGUF file, those in
+    /// its metadata. It sees the special tokens by the names that the files of the tokenizer give them.
     ///
     /// # Errors
     ///
     /// [`ModelError`] if there is none, or the file that holds it is damaged.
-    pub fn read(dir: &Path) -> Result<Self, ModelError> {
-        Self::find(dir)?.ok_or_else(|| ModelError::ChatTemplate {
-            path: dir.to_owned(),
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        Self::find(path)?.ok_or_else(|| ModelError::ChatTemplate {
+            path: path.to_owned(),
             reason: format!(
                 "has no chat template, neither {TEMPLATE_FILE} nor chat_template in \
-                 {TOKENIZER_CONFIG}; write the prompt yourself, or add the model's own template"
+                 {TOKENIZER_CONFIG} or the metadata of a GGUF file; write the prompt yourself, or add the model's own template"
             ),
         })
     }
@@ -112,7 +113,20 @@ impl ChatTemplate {
     /// # Errors
     ///
     /// [`ModelError`] if the file that holds it is damaged.
-    pub fn find(dir: &Path) -> Result<Option<Self>, ModelError> {
+    pub fn find(path: &Path) -> Result<Option<Self>, ModelError> {
+        match StoredModel::open(path)? {
+            StoredModel::Directory(dir) => Self::find_in(&dir),
+            StoredModel::Gguf(gguf) => {
+                let sources = gguf.chat_templates()?;
+                let special_tokens = gguf.special_tokens()?;
+                let has_any = !sources.is_empty();
+                let template = has_any.then(|| Self::of(sources, &special_tokens, path));
+                template.transpose()
+            }
+        }
+    }
+
+    fn find_in(dir: &Path) -> Result<Option<Self>, ModelError> {
         let config = read_object(&dir.join(TOKENIZER_CONFIG))?;
         let special_tokens = tokenizer::special_tokens(dir)?;
         let Some((path, sources)) = files::sources(dir, &config)? else {

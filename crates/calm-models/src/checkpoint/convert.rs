@@ -3,14 +3,15 @@
 //! PyTorch stores the matrix of a projection as `[d_output, d_input]`, Burn multiplies by
 //! `[d_input, d_output]`.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use burn::tensor::{DType, Device, Element, FloatDType, Tensor, TensorData};
-use calm_backend::{FloatType, takes_mapped};
+use calm_backend::{FloatType, MappedFile, takes_mapped};
 use half::{bf16, f16};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
+use super::blocks::BlockType;
 use super::source::{PIECE_BYTES, TensorFile};
 use crate::ModelError;
 use crate::ranges::Ranges;
@@ -31,6 +32,8 @@ pub(crate) enum StorageType {
     Bf16,
     /// Computed in at most `f32`.
     F64,
+    /// Expanded to `f32` while they are read.
+    Blocks(BlockType),
 }
 
 /// Part of a stored matrix; a vector is one column.
@@ -79,7 +82,7 @@ impl StorageType {
             "F16" => Some(Self::F16),
             "BF16" => Some(Self::Bf16),
             "F64" => Some(Self::F64),
-            _ => None,
+            name => BlockType::from_name(name).map(Self::Blocks),
         }
     }
 
@@ -90,6 +93,7 @@ impl StorageType {
             Self::F16 => numbers::<f16>(bytes).map(f16::to_f32).collect(),
             Self::Bf16 => numbers::<bf16>(bytes).map(bf16::to_f32).collect(),
             Self::F64 => numbers::<f64>(bytes).map(Number::to_f32).collect(),
+            Self::Blocks(kind) => kind.expand(bytes),
         }
     }
 }
@@ -97,7 +101,7 @@ impl StorageType {
 impl From<StorageType> for FloatType {
     fn from(stored: StorageType) -> Self {
         match stored {
-            StorageType::F32 => Self::F32,
+            StorageType::F32 | StorageType::Blocks(_) => Self::F32,
             StorageType::F16 => Self::F16,
             StorageType::Bf16 => Self::BF16,
             StorageType::F64 => Self::F32,
@@ -199,7 +203,7 @@ impl StoredTensor<'_> {
         transposed: bool,
     ) -> Result<(TensorData, bool), ModelError> {
         let (numbers, is_finite) = match self.stored {
-            StorageType::F32 => self.convert::<f32, To>(transposed)?,
+            StorageType::F32 | StorageType::Blocks(_) => self.convert::<f32, To>(transposed)?,
             StorageType::F16 => self.convert::<f16, To>(transposed)?,
             StorageType::Bf16 => self.convert::<bf16, To>(transposed)?,
             StorageType::F64 => self.convert::<f64, To>(transposed)?,
@@ -214,14 +218,52 @@ impl StoredTensor<'_> {
         let row_bytes = self.part.width * size_of::<From>();
         let mut conversion = Conversion::new(&self.part, transposed);
         let rows_per_piece = (PIECE_BYTES / row_bytes.max(1)).max(1);
-        for rows in self.part.rows.iter() {
-            for first in rows.clone().step_by(rows_per_piece) {
-                let end = rows.end.min(first + rows_per_piece);
-                let piece = self.tensor.map(first * row_bytes..end * row_bytes)?;
-                conversion.add::<From>(&piece, end - first);
+        for piece in self.part.rows.pieces(rows_per_piece) {
+            let bytes = self.rows(piece.span.clone())?;
+            for rows in piece.ranges {
+                let start = (rows.start - piece.span.start) * row_bytes;
+                let end = (rows.end - piece.span.start) * row_bytes;
+                conversion.add::<From>(&bytes[start..end], rows.len());
             }
         }
         Ok((conversion.numbers, conversion.is_finite))
+    }
+
+    /// Bytes of some rows, as [`StorageType::Blocks`] says.
+    fn rows(&self, rows: Range<usize>) -> Result<Rows, ModelError> {
+        let [start, end] = [rows.start, rows.end].map(|row| row * self.part.width);
+        let size = match self.stored {
+            StorageType::F32 => size_of::<f32>(),
+            StorageType::F16 | StorageType::Bf16 => size_of::<f16>(),
+            StorageType::F64 => size_of::<f64>(),
+            StorageType::Blocks(kind) => {
+                // Numbers of a vector may begin within a block.
+                let blocks = start / kind.numbers()..end.div_ceil(kind.numbers());
+                let bytes = blocks.start * kind.bytes()..blocks.end * kind.bytes();
+                let mut expanded = kind.expand_to_bytes(&self.tensor.map(bytes)?);
+                let before = start - blocks.start * kind.numbers();
+                expanded.drain(..before * size_of::<f32>());
+                return Ok(Rows::Expanded(expanded));
+            }
+        };
+        Ok(Rows::Mapped(self.tensor.map(start * size..end * size)?))
+    }
+}
+
+/// Bytes of some rows of a tensor.
+enum Rows {
+    Mapped(MappedFile),
+    Expanded(Vec<u8>),
+}
+
+impl Deref for Rows {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Expanded(bytes) => bytes,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::packed::refuse_packed;
 use super::{StorageType, TensorSource, WeightProblem};
 use crate::config::ParamId;
 use crate::decoder::{ParameterSource, build};
-use crate::families::{NamesInFile, TensorLocation};
+use crate::families::{Names, NamesInFile, TensorLocation};
 use crate::{Decoder, DecoderConfig, LoadOptions, ModelError, Part, Strictness, warn};
 
 /// The decoder that `config` describes, with the weights of `source`.
@@ -103,7 +103,7 @@ pub(crate) fn check_tensors(
     }
     let mut problems = compare(source, &locations, &expected, &parts);
     if strictness == Strictness::Lenient {
-        pass_over_surplus(source.dir(), &mut problems);
+        pass_over_surplus(source.path(), &mut problems);
     }
     all_well(source, problems)?;
     Ok(parts)
@@ -126,7 +126,7 @@ fn all_well(source: &dyn TensorSource, problems: Vec<WeightProblem>) -> Result<(
         return Ok(());
     }
     Err(ModelError::Weights {
-        dir: source.dir().to_owned(),
+        path: source.path().to_owned(),
         problems,
     })
 }
@@ -140,7 +140,7 @@ fn compare(
     expected: &[Expected],
     parts: &BTreeMap<String, Part>,
 ) -> Vec<WeightProblem> {
-    let names = locations.config.family.names();
+    let names = locations.names;
     // A head beside a tied embedding is a copy of it.
     let head = locations.of(ParamId::Head).weight();
     let copy = locations.config.head.tied.then_some(&*head);
@@ -219,6 +219,7 @@ fn inner_names(name: &str) -> impl Iterator<Item = &str> {
 /// Locations of the parameters of a model in a source.
 struct Locations<'a> {
     config: &'a DecoderConfig,
+    names: &'static Names,
     file: NamesInFile,
     /// Whether a tied embedding is stored under the name of the head alone.
     under_head: bool,
@@ -226,9 +227,11 @@ struct Locations<'a> {
 
 impl<'a> Locations<'a> {
     fn new(source: &dyn TensorSource, config: &'a DecoderConfig) -> Self {
-        let file = config.family.names().in_file(&source.names());
+        let names = source.names_of(config.family);
+        let file = names.in_file(&source.names());
         let mut locations = Self {
             config,
+            names,
             file,
             under_head: false,
         };
@@ -243,8 +246,7 @@ impl<'a> Locations<'a> {
             ParamId::Embedding if self.under_head => ParamId::Head,
             id => id,
         };
-        let names = self.config.family.names();
-        names.location(self.config, id, &self.file)
+        self.names.location(self.config, id, &self.file)
     }
 }
 
@@ -365,7 +367,7 @@ impl ParameterSource for Reader<'_> {
         self.read(location.bias(), location.vector(), [width], false)
     }
 
-    fn norm(&mut self, id: ParamId, width: usize, _neutral: f32) -> Param<Tensor<1>> {
+    fn norm(&mut self, id: ParamId, width: usize, neutral: f32) -> Param<Tensor<1>> {
         let names = self.locations.of(id).weights();
         let width = width / names.len();
         let parts = names.into_iter().map(|name| {
@@ -373,7 +375,11 @@ impl ParameterSource for Reader<'_> {
             self.read(name, part, [width], false).into_value()
         });
         let parts: Vec<Tensor<1>> = parts.collect();
-        Param::from_tensor(Tensor::cat(parts, 0))
+        let norm = Tensor::cat(parts, 0);
+        Param::from_tensor(match self.locations.names.norms_are_factors {
+            true if neutral != 1.0 => norm + (neutral - 1.0),
+            _ => norm,
+        })
     }
 }
 

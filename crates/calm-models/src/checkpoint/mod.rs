@@ -1,6 +1,8 @@
 //! Checkpoints: weights out of files, and into them.
 
+mod blocks;
 mod convert;
+mod gguf;
 mod header;
 mod load;
 mod other;
@@ -14,6 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use self::convert::StorageType;
+pub(crate) use self::gguf::Gguf;
+pub use self::gguf::GgufError;
 pub use self::header::HeaderError;
 pub(crate) use self::load::{check_tensors, load, settle_head, stored_type};
 use self::other::ADAPTER_CONFIG;

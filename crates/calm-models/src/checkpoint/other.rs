@@ -7,8 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::safetensors::ShardName;
-use crate::files::{CONFIG, file_names_in, from_json, is_there, read_text};
-use crate::frozen::MAX_CONFIG_BYTES;
+use crate::files::{CONFIG, MAX_CONFIG_BYTES, file_names_in, from_json, is_there, read_text};
 
 /// Settings of a LoRA adapter of the library PEFT.
 pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";

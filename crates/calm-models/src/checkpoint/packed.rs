@@ -25,7 +25,7 @@ const ADAPTED: [&str; 3] = [".lora_A.", ".lora_B.", ".lora_magnitude_vector."];
 
 /// Refuses weights that would have to be computed out of several tensors.
 pub(super) fn refuse_packed(source: &dyn TensorSource) -> Result<(), ModelError> {
-    let (dir, names) = (source.dir().to_owned(), source.names());
+    let (dir, names) = (source.path().to_owned(), source.names());
     let find = |is_such: &dyn Fn(&str) -> bool| names.iter().copied().find(|name| is_such(name));
     if find(&|name| ADAPTED.iter().any(|part| name.contains(part))).is_some() {
         let adapter = OtherWeights::adapter(&dir);

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::header::{self, TensorInfo};
-use super::source::{TensorFile, TensorSource, WeightFile};
+use super::source::{TensorFile, TensorSource, WeightFile, sha256_of};
 use super::{OtherWeights, WeightProblem};
 use crate::ModelError;
 use crate::files::{file_names_in, from_json, is_there, read_text};
@@ -77,7 +77,7 @@ impl Safetensors {
 }
 
 impl TensorSource for Safetensors {
-    fn dir(&self) -> &Path {
+    fn path(&self) -> &Path {
         &self.dir
     }
 
@@ -111,15 +111,7 @@ impl TensorSource for Safetensors {
     }
 
     fn sha256(&self) -> Result<String, ModelError> {
-        if let [file] = self.files.as_slice() {
-            return file.sha256();
-        }
-        let lines: Result<String, ModelError> = self
-            .files
-            .iter()
-            .map(|file| Ok(format!("{}  {}\n", file.sha256()?, file.name)))
-            .collect();
-        Ok(calm_files::sha256(lines?))
+        sha256_of(&self.files)
     }
 }
 

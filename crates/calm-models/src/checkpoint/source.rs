@@ -13,8 +13,9 @@ use calm_backend::MappedFile;
 
 use super::header::TensorInfo;
 use super::{StorageType, WeightProblem};
-use crate::ModelError;
+use crate::families::Names;
 use crate::files::open;
+use crate::{Family, ModelError};
 
 /// Tensors are read in pieces of about this size, so that loading takes hardly more memory than
 /// what is loaded.
@@ -24,8 +25,13 @@ pub(super) const PIECE_BYTES: usize = 4 << 20;
 ///
 /// A file format is one implementation.
 pub(crate) trait TensorSource: Debug + Send + Sync {
-    /// The checkpoint's directory.
-    fn dir(&self) -> &Path;
+    /// The checkpoint's directory, or its file.
+    fn path(&self) -> &Path;
+
+    /// Names and layout of the tensors of a model of this family.
+    fn names_of(&self, family: Family) -> &'static Names {
+        family.names()
+    }
 
     /// Tensors that are in more than one file.
     fn duplicates(&self) -> &[WeightProblem];
@@ -86,6 +92,18 @@ impl TensorFile<'_> {
     pub(crate) fn bytes(self) -> Result<MappedFile, ModelError> {
         self.map(0..self.info.bytes.len())
     }
+}
+
+/// SHA-256 in hexadecimal, as [`TensorSource::sha256`] gives it.
+pub(super) fn sha256_of(files: &[WeightFile]) -> Result<String, ModelError> {
+    if let [file] = files {
+        return file.sha256();
+    }
+    let lines = files.iter();
+    let lines: Result<String, ModelError> = lines
+        .map(|file| Ok(format!("{}  {}\n", file.sha256()?, file.name)))
+        .collect();
+    Ok(calm_files::sha256(lines?))
 }
 
 /// A file of weights.

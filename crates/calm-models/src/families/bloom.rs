@@ -51,6 +51,7 @@ pub(super) const NAMES: Names = Names {
         ".self_attention.bias",
         ".self_attention.masked_bias",
     ],
+    ..names::LLAMA
 };
 
 const SPECIAL: Special = Special {

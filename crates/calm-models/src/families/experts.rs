@@ -9,17 +9,25 @@ use crate::config::{BlockConfig, ExpertWeights, ExpertsConfig, FeedForwardKind, 
 use crate::{DecoderConfig, ModelError};
 
 /// Names of the tensors of a block's experts, in one form of files.
+#[derive(Debug)]
 pub(crate) struct ExpertNames {
-    pub(super) router: &'static str,
-    pub(super) tensors: ExpertTensors,
+    pub(crate) router: &'static str,
+    pub(crate) tensors: ExpertTensors,
 }
 
 /// Tensors of all experts of a block.
-pub(super) enum ExpertTensors {
+#[derive(Debug)]
+pub(crate) enum ExpertTensors {
     /// Three for each.
     Each {
         /// In front of an expert's number.
         module: &'static str,
+        gate: &'static str,
+        up: &'static str,
+        down: &'static str,
+    },
+    /// Three for all, of which each has one part of every expert. The names are whole.
+    StackedParts {
         gate: &'static str,
         up: &'static str,
         down: &'static str,
@@ -49,6 +57,11 @@ impl ExpertNames {
                 };
                 format!("{module}.{index}.{part}")
             }
+            ExpertTensors::StackedParts { gate, up, down } => match part {
+                GatedPart::Gate => gate.to_owned(),
+                GatedPart::Up => up.to_owned(),
+                GatedPart::Down => down.to_owned(),
+            },
             ExpertTensors::Stacked { gate_up, down } => match part {
                 GatedPart::Gate | GatedPart::Up => gate_up.to_owned(),
                 GatedPart::Down => down.to_owned(),
@@ -61,6 +74,7 @@ impl ExpertNames {
     pub(super) fn place(&self, part: GatedPart) -> Option<(usize, usize)> {
         match (&self.tensors, part) {
             (ExpertTensors::Each { .. }, _) => None,
+            (ExpertTensors::StackedParts { .. }, _) => Some((0, 1)),
             (ExpertTensors::Stacked { .. }, GatedPart::Gate) => Some((0, 2)),
             (ExpertTensors::Stacked { .. }, GatedPart::Up) => Some((1, 2)),
             (ExpertTensors::Stacked { .. }, GatedPart::Down) => Some((0, 1)),

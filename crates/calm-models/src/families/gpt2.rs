@@ -44,6 +44,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
         input_first: true,
         // The causal mask.
         buffers: &[".attn.bias", ".attn.masked_bias"],
+        ..names::LLAMA
     },
 };
 

@@ -49,6 +49,7 @@ pub(super) const SPEC: FamilySpec = FamilySpec {
             ".attention.masked_bias",
             ".rotary_emb.inv_freq",
         ],
+        ..names::LLAMA
     },
 };
 

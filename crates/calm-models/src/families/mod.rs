@@ -41,8 +41,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use self::names::Names;
-pub(crate) use self::names::{NamesInFile, TensorLocation};
+pub(crate) use self::experts::{ExpertNames, ExpertTensors};
+pub(crate) use self::names::{Fused, Names, NamesInFile, TensorLocation};
 use self::settings::Settings;
 use crate::files::from_json;
 use crate::{DecoderConfig, ModelError};

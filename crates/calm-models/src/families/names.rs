@@ -6,42 +6,48 @@ use crate::config::{BlockParam, GatedPart, ParamId, ParamShape, ResidualConfig};
 use crate::ranges::Ranges;
 
 /// Names of a family's tensors, without `.weight` or `.bias`.
+#[derive(Debug)]
 pub(crate) struct Names {
     /// In front of everything but the head. Files of the body alone leave it out, wrappers around the
     /// model put more in front.
-    pub(super) prefix: &'static str,
-    pub(super) embedding: &'static str,
+    pub(crate) prefix: &'static str,
+    pub(crate) embedding: &'static str,
     /// Embeddings of positions.
-    pub(super) positions: &'static str,
+    pub(crate) positions: &'static str,
     /// Norm of the embeddings.
-    pub(super) embedding_norm: &'static str,
-    pub(super) final_norm: &'static str,
+    pub(crate) embedding_norm: &'static str,
+    pub(crate) final_norm: &'static str,
     /// The head, outside the prefix. Files may have any of these; the first is written.
-    pub(super) head: &'static [&'static str],
+    pub(crate) head: &'static [&'static str],
     /// In front of a block's number.
-    pub(super) block: &'static str,
+    pub(crate) block: &'static str,
     /// The parts of a block, of which some tensors hold several. With [`HEAD_NUMBER`] in its name, a
     /// part has a tensor for every head.
-    pub(super) parts: &'static [(&'static str, &'static [BlockParam])],
+    pub(crate) parts: &'static [(&'static str, &'static [BlockParam])],
     /// Those with other names in blocks with [`ResidualConfig::Parallel`].
-    pub(super) parallel_parts: &'static [(&'static str, &'static [BlockParam])],
+    pub(crate) parallel_parts: &'static [(&'static str, &'static [BlockParam])],
     /// Experts, in the forms that files may have; the first is written.
-    pub(super) experts: &'static [ExpertNames],
+    pub(crate) experts: &'static [ExpertNames],
     /// Order of several parts in one tensor.
-    pub(super) fused: Fused,
+    pub(crate) fused: Fused,
     /// Whether matrices of blocks are stored `[d_input, d_output]`, rather than the other way
     /// round.
-    pub(super) input_first: bool,
+    pub(crate) input_first: bool,
     /// Ends of the names of buffers that follow from the settings.
-    pub(super) buffers: &'static [&'static str],
+    pub(crate) buffers: &'static [&'static str],
+    /// Whether the outputs of queries and keys are stored in the pairs that are rotated together,
+    /// rather than in the two halves of a head.
+    pub(crate) rotated_pairs: bool,
+    /// Whether norms are stored as what they multiply by, rather than as the family computes it.
+    pub(crate) norms_are_factors: bool,
 }
 
 /// Stands for the 0-based number of a head in a name.
 pub(super) const HEAD_NUMBER: &str = "{head}";
 
 /// Order of the outputs of several parts in one tensor.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fused {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fused {
     /// One part after the other.
     ByPart,
     /// One key-value head after the other, each with its share of every part.
@@ -271,9 +277,14 @@ impl Names {
                     _ => 1,
                 };
                 let length = outputs(&part) / runs;
+                let is_rotated = matches!(part, BlockParam::Query | BlockParam::Key);
+                let outputs = match self.rotated_pairs && is_rotated {
+                    true => Ranges::halves(length, config.blocks[index].attention.d_head),
+                    false => Ranges::every(total / runs, runs, offset / runs, length),
+                };
                 TensorLocation {
                     name: format!("{prefix}{}.{index}.{name}", self.block),
-                    outputs: Ranges::every(total / runs, runs, offset / runs, length),
+                    outputs,
                     total,
                     input_first: self.input_first,
                     stacked: None,
@@ -337,6 +348,8 @@ pub(super) const LLAMA: Names = Names {
     fused: Fused::ByPart,
     input_first: false,
     buffers: &[".rotary_emb.inv_freq"],
+    rotated_pairs: false,
+    norms_are_factors: false,
 };
 
 /// The names of Gemma from version 2 on, whose blocks have norms after their parts, too.

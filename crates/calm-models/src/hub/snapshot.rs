@@ -16,7 +16,7 @@ use crate::ModelError;
 use crate::chat::{PROCESSOR_FILE, TEMPLATE_FILE};
 use crate::checkpoint::{INDEX, SINGLE, file_names};
 use crate::files::{CONFIG, SENTENCE_PIECE, TOKENIZER};
-use crate::frozen::GENERATION_CONFIG;
+use crate::stored::GENERATION_CONFIG;
 use crate::tokenizer::side_files::{ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG};
 
 /// Files that loading needs, besides weights, where there are such files.

@@ -10,7 +10,7 @@
 //! | --- | --- | --- |
 //! | `SentencePiece`, BPE, of Llama's kind | [`Algorithm::BytePairs`], merges by [`merges_by_id`] or [`merges_by_score`] | [`Pipeline::llama`] |
 //! | the same, of Gemma's kind | the same | [`Pipeline::gemma`] |
-//! | `SentencePiece`, Unigram | [`Algorithm::Unigram`] | [`Pipeline::unigram`] |
+//! | `SentencePiece`, Unigram | [`Algorithm::Unigram`] | the reader's own |
 //! | bytes (GPT-2, Llama 3, Qwen) | [`Algorithm::BytePairs`], merges of the file | [`Pipeline::byte_level`] |
 
 use std::collections::HashMap;
@@ -261,22 +261,6 @@ impl Pipeline {
             }),
             decoder: byte_fallback_decoder(None),
             model: json!({ "fuse_unk": true, "byte_fallback": true }),
-        }
-    }
-
-    /// Of Unigram models, with the table of replacements of a `SentencePiece` file, if it has one.
-    pub(crate) fn unigram(prefix: PrefixSpace, replacements: &[u8]) -> Self {
-        let spaces = json!({ "type": "Replace", "pattern": { "Regex": " {2,}" }, "content": " " });
-        let replacements = (!replacements.is_empty()).then(|| {
-            let table = base64::encode(replacements);
-            json!({ "type": "Precompiled", "precompiled_charsmap": table })
-        });
-        let steps: Vec<Value> = replacements.into_iter().chain([spaces]).collect();
-        Self {
-            normalizer: json!({ "type": "Sequence", "normalizers": steps }),
-            pre_tokenizer: prefix.metaspace(true),
-            decoder: prefix.metaspace(true),
-            model: Value::Null,
         }
     }
 

@@ -1,9 +1,5 @@
 //! Text to token ids and back.
 
-#[expect(
-    dead_code,
-    reason = "readers of other files than tokenizer.json use it"
-)]
 pub(crate) mod build;
 mod check;
 mod class;

@@ -12,10 +12,11 @@ use super::sentence_piece::{CONVERT, SentencePiece};
 use super::side_files::{MAX_TOKENIZER_BYTES, SideFiles};
 use super::{Tokenizer, class, guarded, rebuilt};
 use crate::ModelError;
+use crate::checkpoint::Gguf;
 use crate::files::{SENTENCE_PIECE, TOKENIZER, is_there, read_text};
 
 impl Tokenizer {
-    /// The tokenizer of a checkpoint: its `tokenizer.json`, or a `tokenizer.model` of `SentencePiece`,
+    /// The tokenizer of a checkpoint: that in a GGUF file, or of a directory its `tokenizer.json`, or a `tokenizer.model` of `SentencePiece`,
     /// with what lies beside it (`tokenizer_config.json`, `special_tokens_map.json`,
     /// `added_tokens.json`), as `transformers` puts them together. What the files contradict each other
     /// in is told as a warning.
@@ -23,9 +24,9 @@ impl Tokenizer {
     /// # Errors
     ///
     /// [`ModelError`] if there is none, or a file is damaged.
-    pub fn of_checkpoint(dir: &Path) -> Result<Self, ModelError> {
-        Self::find(dir)?.ok_or_else(|| ModelError::Tokenizer {
-            path: dir.join(TOKENIZER),
+    pub fn of_checkpoint(path: &Path) -> Result<Self, ModelError> {
+        Self::find(path)?.ok_or_else(|| ModelError::Tokenizer {
+            path: path.join(TOKENIZER),
             reason: format!(
                 "there is no such file, nor a {SENTENCE_PIECE}; if there are other files of a tokenizer, \
                  {CONVERT}"
@@ -38,7 +39,11 @@ impl Tokenizer {
     /// # Errors
     ///
     /// [`ModelError`] if a file is damaged.
-    pub fn find(dir: &Path) -> Result<Option<Self>, ModelError> {
+    pub fn find(path: &Path) -> Result<Option<Self>, ModelError> {
+        if Gguf::is_at(path) {
+            return Gguf::open(path)?.tokenizer().map(Some);
+        }
+        let dir = path;
         let (path, model) = (dir.join(TOKENIZER), dir.join(SENTENCE_PIECE));
         let mut side = SideFiles::read(dir)?;
         if is_there(&path) {

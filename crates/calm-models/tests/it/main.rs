@@ -8,6 +8,8 @@ mod continuations;
 mod decoding;
 mod families;
 mod forms;
+mod gguf;
+mod gguf_hostile;
 mod golden;
 mod growing;
 mod hostile;

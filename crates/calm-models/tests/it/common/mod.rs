@@ -1,5 +1,6 @@
 //! Models, tensors and comparisons for several test files.
 
+pub(crate) mod gguf;
 #[cfg(feature = "hub")]
 pub(crate) mod hub_server;
 
