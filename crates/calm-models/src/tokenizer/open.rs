@@ -103,7 +103,7 @@ impl Tokenizer {
             true => json,
             false => guarded(|| add(&mut inner, &more)).map_err(invalid)?.into(),
         };
-        side.warn_of_contradictions(&inner);
+        guarded(|| side.warn_of_contradictions(&inner)).map_err(invalid)?;
         inner.set_encode_special_tokens(side.flag("split_special_tokens").unwrap_or(false));
         let largest_id = guarded(|| largest_id(&inner)).map_err(invalid)?;
         let behind = guarded(|| tokens_behind(&inner)).map_err(invalid)?;

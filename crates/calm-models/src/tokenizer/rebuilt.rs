@@ -51,6 +51,9 @@ pub(super) fn rebuilt(json: &str, side: &SideFiles) -> serde_json::Result<Option
         return Ok(None);
     }
     let mut file: Value = serde_json::from_str(json)?;
+    if !file.is_object() {
+        return Ok(None); // The library says what is wrong with it.
+    }
     change(&mut file, side);
     Ok(Some(file.to_string()))
 }

@@ -21,8 +21,8 @@ use super::class::class;
 use super::token_lists::{
     ADDITIONAL, DECODER, EXTRA, NAMES, Names, listed, merge_map, named, tokens,
 };
-use crate::ModelError;
 use crate::files::{CONFIG, TOKENIZER, from_json, is_there, read_text};
+use crate::{ModelError, warn};
 
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(crate) const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
@@ -46,6 +46,7 @@ pub(super) struct SideFiles {
     extra: Vec<AddedToken>,
     /// The file that lists `added`, for messages.
     path: PathBuf,
+    config_path: PathBuf,
     class: Option<String>,
 }
 
@@ -67,6 +68,7 @@ impl SideFiles {
             config,
             with_own: decoder.is_none(),
             path: path.clone(),
+            config_path: path.clone(),
             ..Self::default()
         };
         match decoder {
@@ -176,16 +178,17 @@ impl SideFiles {
 
     /// Names what the files say otherwise than the tokenizer that came of them.
     pub(super) fn warn_of_contradictions(&self, tokenizer: &tokenizers::Tokenizer) {
-        let path = self.path.display();
-        for (id, token) in &self.added {
-            let found = tokenizer.token_to_id(&token.content);
-            if let Some(found) = found.filter(|found| found != id) {
-                let content = &token.content;
-                tracing::warn!(
-                    "{path}: the token {content:?} is to have the id {id}, but the vocabulary makes it \
-                     {found}, as in transformers"
-                );
-            }
+        let moved = self.added.iter().filter_map(|(id, token)| {
+            let found = tokenizer.token_to_id(&token.content)?;
+            (found != *id).then_some((id, &token.content, found))
+        });
+        let moved: Vec<_> = moved.collect();
+        if let Some((id, content, found)) = moved.first() {
+            let (path, count) = (self.path.display(), moved.len());
+            warn::once(format!(
+                "{path}: {count} tokens do not get the ids that it gives them, as in transformers; the \
+                 first is {content:?}, {found} instead of {id}"
+            ));
         }
         let around = tokenizer.encode("", true);
         let around = around.map_or_else(|_| Vec::new(), |text| text.get_tokens().to_vec());
@@ -203,10 +206,11 @@ impl SideFiles {
                 } else {
                     "adds it all the same"
                 };
-                tracing::warn!(
-                    "{TOKENIZER_CONFIG}: {setting} is {asked}, but the tokenizer.json beside it {does} \
-                     and counts, as in transformers"
-                );
+                warn::once(format!(
+                    "{}: {setting} is {asked}, but the tokenizer.json beside it {does} and counts, as in \
+                     transformers",
+                    self.config_path.display()
+                ));
             }
         }
     }

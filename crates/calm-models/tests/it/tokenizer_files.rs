@@ -155,6 +155,33 @@ fn other_models_are_refused() {
 }
 
 #[test]
+fn what_is_no_tokenizer_is_an_error_with_any_files_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = r#"{"tokenizer_class":"LlamaTokenizer","bos_token":"<s>","add_bos_token":true}"#;
+    fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+    let file = json(&fixture("text/side-files.json"));
+    let mut beyond = file["tokenizer"].clone();
+    beyond["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing", "single": [{ "Sequence": { "id": "B", "type_id": 0 } }],
+        "pair": [], "special_tokens": {},
+    });
+    for text in [
+        "[]",
+        "5",
+        "null",
+        "{}",
+        "\"ByteLevel\"",
+        &beyond.to_string(),
+    ] {
+        fs::write(dir.path().join("tokenizer.json"), text).unwrap();
+        let error = Tokenizer::of_checkpoint(dir.path())
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(&*dir.path().to_string_lossy()), "{error}");
+    }
+}
+
+#[test]
 fn a_token_as_long_as_a_book_is_refused_at_once() {
     let file = json(&fixture("text/side-files.json"));
     let mut tokenizer = file["tokenizer"].clone();
