@@ -124,8 +124,8 @@ pub struct PretrainConfig {
     /// Directory for the checkpoint
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub out: PathBuf,
-    /// Checkpoint to go on training, with its tokenizer: a directory, or hf:owner/name@revision
-    /// [default: a fresh Llama]
+    /// Checkpoint to go on training, with its tokenizer: a directory, a .gguf file, or
+    /// hf:owner/name@revision [default: a fresh Llama]
     #[serde(with = "text::option", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "MODEL", value_hint = clap::ValueHint::AnyPath))]
     pub from: Option<ModelSource>,
