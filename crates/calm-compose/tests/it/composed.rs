@@ -1,11 +1,11 @@
 //! Properties of composed models: caches, padding, causality.
 
 use crate::common::{
-    VOCAB, assert_close, fresh_bridges, ids, logits, logits_after, model, random_bridges,
-    training_logits, values,
+    KINDS, VOCAB, assert_close, fresh_bridges, ids, logits, logits_after, model, parts_of_kind,
+    random_bridges, training_logits, values,
 };
 use burn::tensor::Device;
-use calm_compose::{Augmenting, ComposedModel, FrozenParts, Mode};
+use calm_compose::{Augmenting, Bridges, ComposedModel, FrozenParts, Mode};
 use calm_models::{
     Cache, CausalLm, Decoder, DecoderConfig, PaddingMask, SequenceOptions, generate,
 };
@@ -51,6 +51,31 @@ fn a_fresh_composition_is_the_anchor_bit_for_bit() {
     );
 }
 
+#[test]
+fn models_of_every_kind_compose() {
+    let device = Device::default();
+    for name in KINDS {
+        let composed = |bridges: fn(&FrozenParts, &Device) -> Bridges| {
+            let parts = parts_of_kind(name);
+            let bridges = bridges(&parts, &device);
+            ComposedModel { parts, bridges }
+        };
+        let (fresh, trained) = (composed(fresh_bridges), composed(random_bridges));
+        let padding = PaddingMask::left(&[8, 5]);
+        let batch = ids(&[&TEXT, &[0, 0, 0, 3, 4, 5, 6, 7]]);
+        let found = |model: &ComposedModel| values(logits(model, batch.clone(), &padding));
+        let of_anchor = values(logits(&fresh.parts.anchor, batch.clone(), &padding));
+        assert_eq!(found(&fresh), of_anchor, "{name}");
+        assert_ne!(found(&trained), of_anchor, "{name}");
+        for (prompt, continued) in prompts()
+            .iter()
+            .zip(generate(&trained, &prompts(), &greedy(9)).unwrap())
+        {
+            assert_eq!(continued.ids, recomputed(&trained, prompt, 9), "{name}");
+        }
+    }
+}
+
 /// Greedy decoding without a cache, one prompt at a time.
 fn recomputed(model: &impl CausalLm, prompt: &[u32], max_new_tokens: usize) -> Vec<u32> {
     let mut text = prompt.to_vec();
@@ -58,8 +83,8 @@ fn recomputed(model: &impl CausalLm, prompt: &[u32], max_new_tokens: usize) -> V
         let padding = PaddingMask::none(1, text.len());
         let all = logits(model, ids(&[&text]), &padding);
         let last = values(all.narrow(1, text.len() - 1, 1));
-        let likeliest = (0..VOCAB).max_by(|a, b| last[*a as usize].total_cmp(&last[*b as usize]));
-        text.extend(likeliest);
+        let likeliest = (0..last.len()).max_by(|a, b| last[*a].total_cmp(&last[*b]));
+        text.extend(likeliest.map(|id| id as u32));
     }
     text.split_off(prompt.len())
 }

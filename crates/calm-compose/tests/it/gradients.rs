@@ -1,6 +1,6 @@
 //! Gradients of the bridges against differences of the loss, and where there are none.
 
-use crate::common::{ids, parts, random_bridges, values};
+use crate::common::{KINDS, ids, parts, parts_of_kind, random_bridges, values};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use calm_backend::SeededInit;
@@ -46,19 +46,30 @@ fn assert_slope(name: &str, found: f64, expected: f64) {
         (found - expected).abs() < tolerance,
         "{name}: {found} {expected}"
     );
-    assert!(expected.abs() > 1e-2, "{name}: {expected} tests nothing");
+    assert!(expected.abs() > 2e-3, "{name}: {expected} tests nothing");
 }
 
 #[test]
 fn gradients_are_slopes_of_the_loss() {
-    let parts = parts();
+    assert_slopes("llama", &parts(), &[(0, 0), (0, 1), (1, 0)]);
+}
+
+#[test]
+fn gradients_pass_through_frozen_blocks_of_every_kind() {
+    for name in KINDS {
+        assert_slopes(name, &parts_of_kind(name), &[(0, 0), (0, 1)]);
+    }
+}
+
+/// Of the parameters of these bridges.
+fn assert_slopes(model: &str, parts: &FrozenParts, bridges: &[(usize, usize)]) {
     let device = Device::default();
-    let plain = random_bridges(&parts, &device);
-    let tracked = random_bridges(&parts, &device.clone().autodiff());
-    let gradients = loss(&parts, &tracked).backward();
+    let plain = random_bridges(parts, &device);
+    let tracked = random_bridges(parts, &device.clone().autodiff());
+    let gradients = loss(parts, &tracked).backward();
 
     let mut init = SeededInit::new(13);
-    for (m, n) in [(0, 0), (0, 1), (1, 0)] {
+    for &(m, n) in bridges {
         for (name, weight) in WEIGHTS {
             let mut bridge = tracked.of[m][n].clone();
             let gradient = weight(&mut bridge).val().grad(&gradients).unwrap();
@@ -67,27 +78,29 @@ fn gradients_are_slopes_of_the_loss() {
             let size = gradient.clone().square().mean().sqrt().into_scalar::<f32>();
             let direction = gradient.clone() / size + noise;
             let expected = (gradient * direction.clone()).sum().into_scalar::<f32>();
-            let found = slope(&parts, |step| {
+            let found = slope(parts, |step| {
                 let mut bridges = plain.clone();
                 let weight = weight(&mut bridges.of[m][n]);
                 *weight = Param::from_tensor(weight.val() + direction.clone() * step);
                 bridges
             });
-            assert_slope(&format!("a{m}.c{n}.{name}"), found, f64::from(expected));
+            let name = format!("{model}: a{m}.c{n}.{name}");
+            assert_slope(&name, found, f64::from(expected));
         }
         let bias = tracked.of[m][n].projection.bias.as_ref().unwrap();
         let gradient = bias.val().grad(&gradients).unwrap();
         let size = gradient.clone().square().mean().sqrt().into_scalar::<f32>();
         let direction = gradient.clone() / size;
         let expected = (gradient * direction.clone()).sum().into_scalar::<f32>();
-        let found = slope(&parts, |step| {
+        let found = slope(parts, |step| {
             let mut bridges = plain.clone();
             let projection = &mut bridges.of[m][n].projection;
             let bias = projection.bias.take().unwrap().val();
             projection.bias = Some(Param::from_tensor(bias + direction.clone() * step));
             bridges
         });
-        assert_slope(&format!("a{m}.c{n}.bias"), found, f64::from(expected));
+        let name = format!("{model}: a{m}.c{n}.bias");
+        assert_slope(&name, found, f64::from(expected));
     }
 }
 

@@ -37,6 +37,10 @@ pub enum Activation {
     Gelu,
     /// [`calm_backend::ops::gelu_tanh`].
     GeluTanh,
+    /// The same, rounded to the compute type after each of its operations (GPT-2).
+    GeluNew,
+    /// The same in another order: `x/2 · (1 + tanh(√(2/π) x · (1 + 0.044715 x²)))` (BLOOM).
+    GeluFast,
     /// `gelu(x)`, bounded to ±10.
     GeluClipped,
     /// `x · sigmoid(1.702 x)`.

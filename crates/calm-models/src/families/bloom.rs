@@ -104,7 +104,7 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
         block.feed_forward = FeedForwardConfig {
             kind: FeedForwardKind::Plain,
             d_ff,
-            activation: Activation::GeluTanh,
+            activation: Activation::GeluFast,
             bias: true,
         };
         block.residual = residual;

@@ -92,52 +92,35 @@ fn read_layout(
         .nullable("new_decoder_architecture", None)?
         .unwrap_or(false);
     let multi_query = settings.nullable("multi_query", None)?.unwrap_or(true);
-    let mut key = |key| settings.nullable::<Value>(key, None);
-    let [kv_heads, parallel, norms] = [
-        key("num_kv_heads")?,
-        key("parallel_attn")?,
-        key("num_ln_in_parallel_attn")?,
-    ];
-    let unsupported = |key, found: &Option<Value>, expected: &str| {
-        let found = found.clone().unwrap_or_default();
-        Err(settings.unsupported(key, &found, expected))
-    };
-    let is_parallel = match &parallel {
-        Some(Value::Bool(is_parallel)) => *is_parallel,
-        None => true,
-        found => return unsupported("parallel_attn", found, "only true and false are"),
-    };
-    let norm_count = match &norms {
-        Some(norms) => norms.as_u64().unwrap_or(0),
-        None => 1 + u64::from(is_new),
-    };
-    let residual = match (is_new, is_parallel, norm_count) {
-        (true, true, 2) => ResidualConfig::Parallel,
-        (true, true, 1) => ResidualConfig::ParallelSharedNorm,
+    let kv_heads = settings.nullable("num_kv_heads", None)?.unwrap_or(heads);
+    let is_parallel = settings.nullable("parallel_attn", None)?.unwrap_or(true);
+    let key = "num_ln_in_parallel_attn";
+    let norms = settings.nullable(key, None)?;
+    let residual = match (is_new, is_parallel, norms) {
+        (true, true, None | Some(2)) => ResidualConfig::Parallel,
+        (true, true, Some(1)) => ResidualConfig::ParallelSharedNorm,
         (true, true, _) => {
-            return unsupported("num_ln_in_parallel_attn", &norms, "only 1 and 2 are");
+            return Err(settings.unsupported(key, &json!(norms), "only 1 and 2 are"));
         }
         (true, false, _) => {
             let expected = "with new_decoder_architecture only true is";
-            return unsupported("parallel_attn", &parallel, expected);
+            return Err(settings.unsupported("parallel_attn", &json!(false), expected));
         }
-        (false, true, 2) => {
+        (false, true, Some(2)) => {
             let expected = "without new_decoder_architecture only 1 is";
-            return unsupported("num_ln_in_parallel_attn", &norms, expected);
+            return Err(settings.unsupported(key, &json!(norms), expected));
         }
         (false, true, _) => ResidualConfig::ParallelSharedNorm,
         (false, false, _) => ResidualConfig::PreNorm,
     };
-    if !is_new && multi_query {
-        return Ok((1, residual));
+    match (is_new, multi_query) {
+        (false, true) => Ok((1, residual)),
+        (false, false) if kv_heads != heads => {
+            let expected = format_args!("without multi_query only {heads} is, as many as heads");
+            Err(settings.unsupported("num_kv_heads", &json!(kv_heads), expected))
+        }
+        _ => Ok((kv_heads, residual)),
     }
-    let given = kv_heads.as_ref().map(|given| given.as_u64().unwrap_or(0));
-    let given = given.map_or(heads, |given| usize::try_from(given).unwrap_or(usize::MAX));
-    if !is_new && given != heads {
-        let expected = "without new_decoder_architecture and multi_query only as many as heads are";
-        return unsupported("num_kv_heads", &kv_heads, expected);
-    }
-    Ok((given, residual))
 }
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {

@@ -9,8 +9,8 @@ use super::names::{self, Fused, Names};
 use super::settings::Settings;
 use super::{FamilySpec, llama_like};
 use crate::config::{
-    Activation, BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind,
-    PositionEmbedding, PositionEncoding, ScoreScale,
+    BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind, PositionEmbedding,
+    PositionEncoding, ScoreScale,
 };
 use crate::{DecoderConfig, Family, ModelError};
 
@@ -100,10 +100,6 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
 
 fn write(config: &DecoderConfig) -> Map<String, Value> {
     let block = config.first_block();
-    let activation = match block.feed_forward.activation {
-        Activation::GeluTanh => "gelu_new",
-        other => llama_like::activation_name(other),
-    };
     llama_like::object(json!({
         "vocab_size": config.vocab_size,
         "n_embd": config.d_model,
@@ -111,7 +107,7 @@ fn write(config: &DecoderConfig) -> Map<String, Value> {
         "n_head": block.attention.heads,
         "n_inner": block.feed_forward.d_ff,
         "n_positions": config.context_length,
-        "activation_function": activation,
+        "activation_function": llama_like::activation_name(block.feed_forward.activation),
         "layer_norm_epsilon": config.final_norm.epsilon,
         "scale_attn_weights": block.attention.scale == ScoreScale::HeadWidth,
         "tie_word_embeddings": config.head.tied,

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use crate::common::{FIXTURES, fixture};
 use calm_models::{
-    Activation, CheckpointInfo, ConfigError, DecoderConfig, Family, FeedForwardKind, ModelError,
-    PositionEmbedding, PositionEncoding, QkNorm, RopeConfig, RopeScaling, Strictness,
+    Activation, AlibiKind, CheckpointInfo, ConfigError, DecoderConfig, Family, FeedForwardKind,
+    ModelError, PositionEmbedding, PositionEncoding, QkNorm, ResidualConfig, RopeConfig,
+    RopeScaling, Strictness,
 };
 use serde_json::{Map, Value, json};
 
@@ -54,6 +55,8 @@ fn absent_keys_have_the_defaults_of_transformers() {
         ("gemma", 16, 256, 8192, Some(1), true),
         ("gemma2", 4, 256, 8192, Some(1), true),
         ("gemma3_text", 4, 256, 131_072, Some(1), true),
+        ("starcoder2", 2, 32, 4096, Some(50_256), true),
+        ("stablelm", 32, 32, 4096, Some(0), false),
         ("olmo2", 32, 32, 2048, Some(50_279), false),
         ("granite", 32, 32, 2048, Some(2), false),
         ("phi3", 32, 32, 4096, Some(32_000), false),
@@ -90,6 +93,115 @@ fn absent_keys_have_the_defaults_of_transformers() {
     assert_eq!((theta(0), theta(5)), (1e4, 1e6));
 }
 
+/// Settings of a file that names little more than sizes.
+fn with(family: &str, keys: &Value) -> Result<DecoderConfig, ModelError> {
+    let mut settings = json!({
+        "model_type": family, "vocab_size": 65_024, "hidden_size": 64, "intermediate_size": 96,
+        "num_hidden_layers": 2, "num_attention_heads": 8,
+    });
+    let of_another_name = match family {
+        "bloom" | "falcon" | "xglm" => &["intermediate_size"][..],
+        _ => &[],
+    };
+    let settings_map = settings.as_object_mut().unwrap();
+    settings_map.retain(|key, _| !of_another_name.contains(&key.as_str()));
+    settings_map.extend(keys.as_object().unwrap().clone());
+    read(&settings)
+}
+
+#[test]
+fn neox_and_bloom_have_the_defaults_of_transformers() {
+    let neox = with("gpt_neox", &json!({})).unwrap();
+    let block = neox.first_block();
+    assert_eq!(block.residual, ResidualConfig::Parallel);
+    assert_eq!(block.attention.rope().unwrap().partial, 0.25);
+    assert!(block.attention.output_bias && !neox.head.tied);
+    assert_eq!((neox.context_length, &*neox.special.eos), (2048, &[2][..]));
+
+    // As the first files have it, with settings of the training program.
+    let bloom = json!({
+        "n_embed": 128, "n_layer": 3, "n_head": 16, "n_inner": null, "offset_alibi": 100,
+        "skip_bias_add": true, "skip_bias_add_qkv": false, "attention_softmax_in_fp32": true,
+        "masked_softmax_fusion": true, "bias_dropout_fusion": true, "unk_token_id": 0,
+        "pretraining_tp": 2, "seq_length": 4096,
+    });
+    let bloom = with("bloom", &bloom).unwrap();
+    assert_eq!(
+        (bloom.d_model, bloom.block_count(), bloom.heads()),
+        (128, 3, 16)
+    );
+    let block = bloom.first_block();
+    assert_eq!(block.attention.alibi(), Some(AlibiKind::AfterScale));
+    assert_eq!((block.feed_forward.d_ff, bloom.context_length), (512, 4096));
+    assert!(bloom.embedding.norm.is_some() && bloom.head.tied);
+
+    let keys = json!({ "ffn_dim": 96, "scale_embedding": false });
+    let xglm = with("xglm", &keys).unwrap();
+    assert_eq!((xglm.d_model, xglm.block_count(), xglm.heads()), (64, 2, 8));
+    let positions = PositionEmbedding::Sinusoidal { zeroed: Some(1) };
+    assert_eq!(
+        (xglm.embedding.positions, xglm.embedding.scale),
+        (positions, None)
+    );
+}
+
+#[test]
+fn falcons_tell_their_layout_by_several_keys() {
+    use ResidualConfig::*;
+
+    let layout = |keys: &Value| {
+        let config = with("falcon", keys)?;
+        let block = config.first_block();
+        Ok((block.attention.kv_heads, block.residual))
+    };
+    let found: [(Value, (usize, ResidualConfig)); 7] = [
+        (json!({}), (1, ParallelSharedNorm)),
+        (json!({ "num_kv_heads": 71 }), (1, ParallelSharedNorm)),
+        (json!({ "multi_query": false }), (8, ParallelSharedNorm)),
+        (
+            json!({ "parallel_attn": false, "multi_query": false }),
+            (8, PreNorm),
+        ),
+        (json!({ "new_decoder_architecture": true }), (8, Parallel)),
+        (
+            json!({ "new_decoder_architecture": true, "num_kv_heads": 2, "multi_query": true }),
+            (2, Parallel),
+        ),
+        (
+            json!({ "new_decoder_architecture": true, "num_ln_in_parallel_attn": 1 }),
+            (8, ParallelSharedNorm),
+        ),
+    ];
+    for (keys, expected) in found {
+        let found: Result<_, ModelError> = layout(&keys);
+        assert_eq!(found.unwrap(), expected, "{keys}");
+    }
+    for (key, keys) in [
+        (
+            "parallel_attn",
+            json!({ "new_decoder_architecture": true, "parallel_attn": false }),
+        ),
+        (
+            "num_ln_in_parallel_attn",
+            json!({ "num_ln_in_parallel_attn": 2 }),
+        ),
+        (
+            "num_ln_in_parallel_attn",
+            json!({ "new_decoder_architecture": true, "num_ln_in_parallel_attn": 3 }),
+        ),
+        (
+            "num_kv_heads",
+            json!({ "multi_query": false, "num_kv_heads": 2 }),
+        ),
+    ] {
+        let error = layout(&keys).unwrap_err();
+        assert!(
+            matches!(&error, ModelError::UnsupportedSetting { key: found, .. } if found == key),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn gpt2_has_the_defaults_of_transformers() {
     let settings = json!({
@@ -98,7 +210,7 @@ fn gpt2_has_the_defaults_of_transformers() {
     let config = read(&settings).unwrap();
     let feed_forward = &config.first_block().feed_forward;
     assert_eq!((feed_forward.d_ff, config.context_length), (256, 1024));
-    assert_eq!(feed_forward.activation, Activation::GeluTanh);
+    assert_eq!(feed_forward.activation, Activation::GeluNew);
     assert_eq!(feed_forward.kind, FeedForwardKind::Plain);
     assert_eq!(config.special.eos, [50_256]);
     assert_eq!(config.embedding.positions, PositionEmbedding::Learnt);

@@ -362,3 +362,59 @@ fn other_files_than_weights_are_named() {
             .contains("give a directory in the Hugging Face layout")
     );
 }
+
+#[test]
+fn names_without_a_prefix_and_buffers() {
+    let cases: [(&str, &str, &[&str]); 6] = [
+        (
+            "gpt_neox",
+            "gpt_neox.",
+            &[
+                "layers.0.attention.bias",
+                "layers.0.attention.masked_bias",
+                "layers.0.attention.rotary_emb.inv_freq",
+            ],
+        ),
+        ("starcoder2", "model.", &[]),
+        (
+            "stablelm-head-norms",
+            "model.",
+            &["layers.1.self_attn.rotary_emb.inv_freq"],
+        ),
+        ("bloom", "transformer.", &[]),
+        (
+            "falcon-grouped",
+            "transformer.",
+            &[
+                "h.0.self_attention.rotary_emb.inv_freq",
+                "h.1.self_attention.maybe_rotary.inv_freq",
+            ],
+        ),
+        ("xglm", "model.", &["embed_positions.weights"]),
+    ];
+    for (name, prefix, buffers) in cases {
+        let whole = with_tensors(name, |tensors| add_buffers(tensors, prefix, buffers));
+        assert_same_model(whole.path(), name);
+        let bare = with_tensors(name, |tensors| {
+            rename(tensors, |old| {
+                old.strip_prefix(prefix).unwrap_or(old).to_owned()
+            });
+            add_buffers(tensors, "", buffers);
+        });
+        assert_same_model(bare.path(), name);
+    }
+}
+
+fn add_buffers(tensors: &mut Tensors, prefix: &str, buffers: &[&str]) {
+    let buffer = |name| (format!("{prefix}{name}"), (Dtype::F32, vec![1], vec![0; 4]));
+    tensors.extend(buffers.iter().map(buffer));
+}
+
+#[test]
+fn the_head_of_gpt_neox_has_two_names() {
+    let dir = with_tensors("gpt_neox", |tensors| {
+        let head = tensors.remove("embed_out.weight").unwrap();
+        tensors.insert(HEAD.to_owned(), head);
+    });
+    assert_same_model(dir.path(), "gpt_neox");
+}

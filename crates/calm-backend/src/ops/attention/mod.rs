@@ -103,7 +103,7 @@ pub fn softcap_attention(
 /// [`attention`] with biases, which are constants, added to the scaled scores before the mask (ALiBi,
 /// arXiv 2108.12409); the softmax in `f32`.
 ///
-/// In half precision, products and biased scores are rounded, as in `transformers`.
+/// In half precision, scores are rounded once they are biased, as in `transformers`.
 ///
 /// # Shapes
 ///
@@ -200,7 +200,8 @@ pub(super) mod plain {
     ) -> Tensor<4> {
         let (dtype, seq_q) = (queries.dtype(), queries.dims()[2]);
         heads_as_rows(queries, keys, |queries, keys, group| {
-            let products = queries.matmul(keys.swap_dims(2, 3)).cast(DType::F32);
+            let [queries, keys] = [queries, keys].map(|x| x.cast(DType::F32));
+            let products = queries.matmul(keys.swap_dims(2, 3));
             let scores = products * scale + bias_of_rows(bias, group, seq_q);
             let masked = masked.map(|masked| repeat_rows(masked, group));
             let scores = scores.cast(dtype).cast(DType::F32);

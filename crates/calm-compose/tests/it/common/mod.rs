@@ -47,6 +47,33 @@ pub(crate) fn parts() -> FrozenParts {
     }
 }
 
+/// Checkpoints of `calm-models` whose blocks are of other kinds than Llama's: parallel parts, norms of
+/// every head, `ALiBi` of two kinds, normed skips, sinusoidal positions.
+pub(crate) const KINDS: [&str; 8] = [
+    "gpt_neox",
+    "starcoder2",
+    "stablelm-head-norms",
+    "bloom",
+    "bloom-normed-skip",
+    "falcon-grouped",
+    "falcon-alibi",
+    "xglm",
+];
+
+/// A model that reads another of its own shape below its second and its third block.
+pub(crate) fn parts_of_kind(name: &str) -> FrozenParts {
+    let directory = fixtures()
+        .join("../../../calm-models/tests/fixtures")
+        .join(name);
+    let anchor = FrozenModel::load(&directory, &LoadOptions::default()).unwrap();
+    let anchor = anchor.decoder;
+    let pairs = [[1, 1], [2, 2]].map(Into::into).to_vec();
+    FrozenParts {
+        augmenting: vec![Augmenting::new(anchor.clone(), pairs)],
+        anchor,
+    }
+}
+
 /// Every option by itself, and all that go together.
 pub(crate) fn options() -> Vec<(&'static str, BridgeOptions)> {
     let plain = BridgeOptions::paper();
