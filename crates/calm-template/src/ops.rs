@@ -291,13 +291,13 @@ pub(crate) fn slice(
         Value::Tuple(items) => Value::tuple(chosen(&items.values))?,
         Value::List(items) => Value::list(chosen(&items.values))?,
         Value::Range(range) => {
-            let at = |at: usize| range.start + at as i128 * range.step;
-            let step = range.step.saturating_mul(step);
-            let (start, stop) = match (places.first(), places.last()) {
-                (Some(&first), Some(&last)) => (at(first), at(last) + step.signum()),
-                _ => (0, 0),
-            };
-            Value::Range(crate::value::Range { start, stop, step })
+            let at = |at: i128| range.start + at * range.step;
+            let (start, stop) = slice_bounds(length as i128, start, stop, step);
+            Value::Range(crate::value::Range {
+                start: at(start),
+                stop: at(stop),
+                step: range.step.saturating_mul(step),
+            })
         }
         _ => return Ok(None),
     }))
@@ -305,7 +305,18 @@ pub(crate) fn slice(
 
 /// Places in a row that a slice takes, in order.
 fn slice_places(length: usize, start: Option<i128>, stop: Option<i128>, step: i128) -> Vec<usize> {
-    let length = length as i128;
+    let (start, stop) = slice_bounds(length as i128, start, stop, step);
+    let mut places = Vec::new();
+    let mut at = start;
+    while (step > 0 && at < stop) || (step < 0 && at > stop) {
+        places.push(at as usize);
+        at = at.saturating_add(step);
+    }
+    places
+}
+
+/// The first place of a slice, and the one that ends it.
+fn slice_bounds(length: i128, start: Option<i128>, stop: Option<i128>, step: i128) -> (i128, i128) {
     let (low, high) = if step > 0 {
         (0, length)
     } else {
@@ -317,12 +328,5 @@ fn slice_places(length: usize, start: Option<i128>, stop: Option<i128>, step: i1
         Some(bound) => bound.min(high),
     };
     let (first, last) = if step > 0 { (low, high) } else { (high, low) };
-    let (start, stop) = (clamp(start, first), clamp(stop, last));
-    let mut places = Vec::new();
-    let mut at = start;
-    while (step > 0 && at < stop) || (step < 0 && at > stop) {
-        places.push(at as usize);
-        at = at.saturating_add(step);
-    }
-    places
+    (clamp(start, first), clamp(stop, last))
 }

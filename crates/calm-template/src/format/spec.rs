@@ -101,6 +101,9 @@ impl Spec {
         if !matches!(self.kind, None | Some('s')) {
             return self.unknown("str");
         }
+        if let Some(mark) = self.grouping {
+            return fail(format!("Cannot specify '{mark}' with 's'."));
+        }
         if self.align == Some('=') {
             return fail("'=' alignment not allowed in string format specifier");
         }

@@ -155,7 +155,7 @@ impl Machine {
         }
         let found = ops::slice(&value, &parts, &self.budget)?;
         let name = value.type_name();
-        Ok(found.unwrap_or_else(|| Value::undefined(format!("'{name}' object cannot be sliced"))))
+        found.map_or_else(|| fail(format!("'{name}' object cannot be sliced")), Ok)
     }
 
     pub(super) fn args(&self, args: &CallArgs) -> Outcome<Args> {
