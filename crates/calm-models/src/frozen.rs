@@ -298,8 +298,10 @@ impl FrozenModel {
         Ok(calm_files::write(&path, pretty(&self.tokenizer_config()))?)
     }
 
+    /// Names special tokens only: a token that is named here becomes special when it is read.
     fn tokenizer_config(&self) -> Value {
-        let token = |id: Option<u32>| id.and_then(|id| self.tokenizer.token(id));
+        let special = |id: &u32| self.tokenizer.is_special(*id);
+        let token = |id: Option<u32>| id.filter(special).and_then(|id| self.tokenizer.token(id));
         json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": token(self.special.bos),

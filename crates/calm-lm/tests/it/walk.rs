@@ -64,7 +64,8 @@ fn what_was_composed_is_described() {
     let composition = workshop.calm("inspect composition --json").json();
     let (n, d) = (2, 16);
     let paper = n * (d * d + 3 * d * d);
-    let stored = paper + n * (d * d + d);
+    // W_O, the bias of f_proj and the weights of two norms.
+    let stored = paper + n * (d * d + 3 * d);
     let added = json!({ "stored": stored, "paper": paper });
     assert_eq!(composition["added_parameters"], added);
     assert_eq!(composition["connections"], json!([[[1, 1], [2, 2]]]));
@@ -147,10 +148,10 @@ fn questions_are_written_by_the_chat_template() {
     let template = "{% for m in messages %}{{ m.role[0] }}{{ m.content }}{{ eos_token }}{% endfor %}\
                     {{ 'a' if add_generation_prompt }}";
     workshop.write("anchor/chat_template.jinja", template);
-    let tokens = r#"{"eos_token": {"content": "!"}}"#;
+    let tokens = r#"{"eos_token": {"content": "Y"}}"#;
     workshop.write("anchor/tokenizer_config.json", tokens);
     let asked = workshop.calm("generate anchor --chat --system Be --prompt ABC");
-    let written = workshop.calm("generate anchor --prompt sBe!uABC!a");
+    let written = workshop.calm("generate anchor --prompt sBeYuABCYa");
     assert_eq!(asked.done(), written.done());
 }
 

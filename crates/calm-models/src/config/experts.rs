@@ -1,6 +1,6 @@
 //! Feed-forward layers of which every token uses a few.
 
-use super::feed_forward::{gated_flops, gated_params, gated_values};
+use super::gated::{gated_flops, gated_params, gated_values};
 use super::params::{BlockParam, GatedPart, ParamShape};
 use super::{ConfigError, MAX_WIDTH, check_size};
 

@@ -1,6 +1,7 @@
 //! Feed-forward layer of a block.
 
 use super::experts::ExpertsConfig;
+use super::gated::{gated_flops, gated_shape, gated_values};
 use super::params::{BlockParam, GatedPart, ParamShape};
 use super::{ConfigError, MAX_WIDTH, check_size};
 
@@ -136,36 +137,4 @@ impl FeedForwardConfig {
         check_size("feed-forward width", self.d_ff, MAX_WIDTH)?;
         self.experts().map_or(Ok(()), |experts| experts.validate())
     }
-}
-
-/// Parts of a gated layer without biases, named by `part`.
-pub(super) fn gated_params(
-    d_model: usize,
-    d_ff: usize,
-    name: impl Fn(GatedPart) -> BlockParam,
-) -> impl Iterator<Item = (BlockParam, ParamShape)> {
-    let parts = GatedPart::ALL.into_iter();
-    parts.map(move |part| (name(part), gated_shape(d_model, d_ff, part)))
-}
-
-fn gated_shape(d_model: usize, d_ff: usize, part: GatedPart) -> ParamShape {
-    let (inputs, outputs) = match part {
-        GatedPart::Gate | GatedPart::Up => (d_model, d_ff),
-        GatedPart::Down => (d_ff, d_model),
-    };
-    ParamShape::Linear {
-        inputs,
-        outputs,
-        bias: false,
-    }
-}
-
-/// Operations of a gated layer for a token.
-pub(super) fn gated_flops(d_model: usize, d_ff: usize) -> u64 {
-    6 * (d_model * d_ff) as u64
-}
-
-/// Values of a gated layer that the backward pass needs of a token.
-pub(super) fn gated_values(d_model: usize, d_ff: usize, trained: bool) -> usize {
-    2 * d_ff + if trained { d_model + d_ff } else { 0 }
 }

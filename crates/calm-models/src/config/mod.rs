@@ -6,6 +6,7 @@ mod embedding;
 mod error;
 mod experts;
 mod feed_forward;
+mod gated;
 mod params;
 mod rope;
 mod special;

@@ -8,7 +8,8 @@ use calm_backend::ops;
 use super::cache::KvCache;
 use super::context::Context;
 use super::experts::Experts;
-use crate::config::{Activation, NormKind, QkNorm, ResidualConfig};
+use super::feed_forward::{FeedForward, project};
+use crate::config::{NormKind, QkNorm, ResidualConfig};
 
 /// A norm over the last axis; see [`NormKind`].
 #[derive(Module, Debug)]
@@ -142,12 +143,6 @@ impl Attention {
     }
 }
 
-/// `[batch, seq, d_input]` to `[batch, seq, d_output]`.
-pub(super) fn project(linear: &Linear, x: Tensor<3>) -> Tensor<3> {
-    let bias = linear.bias.as_ref().map(|bias| bias.val());
-    ops::linear(x, linear.weight.val(), bias)
-}
-
 /// `x · factor`, where the factor is not rounded to the type of `x`.
 pub(super) fn scaled<const D: usize>(x: Tensor<D>, factor: f64) -> Tensor<D> {
     let dtype = x.dtype();
@@ -158,33 +153,6 @@ pub(super) fn normed<const D: usize>(norm: &Option<Norm>, x: Tensor<D>) -> Tenso
     match norm {
         Some(norm) => norm.forward(x),
         None => x,
-    }
-}
-
-/// The feed-forward layer: `down(act(gate(x)) · up(x))`, or `down(act(up(x)))` without a gate.
-#[derive(Module, Debug)]
-pub struct FeedForward {
-    /// `[d_model, d_ff]`.
-    pub gate: Option<Linear>,
-    /// `[d_model, d_ff]`.
-    pub up: Linear,
-    /// `[d_ff, d_model]`.
-    pub down: Linear,
-    #[module(skip)]
-    pub(crate) activation: Activation,
-}
-
-impl FeedForward {
-    /// `x` and output: `[batch, seq, d_model]`.
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let inner = match &self.gate {
-            Some(gate) => {
-                let gate = project(gate, x.clone());
-                self.activation.gate(gate, project(&self.up, x))
-            }
-            None => self.activation.apply(project(&self.up, x)),
-        };
-        project(&self.down, inner)
     }
 }
 

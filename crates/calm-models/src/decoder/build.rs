@@ -9,8 +9,9 @@ use burn::tensor::{Device, Tensor};
 use calm_backend::SeededInit;
 
 use super::Decoder;
-use super::block::{Attention, Block, FeedForward, Norm};
+use super::block::{Attention, Block, Norm};
 use super::experts::{Experts, SharedExpert};
+use super::feed_forward::FeedForward;
 use super::positions::PositionKinds;
 use crate::DecoderConfig;
 use crate::config::{

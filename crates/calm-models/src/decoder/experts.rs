@@ -5,7 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use super::block::{FeedForward, project};
+use super::feed_forward::{FeedForward, project};
 use super::top_k::top_k;
 use crate::config::ExpertWeights;
 

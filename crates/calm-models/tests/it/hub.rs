@@ -156,6 +156,7 @@ fn the_first_time_fetches_what_loading_reads() {
         [
             "added_tokens.json",
             "chat_template.jinja",
+            "chat_template.json",
             "special_tokens_map.json",
             "tokenizer_config.json"
         ]

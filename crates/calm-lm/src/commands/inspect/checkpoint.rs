@@ -31,7 +31,7 @@ pub(super) fn report(
         dtype: options.resolve(info.stored_type)?,
         device: calm_lm::backend::device_name(&options.device),
     };
-    let mut checkpoint = Checkpoint::new(files, &info, computes_in, tokenizer, template);
+    let mut checkpoint = Checkpoint::new(files, &info, computes_in, tokenizer.as_ref(), template);
     checkpoint.tensors = all_tensors.then(|| tensors(&info));
     let mut text = table(&checkpoint.rows());
     if let Some(tensors) = &checkpoint.tensors {
@@ -132,7 +132,7 @@ impl<'a> Checkpoint<'a> {
         files: &'a ModelFiles,
         info: &'a CheckpointInfo,
         computes_in: ComputesIn,
-        tokenizer: Option<Tokenizer>,
+        tokenizer: Option<&Tokenizer>,
         template: Option<ChatTemplate>,
     ) -> Self {
         let config = &info.config;
@@ -160,17 +160,11 @@ impl<'a> Checkpoint<'a> {
             tied_head: config.head.tied,
             stored_as: info.stored_as(None),
             weight_bytes: info.weight_bytes(),
-            files: (0..info.files.len())
-                .map(|index| WeightFile::new(info, index))
-                .collect(),
+            files: WeightFile::all(info),
             cache_bytes_per_token: config.cache_bytes_per_token(computes_in.dtype),
             computes_in,
             cache: Fields(caches.to_vec()),
-            tokenizer: tokenizer.map(|tokenizer| TokenizerKind {
-                kind: tokenizer.kind(),
-                vocab_size: tokenizer.vocab_size(),
-                special_tokens: tokenizer.special_tokens(),
-            }),
+            tokenizer: tokenizer.map(TokenizerKind::of),
             bos: info.special.bos,
             eos: &info.special.eos,
             pad: info.special.pad,
@@ -314,6 +308,11 @@ impl Experts {
 }
 
 impl<'a> WeightFile<'a> {
+    fn all(info: &'a CheckpointInfo) -> Vec<Self> {
+        let files = 0..info.files.len();
+        files.map(|index| Self::new(info, index)).collect()
+    }
+
     fn new(info: &'a CheckpointInfo, index: usize) -> Self {
         let file = &info.files[index];
         let tensors = info.tensors.iter().filter(|tensor| tensor.file == index);
@@ -333,6 +332,14 @@ impl<'a> WeightFile<'a> {
 }
 
 impl TokenizerKind {
+    fn of(tokenizer: &Tokenizer) -> Self {
+        Self {
+            kind: tokenizer.kind(),
+            vocab_size: tokenizer.vocab_size(),
+            special_tokens: tokenizer.special_tokens(),
+        }
+    }
+
     fn special_text(&self) -> String {
         let special = &self.special_tokens;
         let named = special.iter().take(ROWS);
