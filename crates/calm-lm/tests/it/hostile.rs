@@ -549,7 +549,7 @@ fn settings() {
         (
             "no text",
             |c| c.write("config.json", [0xfe, 0xfd]),
-            &["config.json: stream did not contain valid UTF-8"],
+            &["config.json: is not UTF-8 at byte 1 of line 1"],
         ),
         (
             "text of two bytes a character",
