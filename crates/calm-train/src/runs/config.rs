@@ -166,7 +166,7 @@ pub struct PretrainConfig {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "cli", arg(long))]
     pub lenient: bool,
-    /// Token that ends a text of a fresh model [default: </s>]
+    /// Token that ends a text of a fresh model: `</s>` if none is given
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TOKEN"))]
     pub eos: Option<String>,
