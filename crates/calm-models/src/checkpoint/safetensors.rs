@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::header::{self, TensorInfo};
-use super::source::{TensorFile, TensorSource, WeightFile, sha256_of};
-use super::{OtherWeights, WeightProblem};
+use super::OtherWeights;
+use super::header;
+use super::source::{TensorFiles, TensorSource, WeightFile};
 use crate::ModelError;
 use crate::files::{file_names_in, from_json, is_there, read_text};
 
@@ -21,10 +21,7 @@ const MAX_INDEX_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Safetensors {
     dir: PathBuf,
-    files: Vec<WeightFile>,
-    /// Every tensor with the number of its file.
-    tensors: BTreeMap<String, (usize, TensorInfo)>,
-    duplicates: Vec<WeightProblem>,
+    held: TensorFiles,
 }
 
 impl Safetensors {
@@ -47,9 +44,7 @@ impl Safetensors {
     fn empty(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-            duplicates: Vec::new(),
+            held: TensorFiles::default(),
         }
     }
 
@@ -61,17 +56,7 @@ impl Safetensors {
             path,
             source: Box::new(source),
         })?;
-        for (tensor, info) in tensors {
-            if self
-                .tensors
-                .insert(tensor.clone(), (self.files.len(), info))
-                .is_some()
-            {
-                self.duplicates
-                    .push(WeightProblem::Duplicate { name: tensor });
-            }
-        }
-        self.files.push(file);
+        self.held.add(file, tensors);
         Ok(())
     }
 }
@@ -81,37 +66,8 @@ impl TensorSource for Safetensors {
         &self.dir
     }
 
-    fn duplicates(&self) -> &[WeightProblem] {
-        &self.duplicates
-    }
-
-    fn files(&self) -> Result<Vec<(&str, u64)>, ModelError> {
-        let files = self.files.iter();
-        files.map(|file| Ok((&*file.name, file.bytes()?))).collect()
-    }
-
-    fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
-        let tensors = self.tensors.iter();
-        let tensors = tensors.map(|(name, (file, info))| (name.as_str(), *file, info));
-        let mut tensors: Vec<_> = tensors.collect();
-        tensors.sort_by_key(|(_, file, info)| (*file, info.bytes.start));
-        tensors
-    }
-
-    fn names(&self) -> Vec<&str> {
-        self.tensors.keys().map(String::as_str).collect()
-    }
-
-    fn tensor(&self, name: &str) -> Option<TensorFile<'_>> {
-        let (file, info) = self.tensors.get(name)?;
-        Some(TensorFile {
-            info,
-            file: &self.files[*file],
-        })
-    }
-
-    fn sha256(&self) -> Result<String, ModelError> {
-        sha256_of(&self.files)
+    fn held(&self) -> &TensorFiles {
+        &self.held
     }
 }
 

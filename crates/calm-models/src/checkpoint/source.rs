@@ -3,6 +3,7 @@
 //! Tensors are mapped into memory piece by piece. Pages that were read go with the map, so that a
 //! model being loaded is never in memory twice.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::Seek;
@@ -33,24 +34,75 @@ pub(crate) trait TensorSource: Debug + Send + Sync {
         family.names()
     }
 
+    /// The tensors, and the files that hold them.
+    fn held(&self) -> &TensorFiles;
+
     /// Tensors that are in more than one file.
-    fn duplicates(&self) -> &[WeightProblem];
+    fn duplicates(&self) -> &[WeightProblem] {
+        &self.held().duplicates
+    }
 
     /// Names and sizes of the files.
-    fn files(&self) -> Result<Vec<(&str, u64)>, ModelError>;
+    fn files(&self) -> Result<Vec<(&str, u64)>, ModelError> {
+        let files = self.held().files.iter();
+        files.map(|file| Ok((&*file.name, file.bytes()?))).collect()
+    }
 
     /// Every tensor with the number of its file, in the order of the files.
-    fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)>;
+    fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
+        let tensors = self.held().tensors.iter();
+        let tensors = tensors.map(|(name, (file, info))| (name.as_str(), *file, info));
+        let mut tensors: Vec<_> = tensors.collect();
+        tensors.sort_by_key(|(_, file, info)| (*file, info.bytes.start));
+        tensors
+    }
 
     /// Names of all tensors, sorted.
-    fn names(&self) -> Vec<&str>;
+    fn names(&self) -> Vec<&str> {
+        self.held().tensors.keys().map(String::as_str).collect()
+    }
 
     /// A tensor by name.
-    fn tensor(&self, name: &str) -> Option<TensorFile<'_>>;
+    fn tensor(&self, name: &str) -> Option<TensorFile<'_>> {
+        let held = self.held();
+        let (file, info) = held.tensors.get(name)?;
+        Some(TensorFile {
+            info,
+            file: &held.files[*file],
+        })
+    }
 
     /// SHA-256 in hexadecimal: of the file if there is one, as `sha256sum` gives it; of several,
     /// of the lines that `sha256sum` prints for them in the order of their names.
-    fn sha256(&self) -> Result<String, ModelError>;
+    fn sha256(&self) -> Result<String, ModelError> {
+        sha256_of(&self.held().files)
+    }
+}
+
+/// Files, and every tensor in them by its name.
+#[derive(Debug, Default)]
+pub(crate) struct TensorFiles {
+    files: Vec<WeightFile>,
+    /// Every tensor with the number of its file.
+    tensors: BTreeMap<String, (usize, TensorInfo)>,
+    duplicates: Vec<WeightProblem>,
+}
+
+impl TensorFiles {
+    /// One more file and its tensors. Of a name that occurs twice the last tensor counts.
+    pub(super) fn add(
+        &mut self,
+        file: WeightFile,
+        tensors: impl IntoIterator<Item = (String, TensorInfo)>,
+    ) {
+        for (name, info) in tensors {
+            let earlier = self.tensors.insert(name.clone(), (self.files.len(), info));
+            if earlier.is_some() {
+                self.duplicates.push(WeightProblem::Duplicate { name });
+            }
+        }
+        self.files.push(file);
+    }
 }
 
 /// A tensor in its file.
@@ -95,7 +147,7 @@ impl TensorFile<'_> {
 }
 
 /// SHA-256 in hexadecimal, as [`TensorSource::sha256`] gives it.
-pub(super) fn sha256_of(files: &[WeightFile]) -> Result<String, ModelError> {
+fn sha256_of(files: &[WeightFile]) -> Result<String, ModelError> {
     if let [file] = files {
         return file.sha256();
     }

@@ -1,7 +1,5 @@
 //! The files of a model, and the tensors in them.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,9 +8,8 @@ use calm_backend::MappedFile;
 use super::error::GgufError;
 use super::metadata::Metadata;
 use super::{header, invalid};
-use crate::checkpoint::WeightProblem;
 use crate::checkpoint::header::TensorInfo;
-use crate::checkpoint::source::{TensorFile, TensorSource, WeightFile, sha256_of};
+use crate::checkpoint::source::{TensorFiles, TensorSource, WeightFile};
 use crate::families::Names;
 use crate::{Family, ModelError};
 
@@ -34,10 +31,7 @@ pub(super) struct Weights {
     /// The file that was opened, for messages.
     path: PathBuf,
     names: &'static Names,
-    files: Vec<WeightFile>,
-    /// Every tensor with the number of its file.
-    tensors: BTreeMap<String, (usize, TensorInfo)>,
-    duplicates: Vec<WeightProblem>,
+    held: TensorFiles,
 }
 
 /// A file whose header is read.
@@ -170,32 +164,26 @@ fn settle_shape(name: &str, shape: &mut Vec<usize>) {
 impl Weights {
     /// The tensors of these files, which have such names.
     pub(super) fn new(path: &Path, names: &'static Names, opened: Vec<Opened>) -> Self {
-        let mut weights = Self {
+        let mut held = TensorFiles::default();
+        for Opened {
+            file, mut tensors, ..
+        } in opened
+        {
+            for (name, info) in &mut tensors {
+                settle_shape(name, &mut info.shape);
+            }
+            held.add(file, tensors);
+        }
+        Self {
             path: path.to_owned(),
             names,
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-            duplicates: Vec::new(),
-        };
-        for (number, opened) in opened.into_iter().enumerate() {
-            weights.files.push(opened.file);
-            for (name, mut info) in opened.tensors {
-                settle_shape(&name, &mut info.shape);
-                match weights.tensors.entry(name) {
-                    Vacant(place) => drop(place.insert((number, info))),
-                    Occupied(place) => {
-                        let name = place.key().clone();
-                        weights.duplicates.push(WeightProblem::Duplicate { name });
-                    }
-                }
-            }
+            held,
         }
-        weights
     }
 
     /// Type, shape and place of a tensor.
     pub(super) fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.tensors.get(name).map(|(_, info)| info)
+        self.tensor(name).map(|tensor| tensor.info)
     }
 
     /// The numbers of a tensor.
@@ -216,36 +204,7 @@ impl TensorSource for Weights {
         self.names
     }
 
-    fn duplicates(&self) -> &[WeightProblem] {
-        &self.duplicates
-    }
-
-    fn files(&self) -> Result<Vec<(&str, u64)>, ModelError> {
-        let files = self.files.iter();
-        files.map(|file| Ok((&*file.name, file.bytes()?))).collect()
-    }
-
-    fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
-        let tensors = self.tensors.iter();
-        let tensors = tensors.map(|(name, (file, info))| (name.as_str(), *file, info));
-        let mut tensors: Vec<_> = tensors.collect();
-        tensors.sort_by_key(|(_, file, info)| (*file, info.bytes.start));
-        tensors
-    }
-
-    fn names(&self) -> Vec<&str> {
-        self.tensors.keys().map(String::as_str).collect()
-    }
-
-    fn tensor(&self, name: &str) -> Option<TensorFile<'_>> {
-        let (file, info) = self.tensors.get(name)?;
-        Some(TensorFile {
-            info,
-            file: &self.files[*file],
-        })
-    }
-
-    fn sha256(&self) -> Result<String, ModelError> {
-        sha256_of(&self.files)
+    fn held(&self) -> &TensorFiles {
+        &self.held
     }
 }
