@@ -1,14 +1,14 @@
 //! A loaded checkpoint: decoder, tokenizer and special ids.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
 use calm_backend::{ComputeType, FloatType};
 use serde_json::{Value, json};
 
-use crate::chat::{PROCESSOR_FILE, TEMPLATE_FILE};
+use crate::chat::{MORE_TEMPLATES, PROCESSOR_FILE, TEMPLATE_FILE, more_templates};
 use crate::checkpoint::{self, TensorSource};
 use crate::config::SpecialIds;
 use crate::files::{CONFIG, TOKENIZER, is_there, read_text};
@@ -273,20 +273,16 @@ impl FrozenModel {
         let stored = self.source.files.as_ref().map(|(stored, _)| stored);
         match stored {
             Some(StoredModel::Directory(from)) => {
-                for name in BESIDE_TOKENIZER {
-                    let from = from.join(name);
-                    if is_there(&from) {
-                        calm_files::write(
-                            dir.join(name),
-                            read_text(&from, side_files::MAX_BYTES)?,
-                        )?;
-                    }
+                for name in beside_tokenizer(from) {
+                    let text = read_text(&from.join(&name), side_files::MAX_BYTES)?;
+                    write_in_folder(&dir.join(name), &text)?;
                 }
             }
             Some(StoredModel::Gguf(gguf)) => {
-                let templates = gguf.chat_templates()?;
-                if let Some((_, template)) = templates.iter().find(|(name, _)| name == "default") {
-                    calm_files::write(dir.join(TEMPLATE_FILE), template)?;
+                for (name, template) in gguf.chat_templates()? {
+                    if let Some(path) = template_path(&name) {
+                        write_in_folder(&dir.join(path), &template)?;
+                    }
                 }
             }
             None => {}
@@ -321,6 +317,38 @@ impl FrozenModel {
     }
 }
 
+/// Names of the files beside a tokenizer that are in a directory.
+fn beside_tokenizer(dir: &Path) -> Vec<PathBuf> {
+    let fixed = BESIDE_TOKENIZER.iter().map(PathBuf::from);
+    let more = more_templates(dir).into_iter();
+    let more = more.filter_map(|path| Some(Path::new(MORE_TEMPLATES).join(path.file_name()?)));
+    fixed
+        .chain(more)
+        .filter(|name| is_there(&dir.join(name)))
+        .collect()
+}
+
+/// The place of a chat template of a GGUF file; none for a name that would lead elsewhere.
+fn template_path(name: &str) -> Option<PathBuf> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_".contains(c);
+    match name {
+        "default" => Some(TEMPLATE_FILE.into()),
+        name if name.chars().all(is_plain) => {
+            Some(Path::new(MORE_TEMPLATES).join(format!("{name}.jinja")))
+        }
+        _ => None,
+    }
+}
+
+fn write_in_folder(path: &Path, text: &str) -> Result<(), ModelError> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).map_err(|source| ModelError::Io {
+        path: folder.to_owned(),
+        source,
+    })?;
+    Ok(calm_files::write(path, text)?)
+}
+
 /// Renames a finished directory, or moves its files into one that exists.
 fn publish(staging: tempfile::TempDir, dir: &Path) -> Result<(), ModelError> {
     let as_io = |source| ModelError::Io {
@@ -328,11 +356,11 @@ fn publish(staging: tempfile::TempDir, dir: &Path) -> Result<(), ModelError> {
         source,
     };
     if dir.exists() {
-        let last = [TOKENIZER, GENERATION_CONFIG, CONFIG, WEIGHTS];
-        for name in BESIDE_TOKENIZER.into_iter().chain(last) {
-            if is_there(&staging.path().join(name)) {
-                fs::rename(staging.path().join(name), dir.join(name)).map_err(as_io)?;
-            }
+        let last = [TOKENIZER, GENERATION_CONFIG, CONFIG, WEIGHTS].map(PathBuf::from);
+        for name in beside_tokenizer(staging.path()).into_iter().chain(last) {
+            let to = dir.join(&name);
+            fs::create_dir_all(to.parent().unwrap_or(dir)).map_err(as_io)?;
+            fs::rename(staging.path().join(&name), to).map_err(as_io)?;
         }
         return Ok(calm_files::sync_directory(dir)?);
     }

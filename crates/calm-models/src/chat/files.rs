@@ -5,13 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{DEFAULT, PROCESSOR_FILE, TEMPLATE_FILE, read_object};
+use super::{DEFAULT, MORE_TEMPLATES, PROCESSOR_FILE, TEMPLATE_FILE, read_object};
 use crate::ModelError;
 use crate::files::{is_there, read_text};
 use crate::tokenizer::side_files::{MAX_BYTES, TOKENIZER_CONFIG};
-
-/// Templates besides the default one, each in a file of its name.
-const MORE_TEMPLATES: &str = "additional_chat_templates";
 
 /// A file, and the names and texts of the templates that it holds.
 type Sources = (PathBuf, Vec<(String, String)>);
@@ -43,7 +40,8 @@ pub(super) fn sources(
     Ok(sources.map(|sources| (path, sources)))
 }
 
-fn more_templates(dir: &Path) -> Vec<PathBuf> {
+/// Files of templates besides the default one.
+pub(crate) fn more_templates(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir.join(MORE_TEMPLATES));
     let paths = entries
         .into_iter()

@@ -3,6 +3,8 @@
 mod files;
 mod messages;
 
+pub(crate) use self::files::more_templates;
+
 use std::path::{Path, PathBuf};
 
 use calm_template::Template;
@@ -18,6 +20,9 @@ pub(crate) const TEMPLATE_FILE: &str = "chat_template.jinja";
 
 /// Where processors of images kept the template before there was [`TEMPLATE_FILE`].
 pub(crate) const PROCESSOR_FILE: &str = "chat_template.json";
+
+/// A folder of templates besides the default one, each in a file of its name.
+pub(crate) const MORE_TEMPLATES: &str = "additional_chat_templates";
 
 /// Templates are a few kilobytes.
 const MAX_TEMPLATE_BYTES: usize = 128 << 10;

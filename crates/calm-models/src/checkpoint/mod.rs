@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub(crate) use self::convert::StorageType;
 pub(crate) use self::gguf::Gguf;
 pub use self::gguf::GgufError;
+#[cfg(feature = "hub")]
+pub(crate) use self::gguf::parts as parts_of_gguf;
 pub use self::header::HeaderError;
 pub(crate) use self::load::{check_tensors, load, settle_head, stored_type};
 use self::other::ADAPTER_CONFIG;

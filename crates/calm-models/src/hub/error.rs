@@ -122,6 +122,23 @@ pub enum HubError {
         /// Weights in another format.
         found: Option<String>,
     },
+    /// The repository lacks the GGUF file that was named, or another of its model.
+    #[error(
+        "the repository has no {file}{}",
+        if found.is_empty() { String::new() } else { format!("; give one of {found}") }
+    )]
+    NoGguf {
+        /// The file.
+        file: String,
+        /// Names of the models that it has.
+        found: String,
+    },
+    /// Of the formats that this crate reads the repository has GGUF alone, where a file has to be named.
+    #[error("the repository has its weights in GGUF files; give one of {found}")]
+    OnlyGguf {
+        /// Names of the models that it has.
+        found: String,
+    },
     /// The hub says something that it may not say.
     #[error("{host} gives {reason} for {what}; is its address right?")]
     Protocol {

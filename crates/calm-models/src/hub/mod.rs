@@ -18,6 +18,8 @@ mod resolve;
 mod settings;
 #[cfg(feature = "hub")]
 mod snapshot;
+#[cfg(feature = "hub")]
+mod wanted;
 
 pub use error::HubError;
 pub use model::{HubModel, ModelFiles, ModelSource, SourceError};

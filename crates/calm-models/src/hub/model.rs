@@ -1,7 +1,7 @@
 //! Names of models, as users write them.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::HubError;
@@ -11,7 +11,11 @@ use crate::ModelError;
 const SCHEME: &str = "hf:";
 const MAIN: &str = "main";
 
-/// A model as the user names it: a path, or `hf:owner/name@revision`.
+/// What may stand behind it.
+const FORMS: &str = "write hf:owner/name or hf:owner/name/file.gguf, and @revision behind it for another than \
+                     main";
+
+/// A model as the user names it: a path, `hf:owner/name@revision`, or `hf:owner/name/file.gguf@revision`.
 ///
 /// ```
 /// use calm_models::ModelSource;
@@ -34,6 +38,8 @@ pub enum ModelSource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubModel {
     repository: String,
+    /// The GGUF file, perhaps in a folder, of a repository that has such.
+    file: Option<String>,
     revision: String,
 }
 
@@ -82,13 +88,22 @@ impl fmt::Display for ModelSource {
 impl HubModel {
     /// Parses the text after `hf:`.
     fn parse(name: &str) -> Result<Self, &'static str> {
-        let (repository, revision) = name.split_once('@').unwrap_or((name, MAIN));
-        let mut parts = repository.split('/');
-        let (Some(owner), Some(model), None) = (parts.next(), parts.next(), parts.next()) else {
-            return Err("write hf:owner/name, or hf:owner/name@revision");
+        let (path, revision) = name.split_once('@').unwrap_or((name, MAIN));
+        let mut parts = path.splitn(3, '/');
+        let (Some(owner), Some(name), file) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(FORMS);
         };
-        if ![owner, model].into_iter().all(is_name) {
+        if ![owner, name].into_iter().all(is_name) {
             return Err("owner and name are made of letters, digits, '-', '_' and '.'");
+        }
+        if file.is_some_and(|file| !is_gguf(file)) {
+            return Err(FORMS);
+        }
+        if file.is_some_and(|file| !file.split('/').all(is_name)) {
+            return Err("the name of a file is made of letters, digits, '-', '_' and '.'");
+        }
+        if is_gguf(revision) {
+            return Err("write the name of a file before that of the revision");
         }
         // It becomes a path below `refs/`, and a part of addresses.
         if !revision.split('/').all(is_name) {
@@ -98,7 +113,8 @@ impl HubModel {
             );
         }
         Ok(Self {
-            repository: repository.to_owned(),
+            repository: format!("{owner}/{name}"),
+            file: file.map(str::to_owned),
             revision: revision.to_owned(),
         })
     }
@@ -106,6 +122,11 @@ impl HubModel {
     /// The repository, as `owner/name`.
     pub fn repository(&self) -> &str {
         &self.repository
+    }
+
+    /// The GGUF file in it, if the model is one.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 
     /// The branch, tag or commit.
@@ -122,8 +143,8 @@ impl HubModel {
     #[cfg(feature = "hub")]
     pub(super) fn at(&self, commit: &str) -> Self {
         Self {
-            repository: self.repository.clone(),
             revision: commit.to_owned(),
+            ..self.clone()
         }
     }
 
@@ -137,14 +158,24 @@ impl HubModel {
 
 impl fmt::Display for HubModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}@{}", self.repository, self.revision)
+        write!(f, "{SCHEME}{}", self.repository)?;
+        if let Some(file) = &self.file {
+            write!(f, "/{file}")?;
+        }
+        write!(f, "@{}", self.revision)
     }
 }
 
 /// Whether it is a plain part of a path, an address and a name of git.
-fn is_name(part: &str) -> bool {
+pub(super) fn is_name(part: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     part.bytes().all(is_plain) && !part.is_empty() && !part.starts_with('.') && !part.contains("..")
+}
+
+/// Whether a name is that of a GGUF file.
+pub(super) fn is_gguf(name: &str) -> bool {
+    let extension = Path::new(name).extension();
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
 /// Whether it is a whole hash of git.
@@ -179,6 +210,27 @@ mod tests {
             hub_model(&format!("hf:o/n@{commit}")).commit(),
             Some(commit)
         );
+    }
+
+    #[test]
+    fn files_of_the_hub() {
+        let model = hub_model("hf:owner/name-GGUF/Q4_K_M/m.Q4_K_M-00001-of-00002.gguf@v1");
+        assert_eq!(model.repository(), "owner/name-GGUF");
+        assert_eq!(model.file(), Some("Q4_K_M/m.Q4_K_M-00001-of-00002.gguf"));
+        assert_eq!(model.revision(), "v1");
+        assert_eq!(hub_model(&model.to_string()), model);
+        assert_eq!(hub_model("hf:o/n/m.GGUF").revision(), "main");
+        for (name, reason) in [
+            ("hf:o/n/model.safetensors", "write hf:owner/name"),
+            ("hf:o/n/folder", "write hf:owner/name"),
+            ("hf:o/n/../m.gguf", "the name of a file"),
+            ("hf:o/n//m.gguf", "the name of a file"),
+            ("hf:o/n/a b.gguf", "the name of a file"),
+            ("hf:o/n@main/m.gguf", "before that of the revision"),
+        ] {
+            let error = name.parse::<ModelSource>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]

@@ -11,39 +11,12 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use super::client::{Client, protocol};
 use super::fetch::{RemoteFile, file_error};
 use super::model::is_commit;
+use super::wanted::{check, more_templates, optional, required};
 use super::{Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource};
 use crate::ModelError;
-use crate::chat::{PROCESSOR_FILE, TEMPLATE_FILE};
+use crate::chat::MORE_TEMPLATES;
 use crate::checkpoint::{INDEX, SINGLE, file_names};
-use crate::files::{CONFIG, SENTENCE_PIECE, TOKENIZER};
-use crate::stored::GENERATION_CONFIG;
-use crate::tokenizer::side_files::{ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG};
-
-/// Files that loading needs, besides weights, where there are such files.
-fn required(is_there: impl Fn(&str) -> bool) -> [&'static str; 2] {
-    let has_model_alone = !is_there(TOKENIZER) && is_there(SENTENCE_PIECE);
-    [
-        CONFIG,
-        if has_model_alone {
-            SENTENCE_PIECE
-        } else {
-            TOKENIZER
-        },
-    ]
-}
-
-/// Files that loading reads if they are there.
-const OPTIONAL: [&str; 6] = [
-    GENERATION_CONFIG,
-    TOKENIZER_CONFIG,
-    SPECIAL_TOKENS_MAP,
-    ADDED_TOKENS,
-    TEMPLATE_FILE,
-    PROCESSOR_FILE,
-];
-
-/// Endings of the names of weights in other formats.
-const OTHER_WEIGHTS: [&str; 6] = [".bin", ".gguf", ".h5", ".msgpack", ".onnx", ".pth"];
+use crate::files::CONFIG;
 
 /// See [`HubModel::fetch`].
 pub(super) fn fetch(
@@ -60,7 +33,7 @@ pub(super) fn fetch(
                 Some(file) => file,
                 None => return Ok(cached.files()),
             },
-            None => CONFIG.to_owned(),
+            None => model.file().unwrap_or(CONFIG).to_owned(),
         };
         let cache = hub.cache.clone();
         return Err(error(HubError::NotCached {
@@ -134,9 +107,10 @@ impl Snapshot {
         let snapshot = match model.commit() {
             Some(_) => Self::new(model.clone(), hub),
             None => {
-                let config = cache_of(model, hub).get(CONFIG)?;
-                let commit = config.parent()?.file_name()?.to_str()?;
-                Self::new(is_commit(commit).then(|| model.at(commit))?, hub)
+                let folder = hub.cache.join(repo(model).folder_name());
+                let seen = folder.join("refs").join(model.revision());
+                let commit = fs::read_to_string(seen).ok()?;
+                Self::new(is_commit(&commit).then(|| model.at(&commit))?, hub)
             }
         };
         snapshot.dir.is_dir().then_some(snapshot)
@@ -144,7 +118,7 @@ impl Snapshot {
 
     fn files(&self) -> ModelFiles {
         ModelFiles {
-            path: self.dir.clone(),
+            path: self.dir.join(self.model.file().unwrap_or_default()),
             source: ModelSource::Hub(self.model.clone()),
         }
     }
@@ -152,17 +126,24 @@ impl Snapshot {
     /// The first file that is needed and not here. Of a file that is not necessary, nothing may be
     /// known; `strictly` taken, it is needed too.
     fn lacks(&self, also: &[&str], strictly: bool) -> Result<Option<String>, ModelError> {
-        let mut needed = [&required(|name| self.has(name)), also].concat();
+        let mut needed = required(&self.model, also, |name| self.has(name));
         if strictly {
-            let is_absent = |name: &&str| self.absent.join(name).is_file();
-            needed.extend(OPTIONAL.into_iter().filter(|name| !is_absent(name)));
+            let is_absent = |name: &str| self.absent.join(name).is_file();
+            let optional = optional(&self.model).iter().copied();
+            needed.extend(optional.filter(|name| !is_absent(name)).map(str::to_owned));
+            // Which there are is not known by their names.
+            let are_known = self.dir.join(MORE_TEMPLATES).is_dir() || is_absent(MORE_TEMPLATES);
+            if self.model.file().is_none() && !are_known {
+                return Ok(Some(MORE_TEMPLATES.to_owned()));
+            }
         }
-        let weights = match self.has(SINGLE) || !self.has(INDEX) {
-            true => vec![SINGLE.to_owned()],
-            false => file_names(&self.dir)?,
-        };
-        let needed = needed.into_iter().map(str::to_owned);
-        Ok(needed.chain(weights).find(|name| !self.has(name)))
+        if self.model.file().is_none() {
+            match self.has(SINGLE) || !self.has(INDEX) {
+                true => needed.push(SINGLE.to_owned()),
+                false => needed.extend(file_names(&self.dir)?),
+            }
+        }
+        Ok(needed.into_iter().find(|name| !self.has(name)))
     }
 
     fn has(&self, name: &str) -> bool {
@@ -178,17 +159,20 @@ impl Snapshot {
         progress: &mut dyn FnMut(Fetching<'_>),
     ) -> Result<(), ModelError> {
         let listed: BTreeSet<&str> = info.siblings.iter().map(|file| &*file.rfilename).collect();
-        self.check(&listed, also)
-            .map_err(|error| self.model.error(error))?;
-        let mut fetch = |name: &str| {
-            self.fetch(client, name, progress)
-                .map_err(|error| self.model.error(error))
-        };
-        for name in [&required(|name| listed.contains(name)), also].concat() {
+        let as_model = |error| self.model.error(error);
+        check(&self.model, &listed, also).map_err(as_model)?;
+        let mut fetch = |name: &str| self.fetch(client, name, progress).map_err(as_model);
+        for name in required(&self.model, also, |name| listed.contains(name)) {
+            fetch(&name)?;
+        }
+        let optional = optional(&self.model).iter().copied();
+        let (there, absent): (Vec<_>, Vec<_>) = optional.partition(|name| listed.contains(name));
+        let more: Vec<&str> = more_templates(&self.model, &listed).collect();
+        for name in there.iter().chain(&more) {
             fetch(name)?;
         }
-        for name in OPTIONAL.into_iter().filter(|name| listed.contains(name)) {
-            fetch(name)?;
+        if self.model.file().is_some() {
+            return Ok(());
         }
         if listed.contains(SINGLE) {
             fetch(SINGLE)?;
@@ -198,29 +182,9 @@ impl Snapshot {
                 fetch(&name)?;
             }
         }
-        let absent = OPTIONAL.into_iter().filter(|name| !listed.contains(name));
-        self.note_absent(absent)
-            .map_err(|error| self.model.error(error))
-    }
-
-    /// Whether a repository with these files is a model.
-    fn check(&self, listed: &BTreeSet<&str>, also: &[&str]) -> Result<(), HubError> {
-        let required = [&required(|name| listed.contains(name)), also].concat();
-        let missing = required.into_iter().find(|name| !listed.contains(name));
-        let has_weights = listed.contains(SINGLE) || listed.contains(INDEX);
-        match missing {
-            Some(file) if has_weights || file == CONFIG => Err(HubError::NoFile {
-                file: file.to_owned(),
-            }),
-            _ if has_weights => Ok(()),
-            _ => {
-                let is_other = |name: &&&str| OTHER_WEIGHTS.iter().any(|end| name.ends_with(end));
-                let found = listed.iter().find(is_other);
-                Err(HubError::NoSafetensors {
-                    found: found.map(|name| (*name).to_owned()),
-                })
-            }
-        }
+        let no_more = more.is_empty().then_some(MORE_TEMPLATES);
+        let absent = absent.into_iter().chain(no_more);
+        self.note_absent(absent).map_err(as_model)
     }
 
     fn fetch(
@@ -257,7 +221,7 @@ impl Snapshot {
         make().map_err(|source| file_error(&link, source))
     }
 
-    fn note_absent(&self, names: impl Iterator<Item = &'static str>) -> Result<(), HubError> {
+    fn note_absent<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), HubError> {
         let note = || {
             fs::create_dir_all(&self.absent)?;
             for name in names {

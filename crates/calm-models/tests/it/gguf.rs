@@ -202,24 +202,8 @@ fn version_2_is_read_as_version_3() {
     assert!(big_endian.contains("big-endian"), "{big_endian}");
 }
 
-/// A model in so many files, the tensors dealt out in turn.
 fn split(name: &str, dir: &Path, count: usize) -> Vec<PathBuf> {
-    let whole = GgufFile::read(&path_of(name));
-    let path = |number| dir.join(format!("m-{number:05}-of-{count:05}.gguf"));
-    for part in 0..count {
-        let mut file = GgufFile::empty();
-        if part == 0 {
-            file.values.clone_from(&whole.values);
-        }
-        file.set("split.no", 2, (part as u16).to_le_bytes());
-        file.set("split.count", 2, (count as u16).to_le_bytes());
-        let tensors = whole.tensors.len() as i32;
-        file.set("split.tensors.count", 5, tensors.to_le_bytes());
-        let tensors = whole.tensors.iter().skip(part).step_by(count);
-        file.tensors = tensors.cloned().collect();
-        file.write(&path(part + 1));
-    }
-    (1..=count).map(path).collect()
+    GgufFile::read(&path_of(name)).split(dir, count)
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use crate::common::fixture;
+use crate::common::gguf::GgufFile;
 use crate::common::hub_server::{Behaviour, COMMIT, Files, HubServer, Request, files, sha256};
 use calm_models::{
     Fetching, FrozenModel, Hub, HubError, LoadOptions, ModelError, ModelFiles, ModelSource,
@@ -155,6 +156,7 @@ fn the_first_time_fetches_what_loading_reads() {
         names(&absent),
         [
             "added_tokens.json",
+            "additional_chat_templates",
             "chat_template.jinja",
             "chat_template.json",
             "special_tokens_map.json",
@@ -223,6 +225,122 @@ fn other_files_are_fetched_where_they_are_all_there_is() {
     }
     let model = FrozenModel::load(&found.path, &LoadOptions::default()).unwrap();
     assert!(!model.tokenizer.is_embedded(), "620 pieces, 80 embeddings");
+}
+
+#[test]
+fn chat_templates_besides_the_default_one_are_fetched() {
+    let bench = Bench::new(single());
+    bench.server.change(|files| {
+        for name in [
+            "chat_template.jinja",
+            "additional_chat_templates/tool_use.jinja",
+            "additional_chat_templates/notes.txt",
+            "additional_chat_templates/../../outside.jinja",
+            "additional_chat_templates/a/b.jinja",
+        ] {
+            files.insert(name.to_owned(), b"{{ messages }}".to_vec());
+        }
+    });
+    let found = bench.fetch("hf:owner/name").unwrap();
+    assert_eq!(
+        names(&found.path.join("additional_chat_templates")),
+        ["tool_use.jinja"]
+    );
+    bench.server.requests();
+    bench.fetch(&format!("hf:owner/name@{COMMIT}")).unwrap();
+    assert!(bench.server.requests().is_empty());
+}
+
+/// A repository of GGUF files: three models, one of them in two files and in a folder.
+fn quantised() -> Files {
+    let path = fixture("gguf/llama/model.gguf");
+    let model = fs::read(&path).unwrap();
+    let mut files = Files::from([
+        ("m.Q8_0.gguf".to_owned(), model.clone()),
+        ("m.F16.gguf".to_owned(), model.clone()),
+        ("README.md".to_owned(), b"# A model".to_vec()),
+        ("config.json".to_owned(), b"{}".to_vec()),
+    ]);
+    let split = tempfile::tempdir().unwrap();
+    GgufFile::read(&path).split(split.path(), 2);
+    let parts = crate::common::hub_server::files(split.path());
+    files.extend(
+        parts
+            .into_iter()
+            .map(|(name, part)| (format!("parts/{name}"), part)),
+    );
+    files
+}
+
+#[test]
+fn a_gguf_file_is_all_that_its_model_needs() {
+    let bench = Bench::new(quantised());
+    let found = bench.fetch("hf:owner/name/m.Q8_0.gguf").unwrap();
+    assert_eq!(found.path, bench.snapshot().join("m.Q8_0.gguf"));
+    let pinned = format!("hf:owner/name/m.Q8_0.gguf@{COMMIT}");
+    assert_eq!(found.source.to_string(), pinned);
+    assert_eq!(names(&bench.snapshot()), ["m.Q8_0.gguf"]);
+    FrozenModel::load(&found.path, &LoadOptions::default()).unwrap();
+    // Another file of the same commit does not stand for this one.
+    let other = bench.fetch("hf:owner/name/m.F16.gguf").unwrap();
+    assert_eq!(names(&bench.snapshot()), ["m.F16.gguf", "m.Q8_0.gguf"]);
+    assert_ne!(other.source, found.source);
+
+    bench.server.requests();
+    assert_eq!(bench.fetch(&pinned).unwrap(), found);
+    assert!(bench.server.requests().is_empty());
+    let offline = Hub {
+        offline: true,
+        ..bench.hub.clone()
+    };
+    assert_eq!(fetch("hf:owner/name/m.Q8_0.gguf", &offline).unwrap(), found);
+    let refused = fetch("hf:owner/name/parts/m-00001-of-00002.gguf", &offline);
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("its parts/m-00001-of-00002.gguf is not in the cache"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_gguf_model_in_several_files_is_fetched_whole() {
+    let bench = Bench::new(quantised());
+    let found = bench
+        .fetch("hf:owner/name/parts/m-00002-of-00002.gguf")
+        .unwrap();
+    let parts = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"];
+    assert_eq!(names(&bench.snapshot().join("parts")), parts);
+    FrozenModel::load(&found.path, &LoadOptions::default()).unwrap();
+
+    let bench = Bench::new(quantised());
+    bench.server.change(|files| {
+        files.remove("parts/m-00002-of-00002.gguf");
+    });
+    let refused = bench
+        .refused("hf:owner/name/parts/m-00001-of-00002.gguf")
+        .to_string();
+    assert!(
+        refused.contains("has no parts/m-00002-of-00002.gguf; give one of"),
+        "{refused}"
+    );
+    assert!(of_storage(&bench.server.requests()).is_empty());
+}
+
+#[test]
+fn a_repository_of_gguf_files_says_which_there_are() {
+    let bench = Bench::new(quantised());
+    let all = "hf:owner/name/m.F16.gguf, hf:owner/name/m.Q8_0.gguf, \
+               hf:owner/name/parts/m-00001-of-00002.gguf";
+    for source in ["hf:owner/name", "hf:owner/name/m.Q2_K.gguf"] {
+        let refused = bench.refused(source).to_string();
+        assert!(
+            refused.ends_with(&format!("give one of {all}")),
+            "{refused}"
+        );
+    }
+    let bench = Bench::new(single());
+    let refused = bench.refused("hf:owner/name/m.gguf").to_string();
+    assert_eq!(refused, "the repository has no m.gguf");
 }
 
 #[test]

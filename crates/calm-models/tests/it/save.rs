@@ -71,11 +71,19 @@ fn what_lies_beside_the_tokenizer_is_kept() {
     assert!(settings.contains("\"eos_token\": \"</s>\""), "{settings}");
     fs::write(first.join("chat_template.jinja"), "{{ messages }}").unwrap();
     fs::write(first.join("tokenizer_config.json"), "{}").unwrap();
+    let more = "additional_chat_templates/tool_use.jinja";
+    fs::create_dir(first.join("additional_chat_templates")).unwrap();
+    fs::write(first.join(more), "{{ tools }}").unwrap();
     let model = FrozenModel::load(&first, &LoadOptions::default()).unwrap();
-    model.save(&second, FloatType::F32).unwrap();
     let read = |name| fs::read_to_string(second.join(name)).unwrap();
-    assert_eq!(read("chat_template.jinja"), "{{ messages }}");
-    assert_eq!(read("tokenizer_config.json"), "{}");
+    // Into a new directory, and again into the one that is there then.
+    for _ in 0..2 {
+        model.save(&second, FloatType::F32).unwrap();
+        assert_eq!(read("chat_template.jinja"), "{{ messages }}");
+        assert_eq!(read("tokenizer_config.json"), "{}");
+        assert_eq!(read(more), "{{ tools }}");
+        fs::remove_dir_all(second.join("additional_chat_templates")).unwrap();
+    }
 }
 
 #[test]

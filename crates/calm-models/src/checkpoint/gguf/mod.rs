@@ -42,6 +42,8 @@ use self::architecture::Architecture;
 pub use self::error::GgufError;
 use self::metadata::Metadata;
 use self::weights::Weights;
+#[cfg(feature = "hub")]
+pub(crate) use self::weights::parts;
 use crate::checkpoint::TensorSource;
 use crate::{ModelError, Tokenizer};
 

@@ -150,6 +150,18 @@ impl<'a> SplitName<'a> {
     }
 }
 
+/// Names of the files of a model, one of which is `name`; of one in several, all in order.
+#[cfg(feature = "hub")]
+pub(crate) fn parts(name: &str) -> impl Iterator<Item = String> {
+    let split = SplitName::parse(Path::new(name));
+    let split = split.filter(|split| (1..=split.count).contains(&split.number));
+    let single = split.is_none().then(|| name.to_owned());
+    let parts = split.into_iter().flat_map(|split| {
+        (1..=split.count).map(move |number| split.path(number).to_string_lossy().into_owned())
+    });
+    single.into_iter().chain(parts)
+}
+
 /// The shape that families give a tensor: of norms head by head one after the other.
 fn settle_shape(name: &str, shape: &mut Vec<usize>) {
     if name.contains(SHARED_GATE) && shape.len() == 1 {

@@ -1,7 +1,7 @@
 //! GGUF files taken apart, to be changed and put together again.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Numbers of types of values.
 pub(crate) const U32: u32 = 4;
@@ -119,6 +119,25 @@ impl GgufFile {
 
     pub(crate) fn write(&self, path: &Path) {
         fs::write(path, self.bytes()).unwrap();
+    }
+
+    /// Writes it in so many files, the tensors dealt out in turn.
+    pub(crate) fn split(&self, dir: &Path, count: usize) -> Vec<PathBuf> {
+        let path = |number| dir.join(format!("m-{number:05}-of-{count:05}.gguf"));
+        for part in 0..count {
+            let mut file = Self::empty();
+            if part == 0 {
+                file.values.clone_from(&self.values);
+            }
+            file.set("split.no", 2, (part as u16).to_le_bytes());
+            file.set("split.count", 2, (count as u16).to_le_bytes());
+            let tensors = self.tensors.len() as i32;
+            file.set("split.tensors.count", 5, tensors.to_le_bytes());
+            let tensors = self.tensors.iter().skip(part).step_by(count);
+            file.tensors = tensors.cloned().collect();
+            file.write(&path(part + 1));
+        }
+        (1..=count).map(path).collect()
     }
 
     /// Sets a value, new or in its old place.

@@ -203,7 +203,7 @@ impl State {
         let Some(bytes) = files.get(name) else {
             return Answer::error(404, "EntryNotFound");
         };
-        if !name.ends_with(".safetensors") {
+        if !name.ends_with(".safetensors") && !name.ends_with(".gguf") {
             let location = format!("/api/resolve-cache/{name}");
             return Answer::new(307, Vec::new()).with("Location", location);
         }
