@@ -15,6 +15,7 @@
 
 use std::collections::HashMap;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 /// Kind of a piece, by the numbers that `SentencePiece` and GGUF share.
@@ -298,15 +299,13 @@ pub(crate) fn tokenizer_json(
     pipeline: Pipeline,
     around: Around,
 ) -> String {
-    let pieces = &vocabulary.pieces;
-    let mut model = match algorithm {
+    let mut settings = match algorithm {
         Algorithm::Unigram => json!({
             "type": "Unigram",
             "unk_id": vocabulary.unknown,
             "byte_fallback": vocabulary.byte_fallback,
-            "vocab": pieces.iter().map(|piece| json!([piece.text, piece.score])).collect::<Value>(),
         }),
-        Algorithm::BytePairs(merges) => json!({
+        Algorithm::BytePairs(_) => json!({
             "type": "BPE",
             "dropout": null,
             "unk_token": vocabulary.unknown.and_then(|id| vocabulary.text(id)),
@@ -314,25 +313,87 @@ pub(crate) fn tokenizer_json(
             "end_of_word_suffix": null,
             "byte_fallback": vocabulary.byte_fallback,
             "ignore_merges": false,
-            "vocab": ids(pieces),
-            "merges": merges,
         }),
     };
-    if let Value::Object(settings) = pipeline.model {
-        for (key, value) in settings {
-            model[key] = value;
+    if let Value::Object(of_pipeline) = pipeline.model {
+        for (key, value) in of_pipeline {
+            settings[key] = value;
         }
     }
-    let file = json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": vocabulary.added_tokens(),
-        "normalizer": pipeline.normalizer,
-        "pre_tokenizer": pipeline.pre_tokenizer,
-        "post_processor": vocabulary.post_processor(around),
-        "decoder": pipeline.decoder,
-        "model": model,
-    });
-    file.to_string()
+    let file = TokenizerFile {
+        version: "1.0",
+        truncation: (),
+        padding: (),
+        added_tokens: vocabulary.added_tokens(),
+        normalizer: pipeline.normalizer,
+        pre_tokenizer: pipeline.pre_tokenizer,
+        post_processor: vocabulary.post_processor(around),
+        decoder: pipeline.decoder,
+        model: Model {
+            settings,
+            pieces: Pieces {
+                pieces: &vocabulary.pieces,
+                algorithm,
+            },
+        },
+    };
+    serde_json::to_string(&file).expect("all keys are texts")
+}
+
+/// A `tokenizer.json`. Vocabularies have hundreds of thousands of pieces and merges, which are written
+/// as they stand: as values they would take several times the room.
+#[derive(serde::Serialize)]
+struct TokenizerFile<'a> {
+    version: &'static str,
+    truncation: (),
+    padding: (),
+    added_tokens: Value,
+    normalizer: Value,
+    pre_tokenizer: Value,
+    post_processor: Value,
+    decoder: Value,
+    model: Model<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct Model<'a> {
+    #[serde(flatten)]
+    settings: Value,
+    #[serde(flatten)]
+    pieces: Pieces<'a>,
+}
+
+/// Pieces and merges in the form of an algorithm.
+struct Pieces<'a> {
+    pieces: &'a [Piece],
+    algorithm: &'a Algorithm,
+}
+
+impl Serialize for Pieces<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self.algorithm {
+            Algorithm::Unigram => {
+                let scored = self.pieces.iter();
+                let scored = scored.map(|piece| (&*piece.text, f64::from(piece.score)));
+                map.serialize_entry("vocab", &scored.collect::<Vec<_>>())?;
+            }
+            Algorithm::BytePairs(merges) => {
+                map.serialize_entry("vocab", &InOrder(ids(self.pieces)))?;
+                map.serialize_entry("merges", merges)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Pieces and their ids, by their ids.
+struct InOrder<'a>(HashMap<&'a str, u32>);
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut ids: Vec<(&str, u32)> = self.0.iter().map(|(text, id)| (*text, *id)).collect();
+        ids.sort_unstable_by_key(|(_, id)| *id);
+        serializer.collect_map(ids)
+    }
 }
