@@ -53,6 +53,14 @@ impl CausalLm for ComposedModel {
             && models.all(|model| model.mode == Mode::Iterative)
     }
 
+    /// Vocabularies of several sizes are padded to different lengths. What is behind the shortest is no
+    /// token, but would be read by models that have no embedding for it.
+    fn readable_ids(&self) -> usize {
+        let readers = self.parts.readers_of_anchor_ids();
+        let sizes = readers.map(|decoder| decoder.config().vocab_size);
+        sizes.fold(self.parts.anchor.config().vocab_size, usize::min)
+    }
+
     /// The anchor's, or less if a model that reads its ids has learnt fewer positions.
     fn context_length(&self) -> usize {
         self.parts

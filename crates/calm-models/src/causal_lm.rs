@@ -66,6 +66,11 @@ pub trait CausalLm {
         true
     }
 
+    /// Ids from here on are none that the model can read, and are never generated.
+    fn readable_ids(&self) -> usize {
+        self.head().config().vocab_size
+    }
+
     /// Tokens of the longest sequence that the model can take.
     fn context_length(&self) -> usize {
         self.head().config().context_length

@@ -86,7 +86,7 @@ pub use padding::PaddingMask;
 pub use session::{
     Answer, Continuation, Event, FinishReason, SamplingParams, SequenceId, SequenceOptions,
     Session, SharedPrefix, TextStream, check_prompt, exact_match, generate, generate_text,
-    generate_text_after,
+    generate_text_after, token_text,
 };
 pub use tokenizer::{Encoded, GrowingText, Tokenizer};
 pub use trees::TokenTrees;

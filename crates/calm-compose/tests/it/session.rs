@@ -6,12 +6,12 @@ use std::fs;
 use burn::tensor::Device;
 use calm_compose::{ChatFormat, ComposedModel, ComposedPrompt, FrozenParts, LoadedModel, Mode};
 use calm_models::{
-    Chat, FinishReason, FrozenModel, ModelFiles, ModelSource, SamplingParams, SequenceId,
-    SequenceOptions, Session,
+    Chat, DecoderConfig, FinishReason, FrozenModel, ModelFiles, ModelSource, SamplingParams,
+    SequenceId, SequenceOptions, Session,
 };
 
 use crate::common::two_streams::{
-    anchor_model, augmenting_model, composed, pairs, three, tokenizer,
+    anchor_model, augmenting_model, composed, decoder, join, pairs, three, tokenizer,
 };
 use crate::common::{model, random_bridges};
 
@@ -94,6 +94,45 @@ fn check_in_both_modes(model: &ComposedModel) -> bool {
         come_and_go(&model, &requests)
     });
     iterative != encoder
+}
+
+/// Vocabularies of one tokenizer are padded to different lengths in small and large models.
+#[test]
+fn padding_of_the_anchors_vocabulary_is_never_generated() {
+    let tokenizer = tokenizer("byte-level");
+    let tokens = tokenizer.vocab_size();
+    let config = DecoderConfig::llama(4 * tokens, 16, 3, 4);
+    let anchor = FrozenModel::new(decoder(&config, 1), tokenizer.clone());
+    let parts = join(&anchor, &augmenting_model(tokenizer));
+    assert!(parts.augmenting[0].tokens.is_none());
+    let bridges = random_bridges(&parts, &Device::default());
+    let model = ComposedModel { parts, bridges };
+    let generated = |model: &ComposedModel| {
+        let mut session = Session::new(model);
+        for number in 0..6 {
+            session
+                .add(vec![1, 2 + number as u32], &options(number))
+                .unwrap();
+        }
+        let mut outcomes = Outcomes::default();
+        while !session.is_empty() {
+            outcomes.step(&mut session);
+        }
+        let ids = outcomes.0.into_values().flat_map(|outcome| outcome.ids);
+        ids.map(|id| id as usize).collect::<Vec<_>>()
+    };
+    let ids = generated(&model);
+    assert!(
+        ids.len() > 30 && ids.iter().all(|id| *id < tokens),
+        "{ids:?}"
+    );
+    let refused = Session::new(&model).add(vec![tokens as u32], &options(0));
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains(&tokens.to_string()), "{message}");
+    // By itself the anchor generates them, as it does in transformers.
+    let mut alone = model;
+    alone.parts.augmenting[0].scale = 0.0;
+    assert!(generated(&alone).iter().any(|id| *id >= tokens));
 }
 
 #[test]

@@ -103,7 +103,11 @@ impl<M: CausalLm> Batch<M> {
         let hidden = feed(model, ids, padding, &mut self.cache)?;
         // Rows are padded on the left, so the last position is every row's last token.
         let last = hidden.narrow(1, padding.seq() - 1, 1).squeeze_dim::<2>(1);
-        let next = self.choose(model.head().finish_positions(last))?;
+        let logits = model.head().finish_positions(last);
+        let next = self.choose(match model.readable_ids() {
+            readable if readable < logits.dims()[1] => logits.narrow(1, 0, readable),
+            _ => logits,
+        })?;
         for (row, id) in self.rows.iter_mut().zip(next) {
             if let Some(sequence) = row {
                 let event = sequence.accept(id)?;

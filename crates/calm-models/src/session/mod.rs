@@ -16,7 +16,7 @@ pub use self::prefix::SharedPrefix;
 pub use self::sampling::SamplingParams;
 use self::sequence::Sequence;
 pub use self::sequence::{Event, FinishReason, SequenceId, SequenceOptions};
-pub use self::text::TextStream;
+pub use self::text::{TextStream, token_text};
 use crate::{CausalLm, ModelError, Tokenizer};
 
 /// Decodes sequences, each with options of its own, that may be added and removed between any two
@@ -284,7 +284,7 @@ impl<'a, M: CausalLm> Session<'a, M> {
 /// [`ModelError`] with this `row` if the prompt is empty, holds an id outside the vocabulary or fills
 /// the context.
 pub fn check_prompt<M: CausalLm>(model: &M, row: usize, prompt: &[u32]) -> Result<(), ModelError> {
-    let vocab_size = model.head().config().vocab_size;
+    let vocab_size = model.readable_ids();
     let context_length = model.context_length();
     if prompt.is_empty() {
         return Err(ModelError::EmptyPrompt { row });

@@ -163,3 +163,23 @@ fn common_beginning(a: &str, b: &str) -> usize {
     let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
     same.map(|(c, _)| c.len_utf8()).sum()
 }
+
+/// The text of a token amid others, where it may begin with a space; its name in the vocabulary if it
+/// is special, or a part of a character.
+pub fn token_text(tokenizer: &Tokenizer, id: u32) -> String {
+    let name = tokenizer.token(id).unwrap_or_default();
+    // Some decoders put spaces between words, which are part of none.
+    if tokenizer
+        .decode(&[id], false)
+        .is_ok_and(|text| text == name)
+    {
+        return name;
+    }
+    let amid = TextStream::after(tokenizer, &[id]).and_then(|mut stream| {
+        let text = stream.push(id)?;
+        let rest = stream.finish()?;
+        let is_whole = rest.is_empty() && !text.is_empty() && !text.contains(REPLACEMENT);
+        Ok(is_whole.then_some(text))
+    });
+    amid.ok().flatten().unwrap_or(name)
+}

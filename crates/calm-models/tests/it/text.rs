@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use crate::common::{FIXTURES, fixture, ids, load, values};
 use calm_models::{
     Continuation, Decoder, ModelError, PaddingMask, SamplingParams, SequenceOptions, SharedPrefix,
-    TextStream, Tokenizer, generate, generate_text, generate_text_after,
+    TextStream, Tokenizer, generate, generate_text, generate_text_after, token_text,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -52,6 +52,30 @@ fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> (Vec<String>, String) {
     pieces.push(stream.finish().unwrap());
     let text = pieces.concat();
     (pieces, text)
+}
+
+#[test]
+fn a_token_has_the_text_that_it_has_amid_others() {
+    let shown = |name: &str| {
+        let tokenizer = tokenizer(name);
+        let ids = tokenizer.encode("the naïve two 👩", true).unwrap().ids;
+        let texts = ids.iter().map(|id| token_text(&tokenizer, *id));
+        texts.collect::<Vec<_>>()
+    };
+    // By itself a token of the first kind loses the space that it begins with.
+    assert_eq!(
+        shown("byte-fallback"),
+        [
+            "<s>", " the", " ", "n", "a", "<0xC3>", "<0xAF>", "v", "e", " t", "w", "o", " ",
+            "<0xF0>", "<0x9F>", "<0x91>", "<0xA9>"
+        ]
+    );
+    assert_eq!(
+        shown("byte-level"),
+        [
+            "<s>", "the", " ", "naÃ", "¯ve", " t", "wo", " ", "ðŁ", "ĳ", "©"
+        ]
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use calm_lm::compose::{BridgeTrace, Trace};
 use calm_lm::data::encode_prompt;
-use calm_lm::models::Tokenizer;
+use calm_lm::models::{Tokenizer, token_text};
 use calm_lm::train::DataTokenizer;
 use clap::Args;
 use serde::Serialize;
@@ -175,15 +175,8 @@ fn texts(tokens: &[Token]) -> Vec<&str> {
     tokens.iter().map(|token| token.text.as_str()).collect()
 }
 
-/// Each token by itself. A token that is no text by itself has its name in the vocabulary.
 fn tokens(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<Token> {
-    let text = |id: u32| {
-        let decoded = tokenizer.decode(&[id], false).unwrap_or_default();
-        if decoded.is_empty() || decoded.contains(char::REPLACEMENT_CHARACTER) {
-            return tokenizer.token(id).unwrap_or(decoded);
-        }
-        decoded
-    };
+    let text = |id| token_text(tokenizer, id);
     let ids = ids.iter();
     ids.map(|&id| Token { id, text: text(id) }).collect()
 }
