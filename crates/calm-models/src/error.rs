@@ -148,6 +148,17 @@ pub enum ModelError {
         /// Every tensor that is missing, left over, or of the wrong shape or type.
         problems: Vec<WeightProblem>,
     },
+    /// A name of the Hub is none.
+    #[error(transparent)]
+    Source(#[from] crate::SourceError),
+    /// Data of the Hub cannot be had.
+    #[error("{data}: {source}")]
+    HubData {
+        /// The data set.
+        data: Box<crate::HubDataset>,
+        /// Why not.
+        source: Box<crate::HubError>,
+    },
     /// A model of the Hub cannot be had.
     #[error("{model}: {source}")]
     Hub {

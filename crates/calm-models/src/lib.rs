@@ -79,14 +79,15 @@ pub use families::{Family, Strictness};
 pub use files::open as open_file;
 pub use frozen::{FrozenModel, LoadOptions};
 pub use hub::{
-    Fetching, Hub, HubError, HubModel, ModelFiles, ModelSource, PinnedFile, SourceError,
+    DatasetFiles, Fetching, Hub, HubDataset, HubError, HubModel, ModelFiles, ModelSource,
+    PinnedFile, SourceError,
 };
 pub use info::{CheckpointInfo, Part, TensorEntry, WeightFileInfo};
 pub use padding::PaddingMask;
 pub use session::{
-    Answer, Continuation, Event, FinishReason, SamplingParams, SequenceId, SequenceOptions,
-    Session, SharedPrefix, TextStream, check_prompt, exact_match, generate, generate_text,
-    generate_text_after, token_text,
+    Answer, AnswerOptions, Continuation, Event, FinishReason, Question, SamplingParams, SequenceId,
+    SequenceOptions, Session, SharedPrefix, TextStream, answer, check_prompt, exact_match,
+    generate, generate_text, generate_text_after, token_text,
 };
 pub use tokenizer::{Encoded, GrowingText, Tokenizer};
 pub use trees::TokenTrees;

@@ -233,6 +233,16 @@ impl ChatTemplate {
         })
     }
 
+    /// SHA-256 of all that decides what it writes of a conversation: the texts of the templates, and
+    /// the special tokens that they name.
+    pub fn sha256(&self) -> String {
+        let templates = self.templates.iter();
+        let texts: Vec<[&str; 2]> = templates
+            .map(|named| [&*named.name, &*named.source])
+            .collect();
+        calm_files::sha256(json!([texts, self.special_tokens]).to_string())
+    }
+
     /// The file that it is from.
     pub fn path(&self) -> &Path {
         &self.path

@@ -68,6 +68,26 @@ pub enum HubError {
         /// The hub.
         endpoint: String,
     },
+    /// The hub knows no data set of this name.
+    #[error("{endpoint} has no such data set; check its name")]
+    NoDataset {
+        /// The hub.
+        endpoint: String,
+    },
+    /// A data set has no files of this name.
+    #[error("it has no file of examples at '{path}'; there are: {found}")]
+    NoSplit {
+        /// The path that was asked for.
+        path: String,
+        /// Splits that there are.
+        found: String,
+    },
+    /// A data set has files of several splits.
+    #[error("it has several splits, {found}; add one to its name, behind a slash")]
+    Splits {
+        /// The splits.
+        found: String,
+    },
     /// The model has no branch, tag or commit of this name.
     #[error("it has no revision '{revision}'; give a branch, a tag or a commit of it")]
     NoRevision {

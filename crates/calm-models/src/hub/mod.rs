@@ -9,6 +9,9 @@
 
 #[cfg(feature = "hub")]
 mod client;
+mod dataset;
+#[cfg(feature = "hub")]
+mod dataset_files;
 mod error;
 #[cfg(feature = "hub")]
 mod fetch;
@@ -21,6 +24,7 @@ mod snapshot;
 #[cfg(feature = "hub")]
 mod wanted;
 
+pub use dataset::{DatasetFiles, HubDataset};
 pub use error::HubError;
 pub use model::{HubModel, ModelFiles, ModelSource, SourceError};
 pub use pinned::PinnedFile;

@@ -9,7 +9,7 @@ use crate::ModelError;
 
 /// Beginning of the name of a model of the Hub.
 const SCHEME: &str = "hf:";
-const MAIN: &str = "main";
+pub(super) const MAIN: &str = "main";
 
 /// What may stand behind it.
 const FORMS: &str = "write hf:owner/name or hf:owner/name/file.gguf, and @revision behind it for another than \
@@ -47,8 +47,8 @@ pub struct HubModel {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{given}' names no model of the Hub: {reason}")]
 pub struct SourceError {
-    given: String,
-    reason: &'static str,
+    pub(super) given: String,
+    pub(super) reason: &'static str,
 }
 
 /// A model's files on this machine.

@@ -1,6 +1,6 @@
-//! From the name of a model to its files.
+//! From the name of a model or a data set to its files.
 
-use super::{Fetching, Hub, HubModel, ModelFiles, ModelSource};
+use super::{DatasetFiles, Fetching, Hub, HubDataset, HubModel, ModelFiles, ModelSource};
 use crate::ModelError;
 
 impl ModelSource {
@@ -49,6 +49,32 @@ impl HubModel {
     ) -> Result<ModelFiles, ModelError> {
         #[cfg(feature = "hub")]
         return super::snapshot::fetch(self, hub, also, progress);
+        #[cfg(not(feature = "hub"))]
+        Err(self.error(super::HubError::NotBuilt))
+    }
+}
+
+impl HubDataset {
+    /// The files, fetched if they are not in the cache, as the environment says ([`Hub::from_env`]).
+    /// `endings` are those of files that hold data. A commit whose files are there needs no network.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::HubData`] if they cannot be had, or if the data has several splits and none is
+    /// named.
+    #[cfg_attr(
+        not(feature = "hub"),
+        expect(unused_variables, reason = "nothing can be fetched")
+    )]
+    pub fn fetch(
+        &self,
+        endings: &[&str],
+        progress: &mut dyn FnMut(Fetching<'_>),
+    ) -> Result<DatasetFiles, ModelError> {
+        let hub = Hub::from_env().map_err(|source| self.error(source))?;
+        #[cfg(feature = "hub")]
+        return super::dataset_files::fetch(self, &hub, endings, progress)
+            .map_err(|source| self.error(source));
         #[cfg(not(feature = "hub"))]
         Err(self.error(super::HubError::NotBuilt))
     }

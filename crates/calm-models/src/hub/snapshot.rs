@@ -199,26 +199,7 @@ impl Snapshot {
         let file = RemoteFile::find(client, &repo(&self.model), name)?;
         let blob = self.cache.blob_path(&file.etag);
         file.fetch(client, &blob, progress)?;
-        self.link(name, &blob)
-    }
-
-    fn link(&self, name: &str, blob: &Path) -> Result<(), HubError> {
-        let link = self.dir.join(name);
-        // Shards may lie in a directory of their own.
-        let depth = 2 + name.matches('/').count();
-        let make = || {
-            fs::create_dir_all(link.parent().unwrap_or(&self.dir))?;
-            match link_to_blob(blob, &link, depth) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => return other,
-            }
-            // Another process was faster, or the file of a link was removed from the cache.
-            match self.has(name) {
-                true => Ok(()),
-                false => fs::remove_file(&link).and_then(|()| link_to_blob(blob, &link, depth)),
-            }
-        };
-        make().map_err(|source| file_error(&link, source))
+        link(&self.dir, name, &blob)
     }
 
     fn note_absent<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), HubError> {
@@ -231,6 +212,26 @@ impl Snapshot {
         };
         note().map_err(|source| file_error(&self.absent, source))
     }
+}
+
+/// Links a file of the cache into the directory of a snapshot, under its name in the repository.
+pub(super) fn link(dir: &Path, name: &str, blob: &Path) -> Result<(), HubError> {
+    let link = dir.join(name);
+    // Files may lie in a directory of their own.
+    let depth = 2 + name.matches('/').count();
+    let make = || {
+        fs::create_dir_all(link.parent().unwrap_or(dir))?;
+        match link_to_blob(blob, &link, depth) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+        // Another process was faster, or the file of a link was removed from the cache.
+        match link.is_file() {
+            true => Ok(()),
+            false => fs::remove_file(&link).and_then(|()| link_to_blob(blob, &link, depth)),
+        }
+    };
+    make().map_err(|source| file_error(&link, source))
 }
 
 /// Links to a file from so many directories below the repository's. The cache may be moved as a whole.

@@ -10,7 +10,7 @@ mod stop;
 mod text;
 
 use self::batch::Batch;
-pub use self::exact_match::{Answer, exact_match};
+pub use self::exact_match::{Answer, AnswerOptions, Question, answer, exact_match};
 pub use self::generate::{Continuation, generate, generate_text, generate_text_after};
 pub use self::prefix::SharedPrefix;
 pub use self::sampling::SamplingParams;

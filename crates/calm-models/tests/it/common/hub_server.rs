@@ -172,12 +172,16 @@ impl State {
         if behaviour.token.is_some() && request.token.as_deref() != behaviour.token {
             return Answer::error(401, "GatedRepo");
         }
-        if let Some(revision) = path.strip_prefix(&format!("/api/models/{NAME}/revision/")) {
+        let of_data = format!("/api/datasets/{NAME}/revision/");
+        let of_model = format!("/api/models/{NAME}/revision/");
+        let revision = path.strip_prefix(&of_model).or(path.strip_prefix(&of_data));
+        if let Some(revision) = revision {
             return match ["main", "feature%2Fx", COMMIT].contains(&revision) {
                 true => self.list(),
                 false => Answer::error(404, "RevisionNotFound"),
             };
         }
+        let path = path.strip_prefix("/datasets").unwrap_or(path);
         if let Some(name) = path.strip_prefix(&format!("/{NAME}/resolve/{COMMIT}/")) {
             return self.redirect(name);
         }
