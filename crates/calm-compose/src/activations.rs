@@ -137,25 +137,21 @@ impl Augmenting {
         }
     }
 
-    /// Own tokens of these texts; none if the model reads the anchor's ids.
+    /// Own tokens of these texts; none if the model reads the anchor's ids. All are read in the same
+    /// way, see [`FrozenParts::read_rows_in`].
     pub(crate) fn own_tokens<'a>(
-        &self,
         index: usize,
         texts: impl IntoIterator<Item = &'a Text<'a>>,
     ) -> Option<Vec<&'a AugmentingTokens>> {
-        self.tokens.as_ref()?;
         let rows = texts.into_iter();
-        Some(
-            rows.filter_map(|text| text.tokens.of[index].as_ref())
-                .collect(),
-        )
+        rows.map(|text| text.tokens.of[index].as_ref()).collect()
     }
 
     fn states_of(&self, index: usize, texts: &[Text<'_>]) -> Vec<Tensor<3>> {
         let lengths = texts.iter().map(|text| self.positions_of(index, text));
         let by_length = ByLength::new(lengths.collect(), &self.decoder);
         by_length.run(self.connections.len(), |rows, length| {
-            let Some(own) = self.own_tokens(index, rows.iter().map(|row| &texts[*row])) else {
+            let Some(own) = Self::own_tokens(index, rows.iter().map(|row| &texts[*row])) else {
                 let ids = beginnings(texts, rows, length, &self.decoder);
                 return self.states_of_ids(ids, &PaddingMask::none(rows.len(), length), None);
             };

@@ -8,10 +8,11 @@ use calm_models::{Context, Decoder, FrozenModel, KvCache, ModelError, PaddingMas
 use rayon::prelude::*;
 
 use crate::connection::check;
-use crate::tokens::TreeBatch;
+use crate::tokens::{RowStream, TreeBatch};
 use crate::visibility::{NewPositions, Visibility};
 use crate::{
-    BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, Mode, OwnTokens, RowTokens,
+    BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, Mode, OwnTokens, PromptTexts,
+    RowTokens,
 };
 
 /// An augmenting model and its connections to the anchor.
@@ -218,11 +219,33 @@ impl FrozenParts {
     ///
     /// [`ModelError`] if a model has no token for a part of a text, or no room for it.
     pub fn read_rows(&self, rows: &[(&[u32], usize)]) -> Result<Vec<RowTokens>, ModelError> {
-        let read = |(ids, prompt): &(&[u32], usize)| {
-            let of = self.augmenting.iter().map(|augmenting| {
-                let tokens = augmenting.tokens.as_ref();
+        let none = PromptTexts::new();
+        let rows = rows.iter().map(|(ids, prompt)| (*ids, *prompt, &none));
+        let own = self.augmenting.iter().map(|model| model.tokens.clone());
+        self.read_rows_in(&rows.collect::<Vec<_>>(), &own.collect::<Vec<_>>())
+    }
+
+    /// [`FrozenParts::read_rows`] of texts that may begin with prompts of which models read renderings
+    /// of their own, as in generating. `own` has for every augmenting model the tokenizers of the
+    /// other texts, if it reads in tokens of its own: all rows that are ever put into one batch.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if a model has no token for a part of a text, or no room for it.
+    pub fn read_rows_in(
+        &self,
+        rows: &[(&[u32], usize, &PromptTexts)],
+        own: &[Option<OwnTokens>],
+    ) -> Result<Vec<RowTokens>, ModelError> {
+        let read = |(ids, prompt, texts): &(&[u32], usize, &PromptTexts)| {
+            let models = self.augmenting.iter().zip(own).enumerate();
+            let of = models.map(|(index, (augmenting, own))| {
                 let end = augmenting.mode.tokens_read(*prompt);
-                tokens.map(|tokens| tokens.read(ids, end)).transpose()
+                match (texts.get(index), own) {
+                    (Some(Some(text)), _) => RowStream::of_prompt(text).read(ids, end).map(Some),
+                    (_, Some(own)) => own.read(ids, end).map(Some),
+                    (_, None) => Ok(None),
+                }
             });
             Ok(RowTokens {
                 of: of.collect::<Result<_, ModelError>>()?,

@@ -35,6 +35,13 @@ impl From<Vec<u32>> for ComposedPrompt {
     }
 }
 
+/// The prompt of a model that reads no other.
+impl From<ComposedPrompt> for Vec<u32> {
+    fn from(prompt: ComposedPrompt) -> Self {
+        prompt.ids
+    }
+}
+
 impl AsRef<[u32]> for ComposedPrompt {
     fn as_ref(&self) -> &[u32] {
         &self.ids
@@ -82,6 +89,30 @@ impl ChatFormat {
             tokenizer: anchor.model.tokenizer.clone(),
             augmenting: augmenting.collect::<Result<_, ModelError>>()?,
         })
+    }
+
+    /// Whether an augmenting model reads conversations as its own template writes them.
+    pub fn has_own(&self) -> bool {
+        self.augmenting.iter().any(Option::is_some)
+    }
+
+    /// A conversation as the anchor's template writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::Model`] if the template refuses the conversation.
+    pub fn render(&self, chat: &Chat) -> Result<String, ComposeError> {
+        Ok(self.template.render(chat)?)
+    }
+
+    /// The anchor's template, on which its tokens of a conversation depend.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.template
+    }
+
+    /// The anchor's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
     }
 
     /// The prompt of a conversation. Templates write special tokens themselves, so that none are

@@ -17,7 +17,7 @@ use crate::cache::{AugmentingCache, ComposedCache};
 use crate::source::Source;
 use crate::tokens::{AugmentingTokens, BatchTokens, RowStream};
 use crate::visibility::{AnchorPositions, Visibility, token_counts};
-use crate::{Bridge, Bridges, CachedActivations, FrozenParts, Memory, Text};
+use crate::{Augmenting, Bridge, Bridges, CachedActivations, FrozenParts, Memory, Text};
 
 /// Is told of every bridge before it is applied: its source, itself, its memory, and the anchor's
 /// hidden states.
@@ -114,7 +114,7 @@ impl FrozenParts {
         let nothing_held = PaddingMask::none(texts.len(), 0);
         let mut sources = Vec::new();
         for ((index, model), states) in self.active_models().zip(activations.augmenting) {
-            let own = model.own_tokens(index, texts);
+            let own = Augmenting::own_tokens(index, texts);
             let held = nothing_held.clone();
             let visibility = Visibility::new(model.mode, &anchor, held, own.as_deref());
             let keys = visibility.new_count();

@@ -47,6 +47,7 @@ impl Data {
     fn file(&self) -> DataFile<'_> {
         DataFile {
             path: self.directory.path().join("data.jsonl"),
+            form: calm_data::ExampleForm::default(),
             tokenizing: self.tokenizer.with(64, TooLong::Error),
         }
     }

@@ -43,6 +43,16 @@ pub enum DataError {
         /// The reason.
         reason: String,
     },
+    /// A row of a file that has no lines cannot be used.
+    #[error("{}, row {row}: {reason}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// 1-based row.
+        row: usize,
+        /// The reason.
+        reason: String,
+    },
     /// A file as a whole cannot be used.
     #[error("{}: {reason}", path.display())]
     File {
@@ -69,7 +79,7 @@ pub enum DataError {
         expected: usize,
     },
     /// A file of examples holds none.
-    #[error("{}: holds no example; each line should be an object with `prompt` and `target`", path.display())]
+    #[error("{}: holds no example; each row should have a `prompt` and a `target`, `messages`, or a `text`", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -97,6 +107,24 @@ pub enum DataError {
     /// A target without tokens teaches nothing and cannot be scored.
     #[error("example {example}: the target has no token")]
     EmptyTarget {
+        /// 0-based example.
+        example: usize,
+    },
+    /// A conversation needs a chat template.
+    #[error(
+        "example {example}: is a conversation, and the model has no chat template to write it with; \
+         add one to the model, or give prompts and targets"
+    )]
+    NoChat {
+        /// 0-based example.
+        example: usize,
+    },
+    /// A plain text asks nothing.
+    #[error(
+        "example {example}: is a plain text, to which there is no right answer; give prompts and \
+         targets, or take the perplexity"
+    )]
+    NoQuestion {
         /// 0-based example.
         example: usize,
     },
@@ -180,6 +208,15 @@ impl DataError {
         Self::Line {
             path: path.to_owned(),
             line,
+            reason: reason.into(),
+        }
+    }
+
+    /// A [`DataError::Row`].
+    pub fn row(path: &Path, row: usize, reason: impl Into<String>) -> Self {
+        Self::Row {
+            path: path.to_owned(),
+            row,
             reason: reason.into(),
         }
     }

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`kv`] | builder of the paper's key-value arithmetic (section 4.1), its mixtures and curricula |
 //! | [`corpus`] | readers of files: [`jsonl`], literals of Python, archives, published [`benchmarks`] |
+//! | [`ExampleReader`] | examples of JSON Lines, JSON arrays, CSV and Parquet, in the forms that people write |
+//! | [`RowSet`] | hashes of examples, to find out whether others are among them |
 //! | [`bundle`] | TOML files that are part of the program |
 //! | [`Mixture`] | parts of a dataset by their shares |
 //! | [`Tokenize`], [`Tokenizing`], [`DataFile`] | texts to token ids, in memory or through a cache |
@@ -24,8 +26,11 @@ mod builders;
 pub mod bundle;
 pub mod corpus;
 mod error;
+mod examples;
+mod guard;
 mod mixture;
 mod packing;
+mod row_set;
 mod tokens;
 
 pub use batch::Batch;
@@ -33,8 +38,10 @@ pub use batches::Batches;
 pub use builders::kv;
 pub use corpus::{benchmarks, jsonl};
 pub use error::DataError;
+pub use examples::{ChatTurn, Conversation, ExampleForm, ExampleReader, Fields, Record};
 pub use mixture::{Mixture, weighted};
+pub use row_set::RowSet;
 pub use tokens::{
-    DataFile, EncodedText, Examples, Fitted, Tokenize, TokenizeError, Tokenized, TokenizedExample,
-    Tokenizing, TooLong, encode_prompt, tokenize,
+    DataFile, EncodedText, EncodedTurn, Examples, Fitted, RenderChat, Tokenize, TokenizeError,
+    Tokenized, TokenizedExample, Tokenizing, TooLong, encode_prompt, tokenize,
 };

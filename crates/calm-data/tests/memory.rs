@@ -47,6 +47,7 @@ fn only_the_index_of_the_examples_is_held_in_memory() {
         write_data(&path, examples);
         let file = DataFile {
             path,
+            form: calm_data::ExampleForm::default(),
             tokenizing: tokenizer.with(2 * TOKENS, TooLong::Error),
         };
         let through = || {

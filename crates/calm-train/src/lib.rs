@@ -32,11 +32,15 @@
 
 mod activations;
 mod adamw;
+mod chat_tokenizer;
 mod config;
 mod data_tokenizer;
 mod error;
 mod gradient;
+mod losses;
 mod objective;
+mod questions;
+mod reading;
 mod run_dir;
 pub mod runs;
 mod state;
@@ -46,10 +50,13 @@ mod validation;
 mod workers;
 
 pub use activations::{ActivationCache, ActivationPlace, ActivationPlan, ActivationStatistics};
+pub use chat_tokenizer::ChatTokenizer;
 pub use config::{OptimizerKind, Schedule, TrainConfig};
 pub use data_tokenizer::DataTokenizer;
 pub use error::TrainError;
+pub use losses::{ExampleLoss, example_losses};
 pub use objective::{BridgeTraining, LanguageModelling, Objective, calibrate, read_examples};
+pub use questions::{AskedExample, Questions};
 pub use run_dir::{
     BestValidation, Event, EventKind, Metric, RunDescription, RunDir, RunFigures, RunLog,
     RunStatus, StepMetrics, ValidationMetrics,

@@ -148,6 +148,14 @@ impl PromptText {
         }
     }
 
+    /// The same for a prompt of the anchor that has lost `count` tokens behind its first `start`.
+    #[must_use]
+    pub fn without(&self, start: usize, count: usize) -> Self {
+        let mut shorter = self.clone();
+        shorter.ends.drain(start..start + count);
+        shorter
+    }
+
     /// Tokens of the anchor's prompt.
     pub(crate) fn token_count(&self) -> usize {
         self.ends.len()
@@ -162,7 +170,7 @@ impl PromptText {
     }
 
     /// The tokenizers of the model that reads it.
-    pub(super) fn tokens(&self) -> &OwnTokens {
+    pub fn tokens(&self) -> &OwnTokens {
         &self.tokens
     }
 

@@ -1,18 +1,16 @@
-//! Files of examples: one JSON object per line.
+//! Files of prompts and targets, as this program writes them: one JSON object per line.
 //!
 //! ```json
 //! {"prompt": "10 + 22 - 24 =", "target": "8 0 0 0"}
-//! {"text": "Once upon a time"}
 //! ```
 //!
-//! In training data, a line may also hold a plain text, all of which is learnt. Further fields are
-//! ignored.
+//! Further fields are ignored. Files of other formats and forms are read by
+//! [`ExampleReader`](crate::ExampleReader).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
@@ -27,15 +25,6 @@ pub struct PromptTarget {
     pub prompt: String,
     /// Text that it should write.
     pub target: String,
-}
-
-/// A line of training data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// The target carries the loss.
-    PromptTarget(PromptTarget),
-    /// All of the text carries it.
-    Text(String),
 }
 
 /// Reads every line of a file of prompts and targets. Blank lines are skipped.
@@ -66,7 +55,6 @@ pub(crate) struct Lines<R> {
     /// The current line, and its number.
     bytes: Vec<u8>,
     line: usize,
-    read: u64,
 }
 
 impl<R: Read> Lines<R> {
@@ -77,8 +65,12 @@ impl<R: Read> Lines<R> {
             reader: BufReader::with_capacity(1 << 18, reader),
             bytes: Vec::new(),
             line: 0,
-            read: 0,
         }
+    }
+
+    /// Number of the line that was read last, from 1.
+    pub(crate) fn line(&self) -> usize {
+        self.line
     }
 
     /// The next line, parsed; `None` at the end.
@@ -91,9 +83,8 @@ impl<R: Read> Lines<R> {
             self.line += 1;
             let mut within = self.reader.by_ref().take(LONGEST_LINE as u64 + 1);
             let read = within.read_until(b'\n', &mut self.bytes);
-            match read.map_err(DataError::io(&self.path))? {
-                0 => return Ok(None),
-                read => self.read += read as u64,
+            if read.map_err(DataError::io(&self.path))? == 0 {
+                return Ok(None);
             }
             let found = text(&self.bytes).and_then(|text| match text.trim() {
                 "" => Ok(None),
@@ -112,15 +103,6 @@ impl<R: Read> Lines<R> {
             }
         }
     }
-
-    /// Bytes of all lines so far.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.read
-    }
-
-    pub(crate) fn into_inner(self) -> R {
-        self.reader.into_inner()
-    }
 }
 
 /// A line without the byte order mark that it may begin with: the first of a file, and of each file
@@ -137,34 +119,6 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
 fn prompt_target(text: &str) -> Result<PromptTarget, String> {
     let expected = "an object with the strings `prompt` and `target`";
     serde_json::from_str(text).map_err(|error| explain(&error, expected))
-}
-
-/// Parses a line of training data.
-pub(crate) fn record(text: &str) -> Result<Record, String> {
-    #[derive(Deserialize)]
-    struct Text {
-        text: String,
-        prompt: Option<IgnoredAny>,
-        target: Option<IgnoredAny>,
-    }
-
-    let error = match serde_json::from_str(text) {
-        Ok(found) => return Ok(Record::PromptTarget(found)),
-        Err(error) => error,
-    };
-    match serde_json::from_str(text) {
-        Ok(Text {
-            text,
-            prompt: None,
-            target: None,
-        }) => Ok(Record::Text(text)),
-        // A line with one of the two fields should have both.
-        _ => {
-            let expected =
-                "an object with the strings `prompt` and `target`, or with the string `text`";
-            Err(explain(&error, expected))
-        }
-    }
 }
 
 fn explain(error: &serde_json::Error, expected: &str) -> String {
@@ -277,22 +231,5 @@ mod tests {
     #[test]
     fn an_empty_file_is_an_error() {
         assert!(matches!(read_text(b"\n \n"), Err(DataError::Empty { .. })));
-    }
-
-    #[test]
-    fn a_line_to_train_on_is_a_pair_or_a_text_but_no_half_of_one() {
-        let pair = r#"{"prompt": "a", "target": "b", "text": 3}"#;
-        assert!(matches!(record(pair), Ok(Record::PromptTarget(_))));
-        let text = r#"{"text": "a", "source": "b"}"#;
-        assert_eq!(record(text), Ok(Record::Text("a".to_owned())));
-        for (bad, part) in [
-            (r#"{"prompt": "a", "text": "b"}"#, "missing field `target`"),
-            (r#"{"target": "a", "text": "b"}"#, "missing field `prompt`"),
-            (r#"{"text": 3}"#, "or with the string `text`"),
-            ("{}", "or with the string `text`"),
-        ] {
-            let message = record(bad).unwrap_err();
-            assert!(message.contains(part), "{message}");
-        }
     }
 }

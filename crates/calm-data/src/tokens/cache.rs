@@ -28,7 +28,7 @@ use calm_files::{AtomicFile, Digest, Hashed, Lock, Sha256, hex, sha256};
 use serde_json::json;
 
 use super::examples::{Examples, Index};
-use crate::{DataError, TokenizedExample, Tokenizing};
+use crate::{DataError, ExampleForm, TokenizedExample, Tokenizing};
 
 const MAGIC: [u8; 8] = *b"CALMTOKS";
 const VERSION: u32 = 1;
@@ -55,7 +55,12 @@ pub(crate) struct TokenCache {
 
 impl TokenCache {
     /// The cache of a data file with this hash, tokenised like this.
-    pub(crate) fn new(directory: &Path, data_sha256: &str, tokenizing: &Tokenizing<'_>) -> Self {
+    pub(crate) fn new(
+        directory: &Path,
+        data_sha256: &str,
+        form: &ExampleForm,
+        tokenizing: &Tokenizing<'_>,
+    ) -> Self {
         let mut key = json!({
             "layout": VERSION,
             // Another release may bring another version of the tokenizer library.
@@ -68,6 +73,12 @@ impl TokenCache {
         });
         if tokenizing.cut_texts {
             key["cut_texts"] = true.into();
+        }
+        if !form.is_usual() {
+            key["form"] = format!("{form:?}").into();
+        }
+        if let Some(chat) = tokenizing.chat {
+            key["chat"] = chat.key().into();
         }
         let key: [u8; 32] = Sha256::digest(key.to_string()).into();
         let path = directory.join(format!("{}.tokens", hex(key)));

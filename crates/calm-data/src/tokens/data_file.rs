@@ -1,30 +1,29 @@
 //! A file of examples, tokenised part by part.
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use calm_files::{Hashed, hex, sha256_file};
 use rayon::prelude::*;
 
 use super::cache::{Keep, Misfits, TokenCache};
+use super::chat::RenderChat;
 use super::examples::{Examples, InMemory};
 use super::tokenize::{Fitted, TokenizedExample, Tokenizing};
-use crate::DataError;
-use crate::jsonl::{Lines, Record, record};
+use crate::{ChatTurn, DataError, ExampleForm, ExampleReader, Record};
 
 /// Part of a file that is in memory at a time: this many examples, or bytes of them.
 const PART_EXAMPLES: usize = 4096;
 const PART_BYTES: u64 = 4 << 20;
 
-/// A JSON Lines file of [records](Record), and how they are tokenised.
+/// A data set, as [`ExampleReader`] opens it, and how its [records](Record) are tokenised.
 ///
 /// Examples are tokenised by all threads of the rayon pool, part by part, and stay in the order of
 /// the file. Those that are left out ([`TooLong::Skip`](crate::TooLong::Skip)) have no number.
 #[derive(Debug, Clone)]
 pub struct DataFile<'a> {
-    /// The file.
+    /// The file, or the beginning of the names of several.
     pub path: PathBuf,
+    /// How its rows become examples.
+    pub form: ExampleForm,
     /// How its texts become examples.
     pub tokenizing: Tokenizing<'a>,
 }
@@ -40,6 +39,16 @@ pub struct Tokenized {
     pub truncated: u64,
     /// Number of examples that were left out since they did not fit.
     pub skipped: u64,
+    /// The conversations of its examples, where [`RenderChat::is_asked_again`](crate::RenderChat)
+    /// holds and there are any.
+    pub turns: Vec<Option<ChatTurn>>,
+}
+
+/// What reading a file came to, besides its examples.
+struct Read {
+    sha256: String,
+    misfits: Misfits,
+    turns: Vec<Option<ChatTurn>>,
 }
 
 impl DataFile<'_> {
@@ -55,8 +64,12 @@ impl DataFile<'_> {
             examples.push(example);
             Ok(())
         };
-        let (sha256, misfits) = self.tokenize(&mut keep, &mut observe)?;
-        Ok(Tokenized::new(examples.into(), sha256, misfits))
+        let read = self.tokenize(&mut keep, &mut observe)?;
+        let tokenized = Tokenized::new(examples.into(), read.sha256, read.misfits);
+        Ok(Tokenized {
+            turns: read.turns,
+            ..tokenized
+        })
     }
 
     /// Reads the file through a cache in `directory`, which is made if need be. Any number of files
@@ -75,11 +88,15 @@ impl DataFile<'_> {
         directory: &Path,
         mut observe: impl FnMut(u64),
     ) -> Result<Tokenized, DataError> {
-        let sha256 = sha256_file(&self.path)?;
-        let cache = TokenCache::new(directory, &sha256, &self.tokenizing);
+        if self.tokenizing.chat.is_some_and(RenderChat::is_asked_again) {
+            // A cache holds tokens alone.
+            return self.read(observe);
+        }
+        let sha256 = ExampleReader::sha256_of(&self.path)?;
+        let cache = TokenCache::new(directory, &sha256, &self.form, &self.tokenizing);
         let found = cache.open().or_else(|_| {
             cache.open_or_build(|keep| match self.tokenize(keep, &mut observe)? {
-                (read, misfits) if read == sha256 => Ok(misfits),
+                read if read.sha256 == sha256 => Ok(read.misfits),
                 _ => Err(DataError::Changed {
                     path: self.path.clone(),
                 }),
@@ -89,38 +106,47 @@ impl DataFile<'_> {
         Ok(Tokenized::new(examples, sha256, misfits))
     }
 
-    /// Gives all examples to `keep`. Returns the hash of the file.
+    /// Gives all examples to `keep`.
     fn tokenize(
         &self,
         keep: &mut Keep<'_>,
         observe: &mut dyn FnMut(u64),
-    ) -> Result<(String, Misfits), DataError> {
-        let file = File::open(&self.path).map_err(DataError::io(&self.path))?;
-        let mut lines = Lines::new(&self.path, Hashed::new(file));
+    ) -> Result<Read, DataError> {
+        let mut reader = ExampleReader::open(&self.path, &self.form)?;
         let (mut read, mut misfits) = (0, Misfits::default());
+        let mut turns = Turns::new(&self.tokenizing);
         loop {
-            let part = next_part(&mut lines)?;
+            let part = next_part(&mut reader)?;
             if part.is_empty() {
                 break;
             }
-            for fitted in self.fit(&part, read) {
-                match fitted? {
-                    Fitted::Whole(example) => keep(&example)?,
-                    Fitted::Pieces(pieces) => pieces.iter().try_for_each(&mut *keep)?,
+            for (record, fitted) in part.iter().zip(self.fit(&part, read)) {
+                let kept = match fitted? {
+                    Fitted::Whole(example) => vec![example],
+                    Fitted::Pieces(pieces) => pieces,
                     Fitted::Truncated(example) => {
                         misfits.truncated += 1;
-                        keep(&example)?;
+                        vec![example]
                     }
-                    Fitted::Skipped => misfits.skipped += 1,
-                }
+                    Fitted::Skipped => {
+                        misfits.skipped += 1;
+                        Vec::new()
+                    }
+                };
+                turns.push(record, kept.len());
+                kept.iter().try_for_each(&mut *keep)?;
             }
             read += part.len();
-            observe(lines.bytes_read());
+            observe(reader.bytes_read());
         }
         if read as u64 == misfits.skipped {
             return Err(self.nothing_left(read));
         }
-        Ok((hex(lines.into_inner().sha256()), misfits))
+        Ok(Read {
+            sha256: reader.sha256(),
+            misfits,
+            turns: turns.found(),
+        })
     }
 
     /// Tokenises consecutive records; the first has this number.
@@ -156,16 +182,54 @@ impl Tokenized {
             sha256,
             truncated: misfits.truncated,
             skipped: misfits.skipped,
+            turns: Vec::new(),
+        }
+    }
+}
+
+/// The conversations of examples, if they are asked for.
+struct Turns {
+    are_asked: bool,
+    of: Vec<Option<ChatTurn>>,
+}
+
+impl Turns {
+    fn new(tokenizing: &Tokenizing<'_>) -> Self {
+        Self {
+            are_asked: tokenizing.chat.is_some_and(RenderChat::is_asked_again),
+            of: Vec::new(),
+        }
+    }
+
+    /// `examples`: number of those that the record became.
+    fn push(&mut self, record: &Record, examples: usize) {
+        if self.are_asked {
+            let turn = match record {
+                Record::Chat(turn) => Some(turn.clone()),
+                _ => None,
+            };
+            self.of.extend(std::iter::repeat_n(turn, examples));
+        }
+    }
+
+    /// One for each example; nothing if none is a conversation.
+    fn found(self) -> Vec<Option<ChatTurn>> {
+        match self.of.iter().any(Option::is_some) {
+            true => self.of,
+            false => Vec::new(),
         }
     }
 }
 
 /// The next records of a file; empty at its end.
-fn next_part<R: io::Read>(lines: &mut Lines<R>) -> Result<Vec<Record>, DataError> {
-    let (mut part, begin) = (Vec::new(), lines.bytes_read());
-    while part.len() < PART_EXAMPLES && lines.bytes_read() - begin < PART_BYTES {
-        match lines.next(record)? {
-            Some(record) => part.push(record),
+fn next_part(reader: &mut ExampleReader) -> Result<Vec<Record>, DataError> {
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    while part.len() < PART_EXAMPLES && bytes < PART_BYTES {
+        match reader.next_row()? {
+            Some(records) => {
+                bytes += records.iter().map(Record::bytes).sum::<u64>();
+                part.extend(records);
+            }
             None => break,
         }
     }

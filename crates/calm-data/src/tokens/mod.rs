@@ -1,10 +1,12 @@
 //! Texts to token ids, in memory or through a cache.
 
 mod cache;
+mod chat;
 mod data_file;
 mod examples;
 mod tokenize;
 
+pub use chat::{EncodedTurn, RenderChat};
 pub use data_file::{DataFile, Tokenized};
 pub use examples::Examples;
 pub use tokenize::{

@@ -5,8 +5,9 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
-use crate::jsonl::{PromptTarget, Record};
+use super::chat::RenderChat;
+use crate::jsonl::PromptTarget;
+use crate::{ChatTurn, DataError, Record};
 
 /// A tokenizer, as far as data needs one. Models implement it, since data knows no models.
 pub trait Tokenize: Debug + Sync {
@@ -94,6 +95,8 @@ pub struct Tokenizing<'a> {
     /// Whether plain texts of which a model reads more than `context` tokens are cut into pieces, in
     /// which nothing is lost; then the policy is for pairs alone.
     pub cut_texts: bool,
+    /// Chat templates of the models, for conversations.
+    pub chat: Option<&'a dyn RenderChat>,
 }
 
 impl Tokenizing<'_> {
@@ -101,26 +104,47 @@ impl Tokenizing<'_> {
     ///
     /// A prompt or a plain text gets the tokenizer's own special tokens (beginning of text). Prompt
     /// and target are tokenised apart, so that evaluation, which has only the prompt, sees the same
-    /// ids. All tokens of a plain text but the first, which nothing predicts, carry loss.
+    /// ids. All tokens of a plain text but the first, which nothing predicts, carry loss. A
+    /// conversation is written by chat templates, which hold their special tokens themselves.
     ///
     /// # Errors
     ///
     /// [`DataError::UnknownWord`] if a word is not in the vocabulary, [`DataError::EmptyPrompt`],
     /// [`DataError::EmptyTarget`] or [`DataError::EmptyText`] if one of these has no token,
     /// [`DataError::TooLong`] if the example does not fit and that is an error, or if the context
-    /// has no room for a token that carries loss.
+    /// has no room for a token that carries loss; [`DataError::NoChat`] for a conversation without
+    /// chat templates, [`DataError::Tokenizer`] if these refuse it.
     pub fn example(&self, example: usize, record: &Record) -> Result<Fitted, DataError> {
-        let (tokenized, special) = match record {
-            Record::PromptTarget(pair) => self.pair(example, pair)?,
-            Record::Text(text) if self.cut_texts => {
-                return Ok(self.pieces(self.text(example, text)?.0));
-            }
-            Record::Text(text) => self.text(example, text)?,
-        };
-        self.fit(example, tokenized, special)
+        let (tokenized, special) = self.unfitted(example, record)?;
+        match record {
+            Record::Text(_) if self.cut_texts => Ok(self.pieces(tokenized)),
+            _ => self.fit(example, tokenized, special),
+        }
+    }
+
+    /// Example number `example` as it is, however long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokenizing::example`], except for what does not fit.
+    pub fn whole(&self, example: usize, record: &Record) -> Result<TokenizedExample, DataError> {
+        Ok(self.unfitted(example, record)?.0)
     }
 
     /// An example of any length, and the number of its leading special tokens.
+    fn unfitted(
+        &self,
+        example: usize,
+        record: &Record,
+    ) -> Result<(TokenizedExample, usize), DataError> {
+        match record {
+            Record::PromptTarget(pair) => self.pair(example, pair),
+            Record::Text(text) => self.text(example, text),
+            Record::Chat(turn) => self.turn(example, turn),
+        }
+    }
+
+    /// [`Tokenizing::unfitted`] of a prompt and its target.
     fn pair(
         &self,
         example: usize,
@@ -134,6 +158,26 @@ impl Tokenizing<'_> {
         let target_start = prompt.ids.len();
         let ids = [prompt.ids, target.ids, vec![self.end_of_text]].concat();
         Ok((TokenizedExample { ids, target_start }, prompt.special))
+    }
+
+    /// The same of an answer in a conversation.
+    fn turn(
+        &self,
+        example: usize,
+        turn: &ChatTurn,
+    ) -> Result<(TokenizedExample, usize), DataError> {
+        let chat = self.chat.ok_or(DataError::NoChat { example })?;
+        let encoded = chat.encode(turn);
+        let encoded = encoded.map_err(|source| DataError::Tokenizer { example, source })?;
+        if encoded.prompt.is_empty() {
+            return Err(DataError::EmptyPrompt { example });
+        }
+        let target_start = encoded.prompt.len();
+        let ids = [encoded.prompt, encoded.target].concat();
+        if ids.len() == target_start {
+            return Err(DataError::EmptyTarget { example });
+        }
+        Ok((TokenizedExample { ids, target_start }, encoded.special))
     }
 
     /// The same of a plain text.
@@ -214,6 +258,7 @@ pub fn tokenize(
         context,
         too_long: TooLong::Error,
         cut_texts: false,
+        chat: None,
     };
     let pair = PromptTarget {
         prompt: prompt.to_owned(),

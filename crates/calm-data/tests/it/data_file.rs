@@ -5,9 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use calm_data::jsonl::Record;
 use calm_data::{
-    Batches, DataError, DataFile, Examples, Fitted, Tokenized, TokenizedExample, TooLong,
+    Batches, DataError, DataFile, Examples, Fitted, Record, Tokenized, TokenizedExample, TooLong,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -42,6 +41,7 @@ impl Workshop {
     fn file(&self, context: usize, too_long: TooLong) -> DataFile<'_> {
         DataFile {
             path: self.directory.path().join("data.jsonl"),
+            form: calm_data::ExampleForm::default(),
             tokenizing: self.tokenizer.with(context, too_long),
         }
     }

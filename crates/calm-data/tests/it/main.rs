@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod data_file;
+mod formats;
 mod kv;
 mod published_files;
 mod tokenize;

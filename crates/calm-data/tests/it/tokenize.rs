@@ -1,8 +1,10 @@
 //! Texts to examples of token ids.
 
-use calm_data::jsonl::{PromptTarget, Record};
+use calm_data::jsonl::PromptTarget;
 use calm_data::kv::{EOS, KeyPool, KvConfig, KvDataset, KvTask, PAD};
-use calm_data::{Batch, DataError, Fitted, TokenizedExample, Tokenizing, TooLong, tokenize};
+use calm_data::{
+    Batch, DataError, Fitted, Record, TokenizedExample, Tokenizing, TooLong, tokenize,
+};
 
 use crate::word_tokenizer::WordTokenizer;
 
@@ -53,6 +55,7 @@ fn a_long_text_is_cut_into_pieces_in_which_nothing_is_lost() {
     let cut = |context| {
         let tokenizing = Tokenizing {
             cut_texts: true,
+            chat: None,
             ..tokenizer.with(context, TooLong::Error)
         };
         tokenizing.example(0, &text).unwrap()
@@ -76,6 +79,7 @@ fn a_long_text_is_cut_into_pieces_in_which_nothing_is_lost() {
     // A prompt has to stay with its target.
     let tokenizing = Tokenizing {
         cut_texts: true,
+        chat: None,
         ..tokenizer.with(4, TooLong::Error)
     };
     let error = tokenizing.example(0, &pair("1 2 3 4", "5")).unwrap_err();

@@ -26,6 +26,7 @@ impl WordTokenizer {
             context,
             too_long,
             cut_texts: false,
+            chat: None,
         }
     }
 }

@@ -91,6 +91,32 @@ impl<'a> BridgeTraining<'a> {
         }
     }
 
+    /// Loss of every row of a batch by itself: nats, summed over its target tokens.
+    ///
+    /// # Panics
+    ///
+    /// As [`Objective::loss`].
+    pub fn row_losses(&self, bridges: &Bridges, batch: &Batch) -> Vec<f64> {
+        let hidden = self.suffix(batch).hidden_states(&self.all(bridges));
+        let mut start = 0;
+        let counts = (0..batch.rows).map(|row| {
+            let end = ((row + 1) * batch.length) as u32;
+            batch
+                .loss_positions
+                .partition_point(|position| *position < end)
+        });
+        let losses = counts.map(|end| {
+            let (begin, count) = (std::mem::replace(&mut start, end), end - start);
+            if count == 0 {
+                return 0.0;
+            }
+            let hidden = hidden.clone().narrow(0, begin, count);
+            let loss = head::loss(&self.parts.anchor, &hidden, &batch.targets[begin..end]);
+            f64::from(loss.into_scalar::<f32>())
+        });
+        losses.collect()
+    }
+
     /// # Panics
     ///
     /// If an augmenting model cannot read an example, which [`read_examples`] tells in time.
@@ -147,7 +173,7 @@ impl Objective for BridgeTraining<'_> {
 
     fn loss(&self, bridges: &Bridges, batch: &Batch) -> Tensor<1> {
         let hidden = self.suffix(batch).hidden_states(&self.all(bridges));
-        head::loss(&self.parts.anchor, &hidden, batch)
+        head::loss(&self.parts.anchor, &hidden, &batch.targets)
     }
 
     fn gradients(&self, bridges: &Bridges, batch: &Batch) -> (f64, GradientsParams) {

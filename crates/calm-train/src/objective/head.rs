@@ -20,10 +20,10 @@ pub(super) fn positions(batch: &Batch, device: &Device) -> ChosenPositions {
 
 /// Summed over the positions that carry loss, `[1]`. `hidden` is the last block's output there,
 /// `[n, d_model]`.
-pub(super) fn loss(decoder: &Decoder, hidden: &Tensor<2>, batch: &Batch) -> Tensor<1> {
-    let parts = chunks(decoder, batch).map(|part| {
+pub(super) fn loss(decoder: &Decoder, hidden: &Tensor<2>, targets: &[u32]) -> Tensor<1> {
+    let parts = chunks(decoder, targets.len()).map(|part| {
         let hidden = hidden.clone().narrow(0, part.start, part.len());
-        part_loss(decoder, hidden, &batch.targets[part])
+        part_loss(decoder, hidden, &targets[part])
     });
     let sum = parts.reduce(|sum, part| sum + part);
     sum.unwrap_or_else(|| Tensor::zeros([1], &hidden.device()))
@@ -42,7 +42,7 @@ pub(super) fn differentiated(
     let constant = hidden.clone().inner();
     let mut sum = 0.0;
     let mut gradient = Vec::new();
-    for part in chunks(decoder, batch) {
+    for part in chunks(decoder, batch.target_tokens()) {
         let hidden = constant.clone().narrow(0, part.start, part.len());
         let hidden = Tensor::from_inner(hidden).require_grad();
         let loss = part_loss(decoder, hidden.clone(), &batch.targets[part]);
@@ -60,8 +60,7 @@ pub(super) fn differentiated(
 }
 
 /// Which of them are taken together.
-fn chunks(decoder: &Decoder, batch: &Batch) -> impl Iterator<Item = Range<usize>> {
-    let count = batch.target_tokens();
+fn chunks(decoder: &Decoder, count: usize) -> impl Iterator<Item = Range<usize>> {
     let held = (LOGITS_HELD / decoder.config().vocab_size).max(ops::BATCH_INVARIANT_ROWS);
     (0..count)
         .step_by(held)

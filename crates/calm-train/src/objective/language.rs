@@ -34,7 +34,7 @@ impl Objective for LanguageModelling {
     type Parameters = Decoder;
 
     fn loss(&self, decoder: &Decoder, batch: &Batch) -> Tensor<1> {
-        head::loss(decoder, &self.hidden_states(decoder, batch), batch)
+        head::loss(decoder, &self.hidden_states(decoder, batch), &batch.targets)
     }
 
     fn gradients(&self, decoder: &Decoder, batch: &Batch) -> (f64, GradientsParams) {

@@ -17,13 +17,14 @@ use super::config::ComposeConfig;
 use super::data::TrainingData;
 use super::estimate::Estimate;
 use super::footprint::Footprint;
+use super::plan::TextPlan;
 use super::ranks::{self, LocalDevices};
 use super::record::{
     AddedParameters, BaselineOutcome, BridgeIdentity, BridgeRecord, ComposedIdentity, RunIdentity,
 };
-use super::training::{FitOptions, TextPlan, TrainingRun};
+use super::training::{FitOptions, TrainingRun};
 use super::{Observer, RunContext, RunEvent, end_of_text};
-use crate::{ActivationCache, BridgeTraining, Ranks, TrainError, WorkerServer};
+use crate::{ActivationCache, BridgeTraining, ChatTokenizer, Ranks, TrainError, WorkerServer};
 
 /// Trains the bridges of a composition (section 3.1 of the paper), or a baseline in their place.
 #[derive(Debug)]
@@ -133,7 +134,9 @@ impl ComposeRun {
         let models = self.load(local.main(), observer)?;
         let anchor = &models.composition.anchor;
         let end_of_text = end_of_text(&anchor.model, &anchor.files.path)?;
+        let chat = ChatTokenizer::new(&models.composition, end_of_text);
         let plan = TextPlan {
+            chat: Some(&chat),
             tokenizer: models.composition.tokenizer(),
             special: &anchor.model.special,
             end_of_text,
@@ -145,6 +148,7 @@ impl ComposeRun {
             local,
             models,
             data,
+            chat,
         })
     }
 
@@ -231,8 +235,9 @@ impl ComposeRun {
             local,
             models,
             data,
+            chat,
         } = prepared;
-        let tokens = data.train.read_by(models.parts())?;
+        let tokens = data.train.read_by(models.parts(), chat)?;
         let (parts, fresh) = (models.new_parts(), models.fresh_bridges());
         let bridges = calibrated(&parts, fresh, local.main(), &data.train.batches)?;
         let others = local.distinct[1..].iter();
@@ -268,6 +273,8 @@ struct Prepared {
     local: LocalDevices,
     models: Models,
     data: TrainingData,
+    /// Chat templates of the models.
+    chat: ChatTokenizer,
 }
 
 /// Frozen models on one device, with bridges that are to be trained.
@@ -463,9 +470,10 @@ impl BridgeJob<'_> {
             local,
             models,
             data,
+            chat,
         } = self.prepared;
         let held_out = data.validation.as_ref();
-        let held_out_tokens = held_out.map(|held_out| held_out.data.read_by(models.parts()));
+        let held_out_tokens = held_out.map(|held_out| held_out.data.read_by(models.parts(), chat));
         let held_out_tokens = held_out_tokens.transpose()?.flatten();
         let validated = models.objective(held_out_tokens.as_deref());
         let composed = |bridges: &Bridges| models.model(bridges.clone());

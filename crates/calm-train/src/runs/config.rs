@@ -11,6 +11,7 @@ use calm_data::TooLong;
 use calm_models::ModelSource;
 use serde::{Deserialize, Serialize};
 
+use super::examples::ExampleConfig;
 #[cfg(feature = "cli")]
 use super::flags::{any_path, named};
 use crate::{OptimizerKind, Schedule, TrainConfig, TrainError};
@@ -185,8 +186,9 @@ pub struct PretrainConfig {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct TrainingConfig {
-    /// Examples, one JSON object per line: with a `prompt` and a `target`, which is to be learnt, or
-    /// with a `text`, of which all is to be learnt
+    /// Examples to learn: JSON Lines, a JSON array, CSV or Parquet with a `prompt` and a `target`, a
+    /// `question` and an `answer`, `messages`, or a `text`; a directory of such files; or
+    /// hf:datasets/owner/name@revision
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub train: PathBuf,
     /// Treatment of the data.
@@ -242,6 +244,10 @@ pub struct TrainingConfig {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct DataConfig {
+    /// Form of the rows.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub examples: ExampleConfig,
     /// Policy for an example with more tokens than the models can read: `error`; `truncate`, which
     /// cuts the beginning of the prompt, or the end of a plain text; or `skip`
     #[cfg_attr(feature = "cli", arg(long, value_name = "POLICY", value_parser = named::<TooLong>, default_value = "error"))]

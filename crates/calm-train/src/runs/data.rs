@@ -1,5 +1,7 @@
 //! Data of a run.
 
+use calm_data::RowSet;
+
 use super::split::DataSplit;
 use super::validation::ValidationData;
 
@@ -7,4 +9,6 @@ use super::validation::ValidationData;
 pub(super) struct TrainingData {
     pub(super) train: DataSplit,
     pub(super) validation: Option<ValidationData>,
+    /// The examples to train on as hashes, unless the run is only described.
+    pub(super) rows: Option<RowSet>,
 }

@@ -12,9 +12,12 @@ mod compose;
 mod config;
 mod data;
 mod estimate;
+mod examples;
 #[cfg(feature = "cli")]
 mod flags;
 mod footprint;
+mod located;
+mod plan;
 mod pretrain;
 mod ranks;
 mod record;
@@ -37,7 +40,9 @@ pub use self::config::{
     ValidationMetric,
 };
 pub use self::estimate::{DataEstimate, Estimate, MeasuredMemory, TimeEstimate};
+pub use self::examples::ExampleConfig;
 pub use self::footprint::{Footprint, MemoryEstimate, ParameterCounts};
+pub use self::located::{LocatedExamples, locate_examples};
 pub use self::pretrain::{BaseModel, PretrainOutcome, PretrainRun};
 pub use self::record::{
     AddedParameters, BaselineOutcome, BridgeRecord, DataRecord, Environment, PackedRecord,

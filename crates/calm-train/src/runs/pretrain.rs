@@ -13,11 +13,12 @@ use serde::Serialize;
 use super::config::PretrainConfig;
 use super::data::TrainingData;
 use super::estimate::Estimate;
+use super::plan::TextPlan;
 use super::record::RunRecord;
-use super::training::{TextPlan, TrainingRun};
+use super::training::TrainingRun;
 use super::tuning::Tuning;
 use super::{Observer, RunContext, RunEvent, end_of_text};
-use crate::TrainError;
+use crate::{ChatTokenizer, TrainError};
 
 /// Trains a small Llama from random weights, or goes on training a checkpoint.
 #[derive(Debug)]
@@ -96,6 +97,8 @@ struct Beginning {
     model: FrozenModel,
     base: Option<BaseModel>,
     end_of_text: u32,
+    /// Its chat template.
+    chat: Option<ChatTokenizer>,
 }
 
 impl PretrainRun {
@@ -187,6 +190,7 @@ impl PretrainRun {
             model,
             base,
             end_of_text,
+            chat,
         } = match &self.config.from {
             Some(source) => self.load(source, observer)?,
             None => self.untrained()?,
@@ -199,6 +203,7 @@ impl PretrainRun {
             end_of_text,
             context,
             is_packed: self.config.pack,
+            chat: chat.as_ref(),
         };
         let data = self.run.read_data(&plan, is_described, observer)?;
         Ok(Prepared {
@@ -226,9 +231,12 @@ impl PretrainRun {
             ..LoadOptions::default()
         };
         let loaded = LoadedModel::from_files(source.resolve(&[], &mut fetched)?, &options)?;
+        let end_of_text = end_of_text(&loaded.model, &loaded.files.path)?;
+        let chat = ChatTokenizer::of_model(&loaded, end_of_text);
         let (model, files) = (loaded.model, loaded.files);
         Ok(Beginning {
-            end_of_text: end_of_text(&model, &files.path)?,
+            end_of_text,
+            chat: Some(chat),
             base: Some(BaseModel {
                 source: files.source.to_string(),
                 weights_sha256: model.weights_sha256()?.to_owned(),
@@ -249,6 +257,7 @@ impl PretrainRun {
             model: FrozenModel::new(decoder, tokenizer),
             base: None,
             end_of_text,
+            chat: None,
         })
     }
 

@@ -9,6 +9,7 @@ use calm_data::TooLong;
 use serde::{Deserialize, Serialize};
 
 use super::config::{Baseline, ValidationMetric};
+use super::examples::ExampleConfig;
 use crate::{ActivationStatistics, TrainConfig, ValidationMetrics};
 
 /// Everything that the outcome of a run depends on. A run that differs in it is another run.
@@ -22,6 +23,9 @@ pub(super) struct RunIdentity<S> {
     #[serde(rename = "what")]
     pub(super) subject: S,
     pub(super) data_sha256: String,
+    /// How rows become examples; none for the usual names, as in runs of before there was a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) examples: Option<ExampleConfig>,
     /// None for [`TooLong::Error`], as in runs of before there was a choice.
     pub(super) too_long: Option<TooLong>,
     /// Most tokens of a row, if rows hold several examples.

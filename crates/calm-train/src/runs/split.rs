@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use calm_compose::{FrozenParts, RowTokens};
-use calm_data::{Batches, DataError, DataFile, Examples, Tokenized};
+use calm_compose::{FrozenParts, PromptTexts, RowTokens};
+use calm_data::{Batches, ChatTurn, DataError, DataFile, Examples, Tokenized};
+use rayon::prelude::*;
 
 use super::config::DataConfig;
 use super::record::{DataRecord, PackedRecord};
 use super::{Observer, RunEvent};
-use crate::{TrainError, read_examples};
+use crate::reading::{PromptedExample, read, readers};
+use crate::{ChatTokenizer, TrainError};
 
 /// Up to this size a file is tokenised anew each time, which takes a second or a few, and leaves
 /// nothing behind.
@@ -58,6 +60,8 @@ pub(super) fn read_file(
 pub(super) struct DataSplit {
     pub(super) batches: Batches,
     pub(super) record: DataRecord,
+    /// The conversations of the examples, if augmenting models read them in renderings of their own.
+    turns: Vec<Option<ChatTurn>>,
 }
 
 impl DataSplit {
@@ -72,6 +76,7 @@ impl DataSplit {
             sha256,
             truncated,
             skipped,
+            turns,
         } = read;
         let batches = batches(examples);
         let record = DataRecord {
@@ -88,7 +93,11 @@ impl DataSplit {
             truncated,
             skipped,
         };
-        Self { batches, record }
+        Self {
+            batches,
+            record,
+            turns,
+        }
     }
 
     /// Tokens that the augmenting models read of every example, if any of them has tokens of its
@@ -96,24 +105,46 @@ impl DataSplit {
     pub(super) fn read_by(
         &self,
         parts: &FrozenParts,
+        chat: &ChatTokenizer,
     ) -> Result<Option<Vec<RowTokens>>, TrainError> {
         const PART: usize = 1024;
 
-        if parts.augmenting.iter().all(|model| model.tokens.is_none()) {
+        let prompts = self.prompts(chat)?;
+        let own = readers(parts, &prompts.iter().collect::<Vec<_>>());
+        if own.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let mut examples = self.batches.examples().iter();
+        let mut examples = self.batches.examples().iter().enumerate();
         let mut rows = Vec::with_capacity(examples.size_hint().0);
         loop {
-            let part: Vec<_> = examples.by_ref().take(PART).collect::<Result<_, _>>()?;
+            let part = examples.by_ref().take(PART).map(|(number, example)| {
+                let texts = prompts.get(number).cloned().unwrap_or_default();
+                let example = example?;
+                Ok(PromptedExample { example, texts })
+            });
+            let part: Vec<_> = part.collect::<Result<_, DataError>>()?;
             if part.is_empty() {
                 return Ok(Some(rows));
             }
-            let read = read_examples(parts, &part).map_err(|error| TrainError::Malformed {
+            let read = read(parts, &part, &own).map_err(|error| TrainError::Malformed {
                 path: self.record.path.clone(),
                 reason: error.to_string(),
             });
             rows.extend(read?);
         }
+    }
+
+    /// What augmenting models read of every example's prompt in renderings of their own; nothing if
+    /// there is no conversation.
+    fn prompts(&self, chat: &ChatTokenizer) -> Result<Vec<PromptTexts>, DataError> {
+        let turns = self.turns.par_iter().enumerate();
+        let texts = turns.map(|(number, turn)| match turn {
+            Some(turn) => {
+                let kept = self.batches.examples().get(number)?.target_start;
+                chat.texts(number, turn, kept)
+            }
+            None => Ok(PromptTexts::new()),
+        });
+        texts.collect()
     }
 }

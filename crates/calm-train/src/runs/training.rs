@@ -5,12 +5,15 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use calm_data::{Batches, DataFile, Tokenizing, TooLong};
-use calm_models::{SpecialIds, Tokenizer};
+use calm_data::{Batches, DataFile, ExampleForm, ExampleReader, RowSet, TooLong};
+use calm_models::Fetching;
 use serde::Serialize;
 
 use super::config::TrainingConfig;
 use super::data::TrainingData;
+use super::examples::ExampleConfig;
+use super::located::locate_examples;
+use super::plan::TextPlan;
 use super::record::{Environment, RunIdentity, RunRecord};
 use super::split::{DataSplit, read_file};
 use super::validation::ValidationData;
@@ -22,17 +25,6 @@ use crate::{
 
 /// Name of a run's directory in the directory of its result.
 const RUN: &str = "run";
-
-/// How the texts of a run become rows.
-pub(super) struct TextPlan<'a> {
-    pub(super) tokenizer: &'a Tokenizer,
-    pub(super) special: &'a SpecialIds,
-    pub(super) end_of_text: u32,
-    /// Most tokens of a row.
-    pub(super) context: usize,
-    /// Whether a row holds as many examples as fit, and long texts are cut.
-    pub(super) is_packed: bool,
-}
 
 /// Parts that only some runs have.
 pub struct FitOptions<'a, P> {
@@ -154,16 +146,16 @@ impl TrainingRun {
         observer: &mut dyn Observer,
     ) -> Result<TrainingData, TrainError> {
         let data_tokenizer = DataTokenizer(plan.tokenizer);
-        let mut read = |path: &Path, with_run: &str| {
+        let form = self.config.data.examples.form();
+        let mut read = |name: &Path, with_run: &str| {
+            let mut fetched = |fetching: Fetching<'_>| {
+                let _ = observer.observe(RunEvent::Fetching(fetching));
+            };
+            let located = locate_examples(name, &mut fetched)?;
             let file = DataFile {
-                path: path.to_owned(),
-                tokenizing: Tokenizing {
-                    tokenizer: &data_tokenizer,
-                    end_of_text: plan.end_of_text,
-                    context: plan.context,
-                    too_long: self.config.data.too_long,
-                    cut_texts: plan.is_packed,
-                },
+                path: located.path.clone(),
+                form: form.clone(),
+                tokenizing: plan.tokenizing(&data_tokenizer, self.config.data.too_long),
             };
             let with_run = self.out.join(RUN).join(with_run);
             let with_run = (self.writes && !is_described).then_some(with_run.as_path());
@@ -171,22 +163,32 @@ impl TrainingRun {
             // Padding is never seen, so any token will do.
             let (rows, padding) = (self.config.rows(), plan.special.pad.unwrap_or(0));
             let seed = self.train.seed;
-            Ok::<_, TrainError>(DataSplit::new(&file, read, |examples| {
-                match plan.is_packed {
-                    false => Batches::new(examples, rows, padding, seed),
-                    true => Batches::packed(examples, rows, plan.context, padding, seed),
-                }
-            }))
+            let mut split = DataSplit::new(&file, read, |examples| match plan.is_packed {
+                false => Batches::new(examples, rows, padding, seed),
+                true => Batches::packed(examples, rows, plan.context, padding, seed),
+            });
+            split.record.path = located.name;
+            Ok::<_, TrainError>((split, located.path))
         };
-        let train = read(&self.config.train, "tokens")?;
+        let (train, train_path) = read(&self.config.train, "tokens")?;
         let validation = &self.config.validation;
-        let held_out = validation.validation.as_ref().map(|path| {
-            let held_out = read(path, "held-out-tokens")?;
-            ValidationData::new(validation, held_out, (plan.tokenizer, plan.end_of_text))
+        let held_out = validation.validation.as_ref().map(|name| {
+            let (held_out, path) = read(name, "held-out-tokens")?;
+            let data = ValidationData::new(validation, &path, held_out, plan, &form)?;
+            Ok::<_, TrainError>((data, path))
         });
+        let held_out = held_out.transpose()?;
+        let is_needed = (self.writes && !is_described) || held_out.is_some();
+        let rows = is_needed
+            .then(|| RowSet::of(&train_path, &form))
+            .transpose()?;
+        if let (Some(rows), Some((_, path))) = (&rows, &held_out) {
+            warn_of_shared(rows, &train_path, path, &form)?;
+        }
         Ok(TrainingData {
             train,
-            validation: held_out.transpose()?,
+            validation: held_out.map(|(data, _)| data),
+            rows,
         })
     }
 
@@ -198,7 +200,9 @@ impl TrainingRun {
         subject: S,
     ) -> RunIdentity<S> {
         let too_long = self.config.data.too_long;
+        let examples = &self.config.data.examples;
         RunIdentity {
+            examples: (*examples != ExampleConfig::default()).then(|| examples.clone()),
             name,
             program: self.context.program.clone(),
             subject,
@@ -226,6 +230,11 @@ impl TrainingRun {
         let workers = options.ranks.as_ref().map(Ranks::names);
         let environment = Environment::new(&self.context.device, workers);
         options.directory = Some(RunDir::open(&directory, identity, &environment)?);
+        // What can be read only once, such as a pipe, has no rows any more.
+        let rows = data.rows.as_ref();
+        if let Some(rows) = rows.filter(|rows| rows.sha256() == data.train.record.sha256) {
+            rows.write(&self.out.join(RowSet::FILE))?;
+        }
         let _ = observer.observe(RunEvent::Data(&data.train.record));
         let batches = |number| Ok(data.train.batches.batch(number)?);
         let train = self.train.clone();
@@ -254,6 +263,26 @@ impl TrainingRun {
         };
         Ok((trainer.into_parameters(), record))
     }
+}
+
+/// Warns of held-out examples that are learnt as well.
+fn warn_of_shared(
+    rows: &RowSet,
+    train: &Path,
+    held_out: &Path,
+    form: &ExampleForm,
+) -> Result<(), TrainError> {
+    let records = ExampleReader::read(held_out, form, None)?;
+    let (shared, all) = (rows.count(&records), records.len());
+    if shared > 0 {
+        tracing::warn!(
+            "{}: {shared} of {all} examples are also in {}, on which the run is trained; the \
+             validation says too little about others",
+            held_out.display(),
+            train.display()
+        );
+    }
+    Ok(())
 }
 
 /// A directory that holds something is only written to if it is the run's own.

@@ -1,13 +1,16 @@
 //! Held-out examples that a run is validated on.
 
-use calm_data::Batch;
-use calm_data::jsonl::{self, PromptTarget};
-use calm_models::{CausalLm, Tokenizer, exact_match};
+use std::path::Path;
+
+use calm_compose::ComposedPrompt;
+use calm_data::{Batch, DataError, ExampleForm, ExampleReader, TooLong};
+use calm_models::{AnswerOptions, CausalLm, Question, Tokenizer, answer};
 
 use super::config::{ValidationConfig, ValidationMetric};
+use super::plan::TextPlan;
 use super::record::ValidationIdentity;
 use super::split::DataSplit;
-use crate::{HeldOut, Metric, Objective, TrainError, Validator};
+use crate::{DataTokenizer, HeldOut, Metric, Objective, Questions, TrainError, Validator};
 
 /// Examples of which a score is taken unless another number is given.
 const SCORED: usize = 100;
@@ -17,32 +20,47 @@ pub(super) struct ValidationData {
     pub(super) data: DataSplit,
     metric: Option<ValidationMetric>,
     /// Examples of which the score is taken.
-    scored: Vec<PromptTarget>,
+    scored: Vec<Question<ComposedPrompt>>,
     tokenizer: Tokenizer,
-    end_of_text: u32,
+    stop_ids: Vec<u32>,
 }
 
 impl ValidationData {
     /// The examples of a file, of which `data` has the tokens.
     pub(super) fn new(
         config: &ValidationConfig,
+        path: &Path,
         data: DataSplit,
-        (tokenizer, end_of_text): (&Tokenizer, u32),
+        plan: &TextPlan<'_>,
+        form: &ExampleForm,
     ) -> Result<Self, TrainError> {
-        let scored = match (&config.validation, config.validation_metric) {
-            (Some(path), Some(_)) => {
-                let mut examples = jsonl::read(path)?;
-                examples.truncate(config.validation_examples.unwrap_or(SCORED));
-                examples
-            }
-            _ => Vec::new(),
-        };
+        let (mut scored, mut stop_ids) = (Vec::new(), vec![plan.end_of_text]);
+        if config.validation_metric.is_some() {
+            let count = config.validation_examples.unwrap_or(SCORED);
+            let mut records = ExampleReader::read(path, form, Some(count))?;
+            records.truncate(count);
+            let tokenizer = DataTokenizer(plan.tokenizer);
+            let questions = Questions {
+                tokenizing: plan.tokenizing(&tokenizer, TooLong::Error),
+                chat: plan.chat,
+            };
+            stop_ids = questions.stop_ids(&records);
+            let asked = records.iter().enumerate();
+            let asked = asked.map(|(number, record)| Ok(questions.of(number, record)?.question));
+            scored =
+                asked
+                    .collect::<Result<_, DataError>>()
+                    .map_err(|source| DataError::Example {
+                        path: path.to_owned(),
+                        source: Box::new(source),
+                    })?;
+        }
         Ok(Self {
             data,
             metric: config.validation_metric,
             scored,
-            tokenizer: tokenizer.clone(),
-            end_of_text,
+            tokenizer: plan.tokenizer.clone(),
+            stop_ids,
         })
     }
 
@@ -60,7 +78,10 @@ impl ValidationData {
         &'a self,
         objective: &'a O,
         model: impl Fn(&O::Parameters) -> M + 'a,
-    ) -> Result<Box<dyn Validator<O::Parameters> + 'a>, TrainError> {
+    ) -> Result<Box<dyn Validator<O::Parameters> + 'a>, TrainError>
+    where
+        ComposedPrompt: Into<M::Prompt>,
+    {
         let batches = &self.data.batches;
         let all = (0..batches.per_epoch()).map(|number| batches.batch(number));
         let held_out = HeldOut::new(objective, all.collect::<Result<Vec<Batch>, _>>()?);
@@ -73,10 +94,15 @@ impl ValidationData {
         })
     }
 
-    fn exact(&self, model: &impl CausalLm) -> Result<Metric, TrainError> {
-        let pairs = self.scored.iter();
-        let pairs: Vec<_> = pairs.map(|pair| (&*pair.prompt, &*pair.target)).collect();
-        let answers = exact_match(model, &self.tokenizer, self.end_of_text, &pairs)?;
+    fn exact<M: CausalLm>(&self, model: &M) -> Result<Metric, TrainError>
+    where
+        ComposedPrompt: Into<M::Prompt>,
+    {
+        let options = AnswerOptions {
+            stop_ids: self.stop_ids.clone(),
+            ..AnswerOptions::default()
+        };
+        let answers = answer(model, &self.tokenizer, &options, &self.scored)?;
         let hits = answers.iter().filter(|answer| answer.is_correct).count();
         Ok(Metric {
             name: "exact".to_owned(),
