@@ -24,9 +24,12 @@
 //! | [`Chrf`], [`Bleu`], [`AnswerMatch`] | metrics of texts and of answers |
 //! | [`passk`] | pass@k |
 //! | [`significance`] | bootstrap, paired bootstrap, paired approximate randomisation |
+//! | [`Estimate`] | a score with its 95 % interval |
+//! | [`examples`] | worked examples and perplexity of data that is no task |
 //! | [`tasks`] | benchmarks as data |
 //! | [`run`] | evaluations of models: every answer, scores, comparisons |
 
+pub mod examples;
 #[cfg(feature = "models")]
 mod greedy;
 mod metrics;
@@ -36,6 +39,6 @@ pub mod tasks;
 #[cfg(feature = "models")]
 pub use greedy::{GreedySample, accuracy, exact_match};
 pub use metrics::{
-    AnswerMatch, Bleu, BleuDetail, BleuTokenizer, Chrf, Metric, Proportion, ScoreError, Smoothing,
-    Spread, Statistics, passk, significance,
+    AnswerMatch, Bleu, BleuDetail, BleuTokenizer, Chrf, Estimate, Metric, Proportion, ScoreError,
+    Smoothing, Spread, Statistics, passk, significance,
 };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use calm_data::{ExampleForm, Record};
 use calm_sandbox::SandboxOptions;
 
 use super::{Description, EvaluationDirectory, PromptOverflow, Results, RunError, RunTask, Scorer};
@@ -54,6 +55,17 @@ impl Evaluation {
     pub fn examples(&self) -> usize {
         let subsets = self.subsets.iter().flatten();
         subsets.map(|subset| subset.items.len()).sum()
+    }
+
+    /// The examples of every task as they would stand in training data, where they have such a form.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, Vec<Record>)> {
+        let form = ExampleForm::default();
+        let tasks = self.description.tasks.iter().zip(&self.subsets);
+        tasks.map(move |(run, subsets)| {
+            let items = subsets.iter().flat_map(|subset| &subset.items);
+            let records = items.filter_map(|item| form.records(&item.record).ok());
+            (&*run.task.name, records.flatten().collect())
+        })
     }
 
     /// A scorer for each task.

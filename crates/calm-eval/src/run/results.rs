@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::directory::{Description, RunTask, SCHEMA};
 use super::score::counted;
 use super::{RunError, Sample};
+use crate::Estimate;
 use crate::tasks::{Task, TaskMetric};
 use calm_sandbox::Layers;
 
@@ -75,6 +76,10 @@ pub struct LanguageScore {
     pub n: usize,
     /// Score of all answers together, from 0 to 100.
     pub score: f64,
+    /// Its 95 % interval, see [`Estimate`]; none where the examples tell nothing of one.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<f64>>"))]
+    pub interval_95: Option<[f64; 2]>,
     /// Standard error of the mean of the samples' own scores.
     pub standard_error: f64,
     /// Examples whose prompt lost its beginning.
@@ -96,6 +101,16 @@ pub struct GroupScore {
     pub score: f64,
 }
 
+impl LanguageScore {
+    /// The score with its interval.
+    pub fn estimate(&self) -> Estimate {
+        Estimate {
+            score: self.score,
+            interval_95: self.interval_95,
+        }
+    }
+}
+
 impl Results {
     /// Scores these samples.
     ///
@@ -104,7 +119,7 @@ impl Results {
     /// [`RunError::Score`] if one of them has nothing to be scored against.
     pub fn of(description: &Description, samples: &[Sample], seed: u64) -> Result<Self, RunError> {
         let tasks = description.tasks.iter();
-        let tasks = tasks.map(|run| TaskResults::of(run, samples));
+        let tasks = tasks.map(|run| TaskResults::of(run, samples, seed));
         Ok(Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -120,10 +135,10 @@ impl Results {
 }
 
 impl TaskResults {
-    fn of(run: &RunTask, samples: &[Sample]) -> Result<Self, RunError> {
+    fn of(run: &RunTask, samples: &[Sample], seed: u64) -> Result<Self, RunError> {
         let task = &run.task;
         let own = samples.iter().filter(|sample| sample.task == task.name);
-        let languages = by_language(task, own)?;
+        let languages = by_language(task, own, seed)?;
         let scores: Vec<f64> = languages.iter().map(|language| language.score).collect();
         let metric = task.score.metric;
         Ok(Self {
@@ -145,6 +160,7 @@ impl TaskResults {
 fn by_language<'a>(
     task: &Task,
     samples: impl Iterator<Item = &'a Sample>,
+    seed: u64,
 ) -> Result<Vec<LanguageScore>, RunError> {
     let mut languages: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
     for sample in samples {
@@ -157,11 +173,16 @@ fn by_language<'a>(
         samples.sort_by_key(|sample| sample.index);
         let scores: Vec<f64> = samples.iter().map(|sample| sample.score).collect();
         let counted = counted(kind, &*metric, &samples);
-        let counted = counted.map_err(|source| RunError::score(&task.name, source))?;
+        let estimate = counted.and_then(|counted| match kind.is_of_texts() {
+            true => Estimate::of_texts(&counted, seed),
+            false => Ok(Estimate::of_answers(&counted)),
+        });
+        let estimate = estimate.map_err(|source| RunError::score(&task.name, source))?;
         Ok(LanguageScore {
             language: language.to_owned(),
             n: samples.len(),
-            score: counted.corpus(),
+            score: estimate.score,
+            interval_95: estimate.interval_95,
             standard_error: standard_error(&scores),
             truncated: samples
                 .iter()
@@ -231,6 +252,7 @@ mod tests {
             language: language.to_owned(),
             n: 1,
             score,
+            interval_95: None,
             standard_error: 0.0,
             truncated: 0,
         };

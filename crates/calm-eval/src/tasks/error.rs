@@ -27,6 +27,22 @@ pub enum TaskError {
         /// Number of them in the file.
         found: usize,
     },
+    /// A task without a place for worked examples.
+    #[error("--shots: the task '{task}' takes no worked examples; leave it out")]
+    NoShots {
+        /// The task.
+        task: String,
+    },
+    /// A file cannot take the place of a task's own.
+    #[error("{flag}: the task '{task}' {reason}")]
+    GivenFile {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The task.
+        task: String,
+        /// The reason.
+        reason: &'static str,
+    },
     /// None of the task's files is there.
     #[error("{}: the task '{task}' reads this file, which is not there; calm data fetch --list tells where it comes from", path.display())]
     NoData {

@@ -29,7 +29,7 @@ use crate::metrics::{AnswerMatch, Bleu, Chrf, Metric, VERSION, passk};
 
 pub use error::TaskError;
 pub use prompt::{Item, Subset};
-pub use source::{DataSource, Format};
+pub use source::{DataSource, Format, GivenFile};
 pub use template::{ProgramTemplates, Template};
 
 /// Bundled tasks, by name.
@@ -257,12 +257,77 @@ impl Task {
     }
 
     /// The same task with another number of worked examples.
-    pub fn with_shots(mut self, count: usize) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::NoShots`] if it has no place for any.
+    pub fn with_shots(mut self, count: usize) -> Result<Self, TaskError> {
+        if self.shots.is_none() && count > 0 {
+            return Err(TaskError::NoShots { task: self.name });
+        }
         self.shots = self.shots.filter(|_| count > 0);
         if let Some(shots) = &mut self.shots {
             shots.count = count;
         }
-        self
+        Ok(self)
+    }
+
+    /// The same task with other files of its examples, and of its worked examples. The first names
+    /// the language that they are of, if files of the task are of one.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError::GivenFile`] if the task reads several files together, takes no worked examples, or
+    /// has languages, and none or several are named.
+    pub fn with_files(
+        mut self,
+        test: Option<&Path>,
+        shots: Option<&Path>,
+        languages: &[String],
+    ) -> Result<Self, TaskError> {
+        let name = self.name.clone();
+        let refuse = |flag: &'static str, reason: &'static str| {
+            let task = name.clone();
+            TaskError::GivenFile { flag, task, reason }
+        };
+        let given = |source: &mut DataSource, path: &Path, flag| {
+            let language = match (source.has_languages(), languages) {
+                (false, _) => String::new(),
+                (true, [one]) => one.clone(),
+                (true, _) => {
+                    return Err(refuse(
+                        flag,
+                        "has a file for each language; name the one of this file with --language",
+                    ));
+                }
+            };
+            if source.format == Format::Lines {
+                return Err(refuse(
+                    flag,
+                    "reads several files line by line together; put them where --data says",
+                ));
+            }
+            let path = path.to_owned();
+            source.given = Some(GivenFile { path, language });
+            Ok::<(), TaskError>(())
+        };
+        if let Some(path) = test {
+            given(&mut self.data, path, "--test-file")?;
+        }
+        match (&mut self.shots, shots) {
+            (_, None) => {}
+            (None, Some(_)) => {
+                return Err(refuse(
+                    "--shots-file",
+                    "takes no worked examples; leave it out",
+                ));
+            }
+            (Some(own), Some(path)) => {
+                own.or_data = None;
+                given(&mut own.data, path, "--shots-file")?;
+            }
+        }
+        Ok(self)
     }
 }
 

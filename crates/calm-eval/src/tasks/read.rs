@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use calm_data::DataError;
 use calm_data::corpus::{assignments, check_counts, json, json_lines, whole_lines};
+use calm_data::{DataError, ExampleReader};
 use serde_json::{Map, Value};
 
 use super::source::{DataSource, Format};
@@ -22,6 +22,10 @@ impl DataSource {
         let records = match self.format {
             Format::Lines => self.lines(directory, language)?,
             Format::Tsv => self.rows(&path)?,
+            // Records of a file that the user names may be in any format that holds them.
+            Format::Json | Format::Jsonl if self.given.is_some() && self.pointer.is_none() => {
+                ExampleReader::fields(&path)?
+            }
             Format::Json => self.document(&json(&path)?, &path, language)?,
             Format::Python => self.document(&assignments(&path)?, &path, language)?,
             Format::Jsonl => json_lines(&path)?,

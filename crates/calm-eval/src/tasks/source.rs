@@ -33,6 +33,19 @@ pub struct DataSource {
     /// Languages to leave out, though there are files.
     #[serde(default)]
     pub except: Vec<String>,
+    /// The file to read in place of its own, wherever it is. No part of the task: only the content of
+    /// data counts.
+    #[serde(skip)]
+    pub given: Option<GivenFile>,
+}
+
+/// A file that takes the place of a task's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The language that it is of; empty if the task has none.
+    pub language: String,
 }
 
 /// Format of a file of records.
@@ -68,6 +81,11 @@ impl DataSource {
         }
     }
 
+    /// Whether its files are of one language each.
+    pub(super) fn has_languages(&self) -> bool {
+        self.path().contains(LANGUAGE)
+    }
+
     fn paths(&self) -> impl Iterator<Item = &str> {
         self.file
             .iter()
@@ -83,6 +101,9 @@ impl DataSource {
 
     /// Languages that have files in this directory, sorted; the empty name if the task has none.
     pub(super) fn languages(&self, directory: &Path) -> Vec<String> {
+        if let Some(given) = &self.given {
+            return vec![given.language.clone()];
+        }
         let path = self.path();
         if !path.contains(LANGUAGE) {
             return vec![String::new()];
@@ -107,6 +128,9 @@ impl DataSource {
 
     /// The file of a language.
     pub(super) fn file_of(&self, directory: &Path, language: &str) -> PathBuf {
+        if let Some(given) = &self.given {
+            return given.path.clone();
+        }
         of_language(directory, self.path(), language)
     }
 

@@ -93,7 +93,7 @@ fn a_prompt_is_its_worked_examples_and_its_own() {
 #[test]
 fn examples_can_be_limited_and_languages_chosen() {
     let directory = capitals();
-    let task = parse(TASK).unwrap().with_shots(0);
+    let task = parse(TASK).unwrap().with_shots(0).unwrap();
     let subsets = task
         .read(directory.path(), &["en".to_owned()], Some(1))
         .unwrap();
@@ -109,7 +109,10 @@ fn the_hash_is_of_what_a_task_says() {
         hash(&TASK.replace("[shots]", "# two are enough\n[shots]"))
     );
     assert_ne!(hash(TASK), hash(&TASK.replace("count = 2", "count = 3")));
-    assert_ne!(parse(TASK).unwrap().with_shots(0).sha256(), hash(TASK));
+    assert_ne!(
+        parse(TASK).unwrap().with_shots(0).unwrap().sha256(),
+        hash(TASK)
+    );
 }
 
 #[test]
@@ -217,7 +220,7 @@ fn data_that_is_not_there_is_named() {
 
 #[test]
 fn files_side_by_side_have_equally_many_lines() {
-    let task = Task::named("flores-v1").unwrap().with_shots(0);
+    let task = Task::named("flores-v1").unwrap().with_shots(0).unwrap();
     let directory = data(&[
         ("wikipedia.devtest.ne-en.ne", "क\nख \n"),
         ("wikipedia.devtest.ne-en.en", "a\nb\n"),

@@ -19,6 +19,16 @@ pub(super) struct LoadArgs {
 }
 
 impl LoadArgs {
+    /// Names of the flags that are given, for verbs that do not always use them.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--dtype", self.dtype != ComputeType::default()),
+            ("--lenient", self.lenient),
+        ];
+        let given = flags.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(flag, _)| flag).collect()
+    }
+
     /// Options for models on this device.
     pub(super) fn options(&self, device: Device) -> LoadOptions {
         LoadOptions {

@@ -6,6 +6,7 @@ use calm_lm::backend::{DeviceError, FloatType};
 use calm_lm::compose::{
     ComposedModel, Composition, CompositionConfig, LoadedModel, LocatedComposition, ModelSources,
 };
+use calm_lm::data::{Record, RowSet};
 use calm_lm::eval::run::{Answering, Decoding};
 use calm_lm::models::{
     CheckpointInfo, Fetching, LoadOptions, ModelFiles, ModelSource, OtherWeights, Strictness,
@@ -166,6 +167,25 @@ impl Model {
         })
     }
 
+    /// Warns of examples that the model, or its anchor, was trained on, as far as its files tell.
+    /// `data` names them.
+    pub(super) fn warn_of_learnt(&self, data: &str, records: &[Record]) {
+        let anchor = self.composition.anchor.files.path.as_path();
+        let directories = self.directory.as_deref().into_iter().chain([anchor]);
+        for directory in directories {
+            let rows = RowSet::read(&directory.join(RowSet::FILE));
+            let learnt = rows.map_or(0, |rows| rows.count(records));
+            if learnt > 0 {
+                tracing::warn!(
+                    "{data}: {learnt} of {} examples are among those that {} was trained on; the \
+                     score says too little about others",
+                    records.len(),
+                    directory.display()
+                );
+            }
+        }
+    }
+
     /// The model as it answers the prompts of a task.
     pub(super) fn answering(&self, decoding: Decoding) -> Answering<'_, ComposedModel> {
         Answering {
@@ -184,6 +204,11 @@ pub(super) enum Located {
 }
 
 impl ScaleArgs {
+    /// Whether none is given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.scale.is_empty()
+    }
+
     /// There must be one for every augmenting model, or none.
     fn apply(&self, composition: &mut Composition) -> Result<(), Failure> {
         let augmenting = &mut composition.model.parts.augmenting;
@@ -203,6 +228,19 @@ impl ScaleArgs {
 }
 
 impl ModelArgs {
+    /// Names of the flags that are given, for verbs that do not always use them.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("MODEL", true),
+            ("--anchor", self.anchor.is_some()),
+            ("--augmenting", !self.augmenting.is_empty()),
+            ("--allow-other-weights", self.allow_other_weights),
+            ("--augmenting-device", self.augmenting_device.is_some()),
+        ];
+        let given = flags.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(flag, _)| flag).collect()
+    }
+
     /// Finds the models that the arguments name, and fetches files that are not here.
     pub(super) fn locate(&self, quiet: bool) -> Result<Located, Failure> {
         if let ModelSource::Path(directory) = &self.model {

@@ -315,7 +315,8 @@ impl<'a> SystemScore<'a> {
         let mut line = format!("{hyp}  {metric} = {score:.2}");
         if let Some(confidence) = &self.confidence {
             let (mean, half) = (confidence.mean, confidence.half_width_95);
-            line += &format!(" (μ = {mean:.2} ± {half:.2})");
+            let (low, high) = (mean - half, mean + half);
+            line += &format!(" (95 % interval {low:.2} to {high:.2})");
             if let Some(p_value) = confidence.p_value {
                 line += &format!(" (p = {p_value:.4})");
             }

@@ -208,7 +208,7 @@ fn what_is_wrong_is_told_in_one_line() {
     let calm = |line: &str| workshop.calm(line);
     calm("eval anchor").refused(&["--data"]);
     calm("eval --data data.jsonl").refused(&["MODEL"]);
-    calm("eval anchor --data data").refused(&["--task"]);
+    calm("eval anchor --data data").refused(&["data", "--task"]);
     calm("eval anchor --task gsm9k --data data").refused(&["did you mean 'gsm8k'?"]);
     calm("eval anchor --task gsm8k --data data").refused(&["test.jsonl", "not there"]);
     calm(&format!("{EVAL} --language cc")).refused(&["no language 'cc'", "aa, bb"]);
@@ -257,4 +257,235 @@ names = "f"
         .iter()
         .filter(|line| line.contains(r#""outcome":"passed""#));
     assert_eq!(passed.count(), 1);
+}
+
+/// Every flag is used or refused, whatever is asked for.
+#[test]
+fn no_flag_is_accepted_and_ignored() {
+    let workshop = workshop();
+    let calm = |line: &str| workshop.calm(line);
+    for (flag, lines) in [
+        (
+            "--limit 3",
+            &[
+                "eval --list",
+                "eval --show letters.toml --data data",
+                "eval --compare a b",
+            ][..],
+        ),
+        ("--shots 1", &["eval --list", "eval --compare a b"]),
+        ("--scale 1", &["eval --list", "eval --show letters.toml"]),
+        ("--data data", &["eval --list", "eval --compare a b"]),
+        (
+            "--out run",
+            &["eval anchor --data data.jsonl", "eval --list"],
+        ),
+        (
+            "--language aa",
+            &["eval anchor --data data.jsonl", "eval --show letters.toml"],
+        ),
+        (
+            "--too-long truncate",
+            &["eval anchor --data data.jsonl", "eval --show letters.toml"],
+        ),
+        ("--batch 2", &["eval --show letters.toml"]),
+        ("--test-file x", &["eval anchor --data data.jsonl"]),
+        ("--python x", &["eval anchor --data data.jsonl", EVAL]),
+        ("--unsafe-run-code", &["eval --list", EVAL]),
+        ("--metric exact", &[EVAL, "eval --list"]),
+        ("--samples s.jsonl", &[EVAL]),
+        ("--chat", &[EVAL]),
+        ("--prompt-field x", &[EVAL]),
+        (
+            "--max-new-tokens 3",
+            &[
+                "eval anchor --data data.jsonl --metric perplexity",
+                "eval --list",
+            ],
+        ),
+        (
+            "--shots-file data/shots.tsv",
+            &["eval anchor --data data.jsonl"],
+        ),
+        ("--lenient", &["eval --list"]),
+        ("--dtype bf16", &["eval --compare a b"]),
+        ("--show letters.toml", &["eval --list", EVAL]),
+    ] {
+        for line in lines {
+            let name = flag.split(' ').next().unwrap();
+            calm(&format!("{line} {flag}")).refused(&[name]);
+        }
+    }
+    calm("eval anchor --list").refused(&["MODEL"]);
+    workshop.write("data/humaneval", "");
+    calm("eval anchor --task humaneval --data data --shots 2")
+        .refused(&["'humaneval' takes no worked examples"]);
+    assert!(!workshop.names().contains(&"runs".to_owned()));
+}
+
+#[test]
+fn examples_are_limited_and_scored_by_any_metric() {
+    let workshop = Workshop::new();
+    let eval = |more: &str| {
+        workshop
+            .calm(&format!(
+                "eval anchor --data data.jsonl --json --quiet {more}"
+            ))
+            .json()
+    };
+    let all = eval("");
+    assert_eq!(
+        (&all["n"], &all["metric"]),
+        (&24.into(), &"exact-match".into())
+    );
+    let some = eval("--limit 3 --samples s.jsonl");
+    assert_eq!(some["n"], 3);
+    assert_eq!(workshop.text("s.jsonl").lines().count(), 3);
+    // The interval is Wilson's, also at 0 %.
+    assert_eq!(some["percent"], 0.0);
+    let high = some["interval_95"][1].as_f64().unwrap();
+    assert!((high - 56.15).abs() < 0.01, "{high}");
+    let told = workshop
+        .calm("eval anchor --data data.jsonl --limit 3 --quiet")
+        .done();
+    assert_eq!(
+        told,
+        "0.0 % exact match (0 of 3), 95 % interval 0.0 to 56.1 %\n"
+    );
+    for (metric, name) in [
+        ("chrf1", "chrF1"),
+        ("chrf++", "chrF2++"),
+        ("bleu", "BLEU"),
+        ("number", "number"),
+    ] {
+        let found = eval(&format!("--metric {metric} --max-new-tokens 3 --batch 5"));
+        assert_eq!(found["metric"], name);
+        assert!(
+            found["signature"].as_str().unwrap().contains("version:"),
+            "{found}"
+        );
+    }
+    // What the text says is what a metric says of the file.
+    let found = eval("--metric chrf1 --max-new-tokens 3 --samples s.jsonl");
+    let lines: Vec<Value> = workshop
+        .text("s.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let texts = |field: &str| -> String {
+        lines
+            .iter()
+            .map(|line| format!("{}\n", line[field].as_str().unwrap()))
+            .collect()
+    };
+    workshop.write("hyp.txt", &texts("output"));
+    workshop.write("ref.txt", &texts("target"));
+    let scored = workshop
+        .calm("score --metric chrf1 --hyp hyp.txt --ref ref.txt --json")
+        .json();
+    assert_eq!(found["score"], scored["score"]);
+    let loss = eval("--metric perplexity");
+    let [nats, score] = ["nats_per_token", "score"].map(|field| loss[field].as_f64().unwrap());
+    assert!((nats.exp() / score - 1.0).abs() < 1e-4, "{loss}");
+    assert_eq!(loss["tokens"], 6 * (3 + 4 + 2 + 2));
+    // It is the loss that training has.
+    workshop.calm("pretrain --from anchor --train data.jsonl --validation data.jsonl --validation-steps 1 --steps 1 --learning-rate 1e-12 --out p --quiet").done();
+    let line = workshop.text("p/run/validation.jsonl");
+    let trained: Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+    assert!(
+        (trained["loss"].as_f64().unwrap() - nats).abs() < 1e-4,
+        "{trained} {loss}"
+    );
+}
+
+#[test]
+fn worked_examples_stand_before_examples() {
+    let workshop = Workshop::new();
+    let eval = |more: &str| {
+        workshop.calm(&format!(
+            "eval anchor --data data.jsonl --quiet --samples s.jsonl {more}"
+        ))
+    };
+    // Without spaces and line ends, of which the model has no tokens.
+    let refused = eval("--shots 30");
+    refused.refused(&["data.jsonl: holds too few rows for --shots 30"]);
+    workshop.write("shots.jsonl", "{\"prompt\": \"a\", \"target\": \"b\"}\n");
+    eval("--shots 2 --shots-file shots.jsonl").refused(&["shots.jsonl: holds too few rows"]);
+    fs::write(
+        workshop.path("anchor/chat_template.jinja"),
+        "{% for m in messages %}{{ m.content }}X{% endfor %}",
+    )
+    .unwrap();
+    eval("--chat --shots 1 --shots-file shots.jsonl --limit 2").done();
+    let first = |name: &str| -> Value {
+        serde_json::from_str(workshop.text(name).lines().next().unwrap()).unwrap()
+    };
+    assert_eq!(first("s.jsonl")["prompt"], "aXbXABCDEX");
+    // The first row is then no example.
+    let found = workshop
+        .calm("eval anchor --data data.jsonl --chat --shots 1 --samples s.jsonl --json --quiet")
+        .json();
+    assert_eq!((&found["n"], &found["shots"]), (&23.into(), &1.into()));
+    assert_eq!(first("s.jsonl")["prompt"], "ABCDEXFGXKLMX");
+}
+
+#[test]
+fn files_of_a_benchmark_may_have_any_name() {
+    let workshop = workshop();
+    workshop.write("elsewhere.txt", "QQ\tRR\n");
+    workshop.write("worked.txt", "S\tT\n");
+    let show = "eval --show letters.toml --test-file elsewhere.txt --shots-file worked.txt";
+    workshop.calm(show).refused(&["--test-file", "--language"]);
+    assert_eq!(
+        workshop.calm(&format!("{show} --language cc")).done(),
+        "SxTzQQx\n"
+    );
+    let line = "eval anchor --task letters.toml --test-file elsewhere.txt --shots-file worked.txt --language cc --quiet --json";
+    let found = workshop.calm(line).json();
+    assert_eq!(found["tasks"][0]["languages"][0]["language"], "cc");
+    // Records may be of another format than the task's own.
+    workshop.write("qa.csv", "question,answer\nABC,#### 7\n");
+    let shown = workshop
+        .calm("eval --show gsm8k --test-file qa.csv --shots 0")
+        .done();
+    assert_eq!(shown, "Question: ABC\nAnswer:\n");
+    workshop
+        .calm("eval anchor --task gsm8k --task mgsm --test-file qa.csv")
+        .refused(&["--test-file", "one task"]);
+}
+
+#[test]
+fn a_run_is_kept_where_model_and_task_say() {
+    let workshop = workshop();
+    let told = workshop.calm(EVAL).done();
+    assert!(
+        told.contains("kept in") && told.contains("runs/eval/anchor/letters\n"),
+        "{told}"
+    );
+    assert!(told.contains("[ ] is the 95 % interval"), "{told}");
+    workshop
+        .calm(&EVAL.replace("eval anchor", "eval specialist"))
+        .done();
+    workshop.calm(&format!("{EVAL} --limit 1 --shots 0")).done();
+    for run in [
+        "anchor/letters",
+        "specialist/letters",
+        "anchor/letters-limit-1-shots-0",
+    ] {
+        assert!(
+            workshop
+                .path(&format!("runs/eval/{run}/results.json"))
+                .is_file(),
+            "{run}"
+        );
+    }
+    let before = workshop.contents();
+    // Another model of the same name is refused, and nothing of the first is lost.
+    fs::remove_dir_all(workshop.path("anchor")).unwrap();
+    fs::rename(workshop.path("specialist"), workshop.path("anchor")).unwrap();
+    workshop
+        .calm(EVAL)
+        .refused(&["runs/eval/anchor/letters/run.json", "--out"]);
+    let run = std::path::Path::new("runs/eval/anchor/letters/results.json");
+    assert_eq!(workshop.contents()[run], before[run]);
 }

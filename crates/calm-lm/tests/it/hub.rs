@@ -205,3 +205,68 @@ fn a_run_that_was_cut_goes_on() {
     bench.server.behave(Behaviour::default());
     bench.calm(line).done();
 }
+
+#[test]
+fn data_of_the_hub_is_as_good_as_a_file() {
+    let bench = Bench::new();
+    let data = bench.workshop.bytes("data.jsonl");
+    let lines: Vec<&[u8]> = data.split_inclusive(|byte| *byte == b'\n').collect();
+    let (first, rest) = lines.split_at(10);
+    bench.server.change(|files| {
+        files.insert("main/train-00000-of-00002.jsonl".to_owned(), first.concat());
+        files.insert("main/train-00001-of-00002.jsonl".to_owned(), rest.concat());
+        files.insert("main/test.jsonl".to_owned(), first.concat());
+        files.insert("README.md".to_owned(), b"about".to_vec());
+    });
+    let compose = |data: &str, out: &str| {
+        format!(
+            "compose --anchor anchor --augmenting specialist --connections every:2 --steps 2 \
+             --train {data} --out {out} --quiet"
+        )
+    };
+    bench.calm(&compose("data.jsonl", "here")).done();
+    bench
+        .calm(&compose("hf:datasets/owner/name/main/train", "there"))
+        .done();
+    assert_eq!(
+        bench.workshop.bridges("here"),
+        bench.workshop.bridges("there")
+    );
+    let text = bench.workshop.text("there/composition.json");
+    assert!(
+        text.contains(&format!("hf:datasets/owner/name@{COMMIT}/main/train")),
+        "{text}"
+    );
+
+    let asked = bench.server.requests();
+    let names = ["README", "test.jsonl"];
+    let is_other =
+        |line: &str| line.contains("/resolve") && names.iter().any(|name| line.contains(name));
+    assert!(
+        !asked.iter().any(|request| is_other(&request.line)),
+        "{asked:?}"
+    );
+    // A commit that is in the cache needs no network, and a branch none that is forbidden.
+    let pinned = format!("hf:datasets/owner/name@{COMMIT}/main/train");
+    bench
+        .calm(&format!("eval anchor --data {pinned} --limit 2 --quiet"))
+        .done();
+    let offline = [("HF_HUB_OFFLINE", "1")];
+    let line = "eval anchor --data hf:datasets/owner/name/main/train --limit 2 --json --quiet";
+    let found = bench.calm_with(line, &offline).json();
+    assert_eq!(found["data"], *pinned);
+    assert!(bench.server.requests().is_empty());
+
+    let eval = |data: &str| bench.calm(&format!("eval anchor --data {data} --quiet"));
+    eval("hf:datasets/owner/name").refused(&["several splits", "main/test, main/train"]);
+    eval("hf:datasets/owner/name/dev").refused(&["no file of examples at 'dev'", "main/test"]);
+    eval("hf:datasets/owner/other").refused(&["has no such data set"]);
+    eval("hf:datasets/owner").refused(&["hf:datasets/owner/name@revision/path"]);
+    eval("hf:datasets/owner/name@x/main/test").refused(&["no revision 'x'"]);
+    bench
+        .calm_with(
+            "eval anchor --data hf:datasets/owner/name/main/test --quiet",
+            &offline,
+        )
+        .refused(&["main/test is not in the cache", "HF_HUB_OFFLINE"]);
+}

@@ -7,6 +7,7 @@ mod common;
 mod config;
 #[cfg(all(unix, feature = "tui"))]
 mod dashboard;
+mod data_forms;
 mod eval;
 #[cfg(feature = "hub")]
 mod fetch;

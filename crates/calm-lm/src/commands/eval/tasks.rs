@@ -16,43 +16,36 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
 
+use super::flags::{Amounts, given};
 use crate::cli::Common;
 use crate::commands::load::LoadArgs;
 use crate::commands::model::{Model, ModelArgs, ScaleArgs};
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
+/// Prompts that are decoded together.
+const ROWS: usize = 16;
+
 /// Flags of tasks.
 #[derive(Debug, Args)]
 pub(super) struct TaskArgs {
     /// Benchmark to evaluate on: one of --list, or the path of a task file; may be given several
     /// times
-    #[arg(long = "task", value_name = "TASK", requires = "data")]
+    #[arg(long = "task", value_name = "TASK")]
     pub(super) tasks: Vec<String>,
-    /// Directory of the run; a run that is there is resumed [default: runs/eval]
-    #[arg(long, value_name = "DIR", requires = "tasks")]
+    /// Directory of the run; a run that is there is resumed [default: runs/eval/MODEL/TASK]
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Most examples of each language
-    #[arg(long, value_name = "N")]
-    limit: Option<NonZeroUsize>,
+    /// File of the task's examples, whatever its name, in place of the one in --data; of a task with
+    /// JSON records it may also be CSV or Parquet
+    #[arg(long, value_name = "FILE")]
+    test_file: Option<PathBuf>,
     /// Evaluate this language only; may be given several times
     #[arg(long = "language", value_name = "NAME")]
     languages: Vec<String>,
-    /// Number of worked examples before each prompt [default: as the task says]
-    #[arg(long, value_name = "N")]
-    shots: Option<usize>,
-    /// Treatment of a prompt that has more tokens than the model can read
-    #[arg(
-        long,
-        value_name = "POLICY",
-        value_enum,
-        default_value_t,
-        requires = "tasks"
-    )]
-    too_long: Policy,
-    /// Prompts that are decoded together
-    #[arg(long, value_name = "N", default_value = "16", requires = "tasks")]
-    batch: NonZeroUsize,
+    /// Treatment of a prompt that has more tokens than the model can read [default: error]
+    #[arg(long, value_name = "POLICY", value_enum)]
+    too_long: Option<Policy>,
     #[command(flatten)]
     pub(super) sandbox: SandboxArgs,
 }
@@ -87,6 +80,14 @@ pub(in crate::commands) struct SandboxArgs {
 }
 
 impl SandboxArgs {
+    /// Names of the flags that are given.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        given([
+            ("--python", self.python.is_some()),
+            ("--unsafe-run-code", self.unsafe_run_code),
+        ])
+    }
+
     pub(super) fn options(&self) -> SandboxOptions {
         SandboxOptions {
             python: self.python.clone(),
@@ -130,9 +131,18 @@ struct ShownTask {
 }
 
 /// A task as a file, or its first prompt if there is data.
-pub(super) fn show(name: &str, data: Option<&Path>, args: &TaskArgs) -> Result<Report, Failure> {
-    let task = args.resolve(name)?;
-    let item: Option<Item> = match data {
+pub(super) fn show(
+    name: &str,
+    data: Option<&Path>,
+    args: &TaskArgs,
+    amounts: &Amounts,
+) -> Result<Report, Failure> {
+    let task = args.resolve(name, amounts)?;
+    if data.is_none() && !args.languages.is_empty() && args.test_file.is_none() {
+        let reason = "is for the prompt that is shown with --data; give that, too";
+        return Err(Failure::flag("--language", reason));
+    }
+    let item: Option<Item> = match data.or(args.test_file.as_ref().map(|_| Path::new("."))) {
         None => None,
         Some(data) => {
             let subsets = task.read(data, &args.languages, Some(1))?;
@@ -156,47 +166,158 @@ pub(super) fn show(name: &str, data: Option<&Path>, args: &TaskArgs) -> Result<R
 }
 
 impl TaskArgs {
-    fn resolve(&self, name: &str) -> Result<Task, Failure> {
-        let task = Task::named(name)?;
-        Ok(match self.shots {
-            Some(shots) => task.with_shots(shots),
-            None => task,
-        })
+    /// Names of the flags that are given.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        let own = given([
+            ("--task", !self.tasks.is_empty()),
+            ("--out", self.out.is_some()),
+            ("--test-file", self.test_file.is_some()),
+            ("--language", !self.languages.is_empty()),
+            ("--too-long", self.too_long.is_some()),
+        ]);
+        [own, self.sandbox.given()].concat()
     }
 
-    fn read(&self, data: &Path) -> Result<Evaluation, Failure> {
+    fn resolve(&self, name: &str, amounts: &Amounts) -> Result<Task, Failure> {
+        let mut task = Task::named(name)?;
+        if let Some(shots) = amounts.shots {
+            task = task.with_shots(shots)?;
+        }
+        if let Some(count) = amounts.max_new_tokens {
+            task.generation.max_new_tokens = count.get();
+        }
+        let (test, shots) = (self.test_file.as_deref(), amounts.shots_file.as_deref());
+        Ok(task.with_files(test, shots, &self.languages)?)
+    }
+
+    /// The tasks, as the flags change them.
+    fn resolve_all(&self, amounts: &Amounts) -> Result<Vec<Task>, Failure> {
+        let files = given([
+            ("--test-file", self.test_file.is_some()),
+            ("--shots-file", amounts.shots_file.is_some()),
+        ]);
+        if let (Some(flag), true) = (files.first(), self.tasks.len() > 1) {
+            return Err(Failure::flag(
+                flag,
+                "is the file of one task; evaluate on one at a time",
+            ));
+        }
         let mut tasks: Vec<Task> = Vec::new();
         for name in &self.tasks {
-            let task = self.resolve(name)?;
+            let task = self.resolve(name, amounts)?;
             if tasks.iter().any(|other| other.name == task.name) {
                 let reason = format!("the task '{}' is given twice", task.name);
                 return Err(Failure::flag("--task", reason));
             }
             tasks.push(task);
         }
+        let runs_none = tasks.iter().all(|task| task.score.program.is_none());
+        match self.sandbox.given().first() {
+            Some(flag) if runs_none => {
+                let reason = "is for tasks that run generated programs, and none of these does";
+                Err(Failure::flag(flag, reason))
+            }
+            _ => Ok(tasks),
+        }
+    }
+
+    /// The directory of the benchmark's files; any, if they are named one by one.
+    fn directory<'a>(&self, data: Option<&'a Path>) -> Result<&'a Path, Failure> {
+        match (data, &self.test_file) {
+            (Some(data), _) => Ok(data),
+            (None, Some(_)) => Ok(Path::new(".")),
+            (None, None) => Err(Failure::flag(
+                "--data",
+                "say in which directory the benchmark's files are, or name one with --test-file",
+            )),
+        }
+    }
+
+    fn read(&self, data: &Path, amounts: &Amounts) -> Result<Evaluation, Failure> {
         let selection = Selection {
-            limit: self.limit.map(NonZeroUsize::get),
+            limit: amounts.limit.map(NonZeroUsize::get),
             languages: self.languages.clone(),
-            too_long: self.too_long.into(),
+            too_long: self.too_long.unwrap_or_default().into(),
         };
-        Ok(Evaluation::read(tasks, data, &selection)?)
+        Ok(Evaluation::read(
+            self.resolve_all(amounts)?,
+            data,
+            &selection,
+        )?)
+    }
+
+    /// Where the run is kept unless --out says so: a directory of the model, the tasks and all that
+    /// makes it another run than that of the tasks as they are.
+    fn default_out(&self, model: &str, amounts: &Amounts) -> PathBuf {
+        let mut name = self
+            .tasks
+            .iter()
+            .map(|task| plain(stem(task)))
+            .collect::<Vec<_>>()
+            .join("+");
+        let changes = [
+            ("limit", amounts.limit.map(NonZeroUsize::get)),
+            ("shots", amounts.shots),
+            ("tokens", amounts.max_new_tokens.map(NonZeroUsize::get)),
+        ];
+        for (change, number) in changes {
+            name += &number.map_or(String::new(), |number| format!("-{change}-{number}"));
+        }
+        for language in &self.languages {
+            name += &format!("-{}", plain(language));
+        }
+        let files = [("test", &self.test_file), ("shots", &amounts.shots_file)];
+        for (change, file) in files {
+            if let Some(file) = file {
+                name += &format!("-{change}-{}", plain(stem(&file.to_string_lossy())));
+            }
+        }
+        if self.too_long == Some(Policy::Truncate) {
+            name += "-truncate";
+        }
+        Path::new("runs/eval").join(plain(model)).join(name)
+    }
+}
+
+/// The name of a file without its directory and ending.
+fn stem(path: &str) -> &str {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    name.split('.').next().unwrap_or(name)
+}
+
+/// A name with nothing in it that a path cannot have.
+fn plain(name: &str) -> String {
+    let name = name.trim_start_matches("hf:").trim_matches(['/', '.']);
+    let is_plain = |c: char| c.is_alphanumeric() || "-_.@+".contains(c);
+    let plain: String = name
+        .chars()
+        .map(|c| if is_plain(c) { c } else { '-' })
+        .collect();
+    match plain.is_empty() {
+        true => "model".to_owned(),
+        false => plain,
     }
 }
 
 /// Answers all examples that have no answer yet, and scores.
 pub(super) fn run(
     (model, load, scales): (&ModelArgs, &LoadArgs, &ScaleArgs),
-    data: &Path,
+    data: Option<&Path>,
     args: &TaskArgs,
+    amounts: &Amounts,
     common: &Common,
 ) -> Result<Report, Failure> {
     common.device()?;
-    let evaluation = args.read(data)?;
+    let data = args.directory(data)?;
+    let evaluation = args.read(data, amounts)?;
     let scorers = evaluation.scorers(&args.sandbox.options())?;
     let model = Model::load(model, load, scales, common)?;
+    for (task, records) in evaluation.rows() {
+        model.warn_of_learnt(&format!("task '{task}'"), &records);
+    }
     let answering = model.answering(Decoding {
-        rows: args.batch.get(),
-        too_long: args.too_long.into(),
+        rows: amounts.batch.map_or(ROWS, NonZeroUsize::get),
+        too_long: args.too_long.unwrap_or_default().into(),
     });
     let (identity, seed, total) = (model.identity()?, common.seed, evaluation.examples());
     interrupt::listen();
@@ -212,13 +333,14 @@ pub(super) fn run(
             false => ControlFlow::Continue(()),
         }
     };
-    let out = args.out.as_deref().unwrap_or(Path::new("runs/eval"));
+    let default = || args.default_out(&model.name, amounts);
+    let out = &args.out.clone().unwrap_or_else(default);
     match evaluation.run(&answering, &identity, &scorers, out, seed, watch)? {
         ControlFlow::Break(done) => Err(Failure::Stopped { done, total }),
         ControlFlow::Continue(mut results) => {
             results.commit = commit().map(str::to_owned);
             EvaluationDirectory::finish(out, &results)?;
-            Ok(report(&results))
+            Ok(report(&results, Some(out)))
         }
     }
 }
@@ -230,12 +352,19 @@ pub(in crate::commands) fn again(
     common: &Common,
 ) -> Result<Report, Failure> {
     let results = Results::again(samples, &sandbox.options(), common.seed)?;
-    Ok(report(&results))
+    Ok(report(&results, None))
 }
 
-fn report(results: &Results) -> Report {
-    let rows: Vec<(String, String)> = results.tasks.iter().flat_map(task_rows).collect();
-    Report::new(table(&rows), results)
+/// Meaning of the brackets in a table of scores.
+const INTERVALS: &str =
+    "[ ] is the 95 % interval over the examples: Wilson's of shares, else of a bootstrap\n";
+
+fn report(results: &Results, out: Option<&Path>) -> Report {
+    let mut rows: Vec<(String, String)> = results.tasks.iter().flat_map(task_rows).collect();
+    if let Some(out) = out {
+        rows.push(("kept in".to_owned(), out.display().to_string()));
+    }
+    Report::new(table(&rows) + INTERVALS, results)
 }
 
 /// Scores of every language, then of groups of them.
@@ -244,12 +373,12 @@ fn task_rows(task: &TaskResults) -> Vec<(String, String)> {
     let metric = metric.as_str().unwrap_or_default();
     let languages = task.languages.iter().map(|language| {
         let name = format!("{} {}", task.task, language.language);
-        let (score, error, n) = (language.score, language.standard_error, language.n);
+        let (estimate, n) = (language.estimate(), language.n);
         let cut = match language.truncated {
             0 => String::new(),
             cut => format!(", prompts cut: {cut}"),
         };
-        let text = format!("{metric} {score:.1} ± {error:.1} (n = {n}{cut})");
+        let text = format!("{metric} {estimate} (n = {n}{cut})");
         (name.trim_end().to_owned(), text)
     });
     let groups = task.groups.iter().map(|group| {
@@ -285,7 +414,7 @@ fn text(found: &Comparison) -> String {
         let (first, second, p) = (language.first, language.second, language.p);
         let [low, high] = language.interval_95;
         let text = format!(
-            "{first:.1} → {second:.1} ({:+.1}, 95 % {low:+.1} to {high:+.1}, p = {p:.4}, n = {})",
+            "{first:.1} → {second:.1} ({:+.1} [{low:+.1}, {high:+.1}], p = {p:.4}, n = {})",
             language.difference, language.n
         );
         rows.push((name.trim_end().to_owned(), text));
@@ -308,4 +437,5 @@ fn text(found: &Comparison) -> String {
         format!("{mean_difference:+.1}"),
     ));
     table(&rows)
+        + "[ ] is the 95 % interval of the difference: paired bootstrap over the examples\n"
 }
