@@ -137,7 +137,7 @@ fn examples_that_were_learnt_are_told_of() {
     workshop
         .calm(&format!("{COMPOSE} --train data.jsonl --out a"))
         .done();
-    workshop.write("test.csv", "question,answer\nABCDE,FG\nKLM,x\n");
+    workshop.write("test.csv", "question,answer\nABCDE,FG\nKLM,m\n");
     let eval = workshop.calm("eval a --data test.csv");
     assert!(
         eval.stderr

@@ -106,11 +106,11 @@ impl<'a> BridgeTraining<'a> {
                 .partition_point(|position| *position < end)
         });
         let losses = counts.map(|end| {
-            let (begin, count) = (std::mem::replace(&mut start, end), end - start);
-            if count == 0 {
+            let begin = std::mem::replace(&mut start, end);
+            if begin == end {
                 return 0.0;
             }
-            let hidden = hidden.clone().narrow(0, begin, count);
+            let hidden = hidden.clone().narrow(0, begin, end - begin);
             let loss = head::loss(&self.parts.anchor, &hidden, &batch.targets[begin..end]);
             f64::from(loss.into_scalar::<f32>())
         });

@@ -414,7 +414,7 @@ fn text(found: &Comparison) -> String {
         let (first, second, p) = (language.first, language.second, language.p);
         let [low, high] = language.interval_95;
         let text = format!(
-            "{first:.1} → {second:.1} ({:+.1} [{low:+.1}, {high:+.1}], p = {p:.4}, n = {})",
+            "{first:.1} → {second:.1} ({:+.1}, 95 % {low:+.1} to {high:+.1}, p = {p:.4}, n = {})",
             language.difference, language.n
         );
         rows.push((name.trim_end().to_owned(), text));
@@ -437,5 +437,4 @@ fn text(found: &Comparison) -> String {
         format!("{mean_difference:+.1}"),
     ));
     table(&rows)
-        + "[ ] is the 95 % interval of the difference: paired bootstrap over the examples\n"
 }
