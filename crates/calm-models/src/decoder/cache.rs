@@ -11,7 +11,7 @@ use crate::{DecoderConfig, PaddingMask, TokenTrees};
 const GROWTH: usize = 32;
 
 /// So many positions can always be forgotten again.
-const UNDONE: usize = 32;
+pub(crate) const UNDONE: usize = 32;
 
 /// State of the positions that a model has computed, so that decoding need not compute them again.
 pub trait Cache {

@@ -27,6 +27,7 @@ use half::{bf16, f16};
 pub use self::block::{Attention, Block, Norm};
 use self::block::{normed, scaled};
 pub(crate) use self::build::{ParameterSource, build};
+pub(crate) use self::cache::UNDONE;
 pub use self::cache::{Cache, KvCache};
 pub use self::chosen::ChosenPositions;
 pub use self::context::Context;

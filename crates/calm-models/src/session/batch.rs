@@ -11,6 +11,8 @@ pub(super) struct Batch<M: CausalLm> {
     cache: M::Cache,
     /// One per row of the cache; none for a sequence that has left before its row.
     rows: Vec<Option<Sequence<M::Prompt>>>,
+    /// Tokens that the cache holds, of the only sequence once it has left.
+    left: Option<Vec<u32>>,
 }
 
 impl<M: CausalLm> Batch<M> {
@@ -37,6 +39,7 @@ impl<M: CausalLm> Batch<M> {
         let mut batch = Self {
             cache,
             rows: sequences.into_iter().map(Some).collect(),
+            left: None,
         };
         batch.advance(model, &ids, &padding, events)?;
         Ok(batch)
@@ -73,7 +76,20 @@ impl<M: CausalLm> Batch<M> {
     }
 
     pub(super) fn remove(&mut self, id: SequenceId) -> bool {
-        self.extract(|sequence| sequence.id() == id).count() > 0
+        let removed = self.extract(|sequence| sequence.id() == id).next();
+        let is_alone = self.rows.len() == 1;
+        if let Some(sequence) = removed.as_ref().filter(|_| is_alone) {
+            // The last token waits to be computed.
+            let ids = sequence.ids();
+            self.left = Some(ids[..ids.len() - 1].to_vec());
+        }
+        removed.is_some()
+    }
+
+    /// Tokens and cache of a sequence that was alone, once it has left.
+    pub(super) fn into_prefix(self) -> Option<SharedPrefix<M>> {
+        let ids = self.left.filter(|ids| !ids.is_empty())?;
+        Some(SharedPrefix::held(ids, self.cache))
     }
 
     /// The sequences that go on.
@@ -108,10 +124,13 @@ impl<M: CausalLm> Batch<M> {
             readable if readable < logits.dims()[1] => logits.narrow(1, 0, readable),
             _ => logits,
         })?;
+        let is_alone = self.rows.len() == 1;
         for (row, id) in self.rows.iter_mut().zip(next) {
             if let Some(sequence) = row {
+                let computed = sequence.ids().len();
                 let event = sequence.accept(id)?;
                 if event.finished.is_some() {
+                    self.left = is_alone.then(|| sequence.ids()[..computed].to_vec());
                     *row = None;
                 }
                 events.push(event);

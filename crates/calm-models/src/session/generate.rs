@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{FinishReason, SequenceOptions, Session, SharedPrefix};
+use super::{Event, FinishReason, SequenceOptions, Session, SharedPrefix};
 use crate::{CausalLm, ModelError, Tokenizer};
 
 /// The continuation of one prompt.
@@ -15,6 +15,15 @@ pub struct Continuation {
     /// Whether a stop token or a stop text came, or the text was enough, rather than the end of the
     /// room.
     pub stopped: bool,
+}
+
+impl Continuation {
+    /// Takes note of a sequence's news.
+    pub fn accept(&mut self, event: &Event) {
+        self.ids.extend(event.token);
+        self.text += &event.text;
+        self.stopped |= event.finished.is_some_and(FinishReason::is_stop);
+    }
 }
 
 /// Continues every prompt, token by token, up to the end of the model's context at most.
@@ -78,9 +87,7 @@ fn run<M: CausalLm, P: Into<M::Prompt> + Clone>(
         for event in session.step()? {
             let number = event.sequence.number();
             let row = &mut rows[number];
-            row.ids.extend(event.token);
-            row.text += &event.text;
-            row.stopped |= event.finished.is_some_and(FinishReason::is_stop);
+            row.accept(&event);
             if !event.text.is_empty() && show(number, &event.text).is_break() {
                 row.stopped = true;
                 session.remove(event.sequence);

@@ -47,6 +47,9 @@ pub struct Session<'a, M: CausalLm> {
     model: &'a M,
     tokenizer: Option<&'a Tokenizer>,
     prefix: Option<&'a SharedPrefix<M>>,
+    keeps: bool,
+    /// What the last sequence that left has computed.
+    kept: Option<SharedPrefix<M>>,
     added: usize,
     /// Sequences to be computed from their beginning.
     waiting: Vec<Sequence<M::Prompt>>,
@@ -60,6 +63,8 @@ impl<'a, M: CausalLm> Session<'a, M> {
             model,
             tokenizer: None,
             prefix: None,
+            keeps: false,
+            kept: None,
             added: 0,
             waiting: Vec::new(),
             batches: Vec::new(),
@@ -78,6 +83,20 @@ impl<'a, M: CausalLm> Session<'a, M> {
     pub fn with_prefix(mut self, prefix: Option<&'a SharedPrefix<M>>) -> Self {
         self.prefix = prefix;
         self
+    }
+
+    /// The same, where a sequence that is alone leaves behind what it has computed, for a text that goes
+    /// on from there: [`Session::take_kept`].
+    #[must_use]
+    pub fn with_kept(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
+    /// What the last sequence that has left computed, if it was alone and this session
+    /// [keeps](Session::with_kept) it.
+    pub fn take_kept(&mut self) -> Option<SharedPrefix<M>> {
+        self.kept.take()
     }
 
     /// Adds a prompt to be continued. Nothing is computed before the next step.
@@ -244,7 +263,7 @@ impl<'a, M: CausalLm> Session<'a, M> {
     /// Lets new sequences join those that are running.
     fn join(&mut self, new: Batch<M>) {
         let Some(sequence) = new.sequences().next() else {
-            return;
+            return self.keep(new);
         };
         // Of the tokens of each, all but the last are computed.
         let fits = |batch: &Batch<M>| {
@@ -272,8 +291,16 @@ impl<'a, M: CausalLm> Session<'a, M> {
     }
 
     fn drop_empty_batches(&mut self) {
-        self.batches
-            .retain(|batch| batch.sequences().next().is_some());
+        let is_empty = |batch: &mut Batch<M>| batch.sequences().next().is_none();
+        let empty: Vec<Batch<M>> = self.batches.extract_if(.., is_empty).collect();
+        empty.into_iter().for_each(|batch| self.keep(batch));
+    }
+
+    /// Keeps what is worth it of a batch without sequences.
+    fn keep(&mut self, batch: Batch<M>) {
+        if self.keeps {
+            self.kept = batch.into_prefix();
+        }
     }
 }
 

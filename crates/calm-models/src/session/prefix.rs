@@ -2,6 +2,7 @@
 
 use super::batch::feed;
 use super::check_prompt;
+use crate::decoder::UNDONE;
 use crate::{Cache as _, CausalLm, ModelError, PaddingMask};
 
 /// A beginning that many prompts share, such as worked examples, computed once.
@@ -31,6 +32,27 @@ impl<M: CausalLm> SharedPrefix<M> {
         let mut cache = model.new_cache(1);
         feed(model, &ids, &PaddingMask::none(1, ids.len()), &mut cache)?;
         Ok(Some(Self { ids, cache }))
+    }
+
+    /// These tokens, with the cache of one row that holds them.
+    pub(super) fn held(ids: Vec<u32>, cache: M::Cache) -> Self {
+        Self { ids, cache }
+    }
+
+    /// As much of it as this text begins with, short of the text's last token; none if that takes
+    /// forgetting more than the last [`UNDONE`] tokens, which a cache may be unable to.
+    pub fn shared_with(mut self, text: &[u32]) -> Option<Self> {
+        let same = self.ids.iter().zip(text).take_while(|(a, b)| a == b);
+        let shared = same.count().min(text.len().saturating_sub(1));
+        let forgotten = self.ids.len() - shared;
+        if shared == 0 || forgotten > UNDONE {
+            return None;
+        }
+        if forgotten > 0 {
+            self.cache.truncate(self.cache.len() - forgotten);
+            self.ids.truncate(shared);
+        }
+        Some(self)
     }
 
     /// Number of tokens.

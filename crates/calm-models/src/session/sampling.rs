@@ -17,10 +17,10 @@ use crate::ModelError;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SamplingParams {
     /// Draws tokens, with logits divided by this: above 1 evens out probabilities, below 1 sharpens
-    /// them. None takes the likeliest token, and leaves `top_k`, `top_p`, `min_p` and `seed` without
-    /// effect.
+    /// them. None, or 0, takes the likeliest token, and leaves `top_k`, `top_p`, `min_p` and `seed`
+    /// without effect.
     pub temperature: Option<f32>,
-    /// Keeps so many of the likeliest tokens, and those as likely as the last of them.
+    /// Keeps so many of the likeliest tokens, and those as likely as the last of them; 0 keeps all.
     pub top_k: Option<usize>,
     /// Keeps the likeliest tokens that together have at least this probability.
     pub top_p: Option<f32>,
@@ -46,15 +46,25 @@ impl SamplingParams {
 
     /// Whether the likeliest token is taken as the model has it.
     pub(super) fn is_plain(&self) -> bool {
-        self.temperature.is_none() && self.repetition_penalty.is_none()
+        self.drawn_at().is_none() && self.repetition_penalty.is_none()
+    }
+
+    /// The temperature at which tokens are drawn, if they are.
+    fn drawn_at(&self) -> Option<f32> {
+        self.temperature.filter(|temperature| *temperature != 0.0)
     }
 
     pub(super) fn validate(&self) -> Result<(), ModelError> {
         let share = |value: &f32| (0.0..=1.0).contains(value);
         let penalty = self.repetition_penalty;
         check("repetition_penalty", penalty, is_positive, ABOVE_0)?;
-        check("temperature", self.temperature, is_positive, ABOVE_0)?;
-        check("top_k", self.top_k, |k| *k > 0, "at least 1")?;
+        let is_temperature = |value: &f32| value.is_finite() && *value >= 0.0;
+        check(
+            "temperature",
+            self.temperature,
+            is_temperature,
+            "at least 0",
+        )?;
         check("top_p", self.top_p, share, "from 0 to 1")?;
         check("min_p", self.min_p, share, "from 0 to 1")
     }
@@ -65,13 +75,13 @@ impl SamplingParams {
         if let Some(penalty) = self.repetition_penalty {
             penalize(logits, seen, penalty);
         }
-        let Some(temperature) = self.temperature else {
+        let Some(temperature) = self.drawn_at() else {
             return;
         };
         for logit in logits.iter_mut() {
             *logit /= temperature;
         }
-        if let Some(k) = self.top_k {
+        if let Some(k) = self.top_k.filter(|k| *k > 0) {
             keep_top_k(logits, k);
         }
         if let Some(p) = self.top_p {
@@ -92,9 +102,11 @@ pub(super) struct Sampler {
 
 impl Sampler {
     pub(super) fn new(params: SamplingParams) -> Self {
-        let is_random = params.temperature.is_some();
         Self {
-            random: is_random.then(|| ChaCha8Rng::seed_from_u64(params.seed)),
+            random: params
+                .drawn_at()
+                .is_some()
+                .then(|| ChaCha8Rng::seed_from_u64(params.seed)),
             params,
         }
     }
