@@ -34,6 +34,15 @@ impl FloatType {
         }
     }
 
+    /// Names that PyTorch and its trainers have for it.
+    fn names_of_others(self) -> &'static [&'static str] {
+        match self {
+            Self::F32 => &["float32", "float", "fp32"],
+            Self::F16 => &["float16", "half", "fp16"],
+            Self::BF16 => &["bfloat16"],
+        }
+    }
+
     /// Bytes of one number.
     pub fn bytes(self) -> usize {
         match self {
@@ -169,10 +178,12 @@ pub struct UnknownFloatType {
 impl FromStr for FloatType {
     type Err = UnknownFloatType;
 
+    /// By the name here, or by PyTorch's, as `bfloat16` or `torch.bfloat16`.
     fn from_str(name: &str) -> Result<Self, UnknownFloatType> {
+        let plain = name.strip_prefix("torch.").unwrap_or(name);
         Self::ALL
             .into_iter()
-            .find(|float| float.name() == name)
+            .find(|float| float.name() == name || float.names_of_others().contains(&plain))
             .ok_or_else(|| UnknownFloatType {
                 name: name.to_owned(),
             })

@@ -20,7 +20,7 @@ use crate::adamw::AdamW;
 pub enum OptimizerKind {
     /// AdamW for every parameter.
     #[default]
-    #[serde(rename = "adamw")]
+    #[serde(rename = "adamw", alias = "adamw_torch", alias = "adamw_torch_fused")]
     AdamW,
     /// Muon for the weight matrices between hidden states, AdamW for embeddings, head, norms and
     /// biases. Its updates have the size of AdamW's, so that one learning rate serves both.
@@ -40,6 +40,7 @@ pub enum Schedule {
     /// Along half a wave of the cosine, to zero.
     Cosine,
     /// Not at all.
+    #[serde(alias = "constant_with_warmup")]
     Constant,
 }
 
