@@ -21,35 +21,39 @@ use crate::{OptimizerKind, Schedule, TrainConfig, TrainError};
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ComposeConfig {
-    /// Checkpoint of the model that learns to read others, m_B: a directory, or
-    /// hf:owner/name@revision
+    /// The anchor m_B, which learns to read other models: a checkpoint
+    ///
+    /// A directory, a .gguf file, or hf:owner/name@revision.
     #[serde(with = "text::option", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "MODEL", value_hint = clap::ValueHint::AnyPath))]
     pub anchor: Option<ModelSource>,
-    /// Composition to start from: its anchor learns to read further models, and its own bridges
-    /// stay as they are
+    /// Composition whose anchor learns to read further models
+    ///
+    /// Its own bridges stay as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "COMPOSITION"))]
     pub extend: Option<PathBuf>,
-    /// Checkpoint of a model that it reads, m_A; may be given several times
+    /// An augmenting model m_A, which the anchor reads; may be given several times
     #[serde(with = "text::list")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "MODEL", value_hint = clap::ValueHint::AnyPath))]
     pub augmenting: Vec<ModelSource>,
-    /// Device of the models that are read, if not that of the anchor
+    /// Device of the augmenting models, if not that of the anchor
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub augmenting_device: Option<String>,
     /// Directory for the composition
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub out: PathBuf,
-    /// Blocks that are connected: every:K, even:N, first:N, middle:N or last:N blocks, or pairs
-    /// [augmenting block, anchor block] counted from 1, as JSON; once for all augmenting models, or
-    /// once for each [default: every:4]
+    /// Blocks of m_A that are read, and where: every:K, or pairs [[1,1],[2,3]] [default: every:4]
+    ///
+    /// Also even:N, first:N, middle:N or last:N blocks. A pair is [block of m_A, block of m_B],
+    /// counted from 1. Once for all augmenting models, or once for each.
     #[serde(with = "text::list", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "PLAN"))]
     pub connections: Vec<ConnectionPlan>,
-    /// Noise on the augmenting models' hidden states while the bridges are trained, in units of
-    /// their root mean square: against learning a small dataset by heart
+    /// Noise on the states that bridges read in training, as a share of their size
+    ///
+    /// In units of their root mean square; against learning a small dataset by heart.
     #[cfg_attr(
         feature = "cli",
         arg(
@@ -60,28 +64,34 @@ pub struct ComposeConfig {
         )
     )]
     pub noise: f64,
-    /// Part of a text that the augmenting models read: `iterative`, all of it, or `encoder`, its
-    /// prompt only (a control of the paper). With --extend, as in the composition
+    /// Text that m_A reads: `iterative`, all of it, or `encoder`, the prompt only
+    ///
+    /// The second is a control of the paper. With --extend, as in the composition.
     #[cfg_attr(feature = "cli", arg(long, value_name = "MODE", value_parser = named::<Mode>, default_value = "iterative"))]
     pub mode: Mode,
-    /// Train the anchor alone on the same data instead of bridges, for comparison: `lora`,
-    /// low-rank adapters with as many parameters as the bridges, or `finetune`, all its weights.
-    /// DIR gets a checkpoint
+    /// Train the anchor alone instead of bridges, for comparison: `lora` or `finetune`
+    ///
+    /// On the same data: low-rank adapters with as many parameters as the bridges, or all its
+    /// weights. DIR gets a checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "KIND", value_parser = named::<Baseline>))]
     pub baseline: Option<Baseline>,
-    /// Read models of the same architecture with random weights of this seed, the next seed for
-    /// the second model and so on (a control of the paper)
+    /// Replace m_A by random weights of this seed, a control of the paper
+    ///
+    /// Of the same architecture; the next seed for the second model and so on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SEED"))]
     pub random_augmenting: Option<u64>,
-    /// Type in which the frozen models compute: f32, f16 or bf16; or auto, the type that most
-    /// parameters of each are stored in where its device is at least as fast in it as in f32, else
-    /// f32. Bridges are trained in f32
+    /// Number type in which the frozen models compute: auto, f32, f16 or bf16
+    ///
+    /// auto is the type that most parameters of each are stored in where its device is at least as
+    /// fast in it as in f32, else f32. Bridges are trained in f32.
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
     pub dtype: ComputeType,
-    /// Load models whose config.json holds settings that might change the numbers and are not
-    /// implemented, or whose files hold tensors without a place: these are warnings then
+    /// Load models with unknown settings or tensors all the same, with a warning
+    ///
+    /// Settings of config.json that might change the numbers and are not implemented; tensors
+    /// without a place.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "cli", arg(long))]
     pub lenient: bool,
@@ -93,8 +103,9 @@ pub struct ComposeConfig {
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
     pub activations: ActivationConfig,
-    /// Hold the graph of one anchor block at a time, and compute every block twice: takes less
-    /// memory and more time
+    /// Take less memory and more time: keep one block at a time for the backward pass
+    ///
+    /// Every anchor block is computed twice.
     #[cfg_attr(feature = "cli", arg(long))]
     pub gradient_checkpointing: bool,
     /// Devices and processes that share the work.
@@ -125,45 +136,50 @@ pub struct PretrainConfig {
     /// Directory for the checkpoint
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub out: PathBuf,
-    /// Checkpoint to go on training, with its tokenizer: a directory, a .gguf file, or
-    /// hf:owner/name@revision [default: a fresh Llama]
+    /// Checkpoint to train further, with its tokenizer [default: a fresh Llama]
+    ///
+    /// A directory, a .gguf file, or hf:owner/name@revision.
     #[serde(with = "text::option", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "MODEL", value_hint = clap::ValueHint::AnyPath))]
     pub from: Option<ModelSource>,
-    /// With --from, train adapters of this rank on the matrices of all blocks instead of all
-    /// weights, and merge them at the end [default without a RANK: 16]
+    /// With --from, train low-rank adapters instead of all weights [default RANK: 16]
+    ///
+    /// On the matrices of all blocks; they are merged into the checkpoint at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "RANK", num_args = 0..=1, default_missing_value = "16"))]
     pub lora: Option<usize>,
-    /// Put as many examples into a row of --context tokens as fit, none of which sees another, and
-    /// cut longer texts into pieces; always so with --from
+    /// Fill rows of --context tokens with several examples; always so with --from
+    ///
+    /// None of them sees another. Longer texts are cut into pieces.
     #[cfg_attr(feature = "cli", arg(long))]
     pub pack: bool,
-    /// Vocabulary of a fresh model, as a tokenizer.json of Hugging Face's library
+    /// Tokenizer of a fresh model, a tokenizer.json
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub tokenizer: PathBuf,
-    /// Number of blocks of a fresh model [default: 4]
+    /// Blocks (layers) of a fresh model [default: 4]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub blocks: Option<usize>,
-    /// Width of its hidden states [default: 128]
+    /// Width of a fresh model's hidden states [default: 128]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub d_model: Option<usize>,
-    /// Its attention heads, a divisor of the width [default: 4]
+    /// Attention heads of a fresh model, a divisor of the width [default: 4]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub heads: Option<usize>,
-    /// Longest text that a fresh model can read, in tokens [default: 128]; with --from, tokens of a
-    /// row [default: 512, or what the model can read]
+    /// Longest text in tokens [default: 128; with --from 512, or what it can read]
+    ///
+    /// That a fresh model can read; with --from, tokens of a packed row.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TOKENS"))]
     pub context: Option<usize>,
-    /// Type that the weights are stored in: f32, f16 or bf16; auto is f32, in which they are trained
+    /// Number type in which the weights are stored: auto (f32), f32, f16 or bf16
+    ///
+    /// They are trained in f32.
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
     pub dtype: ComputeType,
-    /// With --from, load a model whose config.json holds settings that might change the numbers and are
-    /// not implemented, or whose files hold tensors without a place: these are warnings then
+    /// With --from, load a model with unknown settings or tensors all the same, with a warning
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "cli", arg(long))]
     pub lenient: bool,
@@ -186,36 +202,34 @@ pub struct PretrainConfig {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct TrainingConfig {
-    /// Examples to learn: JSON Lines, a JSON array, CSV or Parquet with a `prompt` and a `target`, a
-    /// `question` and an `answer`, `messages`, or a `text`; a directory of such files; or
-    /// hf:datasets/owner/name@revision
+    /// Examples to learn: a file or a directory of files, or hf:datasets/owner/name@revision
+    ///
+    /// JSON Lines, a JSON array, CSV or Parquet with a `prompt` and a `target`, a `question` and an
+    /// `answer`, `messages`, or a `text`.
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub train: PathBuf,
-    /// Treatment of the data.
-    #[serde(flatten)]
-    #[cfg_attr(feature = "cli", command(flatten))]
-    pub data: DataConfig,
-    /// Go on with the run in the output directory, if there is one
+    /// Go on with the interrupted run in the output directory, if there is one
     #[cfg_attr(feature = "cli", arg(long))]
     pub resume: bool,
     /// Optimiser steps
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = TrainConfig::default().steps))]
     pub steps: usize,
-    /// Examples in a batch [default: 32]; of packed rows, rows [default with --from: 4]
+    /// Batch size: examples in a batch [default: 32; of packed rows with --from 4]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub rows: Option<usize>,
-    /// Batches whose gradients are added up for a step
+    /// Batches whose gradients are added up for one step
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = TrainConfig::default().accumulation))]
     pub accumulation: usize,
     /// Steps between checkpoints
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = TrainConfig::default().checkpoint_steps))]
     pub checkpoint_steps: usize,
-    /// Number of checkpoints that are kept besides the best: the last ones
+    /// Last checkpoints that are kept, besides the best
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = TrainConfig::default().keep_checkpoints))]
     pub keep_checkpoints: usize,
-    /// Skip a step whose loss or gradients are not finite, up to so many in a row, instead of
-    /// stopping at the first
+    /// Skip steps whose loss or gradients are not finite, up to N in a row
+    ///
+    /// Instead of stopping at the first. Without a number, 10.
     #[cfg_attr(feature = "cli", arg(
         long,
         value_name = "N",
@@ -225,6 +239,10 @@ pub struct TrainingConfig {
         default_missing_value = "10"
     ))]
     pub skip_not_finite: usize,
+    /// Treatment of the data.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub data: DataConfig,
     /// Optimiser and schedule.
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
@@ -248,12 +266,14 @@ pub struct DataConfig {
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
     pub examples: ExampleConfig,
-    /// Policy for an example with more tokens than the models can read: `error`; `truncate`, which
-    /// cuts the beginning of the prompt, or the end of a plain text; or `skip`
+    /// Treatment of examples longer than the models can read: `error`, `truncate` or `skip`
+    ///
+    /// `truncate` cuts the beginning of the prompt, or the end of a plain text.
     #[cfg_attr(feature = "cli", arg(long, value_name = "POLICY", value_parser = named::<TooLong>, default_value = "error"))]
     pub too_long: TooLong,
-    /// Keep the tokenised data in this directory, for every run on the same data [default: with
-    /// the run, if the file is larger than 16 MiB; else nowhere]
+    /// Keep the tokenised data in this directory, for further runs on the same data
+    ///
+    /// By default it is kept with the run if the file is larger than 16 MiB, else nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub data_cache: Option<PathBuf>,
@@ -268,8 +288,9 @@ pub struct DataConfig {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct OptimizerConfig {
-    /// Optimiser: `adamw`, or `muon` for weight matrices with AdamW for the rest: often fewer steps
-    /// where little data is learnt exactly
+    /// Optimiser: `adamw`, or `muon` for weight matrices with AdamW for the rest
+    ///
+    /// `muon` often takes fewer steps where little data is learnt exactly.
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", value_parser = named::<OptimizerKind>, default_value = "adamw"))]
     pub optimizer: OptimizerKind,
     /// Highest learning rate [default: 1e-3; with --from 5e-5, of adapters 2e-4]
@@ -279,26 +300,26 @@ pub struct OptimizerConfig {
         arg(long, value_name = "RATE", allow_negative_numbers = true)
     )]
     pub learning_rate: Option<f64>,
-    /// Steps over which the learning rate rises to it [default: 50, at most a quarter of all]
+    /// Steps over which the learning rate rises [default: 50, at most a quarter of all]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub warmup_steps: Option<usize>,
-    /// Decay of the learning rate at the end: `linear`, `cosine`, or `constant`, none at all
+    /// Fall of the learning rate at the end: `linear`, `cosine`, or `constant` (none)
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", value_parser = named::<Schedule>, default_value = "linear"))]
     pub schedule: Schedule,
-    /// Share of the steps, at the end, over which it falls to zero
+    /// Share of the steps, at the end, over which the learning rate falls to zero
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = TrainConfig::default().decay_share))]
     pub decay_share: f64,
     /// Decoupled weight decay
     #[cfg_attr(feature = "cli", arg(long, value_name = "DECAY", allow_negative_numbers = true, default_value_t = TrainConfig::default().weight_decay))]
     pub weight_decay: f64,
-    /// Decay of the mean of the gradients in AdamW, β₁
+    /// β₁ of AdamW: decay of the mean of the gradients
     #[cfg_attr(feature = "cli", arg(long, value_name = "BETA", allow_negative_numbers = true, default_value_t = TrainConfig::default().betas[0]))]
     pub beta1: f64,
-    /// Decay of the mean of their squares, β₂
+    /// β₂ of AdamW: decay of the mean of their squares
     #[cfg_attr(feature = "cli", arg(long, value_name = "BETA", allow_negative_numbers = true, default_value_t = TrainConfig::default().betas[1]))]
     pub beta2: f64,
-    /// Largest norm of all gradients together
+    /// Largest norm of all gradients together; larger ones are scaled down
     #[cfg_attr(feature = "cli", arg(long, value_name = "NORM", allow_negative_numbers = true, default_value_t = TrainConfig::default().clip_norm))]
     pub clip_norm: f64,
 }
@@ -312,12 +333,13 @@ pub struct OptimizerConfig {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ValidationConfig {
-    /// Held-out examples, as those of --train: the result is then the best checkpoint by their
-    /// loss, not the last
+    /// Held-out examples, by whose loss the best checkpoint becomes the result
+    ///
+    /// In the form of --train. Without them the last checkpoint is the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub validation: Option<PathBuf>,
-    /// Steps between validations, each of which makes a checkpoint [default: as for checkpoints]
+    /// Steps between validations, which make checkpoints [default: --checkpoint-steps]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub validation_steps: Option<usize>,
@@ -325,12 +347,14 @@ pub struct ValidationConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub patience: Option<usize>,
-    /// Choose the best checkpoint by a score, and by the loss only among equals: `exact`, the share
-    /// of greedily decoded answers that equal the target token for token
+    /// Choose the best checkpoint by a score instead of the loss: `exact`
+    ///
+    /// The share of greedily decoded answers that equal the target token for token. The loss decides
+    /// among equals.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", value_parser = named::<ValidationMetric>))]
     pub validation_metric: Option<ValidationMetric>,
-    /// Examples of which the score is taken, the first of the file [default: 100]
+    /// Examples of the score, the first of the file [default: 100]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub validation_examples: Option<usize>,
@@ -353,18 +377,22 @@ pub enum ValidationMetric {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ActivationConfig {
-    /// Place where hidden states that no bridge changes are kept for the epochs to come: memory,
-    /// off, or a directory, where further runs over the same models, connections and data find them
+    /// Keep the frozen models' hidden states from epoch to epoch in: memory, off, or a directory
+    ///
+    /// Those that no bridge changes. In a directory, further runs over the same models, connections
+    /// and data find them.
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "PLACE", default_value = "memory")
     )]
     pub activation_cache: String,
-    /// Mebibytes of them that are kept; the others are computed in every epoch
+    /// Most mebibytes of hidden states to keep; the others are computed in every epoch
     #[cfg_attr(feature = "cli", arg(long, value_name = "MIB", default_value_t = ActivationConfig::default().activation_budget))]
     pub activation_budget: u64,
-    /// Type that they are kept in. In f32 the run is the same to the last bit as one that keeps
-    /// none; the halves take half the room
+    /// Number type in which they are kept: f32, f16 or bf16
+    ///
+    /// In f32 the run is the same to the last bit as one that keeps none; the halves take half the
+    /// room.
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
     pub activation_type: FloatType,
 }
@@ -390,48 +418,53 @@ pub enum BridgeForm {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct BridgeConfig {
-    /// Form of the bridges, to which the options below add: `normed`, with norms on both inputs and
-    /// an output in units of the anchor's hidden states, or `paper`, without either
+    /// Form of the bridges: `normed`, or `paper` as in section 3.1
+    ///
+    /// `normed` has norms on both inputs and an output in units of the anchor's hidden states. The
+    /// options below add to either.
     #[cfg_attr(feature = "cli", arg(long, value_name = "FORM", value_parser = named::<BridgeForm>, default_value = "normed"))]
     pub bridge: BridgeForm,
-    /// Attention heads of the bridges, a divisor of their inner width [default: the anchor's]
+    /// Attention heads N_H of a bridge, a divisor of its width [default: the anchor's]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub heads: Option<usize>,
-    /// Width of queries, keys and values, all heads together [default: the anchor's width]
+    /// Width of a bridge's queries, keys and values [default: the anchor's width]
+    ///
+    /// Of all heads together.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub d_inner: Option<usize>,
-    /// RMS norm of the anchor's hidden states before the bridge's queries; `normed` bridges have it
+    /// Norm the anchor's hidden states before the queries, as `normed` bridges do
     #[cfg_attr(feature = "cli", arg(long))]
     pub anchor_norm: bool,
-    /// RMS norm of the augmenting model's hidden states before they are projected; `normed` bridges
-    /// have it
+    /// Norm m_A's hidden states before they are projected, as `normed` bridges do
     #[cfg_attr(feature = "cli", arg(long))]
     pub augmenting_norm: bool,
-    /// RMS norm of the bridge's output before it is added
+    /// Norm the bridge's output before it is added
     #[cfg_attr(feature = "cli", arg(long))]
     pub output_norm: bool,
-    /// Number that these norms add to the mean square
+    /// Number that these RMS norms add to the mean square
     #[cfg_attr(feature = "cli", arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = BridgeOptions::default().norm_epsilon))]
     pub norm_epsilon: f64,
-    /// Biases of all matrices of the bridge, not of the projection alone
+    /// Give all matrices of a bridge biases, not the projection alone
     #[cfg_attr(feature = "cli", arg(long))]
     pub bridge_bias: bool,
-    /// Learnt factor of the bridge's output: `none`, as in the paper; `scalar`, one number for the
-    /// whole bridge; or `heads`, one for every head and position, from the anchor's hidden state
+    /// Learn a factor of a bridge's output: `none`, `scalar` or `heads`
+    ///
+    /// `none`, as in the paper; `scalar`, one number for the whole bridge; `heads`, one for every
+    /// head and position, from the anchor's hidden state.
     #[cfg_attr(feature = "cli", arg(long, value_name = "KIND", value_parser = named::<Gate>, default_value = "none"))]
     pub gate: Gate,
-    /// Output of fresh bridges: `zero`, the composition starts as its anchor, or `random`, a little
-    /// of what random weights read
+    /// Start from bridges whose output is `zero`, as the anchor alone, or `random`
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW", value_parser = named::<OutputInit>, default_value = "zero"))]
     pub output_init: OutputInit,
-    /// Unit in which the bridge's output is learnt: `one`, or `anchor`, the size of the anchor's
-    /// hidden states at that block [default: that of the form]
+    /// Unit of a bridge's output: `one`, or `anchor` [default: that of the form]
+    ///
+    /// `anchor` is the size of the anchor's hidden states at that block.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "UNIT", value_parser = named::<OutputUnit>))]
     pub output_unit: Option<OutputUnit>,
-    /// Type in which bridges compute and are stored: f32, f16 or bf16; they are trained in f32
+    /// Number type in which bridges compute and are stored; they are trained in f32
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", default_value_t))]
     pub bridge_dtype: FloatType,
 }
@@ -445,8 +478,9 @@ pub struct BridgeConfig {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct RankConfig {
-    /// Devices of this machine that share the batches of every step, as cuda:0,cuda:1; one that is
-    /// named twice works on two at a time [default: that of --device]
+    /// Devices that share the batches of every step, as cuda:0,cuda:1 [default: --device]
+    ///
+    /// One that is named twice works on two at a time.
     #[serde(with = "text::comma_separated", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(
         feature = "cli",
@@ -458,24 +492,24 @@ pub struct RankConfig {
         )
     )]
     pub devices: Vec<String>,
-    /// Processes that share them, too: HOST:PORT of each that was started with --listen. No
-    /// concern of such a process itself
+    /// Processes that share them, too: HOST:PORT of each that was started with --listen
     #[serde(with = "text::comma_separated", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "ADDRESSES", value_delimiter = ',')
     )]
     pub workers: Vec<String>,
-    /// Have no run, but work for that of another process, started with the same flags, until it is
-    /// over. Port 0 is one that is free
+    /// Work for the run of another process, started with the same flags, until it is over
+    ///
+    /// Port 0 is one that is free.
     #[serde(skip)]
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOST:PORT"))]
     pub listen: Option<String>,
-    /// File with a secret that both sides have, which is needed to listen to other machines
+    /// File with a secret that both sides have; needed to listen to other machines
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub worker_token: Option<PathBuf>,
-    /// Seconds that a worker may take to begin listening, or to say that it is still there
+    /// Seconds that a worker may take to begin, or to say that it is still there
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "SECONDS", default_value_t = RankConfig::default().worker_timeout)
