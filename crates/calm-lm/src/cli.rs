@@ -17,13 +17,13 @@ use crate::settings::ConfigFile;
 #[derive(Debug, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Common {
-    /// Device to compute on: auto, cpu, or a GPU as in cuda:0; see `calm doctor`
+    /// Device to compute on: auto, cpu, or a GPU as cuda:0; see `calm doctor`
     #[arg(long, global = true, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Fixes everything that is drawn: data, initial weights, order
+    /// Number that fixes all chance: data, initial weights, order, sampling
     #[arg(
         long,
         global = true,
@@ -34,10 +34,10 @@ pub(crate) struct Common {
         value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64)
     )]
     pub(crate) seed: u64,
-    /// Threads of the processor to compute on, which changes no result [default: all]
+    /// Threads of the processor to compute with; they change no result [default: all]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Show no progress
+    /// Show no progress, and no speed
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
     /// The file that flags were read from.

@@ -13,9 +13,11 @@ use calm_lm::eval::tasks::TaskError;
 use calm_lm::files::FileError;
 use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::sandbox::SandboxError;
-use calm_lm::terminal::{interrupt, visible};
+use calm_lm::terminal::{interrupt, silence, visible};
 use calm_lm::train::TrainError;
 use clap::error::ErrorKind;
+
+use crate::names::Unknown;
 
 /// Bad usage and bad input, mostly found out by the libraries, whose messages name the file, what
 /// is wrong with it, and what would mend it.
@@ -47,9 +49,14 @@ pub(crate) enum Failure {
     Text { origin: String, source: DataError },
     #[error("the settings make no model: {0}")]
     Settings(#[from] ConfigError),
+    /// A line of a conversation.
+    #[error("{0}")]
+    Chat(String),
     /// Error of the command line's parser, or help that was asked for.
     #[error(transparent)]
     Usage(clap::Error),
+    #[error(transparent)]
+    Unknown(Unknown),
     /// A flag out of a file.
     #[error("{place}: {reason}")]
     Config { place: String, reason: String },
@@ -87,6 +94,12 @@ impl Failure {
     pub(crate) fn flag(flag: &'static str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self::Flag { flag, reason }
+    }
+
+    /// Standard output takes no more.
+    pub(crate) fn output(source: io::Error) -> Self {
+        let origin = "standard output".to_owned();
+        Self::Io { origin, source }
     }
 
     /// Tells it on standard error.
@@ -127,6 +140,7 @@ impl From<TrainError> for Failure {
 
 /// One line on standard error, whatever the message quotes: neither line ends nor escape sequences. Returns the code of bad input.
 pub(crate) fn complain(message: &str) -> ExitCode {
+    silence::heard();
     let lines: Vec<&str> = message.lines().map(str::trim).collect();
     // Whoever closed standard error does not want to know.
     let _ = writeln!(io::stderr(), "error: {}", visible(&lines.join(" ")));

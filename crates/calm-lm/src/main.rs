@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod failure;
+mod names;
 mod report;
 mod settings;
 
@@ -10,7 +11,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use calm_lm::backend::{Allocator, keep_freed_memory};
-use calm_lm::terminal::warnings;
+use calm_lm::terminal::{silence, warnings};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::cli::Common;
@@ -35,8 +36,14 @@ const EXAMPLES: &str = r"EXAMPLES
   A model of the Hugging Face Hub, kept where its own tools keep models:
     calm generate hf:HuggingFaceTB/SmolLM2-135M --prompt 'Once upon a time'
 
+  A conversation, with a model that was trained for them:
+    calm chat hf:HuggingFaceTB/SmolLM2-135M-Instruct
+
   What a build and a machine can do:
     calm doctor
+
+Flags have the names of transformers, peft, lm-evaluation-harness and llama.cpp as well, such
+as -p, -n, --lr, --batch_size and --tasks: docs/names.md.
 
 EXIT CODES
   0 done; 1 the answer is no (verify found a difference); 2 bad usage or input;
@@ -60,6 +67,9 @@ fn main() -> ExitCode {
     warnings::show();
     let printed = parse(std::env::args_os()).and_then(|cli| {
         cli.common.use_threads()?;
+        if !cli.common.quiet {
+            silence::watch(cli.verb.doing());
+        }
         let report = cli.common.watched(|| cli.verb.run(&cli.common));
         let report = report.map_err(|failure| match &cli.common.file {
             Some(file) => file.blame(failure),
@@ -72,10 +82,11 @@ fn main() -> ExitCode {
 
 /// Reads a command line, and the file that it names with `--config`.
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
-    let mut command = Cli::command();
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut command = names::with_aliases(Cli::command());
     let matches = command
-        .try_get_matches_from_mut(words)
-        .map_err(Failure::Usage)?;
+        .try_get_matches_from_mut(&words)
+        .map_err(|error| names::explain(error, &command, &words))?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(Failure::Usage)?;
     if let Some(file) = ConfigFile::named(&command, &matches)? {
         file.fill(&mut cli.common)?;
@@ -94,6 +105,15 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// A command line without the file that it may name.
+    fn parsed(words: &[impl AsRef<str>]) -> Result<Cli, Failure> {
+        let words: Vec<OsString> = words.iter().map(|word| word.as_ref().into()).collect();
+        let mut command = names::with_aliases(Cli::command());
+        let matches = command.try_get_matches_from_mut(&words);
+        let matches = matches.map_err(|error| names::explain(error, &command, &words))?;
+        Cli::from_arg_matches(&matches).map_err(Failure::Usage)
+    }
+
     #[test]
     fn every_verb_teaches_by_examples_that_parse() {
         let mut verbs = 0;
@@ -106,7 +126,7 @@ mod tests {
             assert!(!examples.is_empty(), "{} has no example", verb.get_name());
             for words in examples {
                 let has_file = words.iter().any(|word| word == "--config");
-                let parsed = Cli::try_parse_from(&words);
+                let parsed = parsed(&words);
                 let parsed = parsed.unwrap_or_else(|error| panic!("{words:?}: {error}"));
                 let is_whole = match &parsed.verb {
                     Verb::Compose(args) => args.config.validate().is_ok(),
@@ -121,8 +141,8 @@ mod tests {
             verbs += 1;
         }
         assert_eq!(
-            verbs, 18,
-            "twelve verbs, two kinds of data, three views of runs, and the program itself"
+            verbs, 20,
+            "fourteen verbs, two kinds of data, three views of runs, and the program itself"
         );
     }
 
@@ -165,16 +185,12 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_explained_in_one_line() {
-        let explained = |words: &[&str]| {
-            let error = Cli::try_parse_from(words).unwrap_err();
-            failure::one_line(&error.to_string()).replace('\n', " ")
-        };
+        let explained = |words: &[&str]| parsed(words).unwrap_err().to_string();
         assert_eq!(
             explained(&["calm", "doctor", "--sed", "3"]),
-            "unexpected argument '--sed' found; tip: a similar argument exists: '--seed'; \
-             see --help"
+            "calm doctor has no flag --sed; did you mean --seed?"
         );
-        let missing = explained(&["calm", "data", "kv"]);
+        let missing = failure::one_line(&explained(&["calm", "data", "kv"]));
         assert!(missing.contains("--out <DIR>; see --help"), "{missing}");
     }
 }

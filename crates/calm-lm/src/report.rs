@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use calm_lm::terminal::visible;
+use calm_lm::compose::Connection;
+use calm_lm::terminal::{silence, visible};
+use indicatif::HumanBytes;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -19,6 +21,8 @@ pub(crate) struct Report {
     text: String,
     json: Value,
     is_negative: bool,
+    /// A line about the result, for standard error.
+    note: Option<String>,
 }
 
 impl Report {
@@ -28,7 +32,13 @@ impl Report {
             text: text.into(),
             json: serde_json::to_value(result).expect("results have texts as keys"),
             is_negative: false,
+            note: None,
         }
+    }
+
+    /// The same with a line about it on standard error, behind the result.
+    pub(crate) fn noting(self, note: Option<String>) -> Self {
+        Self { note, ..self }
     }
 
     /// Exit code 1 unless `holds`.
@@ -62,18 +72,19 @@ impl Report {
             true => visible(&text),
             false => Cow::Borrowed(&*text),
         };
+        silence::heard();
         let mut stdout = io::stdout().lock();
-        match stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
+        let written = stdout.write_all(text.as_bytes());
+        match written.and_then(|()| stdout.flush()) {
             // `calm … | head` has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
-            Err(source) => Err(Failure::Io {
-                origin: "standard output".to_owned(),
-                source,
-            }),
-            Ok(()) => Ok(code),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
+            _ => {
+                if let Some(note) = &self.note {
+                    // Whoever closed standard error does not want to know.
+                    let _ = writeln!(io::stderr(), "{note}");
+                }
+                Ok(code)
+            }
         }
     }
 }
@@ -86,6 +97,51 @@ impl<T: Serialize> Serialize for Fields<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
+}
+
+/// A number for people, who read three digits of it: `329 k`, `411 M`, `7.24 B`.
+pub(crate) fn count(number: usize) -> String {
+    const UNITS: [(f64, &str); 3] = [(1e3, "k"), (1e6, "M"), (1e9, "B")];
+    if number < 10_000 {
+        return number.to_string();
+    }
+    let number = number as f64;
+    // What would be rounded to 1000 of a unit is 1 of the next.
+    let unit = UNITS.iter().find(|(unit, _)| number < 999.5 * unit);
+    let (unit, name) = unit.unwrap_or(&UNITS[2]);
+    let value = number / unit;
+    let digits = usize::from(value < 99.95) + usize::from(value < 9.995);
+    format!("{value:.digits$} {name}")
+}
+
+/// A size for people: `1.53 GiB`.
+pub(crate) fn bytes(number: u64) -> String {
+    HumanBytes(number).to_string()
+}
+
+/// Lines of a table, one for each connection of every augmenting model.
+pub(crate) fn connection_rows<C: AsRef<[Connection]>>(models: &[C]) -> Vec<(&'static str, String)> {
+    let lines = models.iter().enumerate().flat_map(|(number, connections)| {
+        let model = model_name(number, models.len());
+        let connections = connections.as_ref().iter();
+        connections.map(move |connection| connection_name(&model, *connection))
+    });
+    let names = std::iter::once("connections").chain(std::iter::repeat(""));
+    names.zip(lines).collect()
+}
+
+/// `m_A`, or one of several.
+pub(crate) fn model_name(number: usize, of: usize) -> String {
+    match of {
+        1 => "m_A".to_owned(),
+        _ => format!("m_A{}", number + 1),
+    }
+}
+
+/// `block 4 of m_A → block 7`.
+pub(crate) fn connection_name(model: &str, connection: Connection) -> String {
+    let (from, to) = (connection.augmenting_block, connection.anchor_block);
+    format!("block {from} of {model} → block {to}")
 }
 
 /// A value as `--json` prints it; a number that is none is null.
@@ -128,6 +184,40 @@ mod tests {
     fn values_stand_in_one_column() {
         let text = table(&[("a", "1".to_owned()), ("m_A⊕B", "2".to_owned())]);
         assert_eq!(text, "a      1\nm_A⊕B  2\n");
+    }
+
+    #[test]
+    fn people_read_three_digits() {
+        for (number, text) in [
+            (0, "0"),
+            (9_999, "9999"),
+            (10_000, "10.0 k"),
+            (329_216, "329 k"),
+            (999_499, "999 k"),
+            (999_500, "1.00 M"),
+            (9_994_000, "9.99 M"),
+            (9_996_000, "10.0 M"),
+            (410_517_504, "411 M"),
+            (7_241_732_096, "7.24 B"),
+            (2_000_000_000_000, "2000 B"),
+        ] {
+            assert_eq!(count(number), text);
+        }
+    }
+
+    #[test]
+    fn connections_say_where_they_lead() {
+        let one = Connection {
+            augmenting_block: 4,
+            anchor_block: 7,
+        };
+        let rows = connection_rows(&[vec![one]]);
+        assert_eq!(
+            rows,
+            [("connections", "block 4 of m_A → block 7".to_owned())]
+        );
+        let rows = connection_rows(&[vec![one], vec![one]]);
+        assert_eq!(rows[1], ("", "block 4 of m_A2 → block 7".to_owned()));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use calm_lm::data::bundle::nearest;
 use calm_lm::models::ModelSource;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueHint};
@@ -18,6 +17,7 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use crate::failure::{Failure, one_line};
+use crate::names::{canonical, nearest};
 
 /// Far more than anybody writes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -26,16 +26,18 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, Default, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct CallArgs {
-    /// Read flags from this TOML file, as `steps = 500`; those of the command line win. Paths in it
-    /// begin at its directory
+    /// Read flags from this TOML file, as `steps = 500`
+    ///
+    /// Those of the command line win. Paths in it begin at its directory.
     #[arg(long, value_name = "FILE", help_heading = "Training")]
     #[serde(skip)]
     config: Option<PathBuf>,
-    /// Print what the run will be (all flags as a file for --config, sizes, memory, time), do a few
-    /// steps to measure it, write nothing, and stop
+    /// Tell size, memory and time of the run beforehand, and write nothing
+    ///
+    /// A few steps are done to measure them. What is printed is a file for --config, with all flags.
     #[arg(long, help_heading = "Training", conflicts_with = "listen")]
     pub(crate) dry_run: bool,
-    /// Show curves that fill the terminal
+    /// Show the run as curves that fill the terminal
     #[arg(long, help_heading = "Training", conflicts_with = "listen")]
     pub(crate) tui: bool,
 }
@@ -86,23 +88,21 @@ impl ConfigFile {
         let values: Table = text.parse().expect("it was parsed before");
         let directory = path.parent().unwrap_or(Path::new(""));
         let mut entries = BTreeMap::new();
-        for name in table.get_ref().keys() {
-            let (at, name) = (name.span().start, name.get_ref());
-            let names = keys(verb);
-            if !names.contains(&name.as_ref()) {
-                let near = nearest(name, &names);
-                let reason = format!("unknown key '{name}'; did you mean '{near}'?");
-                return Err(wrong(at, reason));
-            }
+        for written in table.get_ref().keys() {
+            let (at, written) = (written.span().start, written.get_ref().as_ref());
+            let name = key(verb, written).map_err(|reason| wrong(at, reason))?;
             if given.value_source(&id(name)) == Some(ValueSource::CommandLine) {
                 continue;
             }
-            let mut value = values[name.as_ref()].clone();
+            let mut value = values[written].clone();
             if is_path(verb, name) {
                 each_path(&mut value, |path| directory.join(path));
             }
             let line = line(at);
-            entries.insert(name.to_string(), Entry { line, value });
+            if let Some(other) = entries.insert(name.to_owned(), Entry { line, value }) {
+                let reason = format!("'{written}' is '{name}', which line {} has", other.line);
+                return Err(wrong(at, reason));
+            }
         }
         let path = path.to_owned();
         Ok(Self { path, entries })
@@ -169,6 +169,19 @@ fn keys(verb: &Command) -> Vec<&str> {
     flags
         .filter(|name| !["config", "help", "version"].contains(name))
         .collect()
+}
+
+/// The flag that a key of a file stands for, by its own name or one that other programs have.
+fn key<'a>(verb: &'a Command, written: &str) -> Result<&'a str, String> {
+    let known = keys(verb);
+    let name = canonical(verb, written).filter(|name| known.contains(name));
+    name.ok_or_else(|| match nearest(written, known) {
+        Some(near) => format!("unknown key '{written}'; did you mean '{near}'?"),
+        None => format!(
+            "unknown key '{written}'; keys are flags of calm {}",
+            verb.get_name()
+        ),
+    })
 }
 
 /// The identifier of a flag.

@@ -7,7 +7,7 @@ use calm_lm::backend::{Backend, FloatType, device_name};
 use calm_lm::train::runs::commit;
 use serde::Serialize;
 
-use crate::report::{Report, table};
+use crate::report::{Report, bytes, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   All values of --device on this machine, and why there are no others:
@@ -131,8 +131,7 @@ impl Memory {
     fn text(&self) -> String {
         let sizes = self.total.zip(self.available);
         sizes.map_or("unknown".to_owned(), |(total, available)| {
-            let (total, available) = (total >> 20, available >> 20);
-            format!("{total} MiB, {available} MiB of it available")
+            format!("{}, {} of it available", bytes(total), bytes(available))
         })
     }
 }

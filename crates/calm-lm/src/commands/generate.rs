@@ -1,17 +1,21 @@
 //! `calm generate`: continues prompts.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use calm_lm::compose::{ComposeError, ComposedPrompt};
 use calm_lm::data::encode_prompt;
-use calm_lm::models::{Chat, Continuation, SamplingParams, SequenceOptions, generate_text};
+use calm_lm::models::{Chat, Continuation, SequenceOptions};
+use calm_lm::terminal::Stream;
+use calm_lm::terminal::silence::{self, Excuse};
 use calm_lm::train::DataTokenizer;
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::decoding::{DecodingArgs, Speed, decode};
 use super::load::LoadArgs;
 use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
@@ -19,34 +23,40 @@ use crate::failure::Failure;
 use crate::report::Report;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
-  A checkpoint and a composition, greedily:
-    calm generate specialist --prompt 'kip + qat - zu :'
-    calm generate composition --prompt 'kip + qat - zu =' --prompt 'zu + kip ='
+  Continue a text, with a checkpoint or a composition, greedily:
+    calm generate datasets/checkpoints/kv-anchor --prompt '12 + 7 - 3 ='
+    calm generate composition -p 'Two plus two is' -n 8
 
   A checkpoint of the Hugging Face Hub, fetched the first time (main, a tag, a commit):
-    calm generate hf:HuggingFaceTB/SmolLM2-135M@main --prompt 'Once'
+    calm generate hf:HuggingFaceTB/SmolLM2-135M@main --prompt 'Once upon a time'
 
   Prompts of a file, one per line, as many lines out as in:
     calm generate composition --max-new-tokens 16 < prompts.txt
 
-  Sampled, shown while it is written, up to a full stop:
+  Drawn by chance, shown while it is written, up to a full stop:
     calm generate anchor --prompt 'Once' --temperature 0.8 --top-p 0.95 --seed 7 \
         --stop '.' --stream
 
-  A question in the model's chat template:
+  A question in the model's chat template; `calm chat` holds a conversation:
     calm generate anchor --chat --system 'Be brief.' --prompt 'Why is the sky blue?'
     calm generate anchor --chat --tools tools.json --prompt 'Will it rain in Oslo?'
 
   A composition without its second specialist, and with half the weight of the first:
-    calm generate composition --scale 0.5 --scale 0 --prompt 'kip ='
+    calm generate composition --scale 0.5 --scale 0 --prompt 'Once'
 
   A composition whose models have moved since it was made:
     calm generate composition --anchor models/anchor \
-        --augmenting models/specialist --prompt 'kip ='
+        --augmenting models/specialist --prompt 'Once'
 
 The paths in composition.json are looked up as they stand, relative ones in the current
 directory and then in the composition's; hf:owner/name@commit is fetched. Models with
-other weights than those that the composition was made for are refused.";
+other weights than those that the composition was made for are refused.
+
+Speed is told on standard error (--quiet: not at all). Tokens per second are those behind
+the first one of each continuation.";
+
+/// New tokens of a prompt, if no flag says how many.
+const NEW_TOKENS: usize = 64;
 
 /// Prompts decoded together. More are hardly faster on a processor, and cost memory.
 const ROWS: usize = 64;
@@ -59,7 +69,7 @@ pub(crate) struct GenerateArgs {
     load: LoadArgs,
     #[command(flatten)]
     scales: ScaleArgs,
-    /// Text to continue; may be given several times [default: the lines of standard input]
+    /// Text to continue; may be given several times [default: lines of standard input]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Vec<String>,
     /// Put each prompt as a user's question into the model's chat template
@@ -79,49 +89,11 @@ pub(crate) struct GenerateArgs {
     /// With --chat, a JSON list of documents to answer from
     #[arg(long, value_name = "FILE", requires = "chat")]
     documents: Option<PathBuf>,
-    /// Most tokens to add to a prompt
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    max_new_tokens: usize,
-    /// Text that ends a continuation and is left out; may be given several times
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    stop: Vec<String>,
     /// Show the continuation of a single prompt while it is written
     #[arg(long)]
     stream: bool,
-    #[command(flatten)]
-    sampling: SamplingArgs,
-}
-
-#[derive(Debug, Args)]
-struct SamplingArgs {
-    /// Sample tokens, fixed by --seed, with logits divided by this [default: take the likeliest]
-    #[arg(long, value_name = "X")]
-    temperature: Option<f32>,
-    /// Sample from this number of the likeliest tokens only
-    #[arg(long, value_name = "N", requires = "temperature")]
-    top_k: Option<usize>,
-    /// Sample from the likeliest tokens only that together have this probability
-    #[arg(long, value_name = "P", requires = "temperature")]
-    top_p: Option<f32>,
-    /// Sample only from tokens with at least this share of the likeliest one's probability
-    #[arg(long, value_name = "P", requires = "temperature")]
-    min_p: Option<f32>,
-    /// Make tokens that have occurred less likely (above 1) or more so (below)
-    #[arg(long, value_name = "X")]
-    repetition_penalty: Option<f32>,
-}
-
-impl SamplingArgs {
-    fn resolve(&self, seed: u64) -> SamplingParams {
-        SamplingParams {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            repetition_penalty: self.repetition_penalty,
-            seed,
-        }
-    }
+    #[command(flatten, next_help_heading = "Decoding")]
+    decoding: DecodingArgs,
 }
 
 #[derive(Serialize)]
@@ -129,6 +101,8 @@ struct Generated<'a> {
     model: &'a str,
     dtype: String,
     continuations: Vec<Continued<'a>>,
+    load_seconds: f64,
+    speed: Speed,
 }
 
 #[derive(Serialize)]
@@ -139,6 +113,9 @@ struct Continued<'a> {
     ended: bool,
 }
 
+/// A prompt, and how it is continued.
+type Task = (ComposedPrompt, SequenceOptions);
+
 pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failure> {
     common.device()?;
     let (prompts, origin) = prompts(&args.prompt)?;
@@ -146,32 +123,16 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
         let reason = "shows the text of one prompt; give one, and leave out --json";
         return Err(Failure::flag("--stream", reason));
     }
+    let begun = Instant::now();
     let model = Model::load(&args.model, &args.load, &args.scales, common)?;
-    let encoded = if args.chat {
-        let format = model.composition.chat_format()?;
-        let (tools, documents) = (read_list(&args.tools)?, read_list(&args.documents)?);
-        let chat = |prompt: &String| Chat {
-            tools: tools.clone(),
-            documents: documents.clone(),
-            ..Chat::question(args.system.as_deref(), prompt)
-        };
-        let encoded = prompts.iter().map(|prompt| format.prompt(&chat(prompt)));
-        encoded.collect::<Result<_, ComposeError>>()?
-    } else {
-        encode_prompts(&model, &prompts, origin)?
-    };
-    let options = SequenceOptions {
-        max_new_tokens: args.max_new_tokens,
-        stop_ids: model.eos().to_vec(),
-        stop_texts: args.stop.clone(),
-        sampling: args.sampling.resolve(common.seed),
-    };
-    if args.stream {
-        return stream(&model, &encoded, &options);
-    }
+    let load_seconds = begun.elapsed().as_secs_f64();
+    silence::doing("writing");
+    let tasks = args.tasks(&model, &prompts, origin, common.seed)?;
+    let mut speed = Speed::default();
     let mut continuations = Vec::new();
-    for (prompts, encoded) in prompts.chunks(ROWS).zip(encoded.chunks(ROWS)) {
-        let found = generate(&model, encoded, &options, |_| ControlFlow::Continue(()))?;
+    let mut stream = Stream::new(args.stream);
+    for (prompts, tasks) in prompts.chunks(ROWS).zip(tasks.chunks(ROWS)) {
+        let found = generate(&model, tasks, &mut speed, |text| stream.show(text))?;
         let found = prompts.iter().zip(found);
         continuations.extend(found.map(|(prompt, continuation)| Continued {
             prompt,
@@ -180,52 +141,76 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
             ended: continuation.stopped,
         }));
     }
+    stream.finish().map_err(Failure::output)?;
     let lines = continuations.iter().map(|one| format!("{}\n", one.output));
-    let text: String = lines.collect();
+    let text = if args.stream {
+        "\n".to_owned()
+    } else {
+        lines.collect()
+    };
+    let note = format!("loaded in {load_seconds:.2} s, {}", speed.text());
     let generated = Generated {
         model: &model.name,
         dtype: model.compute_type(),
         continuations,
+        load_seconds,
+        speed,
     };
-    Ok(Report::new(text, generated))
+    Ok(Report::new(text, generated).noting((!common.quiet).then_some(note)))
 }
 
 /// Continues prompts, and shows their texts while they are written.
 fn generate(
     model: &Model,
-    prompts: &[ComposedPrompt],
-    options: &SequenceOptions,
-    mut show: impl FnMut(&str) -> ControlFlow<()>,
+    tasks: &[Task],
+    speed: &mut Speed,
+    show: impl FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Vec<Continuation>, Failure> {
-    let (composed, tokenizer) = (&model.composition.model, model.tokenizer());
-    let show = |_, text: &str| show(text);
-    Ok(generate_text(composed, tokenizer, prompts, options, show)?)
+    let mut session = model.composition.session();
+    for (prompt, options) in tasks {
+        speed.prompt_tokens += prompt.ids.len();
+        session.add(prompt.clone(), options)?;
+    }
+    decode(&mut session, speed, show)
 }
 
-/// Writes the text of a continuation to standard output as it comes.
-fn stream(
-    model: &Model,
-    prompts: &[ComposedPrompt],
-    options: &SequenceOptions,
-) -> Result<Report, Failure> {
-    let mut written = Ok(());
-    generate(model, prompts, options, |text| {
-        let mut stdout = io::stdout().lock();
-        written = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
-        match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    })?;
-    match written {
-        // A reader that went away has seen enough; the end of the line finds that out again.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Io {
-            origin: "standard output".to_owned(),
-            source: error,
-        }),
-        _ => Ok(Report::new("\n", ())),
+impl GenerateArgs {
+    fn tasks(
+        &self,
+        model: &Model,
+        prompts: &[String],
+        origin: &str,
+        seed: u64,
+    ) -> Result<Vec<Task>, Failure> {
+        let encoded = match self.chat {
+            true => self.encode_questions(model, prompts)?,
+            false => encode_prompts(model, prompts, origin)?,
+        };
+        let with_options = |prompt: ComposedPrompt| {
+            let tokens = prompt.ids.len();
+            let options = self
+                .decoding
+                .options(tokens, NEW_TOKENS, model.eos(), seed)?;
+            Ok((prompt, options))
+        };
+        encoded.into_iter().map(with_options).collect()
+    }
+
+    /// The prompts as questions in the model's chat template.
+    fn encode_questions(
+        &self,
+        model: &Model,
+        prompts: &[String],
+    ) -> Result<Vec<ComposedPrompt>, Failure> {
+        let format = model.composition.chat_format()?;
+        let (tools, documents) = (read_list(&self.tools)?, read_list(&self.documents)?);
+        let chat = |prompt: &String| Chat {
+            tools: tools.clone(),
+            documents: documents.clone(),
+            ..Chat::question(self.system.as_deref(), prompt)
+        };
+        let encoded = prompts.iter().map(|prompt| format.prompt(&chat(prompt)));
+        Ok(encoded.collect::<Result<_, ComposeError>>()?)
     }
 }
 
@@ -271,6 +256,7 @@ fn prompts(given: &[String]) -> Result<(Vec<String>, &'static str), Failure> {
         return Ok((given.to_vec(), "--prompt"));
     }
     let origin = "standard input";
+    let _asked = Excuse::new();
     let stdin = io::stdin();
     let lines: Result<Vec<String>, io::Error> = if stdin.is_terminal() {
         Ok(Vec::new())

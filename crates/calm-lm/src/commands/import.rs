@@ -15,7 +15,7 @@ use super::load::LoadArgs;
 use super::model::{Model, ModelArgs, ScaleArgs, fetch};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, shown, table};
+use crate::report::{Report, connection_rows, count, table};
 
 pub(super) const IMPORT_EXAMPLES: &str = r"EXAMPLES
   Of google-deepmind/calm, whose pairs are (anchor, augmenting) counted from 0:
@@ -66,7 +66,7 @@ pub(crate) struct ImportArgs {
     /// Checkpoint of an augmenting model; may be given several times
     #[arg(long, value_name = "MODEL", required = true)]
     augmenting: Vec<ModelSource>,
-    /// Pairs as that project writes them, as JSON; once for each augmenting model
+    /// Pairs of blocks as that project writes them; once for each augmenting model
     #[arg(long, value_name = "JSON", required = true, value_parser = pairs)]
     connections: Vec<Pairs>,
     /// Attention heads, where the state dict does not tell them
@@ -96,11 +96,10 @@ pub(super) fn run_import(args: &ImportArgs, common: &Common) -> Result<Report, F
     composition.save(&args.out)?;
     let parameters = composition.model.bridges.parameter_count();
     let connections: Vec<_> = composition.connections().collect();
-    let text = table(&[
-        ("written to", args.out.display().to_string()),
-        ("connections", shown(&connections)),
-        ("added parameters", parameters.to_string()),
-    ]);
+    let mut rows = vec![("written to", args.out.display().to_string())];
+    rows.extend(connection_rows(&connections));
+    rows.push(("added parameters", count(parameters)));
+    let text = table(&rows);
     let result = ImportResult {
         out: &args.out,
         connections,

@@ -8,12 +8,16 @@ use clap::Args;
 /// How checkpoints are read, of every verb that loads any.
 #[derive(Debug, Default, Args)]
 pub(super) struct LoadArgs {
-    /// Type to compute in: f32, f16 or bf16; or auto, the type that most parameters are stored in
-    /// where the device is at least as fast in it as in f32, else f32
+    /// Number type to compute in: auto, f32, f16 or bf16
+    ///
+    /// auto is the type that most parameters are stored in where the device is at least as fast in
+    /// it as in f32, else f32.
     #[arg(long, value_name = "TYPE", default_value_t)]
     pub(super) dtype: ComputeType,
-    /// Load models whose config.json holds settings that might change the numbers and are not
-    /// implemented, or whose files hold tensors without a place: these are warnings then
+    /// Load models with unknown settings or tensors all the same, with a warning
+    ///
+    /// Settings of config.json that might change the numbers and are not implemented; tensors
+    /// without a place.
     #[arg(long)]
     lenient: bool,
 }

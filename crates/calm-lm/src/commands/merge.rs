@@ -7,16 +7,14 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::report::{Report, shown, table};
+use crate::report::{Report, connection_rows, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   An anchor that reads a model of code, and one that reads a model of law, as one:
     calm merge code law --out both
 
-  Each of them can be switched off, or be read more softly:
-    calm generate both --scale 1 --scale 0.5 --prompt 'Once'
-
-Both must be over the same anchor, by the hash of its weights. No model is loaded, and
+Each of them can be switched off or read more softly then, as by --scale 1 --scale 0.5 of
+`calm generate`. Both must be over the same anchor, by the hash of its weights. No model is loaded, and
 nothing is trained. `calm compose --extend` trains bridges of a second model beside
 those of the first.";
 
@@ -43,11 +41,12 @@ pub(super) fn run(args: &MergeArgs) -> Result<Report, Failure> {
     let paths: Vec<String> = paths
         .map(|model| model.path.display().to_string())
         .collect();
-    let text = table(&[
+    let mut rows = vec![
         ("written to", args.out.display().to_string()),
         ("augmenting", paths.join(", ")),
-        ("connections", shown(&file.connections)),
-    ]);
+    ];
+    rows.extend(connection_rows(&file.connections));
+    let text = table(&rows);
     let merged = Merged {
         out: &args.out,
         augmenting: &file.augmenting,

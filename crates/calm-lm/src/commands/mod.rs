@@ -1,7 +1,10 @@
 //! The verbs of `calm`, one file or folder each.
 
+mod chat;
+mod completions;
 mod compose;
 mod data;
+mod decoding;
 mod doctor;
 mod dry_run;
 mod eval;
@@ -27,19 +30,25 @@ use crate::settings::ConfigFile;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Build a dataset, or fetch one
+    #[command(after_long_help = data::EXAMPLES)]
     Data(data::DataArgs),
-    /// Train a small language model from nothing, or go on training a checkpoint
+    /// Train a small model from nothing, or train a checkpoint further
     #[command(after_long_help = pretrain::EXAMPLES)]
     Pretrain(Box<pretrain::PretrainArgs>),
-    /// Train the bridges between an anchor and the models that it is to read
+    /// Train bridges so that the anchor can read other models
     #[command(after_long_help = compose::EXAMPLES)]
     Compose(Box<compose::ComposeArgs>),
     /// Continue prompts with a checkpoint or a composition
     #[command(after_long_help = generate::EXAMPLES)]
     Generate(generate::GenerateArgs),
+    /// Talk with a checkpoint or a composition in the terminal
+    #[command(after_long_help = chat::EXAMPLES)]
+    Chat(chat::ChatArgs),
     /// Score a checkpoint or a composition by exact match, or on benchmarks
     // Listing tasks and comparing runs needs no model.
-    #[command(after_long_help = eval::EXAMPLES, mut_arg("model", |arg| arg.required(false)))]
+    #[command(after_long_help = eval::EXAMPLES, mut_arg("model", |arg| {
+        arg.required_unless_present_any(["list", "show", "compare"])
+    }))]
     Eval(eval::EvalArgs),
     /// Score texts against references: chrF, BLEU
     #[command(after_long_help = score::EXAMPLES)]
@@ -57,6 +66,7 @@ pub(crate) enum Verb {
     #[command(after_long_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
     /// Look at training runs
+    #[command(after_long_help = runs::EXAMPLES)]
     Runs(runs::RunsArgs),
     /// Make a composition from the state dict of another project
     #[command(after_long_help = import::IMPORT_EXAMPLES)]
@@ -67,6 +77,9 @@ pub(crate) enum Verb {
     /// Describe this build and this machine
     #[command(after_long_help = doctor::EXAMPLES)]
     Doctor,
+    /// Print what a shell needs to complete verbs, flags and files
+    #[command(after_long_help = completions::EXAMPLES)]
+    Completions(completions::CompletionsArgs),
 }
 
 impl Verb {
@@ -85,6 +98,22 @@ impl Verb {
         }
     }
 
+    /// What goes on, for whoever waits for it.
+    pub(crate) fn doing(&self) -> &'static str {
+        match self {
+            Self::Data(_) => "reading and writing data",
+            Self::Pretrain(_) | Self::Compose(_) => "reading models and data",
+            Self::Generate(_) | Self::Chat(_) | Self::Eval(_) | Self::Trace(_) => "loading models",
+            Self::Score(_) => "scoring",
+            Self::Inspect(_) | Self::Merge(_) => "reading and hashing weights",
+            Self::Verify(_) => "loading and computing",
+            Self::Runs(_) => "reading runs",
+            Self::Import(_) | Self::Export(_) => "reading and writing weights",
+            Self::Doctor => "looking for devices",
+            Self::Completions(_) => "writing",
+        }
+    }
+
     /// Runs the verb.
     pub(crate) fn run(&self, common: &Common) -> Result<Report, Failure> {
         match self {
@@ -92,6 +121,7 @@ impl Verb {
             Self::Pretrain(args) => pretrain::run(args, common),
             Self::Compose(args) => compose::run(args, common),
             Self::Generate(args) => generate::run(args, common),
+            Self::Chat(args) => chat::run(args, common),
             Self::Eval(args) => eval::run(args, common),
             Self::Score(args) => score::run(args, common),
             Self::Inspect(args) => inspect::run(args, common),
@@ -102,6 +132,7 @@ impl Verb {
             Self::Import(args) => import::run_import(args, common),
             Self::Export(args) => import::run_export(args, common),
             Self::Doctor => Ok(doctor::run()),
+            Self::Completions(args) => Ok(completions::run(args)),
         }
     }
 }

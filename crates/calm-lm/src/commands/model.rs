@@ -23,17 +23,28 @@ use crate::failure::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// Directory of a checkpoint in the Hugging Face layout, or of a composition; a GGUF file; or
-    /// hf:owner/name@revision, a checkpoint of the Hugging Face Hub
-    #[arg(value_name = "MODEL")]
-    model: ModelSource,
+    /// A checkpoint or a composition: a directory, a .gguf file, or hf:owner/name@revision
+    ///
+    /// Directories of checkpoints are as `save_pretrained` of transformers writes them.
+    #[arg(value_name = "MODEL", required_unless_present = "model_flag")]
+    model: Option<ModelSource>,
+    /// The same, as other programs have it
+    #[arg(
+        id = "model_flag",
+        long = "model",
+        short = 'm',
+        value_name = "MODEL",
+        conflicts_with = "model",
+        hide = true
+    )]
+    named: Option<ModelSource>,
     /// New place of the composition's anchor
     #[arg(long, value_name = "MODEL")]
     anchor: Option<ModelSource>,
-    /// New place of its augmenting model; once for each of several
+    /// New place of the composition's augmenting model; once for each of several
     #[arg(long, value_name = "MODEL")]
     augmenting: Vec<ModelSource>,
-    /// Accept models with other weights or tokenizers than those that the composition was made for
+    /// Accept other weights or tokenizers than those that the composition was made for
     #[arg(long)]
     pub(super) allow_other_weights: bool,
     /// Device of the augmenting models, if not that of the anchor
@@ -43,8 +54,9 @@ pub(super) struct ModelArgs {
 
 #[derive(Debug, Default, Args)]
 pub(super) struct ScaleArgs {
-    /// Factor of the bridges from an augmenting model: 0 switches it off; once for each of several
-    /// [default: 1]
+    /// Scale of what is read of an augmenting model: 0 switches it off [default: 1]
+    ///
+    /// A factor of the bridges' output; once for each of several augmenting models.
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = scale)]
     scale: Vec<f64>,
 }
@@ -231,7 +243,7 @@ impl ModelArgs {
     /// Names of the flags that are given, for verbs that do not always use them.
     pub(super) fn given(&self) -> Vec<&'static str> {
         let flags = [
-            ("MODEL", true),
+            ("MODEL", self.source().is_ok()),
             ("--anchor", self.anchor.is_some()),
             ("--augmenting", !self.augmenting.is_empty()),
             ("--allow-other-weights", self.allow_other_weights),
@@ -241,9 +253,16 @@ impl ModelArgs {
         given.map(|(flag, _)| flag).collect()
     }
 
+    /// The model, by its place or by its flag.
+    fn source(&self) -> Result<&ModelSource, Failure> {
+        let given = self.model.as_ref().or(self.named.as_ref());
+        given.ok_or_else(|| Failure::flag("MODEL", "give a checkpoint or a composition"))
+    }
+
     /// Finds the models that the arguments name, and fetches files that are not here.
     pub(super) fn locate(&self, quiet: bool) -> Result<Located, Failure> {
-        if let ModelSource::Path(directory) = &self.model {
+        let model = self.source()?;
+        if let ModelSource::Path(directory) = model {
             if directory.join("composition.json").exists() {
                 let located = self.locate_composition(directory, quiet)?;
                 return Ok(Located::Composition(Box::new(located)));
@@ -260,9 +279,9 @@ impl ModelArgs {
         if self.overrides_models() {
             let reason = "is no composition (there is no composition.json in it), so --anchor, \
                           --augmenting and --allow-other-weights have no meaning";
-            return Err(Failure::path(self.model.to_string(), reason));
+            return Err(Failure::path(model.to_string(), reason));
         }
-        fetch(&self.model, &[], quiet).map(Located::Checkpoint)
+        fetch(model, &[], quiet).map(Located::Checkpoint)
     }
 
     /// Options for the anchor, or a checkpoint alone, and for augmenting models: their device is the

@@ -15,6 +15,7 @@ use burn_train::renderer::{MetricState, MetricsRenderer, MetricsRendererTraining
 use calm_train::StepMetrics;
 
 use super::pace::{Pace, peak_memory_mib};
+use super::silence::Excuse;
 use super::{interrupt, keys};
 
 /// Metrics, the most important first: a low terminal cuts off the end.
@@ -35,6 +36,8 @@ pub(super) struct Dashboard {
     renderer: TuiMetricsRendererWrapper,
     interrupter: Interrupter,
     pace: Pace,
+    /// There is no silence before so many curves.
+    _excuse: Excuse,
 }
 
 impl Dashboard {
@@ -54,6 +57,7 @@ impl Dashboard {
             renderer,
             interrupter,
             pace: Pace::default(),
+            _excuse: Excuse::new(),
         }
     }
 

@@ -26,5 +26,8 @@ impl FileProgress {
         };
         let (_, progress) = self.shown.insert((name, progress));
         progress.advance(done as usize, "");
+        if done >= total {
+            self.shown = None;
+        }
     }
 }

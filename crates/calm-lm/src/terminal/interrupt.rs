@@ -1,11 +1,16 @@
 //! Ctrl-C as a request: the step in progress is finished and saved.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Exit code of a program that Ctrl-C ended, as shells expect it: 128 and the number of the signal.
 pub const EXIT_CODE: u8 = 130;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// What is said to a first Ctrl-C while there is nothing to stop.
+static IDLE: Mutex<Option<&str>> = Mutex::new(None);
 
 /// Makes the first Ctrl-C a request; a second one ends the process at once.
 pub fn listen() {
@@ -15,6 +20,10 @@ pub fn listen() {
             super::keys::restore_terminal();
             std::process::exit(EXIT_CODE.into());
         }
+        if let Some(line) = *IDLE.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Whoever closed standard error does not want to know.
+            let _ = writeln!(std::io::stderr(), "\n{line}");
+        }
     });
     // Without a handler Ctrl-C still ends the process, and the last checkpoint still holds.
     let _ = installed;
@@ -23,4 +32,15 @@ pub fn listen() {
 /// Whether Ctrl-C was pressed.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
+}
+
+/// Whether Ctrl-C was pressed since this was asked last, which is forgotten: the next one is a first
+/// one again.
+pub fn take() -> bool {
+    REQUESTED.swap(false, Ordering::SeqCst)
+}
+
+/// Says this to a first Ctrl-C from now on, or nothing.
+pub fn when_idle(line: Option<&'static str>) {
+    *IDLE.lock().unwrap_or_else(PoisonError::into_inner) = line;
 }

@@ -12,10 +12,13 @@ mod keys;
 mod pace;
 mod progress;
 mod run;
+pub mod silence;
+mod stream;
 mod visible;
 pub mod warnings;
 
 pub use file::FileProgress;
 pub use progress::Progress;
 pub use run::{Display, RunDisplay};
+pub use stream::Stream;
 pub use visible::visible;

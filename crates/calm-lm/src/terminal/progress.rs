@@ -8,12 +8,13 @@ use calm_train::{StepMetrics, ValidationMetrics};
 use indicatif::{FormattedDuration, HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::pace::{Pace, peak_memory_mib};
+use super::silence::{self, Excuse};
 
 /// Where there is no bar, a line is written at most this often, and one at the end.
 const BETWEEN_LINES: Duration = Duration::from_secs(20);
 
 /// Bars of computations that run at the same time stand below each other.
-static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+pub(super) static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// A bar on a terminal, a line now and then elsewhere.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Progress {
     unit: Unit,
     pace: Pace,
     bar: Option<ProgressBar>,
+    /// As long as there is progress, there is no silence.
+    _excuse: Excuse,
 }
 
 /// Unit of the parts.
@@ -66,6 +69,7 @@ impl Progress {
             unit,
             pace: Pace::default(),
             bar: on_terminal.then(|| bar(unit, name, total, completed)),
+            _excuse: Excuse::new(),
         }
     }
 
@@ -138,6 +142,7 @@ pub(super) fn show_validation(name: &str, metrics: &ValidationMetrics, is_best: 
 
 /// Writes a line to standard error, above the bars that are there.
 pub(super) fn say(line: &str) {
+    silence::heard();
     // Whoever closed standard error does not want to know.
     let _ = BARS.suspend(|| writeln!(std::io::stderr(), "{line}"));
 }

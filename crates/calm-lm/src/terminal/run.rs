@@ -11,7 +11,8 @@ use calm_train::{StepMetrics, WorkerEvent};
 #[cfg(feature = "tui")]
 use super::dashboard::Dashboard;
 use super::progress::show_validation;
-use super::{FileProgress, Progress, interrupt};
+use super::silence::Excuse;
+use super::{FileProgress, Progress, interrupt, silence};
 
 /// How a run is shown while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub enum Display {
 pub struct RunDisplay {
     display: Display,
     screen: Screen,
+    /// Whoever listens is silent until it is asked.
+    listening: Option<Excuse>,
+    /// Steps of the run.
+    steps: usize,
     /// File that is fetched, or tokenised.
     file: FileProgress,
 }
@@ -38,12 +43,15 @@ impl RunDisplay {
         Self {
             display,
             screen: Screen::Nothing,
+            listening: None,
+            steps: 0,
             file: FileProgress::default(),
         }
     }
 
     fn begin(&mut self, name: &str, steps: usize, completed: usize) {
         interrupt::listen();
+        self.steps = steps;
         self.screen = Screen::open(self.display, name, steps, completed);
     }
 
@@ -53,7 +61,11 @@ impl RunDisplay {
             RunEvent::Tokenising { done, total } => {
                 self.file.show("tokenising".to_owned(), done, total, 0);
             }
-            RunEvent::Data(record) => tell(&data_line(record)),
+            RunEvent::Data(record) => {
+                self.file = FileProgress::default();
+                tell(&data_line(record));
+                silence::doing("preparing the first steps");
+            }
             RunEvent::Validated {
                 name,
                 metrics,
@@ -84,9 +96,16 @@ impl Observer for RunDisplay {
                 if is_stopped || interrupt::requested() {
                     return ControlFlow::Break(());
                 }
+                if metrics.step == self.steps {
+                    self.screen = Screen::Nothing;
+                    silence::doing("saving the result");
+                }
             }
             // The address is the result of listening, not its progress.
-            RunEvent::Listening(address) => tell(&format!("listening at {address}")),
+            RunEvent::Listening(address) => {
+                tell(&format!("listening at {address}"));
+                self.listening.get_or_insert_default();
+            }
             event if self.display != Display::Nothing => self.show(event),
             _ => {}
         }
@@ -115,6 +134,7 @@ fn data_line(record: &DataRecord) -> String {
 
 /// A line on standard error. Whoever closed it does not want to know.
 fn tell(line: &str) {
+    silence::heard();
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -237,14 +237,18 @@ fn ways_to_generate_that_make_no_sense() {
         "generate anchor --prompt A",
         &[
             (
-                "--temperature 0",
-                &["temperature is 0; it must be a number above 0"],
+                "--temperature -1",
+                &["temperature is -1; it must be at least 0"],
             ),
-            ("--temperature 1 --top-k 0", &["top_k is 0"]),
+            ("--top-k warm", &["--top-k", "invalid"]),
+            ("--do-sample=perhaps", &["--do-sample", "invalid"]),
+            (
+                "--max-length 1",
+                &["--max-length: the prompt alone has 1 tokens"],
+            ),
             ("--temperature 1 --top-p 2", &["top_p is 2"]),
             ("--temperature 1 --min-p nan", &["min_p is NaN"]),
             ("--temperature warm", &["--temperature", "invalid"]),
-            ("--top-k 3", &["--temperature"]),
             ("--repetition-penalty=-1", &["repetition_penalty is -1"]),
             ("--stop=", &["stop text 0 is empty"]),
             ("--system S", &["--chat"]),

@@ -86,7 +86,15 @@ fn what_is_wrong_with_a_file_is_told_with_its_line() {
         run.refused(&[&["error: bad.toml, line 12: "], words].concat());
     };
     refused("step = 7", &["unknown key 'step'; did you mean 'steps'?"]);
-    refused("learning_rate = 1", &["did you mean 'learning-rate'?"]);
+    refused("lerning-rate = 1", &["did you mean 'learning-rate'?"]);
+    refused(
+        "zebra = 1",
+        &["unknown key 'zebra'; keys are flags of calm compose"],
+    );
+    refused(
+        "train_batch_size = 4",
+        &["'train_batch_size' is 'rows', which line 6 has"],
+    );
     refused("config = 'other.toml'", &["unknown key 'config'"]);
     refused("[training]", &["unknown key 'training'"]);
     refused(

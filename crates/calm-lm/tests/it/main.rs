@@ -3,6 +3,7 @@
 mod activations;
 mod bad_input;
 mod bridges;
+mod chat;
 mod common;
 mod config;
 #[cfg(all(unix, feature = "tui"))]
@@ -13,6 +14,7 @@ mod eval;
 mod fetch;
 #[cfg(unix)]
 mod full_disk;
+mod habits;
 mod hostile;
 #[cfg(feature = "hub")]
 mod hub;

@@ -88,8 +88,10 @@ fn what_was_composed_is_described() {
     for part in [
         "adds, 2 blocks",
         "knows, 2 blocks",
-        "[[[1,1],[2,2]]]",
-        "final_loss",
+        "connections            block 1 of m_A → block 1\n",
+        "block 2 of m_A → block 2",
+        "30 examples",
+        "nats per token",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }

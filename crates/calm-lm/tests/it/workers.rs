@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::{Child, ChildStderr, Command};
 use std::time::{Duration, Instant};
 
-use crate::common::{Run, Workshop, example, kill, wait_until};
+use crate::common::{Run, Workshop, example, is_sign_of_life, kill, wait_until};
 
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --train data.jsonl \
                        --connections [[2,1],[4,3]] --rows 2 --accumulation 6 --steps 60 \
@@ -33,7 +33,10 @@ impl Helper {
         let mut child = workshop.command(&line).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut told = String::new();
-        stderr.read_line(&mut told).unwrap();
+        while told.is_empty() || is_sign_of_life(&told) {
+            told.clear();
+            assert_ne!(stderr.read_line(&mut told).unwrap(), 0, "it has ended");
+        }
         let address = told.strip_prefix("listening at ");
         let address = address
             .unwrap_or_else(|| panic!("{told}"))

@@ -9,6 +9,13 @@ use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
 
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  The data of the paper's first experiment at the scale of a laptop, and a benchmark:
+    calm data kv --laptop --out kv
+    calm data fetch gsm8k --out gsm8k
+
+`calm data NAME --help` has more of each.";
+
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
     #[command(subcommand)]

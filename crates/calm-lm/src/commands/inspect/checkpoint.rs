@@ -10,7 +10,7 @@ use calm_lm::models::{
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::report::{Fields, Report, table};
+use crate::report::{Fields, Report, bytes, count, table};
 
 /// Most rows of a list in the text: of files, and of special tokens.
 const ROWS: usize = 8;
@@ -212,29 +212,24 @@ impl<'a> Checkpoint<'a> {
     }
 
     fn weight_rows(&self) -> Vec<(String, String)> {
-        let mut rows = vec![("parameters".to_owned(), self.parameters.to_string())];
+        let mut rows = vec![("parameters".to_owned(), count(self.parameters))];
         if self.experts.is_some() {
-            rows.push((
-                "  of a token".to_owned(),
-                self.active_parameters.to_string(),
-            ));
+            rows.push(("  of a token".to_owned(), count(self.active_parameters)));
         }
-        for (part, count) in &self.parameters_by_part.0 {
-            let count = match self.tied_head && *part == Part::Head.name() {
+        for (part, parameters) in &self.parameters_by_part.0 {
+            let parameters = match self.tied_head && *part == Part::Head.name() {
                 true => "the embedding".to_owned(),
-                false => count.to_string(),
+                false => count(*parameters),
             };
-            rows.push((format!("  {part}"), count));
+            rows.push((format!("  {part}"), parameters));
         }
         let (files, ending) = (
             self.files.len(),
             ["s", ""][usize::from(self.files.len() == 1)],
         );
         let stored = self.stored_as.join(" and ");
-        let weights = format!(
-            "{} bytes, {stored}, in {files} file{ending}",
-            self.weight_bytes
-        );
+        let size = bytes(self.weight_bytes);
+        let weights = format!("{size}, {stored}, in {files} file{ending}");
         rows.push(("weights".to_owned(), weights));
         let shown = self.files.iter().take(ROWS).map(WeightFile::text);
         rows.extend(shown.map(|text| ("  file".to_owned(), text)));
@@ -325,9 +320,9 @@ impl<'a> WeightFile<'a> {
     }
 
     fn text(&self) -> String {
-        let (name, bytes, tensors) = (self.name, self.bytes, self.tensors);
+        let (name, size, tensors) = (self.name, bytes(self.bytes), self.tensors);
         let stored = self.stored_as.join(" and ");
-        format!("{name}, {bytes} bytes, {tensors} tensors in {stored}")
+        format!("{name}, {size}, {tensors} tensors in {stored}")
     }
 }
 
@@ -367,7 +362,9 @@ fn tensor_lines(tensors: &[Tensor<'_>]) -> String {
     let text = files.map(|tensors| {
         let rows = tensors.iter().map(|tensor| {
             let part = tensor.part.unwrap_or("not read");
-            let place = format!("{:5}{part:13}{:?}", tensor.dtype, tensor.shape);
+            let shape = tensor.shape.iter().map(usize::to_string);
+            let shape = shape.collect::<Vec<_>>().join(" × ");
+            let place = format!("{:5}{part:13}{shape}", tensor.dtype);
             (tensor.name, place)
         });
         format!(
@@ -437,12 +434,14 @@ impl Cache {
     }
 
     fn text(&self, dtype: &str) -> String {
-        let text = format!("{} bytes per token in {dtype}", self.bytes_per_token);
+        let size = |number: usize| bytes(number as u64);
+        let text = format!("{} per token in {dtype}", size(self.bytes_per_token));
         match self.window_bytes {
             0 => text,
-            bytes => format!(
-                "{text}; once the windows are full ({bytes} bytes), {}",
-                self.bytes_per_token_without_windows
+            full => format!(
+                "{text}; once the windows are full ({}), {}",
+                size(full),
+                size(self.bytes_per_token_without_windows)
             ),
         }
     }

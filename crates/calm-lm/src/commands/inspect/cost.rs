@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use calm_lm::compose::{Latency, Mode, Overhead};
 use calm_lm::models::CausalLm;
+use calm_lm::terminal::silence;
 use clap::Args;
 use serde::Serialize;
 
@@ -11,6 +12,7 @@ use crate::cli::Common;
 use crate::commands::load::LoadArgs;
 use crate::commands::model::{Model, ModelArgs, ScaleArgs};
 use crate::failure::Failure;
+use crate::report::{bytes, count};
 
 /// Tokens whose time is taken.
 const STEPS: usize = 32;
@@ -21,8 +23,9 @@ pub(super) struct CostArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = 2048,
         value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     context: u32,
-    /// For a composition: load it, and measure the time per token at the end of this text, or after
-    /// --context tokens of it, beside that of the anchor alone
+    /// For a composition: measure the time per token at the end of this text
+    ///
+    /// Beside that of the anchor alone; after --context tokens of the text, if it is longer.
     #[arg(long, value_name = "FILE")]
     pub(super) measure: Option<PathBuf>,
 }
@@ -88,7 +91,8 @@ impl Cost {
         let sum = |of: fn(&AugmentingCost) -> u64| self.augmenting.iter().map(of).sum::<u64>();
         let share = |of: fn(&AugmentingCost) -> u64| {
             let flops = sum(of);
-            format!("{flops} ({:.1} %)", 100.0 * flops as f64 / anchor as f64)
+            let percent = 100.0 * flops as f64 / anchor as f64;
+            format!("{} ({percent:.1} % of the anchor's)", count(flops as usize))
         };
         let read = match mode {
             Mode::Iterative => "per token that they read",
@@ -99,18 +103,19 @@ impl Cost {
         let asking = share(|cost| cost.bridges.flops_per_anchor_token);
         let shown = share(|cost| cost.bridges.flops_per_token_read);
         let cache = format!(
-            "{cache_bytes} bytes per token: anchor {}, augmenting {}, bridges {}",
-            self.anchor.cache_bytes_per_token,
-            sum(|cost| cost.cache_bytes_per_token_read),
-            sum(|cost| cost.bridges.cache_bytes_per_token_read),
+            "{} per token: anchor {}, augmenting {}, bridges {}",
+            bytes(cache_bytes),
+            bytes(self.anchor.cache_bytes_per_token),
+            bytes(sum(|cost| cost.cache_bytes_per_token_read)),
+            bytes(sum(|cost| cost.bridges.cache_bytes_per_token_read)),
         );
         vec![
             (
                 "FLOPs per token",
-                format!("anchor {anchor}, after {context} tokens"),
+                format!("anchor {}, after {context} tokens", count(anchor as usize)),
             ),
             ("", format!("augmenting {augmenting}, {read}")),
-            ("", format!("bridges {asking} and {shown} {read}")),
+            ("", format!("bridges {asking}, and {shown} {read}")),
             ("cache", cache),
         ]
     }
@@ -147,9 +152,9 @@ impl Measured {
             composed_ms / anchor_ms
         );
         let read = format!(
-            "{} per token of the anchor, whose caches have {:.0} bytes",
+            "{} per token of the anchor, whose caches have {}",
             read.join(", "),
-            self.cache_bytes_per_anchor_token
+            bytes(self.cache_bytes_per_anchor_token.round() as u64)
         );
         [("time per token", time), ("tokens read", read)]
     }
@@ -167,6 +172,7 @@ pub(super) fn measure(
     };
     let failed = |reason: String| Failure::path(path, reason);
     let text = calm_files::read_text(path).map_err(|error| failed(error.to_string()))?;
+    silence::doing("loading models");
     let model = Model::load(model, load, &ScaleArgs::default(), common)?;
     let Some(composed) = model.composed() else {
         return Err(Failure::flag("--measure", "is for compositions"));
@@ -177,6 +183,7 @@ pub(super) fn measure(
         let reason = format!("has {} tokens; more than {STEPS} are needed", ids.len());
         return Err(failed(reason));
     }
+    silence::doing("measuring the time per token, with and without the bridges");
     let latency = Latency::measure(composed, &ids, ids.len() - STEPS)?;
     Ok(Some(Measured::new(latency, cost)))
 }

@@ -11,16 +11,17 @@ use calm_lm::compose::{
     BridgeOptions, CompositionInfo, Connection, Mode, ModelReference, Overhead, TrainingRecord,
 };
 use calm_lm::models::CheckpointInfo;
+use calm_lm::train::runs::BridgeRecord;
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::cost::{Cost, CostArgs, Measured};
 use super::load::LoadArgs;
 use super::model::{Located, ModelArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, shown, table};
+use crate::report::{Report, connection_rows, count, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   Sizes, files and hash of a checkpoint:
@@ -55,7 +56,7 @@ pub(crate) struct InspectArgs {
     model: ModelArgs,
     #[command(flatten)]
     load: LoadArgs,
-    /// List every tensor of a checkpoint: its file, type, part and shape
+    /// List every tensor of a checkpoint with its file, type, part and shape
     #[arg(long)]
     tensors: bool,
     #[command(flatten)]
@@ -146,48 +147,77 @@ impl<'a> Composition<'a> {
 
     fn text(&self, info: &CompositionInfo) -> String {
         let ParameterCounts { stored, paper } = self.added_parameters;
-        let mut rows = vec![
-            ("composition", self.directory.display().to_string()),
-            ("anchor", model(self.anchor, &info.anchor)),
-        ];
+        let mut rows = vec![("composition", self.directory.display().to_string())];
+        rows.extend(model_rows("anchor", self.anchor, &info.anchor));
         let augmenting = self.augmenting.iter().zip(&info.augmenting);
-        rows.extend(augmenting.map(|(reference, info)| ("augmenting", model(reference, info))));
+        rows.extend(augmenting.flat_map(|(model, info)| model_rows("augmenting", model, info)));
         let mode = match self.mode {
             Mode::Iterative => "iterative, augmenting models read all of a text",
             Mode::Encoder => "encoder, augmenting models read the prompt only",
         };
         let share = 100.0 * self.share_of_anchor;
+        rows.extend(connection_rows(self.connections));
         rows.extend([
-            ("connections", shown(&self.connections)),
             ("heads", self.heads.to_string()),
             ("options", options(&self.options)),
             ("mode", mode.to_owned()),
             (
                 "added parameters",
-                format!("{stored}, {paper} by the paper's count"),
+                format!(
+                    "{}, {share:.2} % of the anchor's ({} by the paper's count)",
+                    count(stored),
+                    count(paper)
+                ),
             ),
-            ("share of the anchor", format!("{share:.2} %")),
             ("computes in", self.dtype.clone()),
         ]);
         rows.extend(self.overhead.rows(self.cache_bytes_per_token, self.mode));
         rows.extend(self.measured.iter().flat_map(Measured::rows));
-        format!("{}training {}\n", table(&rows), self.training)
+        rows.extend(training_rows(self.training));
+        table(&rows)
     }
 }
 
-/// The options that depart from the paper's bridge, as composition.json has them.
+/// The form of the bridges, and the options beyond it.
 fn options(options: &BridgeOptions) -> String {
-    let (mut given, default) = (json!(options), json!(BridgeOptions::paper()));
-    if let Some(given) = given.as_object_mut() {
-        given.retain(|name, value| default.get(name) != Some(value));
-        if given.is_empty() {
-            return "the paper's".to_owned();
-        }
-    }
-    given.to_string()
+    let forms = [
+        ("normed", BridgeOptions::default()),
+        ("the paper's", BridgeOptions::paper()),
+    ];
+    let described = forms.map(|(name, form)| {
+        let (given, form) = (json!(options), json!(form));
+        let given = given.as_object().into_iter().flatten();
+        let others = given.filter(|(name, value)| form.get(name) != Some(value));
+        let others: Vec<String> = others.map(|(name, value)| option(name, value)).collect();
+        (others.len(), [name.to_owned()].into_iter().chain(others))
+    });
+    let nearest = described.into_iter().min_by_key(|(others, _)| *others);
+    let words = nearest.into_iter().flat_map(|(_, words)| words);
+    words.collect::<Vec<_>>().join(", ")
 }
 
-fn model(reference: &ModelReference, info: &CheckpointInfo) -> String {
+/// An option of bridges in words.
+fn option(name: &str, value: &Value) -> String {
+    let name = name.replace('_', " ");
+    match value {
+        Value::Bool(true) => name,
+        Value::Bool(false) => format!("no {name}"),
+        Value::String(value) => format!("{name} {value}"),
+        value => format!("{name} {value}"),
+    }
+}
+
+fn model_rows(
+    name: &'static str,
+    reference: &ModelReference,
+    info: &CheckpointInfo,
+) -> [(&'static str, String); 3] {
+    let size = format!(
+        "{} blocks of width {}, {} parameters",
+        info.config.block_count(),
+        info.config.d_model,
+        count(info.parameters()),
+    );
     let weights = match reference.untrained_seed {
         None => format!("sha256 {}", info.weights_sha256),
         Some(seed) => format!(
@@ -195,11 +225,41 @@ fn model(reference: &ModelReference, info: &CheckpointInfo) -> String {
             reference.weights_sha256
         ),
     };
-    format!(
-        "{}, {} blocks of width {}, {} parameters, {weights}",
-        reference.path.display(),
-        info.config.block_count(),
-        info.config.d_model,
-        info.parameters(),
-    )
+    [
+        (name, reference.path.display().to_string()),
+        ("", size),
+        ("", weights),
+    ]
+}
+
+/// How the bridges were trained, if our trainer has.
+fn training_rows(record: &TrainingRecord) -> Vec<(&'static str, String)> {
+    let Ok(BridgeRecord { run, device, .. }) = record.read() else {
+        let text = "by another program; --json has its record".to_owned();
+        return vec![("trained", text)];
+    };
+    let data = format!(
+        "{}, {} examples",
+        run.data.path.display(),
+        run.data.examples
+    );
+    let steps = format!(
+        "{} of {}, of {} rows each, {:.0} s on {device}",
+        run.steps_done, run.settings.steps, run.rows, run.seconds
+    );
+    let loss = run
+        .final_loss
+        .map(|loss| format!("{loss:.4} nats per token at the last step"));
+    let best = run.best.map(|best| {
+        format!(
+            "{:.4} nats per token held out, at step {}",
+            best.loss, best.step
+        )
+    });
+    let losses = [loss, best].into_iter().flatten();
+    let losses = losses.map(|loss| ("loss", loss));
+    [("trained on", data), ("steps", steps)]
+        .into_iter()
+        .chain(losses)
+        .collect()
 }

@@ -15,6 +15,14 @@ use self::run::{Run, RunReport};
 use crate::failure::Failure;
 use crate::report::{Report, columns, table};
 
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  All runs below the current directory, one of them, and two side by side:
+    calm runs list
+    calm runs show composition --plot loss.svg
+    calm runs compare composition lora
+
+`calm runs VIEW --help` has more of each.";
+
 const LIST_EXAMPLES: &str = r"EXAMPLES
   All runs below the current directory:
     calm runs list

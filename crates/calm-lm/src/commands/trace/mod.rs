@@ -20,10 +20,10 @@ use crate::report::{Report, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   The tokens that the last token of a text reads most through each bridge:
-    calm trace composition --text 'kip + qat - zu ='
+    calm trace composition --text 'Two plus two is'
 
   Every weight, per connection, head and token, as JSON and as a picture:
-    calm trace composition --text 'kip + qat =' --out trace.json --picture trace.svg
+    calm trace composition --text 'Two plus two is' --out trace.json --picture trace.svg
 
 Weights are those of the softmax, before values, gates and W_O. A picture has a row for
 each token of the anchor and a column for each of the augmenting model; tokens that a row
