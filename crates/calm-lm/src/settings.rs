@@ -35,10 +35,10 @@ pub(crate) struct CallArgs {
     /// Tell size, memory and time of the run beforehand, and write nothing
     ///
     /// A few steps are done to measure them. What is printed is a file for --config, with all flags.
-    #[arg(long, help_heading = "Training", conflicts_with = "listen")]
+    #[arg(long, help_heading = "Training")]
     pub(crate) dry_run: bool,
     /// Show the run as curves that fill the terminal
-    #[arg(long, help_heading = "Training", conflicts_with = "listen")]
+    #[arg(long, help_heading = "Training")]
     pub(crate) tui: bool,
 }
 

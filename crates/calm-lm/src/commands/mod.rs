@@ -36,7 +36,11 @@ pub(crate) enum Verb {
     #[command(after_long_help = pretrain::EXAMPLES)]
     Pretrain(Box<pretrain::PretrainArgs>),
     /// Train bridges so that the anchor can read other models
-    #[command(after_long_help = compose::EXAMPLES)]
+    #[command(
+        after_long_help = compose::EXAMPLES,
+        mut_arg("dry_run", |arg| arg.conflicts_with("listen")),
+        mut_arg("tui", |arg| arg.conflicts_with("listen"))
+    )]
     Compose(Box<compose::ComposeArgs>),
     /// Continue prompts with a checkpoint or a composition
     #[command(after_long_help = generate::EXAMPLES)]

@@ -56,7 +56,7 @@ const FLAGS: &[Hint] = &[
     (
         &["fp16", "bf16", "half", "float16", "bfloat16", "tf32"],
         &[],
-        "the type is a value: --dtype f16, or bf16",
+        "the type is a value: --dtype bf16, or --dtype f16",
     ),
     (
         &[

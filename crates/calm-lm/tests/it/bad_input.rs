@@ -172,7 +172,7 @@ fn datasets_that_cannot_be_built() {
                 &["--key-length", "2..6"],
             ),
             ("data kv", &["--out <DIR>"]),
-            ("data ntl", &["'ntl'"]),
+            ("data ntl", &["no verb ntl"]),
         ],
     );
 }

@@ -43,7 +43,7 @@ fn settings_out_of_range() {
         ("--device tpu", &["no device is called 'tpu'", "cuda:0"]),
         (
             "--conections [[1,1]]",
-            &["'--conections'", "'--connections'"],
+            &["--conections; did you mean --connections?"],
         ),
         ("--beta1 1", &["`beta1`", "[0, 1)"]),
         ("--beta2 -0.1", &["`beta2`"]),

@@ -86,9 +86,10 @@ fn what_was_composed_is_described() {
 
     let text = workshop.calm("inspect composition").done();
     for part in [
-        "adds, 2 blocks",
-        "knows, 2 blocks",
-        "connections            block 1 of m_A → block 1\n",
+        "anchor            adds\n",
+        "augmenting        knows\n",
+        "2 blocks of width 16, 7408 parameters\n",
+        "connections       block 1 of m_A → block 1\n",
         "block 2 of m_A → block 2",
         "30 examples",
         "nats per token",
