@@ -297,7 +297,8 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(
         "shots",
         &["num-fewshot", "n-shot", "n-shots", "fewshot", "few-shot"],
-    ),
+    )
+    .short('f'),
     flag(
         "batch",
         &[

@@ -494,6 +494,16 @@ pub(super) fn flag(name: &str, verb: &str) -> Option<&'static str> {
     found.map(|(_, _, hint)| *hint)
 }
 
+/// Names of all flags that something is said about.
+pub(super) fn flags() -> impl Iterator<Item = &'static str> {
+    FLAGS.iter().flat_map(|(names, ..)| names.iter().copied())
+}
+
+/// Names of all verbs that something is said about.
+pub(super) fn verbs() -> impl Iterator<Item = &'static str> {
+    VERBS.iter().flat_map(|(names, _)| names.iter().copied())
+}
+
 /// What takes the place of a verb of another program.
 pub(super) fn verb(name: &str) -> Option<&'static str> {
     let found = VERBS.iter().find(|(names, _)| names.contains(&name));

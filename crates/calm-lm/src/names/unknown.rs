@@ -88,17 +88,20 @@ impl<'a> Place<'a> {
     fn unknown_verb(&self, name: &str) -> Unknown {
         let below = || self.command().get_subcommands();
         let is_ours = self.path.len() == 1;
-        let foreign = || foreign::verb(&name.to_lowercase()).filter(|_| is_ours);
+        let foreign = |name: &str| foreign::verb(name).filter(|_| is_ours);
         let further = || {
             let verb = below().find(|verb| verb.find_subcommand(name).is_some())?;
             Some(format!("it is `calm {} {name}`", verb.get_name()))
         };
         let meant = || {
-            let known = below().flat_map(Command::get_name_and_visible_aliases);
-            nearest(name, known).map(|meant| format!("did you mean '{meant}'?"))
+            let names = |verb: &'a Command| verb.get_all_aliases().chain([verb.get_name()]);
+            let meant = nearest(name, below().flat_map(names))?;
+            let verb = below().find(|verb| names(verb).any(|name| name == meant))?;
+            Some(format!("did you mean '{}'?", verb.get_name()))
         };
-        let hint = foreign().map(str::to_owned);
-        let hint = hint.or_else(further).or_else(meant);
+        let near = || foreign(nearest(name, foreign::verbs())?).map(str::to_owned);
+        let hint = foreign(&name.to_lowercase()).map(str::to_owned);
+        let hint = hint.or_else(further).or_else(meant).or_else(near);
         self.unknown("verb ", name, hint)
     }
 
@@ -113,7 +116,10 @@ impl<'a> Place<'a> {
             let meant = self
                 .meant(&name)
                 .map(|meant| format!("did you mean --{meant}?"));
-            meant.or_else(|| self.elsewhere(&name))
+            let near = || foreign::flag(nearest(&name, foreign::flags())?, self.verb());
+            meant
+                .or_else(|| near().map(str::to_owned))
+                .or_else(|| self.elsewhere(&name))
         });
         self.unknown("flag ", argument, hint)
     }

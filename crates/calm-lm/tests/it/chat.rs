@@ -16,7 +16,7 @@ fn workshop() -> Workshop {
     let workshop = Workshop::new();
     workshop.write("anchor/chat_template.jinja", TEMPLATE);
     let compose = "compose --anchor anchor --augmenting specialist --connections every:2 \
-                   --train data.jsonl --steps 3 --learning-rate 0.1 --out composition --quiet";
+                   --train data.jsonl --steps 3 --learning-rate 0.01 --out composition --quiet";
     workshop.calm(compose).done();
     workshop
 }
@@ -54,11 +54,14 @@ fn every_answer_follows_the_whole_conversation() {
         let prompt = format!("{model} -p sBeZuABCZa{first}ZuDEZa");
         assert_eq!(turns[1]["answer"], generated(&workshop, &prompt), "{model}");
         assert_eq!(turns[0]["kept_tokens"], 0);
-        // All of the first prompt and of its answer but for the last token.
-        let kept = turns[1]["kept_tokens"].as_u64().unwrap();
-        assert_eq!(kept, 10 + 3, "{turns:?}");
-        let computed = turns[1]["speed"]["prompt_tokens"].as_u64().unwrap();
-        assert_eq!(computed, 1 + 6, "{turns:?}");
+        let number = |of: &Value| of.as_u64().unwrap();
+        let speed = [&turns[0]["speed"], &turns[1]["speed"]];
+        let read = number(&speed[0]["prompt_tokens"]) + number(&speed[0]["tokens"]);
+        // The last token of an answer is read with the next one, if there is one.
+        let unread = u64::from(turns[0]["ended"] == false);
+        assert_eq!(number(&turns[1]["kept_tokens"]), read - unread, "{turns:?}");
+        let computed = number(&speed[1]["prompt_tokens"]);
+        assert!((1..=7).contains(&computed), "{turns:?}");
     }
 }
 
@@ -77,30 +80,30 @@ fn answers_are_the_output_and_the_rest_is_told_beside_it() {
 #[test]
 fn bridges_are_scaled_and_the_anchor_can_be_left_alone() {
     let workshop = workshop();
-    let input = "ABC\n/reset\n/anchor\nABC\n/reset\n/anchor\nABC\n/reset\n/scale 0.5\nABC\n";
+    let input = "HIJ\n/reset\n/anchor\nHIJ\n/reset\n/anchor\nHIJ\n/reset\n/scale 0.5\nHIJ\n";
     let turns = turns(&workshop, "chat composition -n 4", input);
     let answers: Vec<&str> = turns
         .iter()
         .map(|turn| turn["answer"].as_str().unwrap())
         .collect();
-    let composed = generated(&workshop, "composition -p uABCZa");
-    let alone = generated(&workshop, "anchor -p uABCZa");
-    let half = generated(&workshop, "composition --scale 0.5 -p uABCZa");
+    let composed = generated(&workshop, "composition -p uHIJZa");
+    let alone = generated(&workshop, "anchor -p uHIJZa");
+    let half = generated(&workshop, "composition --scale 0.5 -p uHIJZa");
     assert_ne!(composed, alone);
     assert_eq!(answers, [&composed, &alone, &composed, &half]);
 
     // A conversation that goes on with another scale is computed anew.
-    let turns = self::turns(&workshop, "chat composition -n 4", "ABC\n/anchor on\nDE\n");
+    let turns = self::turns(&workshop, "chat composition -n 4", "HIJ\n/anchor on\nDE\n");
     assert_eq!(turns[1]["kept_tokens"], 0);
     let first = turns[0]["answer"].as_str().unwrap();
-    let prompt = format!("anchor -p uABCZa{first}ZuDEZa");
+    let prompt = format!("anchor -p uHIJZa{first}ZuDEZa");
     assert_eq!(turns[1]["answer"], generated(&workshop, &prompt));
 }
 
 #[test]
 fn a_trace_shows_what_the_last_answer_read() {
     let workshop = workshop();
-    let run = workshop.calm_reading("chat composition -n 4 --quiet", "ABC\n/trace\n");
+    let run = workshop.calm_reading("chat composition -n 4 --quiet", "HIJ\n/trace\n");
     let text = run.done();
     let traced: Vec<&str> = text.lines().skip(1).collect();
     assert!(traced[0].contains("mean over its 4 tokens"), "{text}");
@@ -124,7 +127,7 @@ fn a_trace_shows_what_the_last_answer_read() {
         ("chat composition", "/trace\n", "no answer yet"),
         (
             "chat composition -n 2",
-            "A\n/anchor\n/trace\n",
+            "HIJ\n/anchor\n/trace\n",
             "the anchor is alone",
         ),
         ("chat anchor -n 2", "A\n/trace\n", "reads no other model"),

@@ -133,6 +133,9 @@ fn slips_are_answered_with_what_was_meant() {
         ("inspct anchor", "did you mean 'inspect'?"),
         ("run list", "`calm generate MODEL"),
         ("runs lst", "did you mean 'list'?"),
+        ("evaluat anchor", "did you mean 'eval'?"),
+        ("trian --anchor anchor", "`calm compose`"),
+        ("generate anchor --num-beam 3", "no search"),
         ("kv --out x", "it is `calm data kv`"),
     ] {
         refused(line, &[meant]);

@@ -1,9 +1,9 @@
 //! What the last answer read of the augmenting models.
 
 use calm_lm::compose::{BridgeTrace, ModelTrace};
+use calm_lm::models::token_text;
 
 use super::conversation::{Answered, Conversation};
-use crate::commands::trace::tokens;
 use crate::failure::Failure;
 use crate::report::{connection_name, model_name, table};
 
@@ -34,12 +34,16 @@ pub(super) fn text(conversation: &Conversation) -> Result<String, Failure> {
         .zip(&trace.models)
         .enumerate()
         .flat_map(|(number, (loaded, model))| {
-            let texts = tokens(&loaded.model.tokenizer, &model.tokens);
+            let tokenizer = &loaded.model.tokenizer;
             let name = model_name(number, count);
             model.bridges.iter().map(move |bridge| {
                 let read = most_read(model, bridge, answered);
                 let read = read.into_iter().map(|(token, weight)| {
-                    format!("{:?} {:.0} %", texts[token].text, 100.0 * weight)
+                    format!(
+                        "{:?} {:.0} %",
+                        token_text(tokenizer, model.tokens[token]),
+                        100.0 * weight
+                    )
                 });
                 let read: Vec<String> = read.collect();
                 (connection_name(&name, bridge.connection), read.join(", "))
