@@ -84,9 +84,8 @@ fn main() -> ExitCode {
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     let words: Vec<OsString> = words.into_iter().collect();
     let mut command = names::with_aliases(Cli::command());
-    let matches = command
-        .try_get_matches_from_mut(&words)
-        .map_err(|error| names::explain(error, &command, &words))?;
+    let matches = command.try_get_matches_from_mut(&words);
+    let matches = matches.map_err(|error| refused(error, &command, &words))?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(Failure::Usage)?;
     if let Some(file) = ConfigFile::named(&command, &matches)? {
         file.fill(&mut cli.common)?;
@@ -94,6 +93,12 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
         cli.common.file = Some(file);
     }
     Ok(cli)
+}
+
+/// What is wrong with a command line, in our words where they say more than the parser's.
+fn refused(error: clap::Error, command: &clap::Command, words: &[OsString]) -> Failure {
+    let unknown = names::unknown(&error, command, words);
+    unknown.map_or(Failure::Usage(error), Failure::Unknown)
 }
 
 #[cfg(test)]
@@ -110,7 +115,7 @@ mod tests {
         let words: Vec<OsString> = words.iter().map(|word| word.as_ref().into()).collect();
         let mut command = names::with_aliases(Cli::command());
         let matches = command.try_get_matches_from_mut(&words);
-        let matches = matches.map_err(|error| names::explain(error, &command, &words))?;
+        let matches = matches.map_err(|error| refused(error, &command, &words))?;
         Cli::from_arg_matches(&matches).map_err(Failure::Usage)
     }
 

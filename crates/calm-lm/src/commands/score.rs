@@ -82,8 +82,9 @@ pub(crate) struct ScoreArgs {
     /// With --smooth floor or add-k: its value [default: 0.1 or 1]
     #[arg(long, value_name = "VALUE")]
     smooth_value: Option<f64>,
-    /// With the metric bleu: leave out orders that a text is too short for; for scores of single
-    /// sentences
+    /// With the metric bleu: leave out orders that a text is too short for
+    ///
+    /// For scores of single sentences.
     #[arg(long)]
     effective_order: bool,
     /// Print the 95 % interval of a bootstrap

@@ -359,7 +359,8 @@ const FLAGS: &[Hint] = &[
     (
         &["gen-kwargs"],
         &[],
-        "decoding is greedy; the settings of a task are in its file, see `calm eval --show`",
+        "decoding is greedy, of --max-new-tokens at most; a task's own settings are in its file, see \
+         `calm eval --show`",
     ),
     (
         &["use-cache", "cache-requests"],

@@ -12,7 +12,7 @@ use clap::{Arg, Command};
 
 use self::aliases::{FLAGS, Flag, VERBS};
 pub(crate) use self::nearest::nearest;
-pub(crate) use self::unknown::{Unknown, explain};
+pub(crate) use self::unknown::{Unknown, unknown};
 
 /// The command with the names that other programs have for its verbs and flags. Help shows ours.
 pub(crate) fn with_aliases(command: Command) -> Command {

@@ -6,7 +6,6 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{canonical, foreign, names, nearest};
-use crate::failure::Failure;
 
 /// A flag or verb that we do not have, and what to type instead.
 #[derive(Debug, thiserror::Error)]
@@ -18,15 +17,19 @@ pub(crate) struct Unknown {
     hint: String,
 }
 
-/// What is wrong with a command line, in our words where they say more than the parser's.
-pub(crate) fn explain(error: clap::Error, command: &Command, words: &[OsString]) -> Failure {
+/// The flag or verb that a command line was refused for, if we do not have it.
+pub(crate) fn unknown(
+    error: &clap::Error,
+    command: &Command,
+    words: &[OsString],
+) -> Option<Unknown> {
     let place = Place::of(command, words);
-    let found = match error.kind() {
+    match error.kind() {
         ErrorKind::InvalidSubcommand => {
-            said(&error, ContextKind::InvalidSubcommand).map(|name| place.unknown_verb(name))
+            said(error, ContextKind::InvalidSubcommand).map(|name| place.unknown_verb(name))
         }
         ErrorKind::UnknownArgument => {
-            let name = said(&error, ContextKind::InvalidArg);
+            let name = said(error, ContextKind::InvalidArg);
             place
                 .long_after_one_hyphen(words)
                 .or_else(|| name.map(|name| place.unknown_argument(name)))
@@ -34,8 +37,7 @@ pub(crate) fn explain(error: clap::Error, command: &Command, words: &[OsString])
         // `-temp 0.8` is `-t emp`.
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => place.long_after_one_hyphen(words),
         _ => None,
-    };
-    found.map_or(Failure::Usage(error), Failure::Unknown)
+    }
 }
 
 fn said(error: &clap::Error, kind: ContextKind) -> Option<&str> {

@@ -3,6 +3,7 @@
 //! For programs with a terminal: the binary `calm`, and `xtask`. Nothing else in the workspace
 //! prints.
 
+mod bars;
 #[cfg(feature = "tui")]
 mod dashboard;
 mod file;

@@ -1,20 +1,17 @@
 //! How far a computation is, and how long it will take.
 
 use std::io::{IsTerminal, Write};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use calm_train::{StepMetrics, ValidationMetrics};
-use indicatif::{FormattedDuration, HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{FormattedDuration, HumanBytes, ProgressBar, ProgressStyle};
 
+use super::bars::BARS;
 use super::pace::{Pace, peak_memory_mib};
 use super::silence::{self, Excuse};
 
 /// Where there is no bar, a line is written at most this often, and one at the end.
 const BETWEEN_LINES: Duration = Duration::from_secs(20);
-
-/// Bars of computations that run at the same time stand below each other.
-pub(super) static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// A bar on a terminal, a line now and then elsewhere.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::progress::BARS;
+use super::bars::BARS;
 
 /// Silence that is taken for a standstill.
 const SILENCE: Duration = Duration::from_secs(2);

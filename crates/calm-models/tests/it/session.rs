@@ -103,6 +103,39 @@ fn sequences_that_join_late_get_what_each_gets_alone() {
     }
 }
 
+/// A text that goes on from what another has computed gets what it gets alone.
+#[test]
+fn a_sequence_that_has_left_is_gone_on_from() {
+    for name in FIXTURES {
+        let model = load(name);
+        let decoder = &model.decoder;
+        let options = SequenceOptions::greedy(6, vec![5]);
+        let prompt: Vec<u32> = (20..40).collect();
+        let mut session = Session::new(decoder).with_kept();
+        let mut outcomes = Outcomes::default();
+        let id = session.add(prompt.clone(), &options).unwrap();
+        while !session.is_empty() {
+            outcomes.step(&mut session);
+        }
+        let kept = session.take_kept().unwrap();
+        let answer = &outcomes.0[&id];
+        let computed = [&*prompt, &*answer.ids].concat();
+        // The last token of an answer that was cut is not computed.
+        let unread = usize::from(answer.finished == Some(FinishReason::MaxNewTokens));
+        assert_eq!(kept.len(), computed.len() - unread, "{name}");
+        // A text that goes on from there, and one that leaves out some of the last tokens.
+        for beginning in [&*computed, &computed[..computed.len() - 4]] {
+            let request = ([beginning, &[50, 51, 52]].concat(), options.clone());
+            let kept = kept.clone().shared_with(&request.0).unwrap();
+            assert!(kept.len() >= beginning.len() - 1, "{name}");
+            let session = || Session::new(decoder);
+            let gone_on = alone(session().with_prefix(Some(&kept)), &request);
+            assert_eq!(gone_on, alone(session(), &request), "{name}");
+        }
+        assert!(kept.shared_with(&[1, 2, 3]).is_none());
+    }
+}
+
 /// Every length has frequencies of its own.
 #[test]
 fn sequences_may_have_frequencies_of_their_own() {

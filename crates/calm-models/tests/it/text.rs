@@ -307,6 +307,34 @@ fn a_penalty_keeps_tokens_from_coming_again() {
     assert_eq!(ids.len(), 22);
 }
 
+/// As people of other programs have it.
+#[test]
+fn a_temperature_of_0_is_greedy_and_a_top_k_of_0_keeps_all() {
+    let decoder = load("llama").decoder;
+    let written = |sampling: SamplingParams| {
+        let options = SequenceOptions {
+            sampling,
+            ..SequenceOptions::greedy(12, Vec::new())
+        };
+        generate(&decoder, &[vec![1, 30, 4]], &options).unwrap()
+    };
+    let cold = SamplingParams {
+        temperature: Some(0.0),
+        top_p: Some(0.5),
+        ..SamplingParams::seeded(3)
+    };
+    assert_eq!(written(cold), written(SamplingParams::default()));
+    let all = SamplingParams {
+        top_k: Some(0),
+        ..SamplingParams::seeded(3)
+    };
+    assert_eq!(written(all), written(SamplingParams::seeded(3)));
+    assert_ne!(
+        written(SamplingParams::seeded(3)),
+        written(SamplingParams::default())
+    );
+}
+
 #[test]
 fn settings_out_of_range_are_named() {
     let decoder = load("llama").decoder;
@@ -317,8 +345,8 @@ fn settings_out_of_range_are_named() {
     };
     for (sampling, words) in [
         (
-            with(|sampling| sampling.temperature = Some(0.0)),
-            "temperature is 0; it must be a number above 0",
+            with(|sampling| sampling.temperature = Some(-1.0)),
+            "temperature is -1; it must be at least 0",
         ),
         (
             with(|sampling| sampling.temperature = Some(f32::NAN)),
@@ -328,7 +356,6 @@ fn settings_out_of_range_are_named() {
             with(|sampling| sampling.temperature = Some(f32::INFINITY)),
             "temperature is inf",
         ),
-        (with(|sampling| sampling.top_k = Some(0)), "top_k is 0"),
         (
             with(|sampling| sampling.top_p = Some(1.5)),
             "top_p is 1.5; it must be from 0 to 1",

@@ -20,9 +20,10 @@ pub(crate) struct EvalArgs {
     pub(super) load: LoadArgs,
     #[command(flatten)]
     pub(super) scales: ScaleArgs,
-    /// Examples: JSON Lines, a JSON array, CSV or Parquet with a `prompt` and a `target`, a `question`
-    /// and an `answer`, `messages`, or a `text`; or hf:datasets/owner/name@revision. With --task the
-    /// directory of the benchmark's files
+    /// Examples: a file, or hf:datasets/owner/name@revision; with --task, the benchmark's directory
+    ///
+    /// JSON Lines, a JSON array, CSV or Parquet with a `prompt` and a `target`, a `question` and an
+    /// `answer`, `messages`, or a `text`.
     #[arg(long, value_name = "PATH")]
     pub(super) data: Option<PathBuf>,
     /// With examples, what is measured [default: exact; perplexity of plain texts]
@@ -32,7 +33,7 @@ pub(crate) struct EvalArgs {
     pub(super) form: ExampleConfig,
     #[command(flatten)]
     pub(super) amounts: Amounts,
-    /// With examples, write every prompt, target and answer to this file, one JSON object per line
+    /// With examples, write every prompt, target and answer to this JSON Lines file
     #[arg(long, value_name = "FILE")]
     pub(super) samples: Option<PathBuf>,
     #[command(flatten)]
@@ -40,7 +41,7 @@ pub(crate) struct EvalArgs {
     /// List the benchmarks
     #[arg(long)]
     list: bool,
-    /// Show a benchmark as a task file; with --data its first prompt, exactly as a model reads it
+    /// Show a benchmark as a task file; with --data its first prompt, as a model reads it
     #[arg(long, value_name = "TASK")]
     pub(super) show: Option<String>,
     /// Compare the second run with the first

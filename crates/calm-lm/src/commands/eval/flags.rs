@@ -107,12 +107,14 @@ pub(super) struct Amounts {
     /// Number of worked examples before each prompt [default: as the task says; else none]
     #[arg(long, value_name = "N")]
     pub(super) shots: Option<usize>,
-    /// File of the worked examples [default: the task's; else the first rows of --data, which are
-    /// then not evaluated]
+    /// File of the worked examples [default: the task's; else the first rows of --data]
+    ///
+    /// Rows of --data that are worked examples are not evaluated.
     #[arg(long, value_name = "FILE")]
     pub(super) shots_file: Option<PathBuf>,
-    /// Most tokens of an answer [default: as the task says; else 256, or for exact one more than the
-    /// longest target]
+    /// Most tokens of an answer [default: as the task says, else 256]
+    ///
+    /// For the metric exact the default is one more than the longest target.
     #[arg(long, value_name = "N")]
     pub(super) max_new_tokens: Option<NonZeroUsize>,
     /// Prompts that are decoded together [default: 16 with --task, else 256]

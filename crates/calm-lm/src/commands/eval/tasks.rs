@@ -29,15 +29,15 @@ const ROWS: usize = 16;
 /// Flags of tasks.
 #[derive(Debug, Args)]
 pub(super) struct TaskArgs {
-    /// Benchmark to evaluate on: one of --list, or the path of a task file; may be given several
-    /// times
-    #[arg(long = "task", value_name = "TASK")]
+    /// Benchmark to evaluate on: one of --list, or a task file; several with commas
+    #[arg(long = "task", value_name = "TASK", value_delimiter = ',')]
     pub(super) tasks: Vec<String>,
     /// Directory of the run; a run that is there is resumed [default: runs/eval/MODEL/TASK]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// File of the task's examples, whatever its name, in place of the one in --data; of a task with
-    /// JSON records it may also be CSV or Parquet
+    /// File of the task's examples, in place of the one in --data
+    ///
+    /// Its name does not matter. Of a task with JSON records it may also be CSV or Parquet.
     #[arg(long, value_name = "FILE")]
     test_file: Option<PathBuf>,
     /// Evaluate this language only; may be given several times
