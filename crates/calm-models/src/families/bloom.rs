@@ -5,12 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::defaults::Special;
 use super::names::{self, Fused, Names};
+use super::plain::Plain;
 use super::settings::Settings;
 use super::{FamilySpec, llama_like};
-use crate::config::{
-    Activation, AlibiKind, BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind,
-    PositionEncoding, ResidualConfig,
-};
+use crate::config::{Activation, AlibiKind, BlockParam, PositionEncoding, ResidualConfig};
 use crate::{DecoderConfig, Family, ModelError};
 
 pub(super) const SPEC: FamilySpec = FamilySpec {
@@ -81,38 +79,30 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let d_model: usize = llama_like::required_as(settings, ["n_embed", "hidden_size"])?;
     let heads = llama_like::required_as(settings, ["n_head", "num_attention_heads"])?;
     let block_count = llama_like::required_as(settings, ["n_layer", "num_hidden_layers"])?;
-    let block_count = llama_like::checked_block_count(settings, block_count)?;
-    let d_head = llama_like::head_width(settings, d_model, heads)?;
     let d_ff = d_model.saturating_mul(4);
     settings.neutral("n_inner", d_ff)?;
-    let norm = NormConfig {
-        kind: NormKind::Layer,
-        epsilon: settings.value("layer_norm_epsilon", 1e-5)?,
-    };
+    for key in OF_TRAINING {
+        settings.nullable::<Value>(key, None)?;
+    }
     let residual = match settings.value("apply_residual_connection_post_layernorm", false)? {
         true => ResidualConfig::NormedSkip,
         false => ResidualConfig::PreNorm,
     };
-    for key in OF_TRAINING {
-        settings.nullable::<Value>(key, None)?;
-    }
-    let config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
-        block.attention.d_head = d_head;
-        block.attention.encoding = PositionEncoding::Alibi(AlibiKind::AfterScale);
-        block.attention.qkv_bias = true;
-        block.attention.output_bias = true;
-        block.feed_forward = FeedForwardConfig {
-            kind: FeedForwardKind::Plain,
-            d_ff,
-            activation: Activation::GeluFast,
-            bias: true,
-        };
-        block.residual = residual;
-    });
-    let mut config = llama_like::with_norms(config, norm);
-    config.family = Family::Bloom;
-    config.d_model = d_model;
-    config.embedding.norm = Some(norm);
+    let plain = Plain {
+        vocab_size,
+        d_model,
+        block_count,
+        heads,
+        d_ff,
+        activation: Activation::GeluFast,
+        norm_epsilon: settings.value("layer_norm_epsilon", 1e-5)?,
+        encoding: PositionEncoding::Alibi(AlibiKind::AfterScale),
+        residual,
+        attention_bias: true,
+        feed_forward_bias: true,
+    };
+    let mut config = plain.config(settings, Family::Bloom)?;
+    config.embedding.norm = Some(config.final_norm);
     config.head.tied = settings.value("tie_word_embeddings", true)?;
     config.context_length = settings.value("seq_length", CONTEXT_LENGTH)?;
     config.special = llama_like::special_ids(settings, vocab_size, SPECIAL)?;

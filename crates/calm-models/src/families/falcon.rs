@@ -7,12 +7,10 @@ use serde_json::{Map, Value, json};
 use super::bloom;
 use super::defaults::{Defaults, Special};
 use super::names::Names;
+use super::plain::Plain;
 use super::settings::Settings;
 use super::{FamilySpec, llama_like, rope};
-use crate::config::{
-    AlibiKind, BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind,
-    PositionEncoding, ResidualConfig,
-};
+use crate::config::{AlibiKind, BlockParam, PositionEncoding, ResidualConfig};
 use crate::{DecoderConfig, Family, ModelError};
 
 pub(super) const SPEC: FamilySpec = FamilySpec {
@@ -39,43 +37,33 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let vocab_size = settings.required("vocab_size")?;
     let d_model: usize = llama_like::required_as(settings, ["n_embed", "hidden_size"])?;
     let heads = settings.required("num_attention_heads")?;
-    let block_count = llama_like::block_count(settings, "num_hidden_layers")?;
+    let block_count = settings.required("num_hidden_layers")?;
     let positions = settings.value("max_position_embeddings", 2048)?;
-    let d_head = llama_like::head_width(settings, d_model, heads)?;
     let rope = rope::read(settings, &Defaults::default(), positions)?;
-    let d_ff = settings.nullable("ffn_hidden_size", None)?;
-    let d_ff = d_ff.unwrap_or(d_model.saturating_mul(4));
-    let activation = llama_like::activation(settings, "activation", "gelu")?;
-    let bias = settings.nullable("bias", None)?.unwrap_or(false);
-    let norm = NormConfig {
-        kind: NormKind::Layer,
-        epsilon: settings
-            .nullable("layer_norm_epsilon", None)?
-            .unwrap_or(1e-5),
-    };
-    let (kv_heads, residual) = read_layout(settings, heads)?;
     let context_length = rope.stretched(positions);
     let encoding = match settings.nullable("alibi", None)?.unwrap_or(false) {
         true => PositionEncoding::Alibi(AlibiKind::BeforeScale),
         false => PositionEncoding::Rope(rope),
     };
-    let config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
-        block.attention.kv_heads = kv_heads;
-        block.attention.d_head = d_head;
-        block.attention.encoding = encoding.clone();
-        block.attention.qkv_bias = bias;
-        block.attention.output_bias = bias;
-        block.feed_forward = FeedForwardConfig {
-            kind: FeedForwardKind::Plain,
-            d_ff,
-            activation,
-            bias,
-        };
-        block.residual = residual;
-    });
-    let mut config = llama_like::with_norms(config, norm);
-    config.family = Family::Falcon;
-    config.d_model = d_model;
+    let d_ff = settings.nullable("ffn_hidden_size", None)?;
+    let epsilon = settings.nullable("layer_norm_epsilon", None)?;
+    let bias = settings.nullable("bias", None)?.unwrap_or(false);
+    let (kv_heads, residual) = read_layout(settings, heads)?;
+    let plain = Plain {
+        vocab_size,
+        d_model,
+        block_count,
+        heads,
+        d_ff: d_ff.unwrap_or(d_model.saturating_mul(4)),
+        activation: llama_like::activation(settings, "activation", "gelu")?,
+        norm_epsilon: epsilon.unwrap_or(1e-5),
+        encoding,
+        residual,
+        attention_bias: bias,
+        feed_forward_bias: bias,
+    };
+    let config = plain.config(settings, Family::Falcon)?;
+    let mut config = config.with_blocks(|block| block.attention.kv_heads = kv_heads);
     config.head.tied = settings.value("tie_word_embeddings", true)?;
     config.context_length = context_length;
     config.special = llama_like::special_ids(settings, vocab_size, SPECIAL)?;

@@ -6,12 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::defaults::Special;
 use super::names::{self, Fused, Names};
+use super::plain::Plain;
 use super::settings::Settings;
 use super::{FamilySpec, llama_like};
-use crate::config::{
-    BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind, PositionEmbedding,
-    PositionEncoding, ScoreScale,
-};
+use crate::config::{BlockParam, PositionEmbedding, PositionEncoding, ResidualConfig, ScoreScale};
 use crate::{DecoderConfig, Family, ModelError};
 
 pub(super) const SPEC: FamilySpec = FamilySpec {
@@ -59,37 +57,31 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let d_model: usize = llama_like::required_as(settings, ["n_embd", "hidden_size"])?;
     let heads = llama_like::required_as(settings, ["n_head", "num_attention_heads"])?;
     let block_count = llama_like::required_as(settings, ["n_layer", "num_hidden_layers"])?;
-    let block_count = llama_like::checked_block_count(settings, block_count)?;
     let d_ff = settings.nullable("n_inner", None)?;
     let d_ff = d_ff.unwrap_or(d_model.saturating_mul(4));
     let is_scaled = settings.value("scale_attn_weights", true)?;
     settings.neutral("scale_attn_by_inverse_layer_idx", false)?;
     settings.neutral("pruned_heads", Map::new())?;
-    let norm = NormConfig {
-        kind: NormKind::Layer,
-        epsilon: settings.value("layer_norm_epsilon", 1e-5)?,
+    let plain = Plain {
+        vocab_size,
+        d_model,
+        block_count,
+        heads,
+        d_ff,
+        activation: llama_like::activation(settings, "activation_function", "gelu_new")?,
+        norm_epsilon: settings.value("layer_norm_epsilon", 1e-5)?,
+        encoding: PositionEncoding::None,
+        residual: ResidualConfig::PreNorm,
+        attention_bias: true,
+        feed_forward_bias: true,
     };
-    let d_head = llama_like::head_width(settings, d_model, heads)?;
-    let activation = llama_like::activation(settings, "activation_function", "gelu_new")?;
-    let config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
-        block.attention.d_head = d_head;
-        block.attention.encoding = PositionEncoding::None;
+    let config = plain.config(settings, Family::Gpt2)?;
+    let mut config = config.with_blocks(|block| {
         block.attention.scale = match is_scaled {
             true => ScoreScale::HeadWidth,
             false => ScoreScale::Factor(1.0),
         };
-        block.attention.qkv_bias = true;
-        block.attention.output_bias = true;
-        block.feed_forward = FeedForwardConfig {
-            kind: FeedForwardKind::Plain,
-            d_ff,
-            activation,
-            bias: true,
-        };
     });
-    let mut config = llama_like::with_norms(config, norm);
-    config.family = Family::Gpt2;
-    config.d_model = d_model;
     config.embedding.positions = PositionEmbedding::Learnt;
     config.head.tied = settings.value("tie_word_embeddings", true)?;
     let positions = settings.value("max_position_embeddings", 1024)?;

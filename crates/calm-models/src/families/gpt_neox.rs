@@ -6,13 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::defaults::Special;
 use super::names::{self, Fused, Names};
+use super::plain::Plain;
 use super::rope::{self, RopeDefaults};
 use super::settings::Settings;
 use super::{FamilySpec, llama_like};
-use crate::config::{
-    BlockParam, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind, PositionEncoding,
-    ResidualConfig, RopeConfig,
-};
+use crate::config::{BlockParam, PositionEncoding, ResidualConfig, RopeConfig};
 use crate::{DecoderConfig, Family, ModelError};
 
 pub(super) const SPEC: FamilySpec = FamilySpec {
@@ -63,37 +61,27 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let vocab_size = settings.required("vocab_size")?;
     let d_model = settings.required("hidden_size")?;
     let heads = settings.required("num_attention_heads")?;
-    let block_count = llama_like::block_count(settings, "num_hidden_layers")?;
+    let block_count = settings.required("num_hidden_layers")?;
     let positions = settings.value("max_position_embeddings", 2048)?;
-    let d_head = llama_like::head_width(settings, d_model, heads)?;
     let rope = read_rope(settings, positions)?;
-    let d_ff = settings.required("intermediate_size")?;
-    let activation = llama_like::activation(settings, "hidden_act", "gelu")?;
-    let norm = NormConfig {
-        kind: NormKind::Layer,
-        epsilon: settings.value("layer_norm_eps", 1e-5)?,
-    };
-    let bias = settings.value("attention_bias", true)?;
     let residual = match settings.value("use_parallel_residual", true)? {
         true => ResidualConfig::Parallel,
         false => ResidualConfig::PreNorm,
     };
-    let config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
-        block.attention.d_head = d_head;
-        block.attention.encoding = PositionEncoding::Rope(rope.clone());
-        block.attention.qkv_bias = bias;
-        block.attention.output_bias = bias;
-        block.feed_forward = FeedForwardConfig {
-            kind: FeedForwardKind::Plain,
-            d_ff,
-            activation,
-            bias: true,
-        };
-        block.residual = residual;
-    });
-    let mut config = llama_like::with_norms(config, norm);
-    config.family = Family::GptNeox;
-    config.d_model = d_model;
+    let plain = Plain {
+        vocab_size,
+        d_model,
+        block_count,
+        heads,
+        d_ff: settings.required("intermediate_size")?,
+        activation: llama_like::activation(settings, "hidden_act", "gelu")?,
+        norm_epsilon: settings.value("layer_norm_eps", 1e-5)?,
+        encoding: PositionEncoding::Rope(rope.clone()),
+        residual,
+        attention_bias: settings.value("attention_bias", true)?,
+        feed_forward_bias: true,
+    };
+    let mut config = plain.config(settings, Family::GptNeox)?;
     config.head.tied = settings.value("tie_word_embeddings", false)?;
     config.context_length = rope.stretched(positions);
     config.special = llama_like::special_ids(settings, vocab_size, SPECIAL)?;

@@ -21,7 +21,9 @@ pub(super) fn read(
     let vocab_size = settings.required("vocab_size")?;
     let d_model = settings.required("hidden_size")?;
     let heads = settings.required("num_attention_heads")?;
-    let block_count = block_count(settings, "num_hidden_layers")?;
+    let block_count = settings.required("num_hidden_layers")?;
+    // Checked before anything is made for each.
+    let block_count = checked_block_count(settings, block_count)?;
     let positions = settings.value("max_position_embeddings", defaults.context_length)?;
     let d_head = settings.nullable("head_dim", defaults.d_head)?;
     let kv_heads = settings.nullable("num_key_value_heads", defaults.kv_heads)?;
@@ -74,15 +76,7 @@ pub(super) fn required_as<T: DeserializeOwned>(
     }
 }
 
-/// The number of blocks, checked before anything is made for each.
-pub(super) fn block_count(
-    settings: &mut Settings<'_>,
-    key: &'static str,
-) -> Result<usize, ModelError> {
-    let count = settings.required(key)?;
-    checked_block_count(settings, count)
-}
-
+/// The number of blocks, if it is one that a decoder may have.
 pub(super) fn checked_block_count(
     settings: &Settings<'_>,
     count: usize,

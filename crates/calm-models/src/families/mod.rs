@@ -27,6 +27,7 @@ mod mistral;
 mod mixtral;
 mod olmo2;
 mod phi3;
+mod plain;
 mod qwen2;
 mod qwen2_moe;
 mod qwen3;

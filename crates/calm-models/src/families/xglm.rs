@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::defaults::Special;
 use super::names::{self, Names};
+use super::plain::Plain;
 use super::settings::Settings;
 use super::{FamilySpec, llama_like};
 use crate::config::{
-    BlockParam, EmbeddingScale, FeedForwardConfig, FeedForwardKind, NormConfig, NormKind,
-    PositionEmbedding, PositionEncoding,
+    BlockParam, EmbeddingScale, PositionEmbedding, PositionEncoding, ResidualConfig,
 };
 use crate::{DecoderConfig, Family, ModelError};
 
@@ -50,30 +50,21 @@ fn read(settings: &mut Settings<'_>) -> Result<DecoderConfig, ModelError> {
     let d_model: usize = llama_like::required_as(settings, ["d_model", "hidden_size"])?;
     let heads = llama_like::required_as(settings, ["attention_heads", "num_attention_heads"])?;
     let block_count = llama_like::required_as(settings, ["num_layers", "num_hidden_layers"])?;
-    let block_count = llama_like::checked_block_count(settings, block_count)?;
-    let d_head = llama_like::head_width(settings, d_model, heads)?;
-    let d_ff = settings.required("ffn_dim")?;
-    let activation = llama_like::activation(settings, "activation_function", "gelu")?;
     let is_scaled = settings.value("scale_embedding", true)?;
-    let norm = NormConfig {
-        kind: NormKind::Layer,
-        epsilon: NORM_EPSILON,
+    let plain = Plain {
+        vocab_size,
+        d_model,
+        block_count,
+        heads,
+        d_ff: settings.required("ffn_dim")?,
+        activation: llama_like::activation(settings, "activation_function", "gelu")?,
+        norm_epsilon: NORM_EPSILON,
+        encoding: PositionEncoding::None,
+        residual: ResidualConfig::PreNorm,
+        attention_bias: true,
+        feed_forward_bias: true,
     };
-    let config = DecoderConfig::llama(vocab_size, 0, block_count, heads).with_blocks(|block| {
-        block.attention.d_head = d_head;
-        block.attention.encoding = PositionEncoding::None;
-        block.attention.qkv_bias = true;
-        block.attention.output_bias = true;
-        block.feed_forward = FeedForwardConfig {
-            kind: FeedForwardKind::Plain,
-            d_ff,
-            activation,
-            bias: true,
-        };
-    });
-    let mut config = llama_like::with_norms(config, norm);
-    config.family = Family::Xglm;
-    config.d_model = d_model;
+    let mut config = plain.config(settings, Family::Xglm)?;
     let scale = EmbeddingScale::Exact((d_model as f64).sqrt());
     config.embedding.scale = is_scaled.then_some(scale);
     config.head.tied = settings.value("tie_word_embeddings", true)?;

@@ -26,6 +26,16 @@ pub(crate) struct Architecture {
     pub(super) extra: &'static [Extra],
 }
 
+/// As most are.
+const LLAMA_LIKE: Architecture = Architecture {
+    name: "llama",
+    family: Family::Llama,
+    has_experts: false,
+    names: &NAMES,
+    keys: &[SIZES, RMS],
+    extra: &[heads, rope::settings],
+};
+
 pub(super) const ALL: &[Architecture] = &[
     Architecture {
         name: "llama",
@@ -40,7 +50,7 @@ pub(super) const ALL: &[Architecture] = &[
             RMS,
             &[Key::count("expert_count", "num_local_experts"), USED],
         ],
-        extra: &[heads, rope::settings],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "qwen2moe",
@@ -48,7 +58,7 @@ pub(super) const ALL: &[Architecture] = &[
         has_experts: true,
         names: &QWEN2_MOE,
         keys: &[SIZES, RMS, QWEN_EXPERTS],
-        extra: &[heads, rope::settings],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "qwen3moe",
@@ -64,130 +74,112 @@ pub(super) const ALL: &[Architecture] = &[
     Architecture {
         name: "llama",
         family: Family::Llama,
-        has_experts: false,
         names: &ROTATED_PAIRS,
-        keys: &[SIZES, RMS],
         extra: &[heads, rope::settings, biases],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "qwen2",
         family: Family::Qwen2,
-        has_experts: false,
-        names: &NAMES,
-        keys: &[SIZES, RMS],
-        extra: &[heads, rope::settings],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "qwen3",
         family: Family::Qwen3,
-        has_experts: false,
-        names: &NAMES,
-        keys: &[SIZES, RMS],
-        extra: &[heads, rope::settings],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "smollm3",
         family: Family::SmolLm3,
-        has_experts: false,
         names: &ROTATED_PAIRS,
-        keys: &[SIZES, RMS],
         extra: &[heads, rope::settings, biases],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "gemma",
         family: Family::Gemma,
-        has_experts: false,
-        names: &NAMES,
-        keys: &[SIZES, RMS],
-        extra: &[heads, rope::settings],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "gemma2",
         family: Family::Gemma2,
-        has_experts: false,
-        names: &NAMES,
         keys: &[SIZES, RMS, WINDOW, BOUNDS],
         extra: &[heads, rope::settings, gemma::query_scalar],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "gemma3",
         family: Family::Gemma3,
-        has_experts: false,
-        names: &NAMES,
         keys: &[SIZES, RMS, WINDOW, BOUNDS],
         extra: &[heads, gemma::rope, gemma::windows, gemma::query_scalar],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "phi3",
         family: Family::Phi3,
-        has_experts: false,
         names: &PHI3,
         keys: &[SIZES, RMS, WINDOW],
         extra: &[heads, rope::settings, rope::long],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "gpt2",
         family: Family::Gpt2,
-        has_experts: false,
         names: &FUSED,
         keys: &[GPT2],
         extra: &[],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "gptneox",
         family: Family::GptNeox,
-        has_experts: false,
         names: &FUSED,
         keys: &[SIZES, LAYER_NORM],
         extra: &[heads, rope::neox, neox],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "starcoder2",
         family: Family::Starcoder2,
-        has_experts: false,
-        names: &NAMES,
         keys: &[SIZES, &[Key::number(LAYER_NORM_KEY, "norm_epsilon")]],
         extra: &[heads, rope::settings, starcoder],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "stablelm",
         family: Family::StableLm,
-        has_experts: false,
-        names: &NAMES,
         keys: &[SIZES, LAYER_NORM],
         extra: &[heads, rope::settings, stablelm],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "bloom",
         family: Family::Bloom,
-        has_experts: false,
         names: &FUSED,
-        keys: &[BLOOM],
+        keys: &[BLOOM, BLOOM_GROUPS],
         extra: &[],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "falcon",
         family: Family::Falcon,
-        has_experts: false,
         names: &FALCON,
-        keys: &[FALCON_KEYS],
+        keys: &[FALCON_SIZES, FALCON_GROUPS],
         extra: &[rope::settings, falcon],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "olmo2",
         family: Family::Olmo2,
-        has_experts: false,
-        names: &NAMES,
-        keys: &[SIZES, RMS],
-        extra: &[heads, rope::settings],
+        ..LLAMA_LIKE
     },
     Architecture {
         name: "granite",
         family: Family::Granite,
-        has_experts: false,
         names: &ROTATED_PAIRS,
         keys: &[SIZES, RMS, FACTORS],
         extra: &[heads, rope::settings, biases],
+        ..LLAMA_LIKE
     },
 ];
 
@@ -249,35 +241,37 @@ const FACTORS: &[Key] = &[
     Key::number("logit_scale", "logits_scaling"),
 ];
 
-const BLOOM: &[Key] = &[
-    Key::count("context_length", "seq_length"),
-    Key::count("embedding_length", "hidden_size"),
-    Key::count("block_count", "n_layer"),
-    Key::count("feed_forward_length", "n_inner").optional(),
-    Key::count("attention.head_count", "n_head"),
-    // As many as heads.
-    Key::count("attention.head_count_kv", "n_head").or("attention.head_count"),
-    Key::number(LAYER_NORM_KEY, "layer_norm_epsilon"),
-];
+/// Keys of an architecture of GPT-2's kind in its words: length of texts, width, blocks, inner width,
+/// heads, and the norms' epsilon.
+const fn sizes([context, width, blocks, inner, heads]: [&'static str; 5]) -> [Key; 6] {
+    [
+        Key::count("context_length", context),
+        Key::count("embedding_length", width),
+        Key::count("block_count", blocks),
+        Key::count("feed_forward_length", inner).optional(),
+        Key::count("attention.head_count", heads),
+        Key::number(LAYER_NORM_KEY, "layer_norm_epsilon"),
+    ]
+}
 
-const FALCON_KEYS: &[Key] = &[
-    Key::count("context_length", "max_position_embeddings"),
-    Key::count("embedding_length", "hidden_size"),
-    Key::count("block_count", "num_hidden_layers"),
-    Key::count("feed_forward_length", "ffn_hidden_size").optional(),
-    Key::count("attention.head_count", "num_attention_heads"),
-    Key::count("attention.head_count_kv", "num_kv_heads").or("attention.head_count"),
-    Key::number(LAYER_NORM_KEY, "layer_norm_epsilon"),
-];
+const GPT2: &[Key] = &sizes(["n_positions", "n_embd", "n_layer", "n_inner", "n_head"]);
 
-const GPT2: &[Key] = &[
-    Key::count("context_length", "n_positions"),
-    Key::count("embedding_length", "n_embd"),
-    Key::count("block_count", "n_layer"),
-    Key::count("feed_forward_length", "n_inner").optional(),
-    Key::count("attention.head_count", "n_head"),
-    Key::number("attention.layer_norm_epsilon", "layer_norm_epsilon"),
-];
+const BLOOM: &[Key] = &sizes(["seq_length", "hidden_size", "n_layer", "n_inner", "n_head"]);
+
+/// As many as heads.
+const BLOOM_GROUPS: &[Key] =
+    &[Key::count("attention.head_count_kv", "n_head").or("attention.head_count")];
+
+const FALCON_SIZES: &[Key] = &sizes([
+    "max_position_embeddings",
+    "hidden_size",
+    "num_hidden_layers",
+    "ffn_hidden_size",
+    "num_attention_heads",
+]);
+
+const FALCON_GROUPS: &[Key] =
+    &[Key::count("attention.head_count_kv", "num_kv_heads").or("attention.head_count")];
 
 /// Names of all architectures, whose parts are stored one by one.
 const NAMES: Names = Names {
