@@ -99,7 +99,7 @@ impl Subscriber for Collector {
 #[test]
 fn every_version_of_transformers_saves_the_same_model() {
     let saved = saved();
-    assert_eq!(saved.len(), 15);
+    assert_eq!(saved.len(), 28);
     for (name, versions) in saved {
         let expected = read(
             &newest(&name),

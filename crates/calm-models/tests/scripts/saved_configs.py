@@ -38,6 +38,10 @@ def save():
         key = "rope_type" if version >= (4, 43) and kind != "longrope" else "type"
         return dict(rope_theta=10000.0, rope_scaling=None if kind == "default" else {key: kind, **section})
 
+    def half_turned(key):
+        # Version 5.0 takes it under its old name in one family, whatever the section says.
+        return {key: 0.5, **(rope(partial_rotary_factor=0.5) if version >= (5, 0) else {})}
+
     window = dict(use_sliding_window=True, sliding_window=4)
     divisors = dict(short_factor=[1.0] * 6, long_factor=[2.0] * 6)
     llama3 = dict(factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
@@ -60,9 +64,29 @@ def save():
         ("gemma3", "Gemma3Text", dict(head_dim=6, sliding_window=4)),
         ("phi3", "Phi3", dict(sliding_window=5, **rope())),
         ("phi3-longrope", "Phi3", dict(original_max_position_embeddings=32, **rope("longrope", **divisors))),
+        ("olmo2", "Olmo2", rope()),
+        ("granite", "Granite", dict(attention_multiplier=0.3, residual_multiplier=0.22, **rope())),
+        ("starcoder2", "Starcoder2", dict(sliding_window=5, **rope())),
+        ("mixtral", "Mixtral", dict(sliding_window=5, num_local_experts=4, **rope())),
+        ("qwen2_moe", "Qwen2Moe", dict(num_experts=4, moe_intermediate_size=8, **rope())),
+        ("qwen3_moe", "Qwen3Moe", dict(head_dim=6, num_experts=4, moe_intermediate_size=8, num_experts_per_tok=2)),
     ]
-    gpt2 = dict(vocab_size=80, n_embd=48, n_layer=3, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=2)
-    models = [(name, family, {**SHAPE, **own}) for name, family, own in models] + [("gpt2", "GPT2", gpt2)]
+    models = [(name, family, {**SHAPE, **own}) for name, family, own in models]
+    ids = dict(vocab_size=80, bos_token_id=1, eos_token_id=2)
+    gpt2 = dict(n_embd=48, n_layer=3, n_head=4, n_positions=128, **ids)
+    padded = dict(pad_token_id=0, **ids)
+    no_groups = {key: value for key, value in SHAPE.items() if key != "num_key_value_heads"}
+    falcon = dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=4, **padded)
+    models += [
+        ("gpt2", "GPT2", gpt2),
+        ("gpt_neox", "GPTNeoX", dict(**half_turned("rotary_pct"), **no_groups)),
+        ("stablelm", "StableLm", dict(use_qkv_bias=True, **half_turned("partial_rotary_factor"), **SHAPE)),
+        ("gemma3-images", "Gemma3", dict(text_config=dict(head_dim=6, sliding_window=4, **SHAPE))),
+        ("bloom", "Bloom", dict(hidden_size=48, n_layer=3, n_head=4, **padded)),
+        ("falcon", "Falcon", dict(multi_query=True, **falcon)),
+        ("falcon-grouped", "Falcon", dict(new_decoder_architecture=True, num_kv_heads=2, bias=True, **falcon)),
+        ("xglm", "XGLM", dict(d_model=48, ffn_dim=20, num_layers=3, attention_heads=4, **padded)),
+    ]
     saved = {}
     for name, family, settings in models:
         try:
