@@ -83,7 +83,7 @@ fn read_gb_per_s(threads: usize) -> f64 {
 
 /// Median seconds of the fastest half, after once for nothing: what the machine gives when nobody
 /// else uses it.
-fn best_of(mut work: impl FnMut()) -> f64 {
+pub(super) fn best_of(mut work: impl FnMut()) -> f64 {
     let mut time = || {
         let begun = Instant::now();
         work();

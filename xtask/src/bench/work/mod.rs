@@ -1,9 +1,11 @@
 //! `cargo xtask measure`: one work, timed in a process of its own, so that its peak memory is told
 //! as well. `cargo xtask bench` runs it beside the same work in PyTorch.
 
+mod data;
 mod epochs;
 mod infer;
 mod machine;
+mod operations;
 mod train;
 
 use std::collections::BTreeMap;
@@ -72,6 +74,9 @@ pub(crate) struct MeasureArgs {
     /// Write the bridges as they begin, so that another program can begin with the same
     #[arg(long)]
     write_initial: Option<PathBuf>,
+    /// Write the lines of `scores` to `hyp.txt` and `ref.txt` in this directory
+    #[arg(long)]
+    write_lines: Option<PathBuf>,
     /// Device to compute on
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -92,6 +97,12 @@ pub(crate) struct MeasureArgs {
 pub(super) enum Work {
     /// Products of matrices and reading memory: the most that this machine gives
     Machine,
+    /// Single operations, fused and plain
+    Operations,
+    /// Tokenise a file of examples, and draw batches from it
+    Batches,
+    /// chrF of as many sentences as FLORES-200 has in 192 languages
+    Scores,
     /// Load both checkpoints, until each has read a token
     Load,
     /// Read a prompt: the anchor alone, and composed
@@ -150,6 +161,9 @@ pub(crate) fn run(args: &MeasureArgs) -> Result<()> {
     let device = device(&args.device).into_diagnostic()?;
     let measured = match args.work {
         Work::Machine => return print(&machine::measure(&device)),
+        Work::Operations => Ok(operations::measure(&device)),
+        Work::Batches => data::batches(),
+        Work::Scores => data::scores(args),
         Work::Load => infer::load(args, &device),
         Work::Prefill => infer::prefill(args, &device),
         Work::Decode => infer::decode(args, &device),
