@@ -96,6 +96,18 @@ impl LoadedModel {
         }
     }
 
+    /// A short name for people: the last part of its path, or `owner/name` on the Hub.
+    pub fn name(&self) -> String {
+        match &self.files.source {
+            ModelSource::Hub(model) => model.repository().to_owned(),
+            ModelSource::Path(path) => {
+                let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let name = whole.file_name().map(Path::new).unwrap_or(path);
+                name.display().to_string()
+            }
+        }
+    }
+
     /// The reference by which a composition finds the model again.
     ///
     /// # Errors
@@ -108,6 +120,8 @@ impl LoadedModel {
                 ModelSource::Path(path) => path.clone(),
                 ModelSource::Hub(model) => model.to_string().into(),
             },
+            absolute_path: None,
+            relative_path: None,
             weights_sha256: hashes.weights.to_owned(),
             untrained_seed: self.untrained_seed,
             tokenizer_sha256: Some(hashes.tokenizer.to_owned()),

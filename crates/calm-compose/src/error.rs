@@ -30,10 +30,11 @@ pub enum ComposeError {
     },
     /// A model of a composition is not where it was.
     #[error(
-        "{}: was made with the {role} model {}, which is neither there nor beside it; say where \
-         it is with --{role} MODEL",
+        "{}: was made with the {role} model {}, which is not there any more (looked for: {}); say \
+         where it is with --{role} MODEL",
         composition.display(),
-        model.display()
+        model.display(),
+        listed(places)
     )]
     ModelNotFound {
         /// The composition's directory.
@@ -42,6 +43,8 @@ pub enum ComposeError {
         role: &'static str,
         /// The directory that it names.
         model: PathBuf,
+        /// All places where it could have been.
+        places: Vec<PathBuf>,
     },
     /// A connection plan does not fit the depths of the two models.
     #[error("connections: {reason}")]
@@ -136,12 +139,15 @@ pub enum ComposeError {
         found: String,
     },
     /// Bridges cannot be written as another project's.
-    #[error("{project} {reason}, so these bridges cannot be written for it")]
+    #[error(
+        "{project} {reason}, so these bridges cannot be written for it; a bridge to be exported is \
+         trained with --bridge paper and the options that `calm export --help` lists"
+    )]
     Foreign {
         /// Its name.
         project: &'static str,
-        /// The option that it has or lacks.
-        reason: &'static str,
+        /// Every option that it has or lacks.
+        reason: String,
     },
     /// A file of the composition is not as the format asks.
     #[error("{}: {reason}", path.display())]
@@ -159,6 +165,11 @@ pub enum ComposeError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let paths = paths.iter().map(|path| path.display().to_string());
+    paths.collect::<Vec<_>>().join(", ")
 }
 
 impl From<calm_files::FileError> for ComposeError {

@@ -7,8 +7,8 @@ use calm_backend::FloatType;
 use calm_models::{CheckpointInfo, Decoder, FrozenModel, ModelFiles, Strictness, Tokenizer};
 
 use crate::{
-    BridgeConfig, ComposeError, CompositionFile, Connection, LocatedComposition, ModelHashes,
-    ModelReference, Overhead,
+    BridgeConfig, Bridges, ComposeError, CompositionFile, Connection, LocatedComposition,
+    ModelHashes, ModelReference, Overhead, Project, check_export,
 };
 
 /// A composition's description, and those of the checkpoints that it joins.
@@ -79,6 +79,29 @@ impl CompositionInfo {
         counts
             .map(|(_, connections, bridge)| connections.len() * of(&bridge))
             .sum()
+    }
+
+    /// Reads the bridges. The models are not needed.
+    ///
+    /// # Errors
+    ///
+    /// As [`CompositionFile::read_bridges`].
+    pub fn read_bridges(&self, device: &Device) -> Result<Bridges, ComposeError> {
+        let sets = self.bridges();
+        let sets: Vec<_> = sets
+            .map(|(_, connections, bridge)| (bridge, connections.to_vec()))
+            .collect();
+        self.file.read_sets(&self.directory, &sets, device)
+    }
+
+    /// Checks by their options whether the bridges can be written as another project's.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_export`].
+    pub fn check_export(&self, to: Project) -> Result<(), ComposeError> {
+        let mut bridges = self.bridges();
+        bridges.try_for_each(|(_, _, bridge)| check_export(&bridge, self.augmenting.len(), to))
     }
 
     /// Cost of a token after `context` tokens, where the anchor and each augmenting model compute in

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use calm_models::{Fetching, LoadOptions, ModelFiles, ModelSource};
+use calm_models::{CheckpointInfo, Fetching, LoadOptions, ModelFiles, ModelSource, Strictness};
 
 use crate::{ComposeError, Composition, CompositionFile, LoadedModel, ModelReference};
 
@@ -111,22 +111,43 @@ impl Composition {
 }
 
 impl ModelReference {
-    /// The source of a model that was given when the composition was made. A path is taken as it
-    /// stands, which for a relative one means in the current directory, or else from the
-    /// composition's own directory.
+    /// The source of a model that was given when the composition was made: the first of its
+    /// places where something is. Where several different things are, it is the first that has its weights.
     fn find(&self, composition: &Path, role: &'static str) -> Result<ModelSource, ComposeError> {
-        let named = self.path.to_str().and_then(|text| text.parse().ok());
-        if let Some(ModelSource::Hub(model)) = named {
+        if let Some(model) = self.hub_model() {
             return Ok(ModelSource::Hub(model));
         }
-        let candidates = [self.path.clone(), composition.join(&self.path)];
-        let found = candidates.into_iter().find(|candidate| candidate.exists());
-        found
-            .map(ModelSource::Path)
-            .ok_or_else(|| ComposeError::ModelNotFound {
-                composition: composition.to_owned(),
-                role,
-                model: self.path.clone(),
-            })
+        let places = self.places(composition);
+        let mut there: Vec<PathBuf> = Vec::new();
+        for place in places.iter().filter_map(|place| place.canonicalize().ok()) {
+            if !there.contains(&place) {
+                there.push(place);
+            }
+        }
+        let right = match there.as_slice() {
+            [] | [_] => there.first(),
+            several => {
+                let right = several.iter().find(|place| self.has_weights_of(place));
+                right.or(several.first())
+            }
+        };
+        // By the name that the user gave it, where that still means the same.
+        let found = right.map(|found| {
+            let is_given = self.path.canonicalize().is_ok_and(|given| given == *found);
+            ModelSource::Path(if is_given { &self.path } else { found }.clone())
+        });
+        found.ok_or_else(|| ComposeError::ModelNotFound {
+            composition: composition.to_owned(),
+            role,
+            model: self.path.clone(),
+            places,
+        })
+    }
+
+    /// Whether a checkpoint has the weights that the composition was made for. One that cannot be read has
+    /// not.
+    fn has_weights_of(&self, place: &Path) -> bool {
+        let info = CheckpointInfo::read(place, Strictness::default());
+        info.is_ok_and(|info| info.weights_sha256 == self.weights_sha256)
     }
 }

@@ -96,6 +96,23 @@ impl ComposedModel {
     }
 }
 
+impl BridgeTrace {
+    /// `[anchor position]`: the weights of the positions that it sees, as the mean over the heads.
+    #[must_use]
+    pub fn mean(&self) -> Vec<Vec<f32>> {
+        let share = 1.0 / self.heads.len() as f32;
+        let mut heads = self.heads.iter();
+        let mut mean = heads.next().cloned().unwrap_or_default();
+        for head in heads {
+            for (sum, weight) in mean.iter_mut().flatten().zip(head.iter().flatten()) {
+                *sum += weight;
+            }
+        }
+        mean.iter_mut().flatten().for_each(|sum| *sum *= share);
+        mean
+    }
+}
+
 impl ModelTrace {
     fn watch(
         &mut self,

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use calm_backend::ops;
-use calm_models::{Decoder, LoadOptions, ModelSource, PaddingMask};
+use calm_models::{Decoder, EXPECTED_FILE, LoadOptions, ModelSource, PaddingMask};
 
 use crate::file::{NamedTensors, read_bytes};
 use crate::{
@@ -13,10 +13,8 @@ use crate::{
     ModelReference,
 };
 
-const EXPECTED: &str = "expected.safetensors";
-
 /// Expected values are kept for small models only.
-const MAX_EXPECTED_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_EXPECTED_BYTES: u64 = 1 << 30;
 
 /// Gradients that are a smaller share of all of them together are held to this share: the bias of
 /// keys, which shifts all scores of a row alike, has a gradient of nothing but rounding.
@@ -68,18 +66,42 @@ pub fn verify(
     checkpoints: &Path,
     options: &LoadOptions,
 ) -> Result<Verification, ComposeError> {
-    let file = CompositionFile::read(directory)?;
-    let load = |reference: &ModelReference| {
-        let source = ModelSource::Path(checkpoints.join(&reference.path));
-        LoadedModel::load(&source, options)
-    };
-    let augmenting = file.augmenting.iter().map(load).collect::<Result<_, _>>()?;
-    let composition = Composition::open_over(directory, load(&file.anchor)?, augmenting)?;
-    let ComposedModel { parts, bridges } = composition.model;
-    let bridges = bridges.train();
-    let path = directory.join(EXPECTED);
-    let bytes = read_bytes(&path, MAX_EXPECTED_BYTES)?;
-    Expected::parse(&path, &bytes, &parts.anchor, &bridges)?.compare(&parts, &bridges)
+    let composition = Composition::open_among(directory, checkpoints, options)?;
+    composition.verify(&directory.join(EXPECTED_FILE))
+}
+
+impl Composition {
+    /// Opens a composition over models that are directories of `checkpoints`, by their paths in
+    /// `composition.json`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Composition::open_over`] and [`LoadedModel::load`].
+    pub fn open_among(
+        directory: &Path,
+        checkpoints: &Path,
+        options: &LoadOptions,
+    ) -> Result<Self, ComposeError> {
+        let file = CompositionFile::read(directory)?;
+        let load = |reference: &ModelReference| {
+            let source = ModelSource::Path(checkpoints.join(&reference.path));
+            LoadedModel::load(&source, options)
+        };
+        let augmenting = file.augmenting.iter().map(load).collect::<Result<_, _>>()?;
+        Self::open_over(directory, load(&file.anchor)?, augmenting)
+    }
+
+    /// Compares it with the values of a file; see [`verify`].
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`].
+    pub fn verify(self, expected: &Path) -> Result<Verification, ComposeError> {
+        let ComposedModel { parts, bridges } = self.model;
+        let bridges = bridges.train();
+        let bytes = read_bytes(expected, MAX_EXPECTED_BYTES)?;
+        Expected::parse(expected, &bytes, &parts.anchor, &bridges)?.compare(&parts, &bridges)
+    }
 }
 
 /// `expected.safetensors`.
@@ -129,18 +151,17 @@ impl Expected {
         bridges: &Bridges,
     ) -> Result<Verification, ComposeError> {
         let device = parts.anchor.device();
-        let ids = self.batch.ids(&device);
-        let hidden = parts.hidden_states(bridges, ids, &self.batch.padding, None)?;
-        let logits = parts.anchor.finish(hidden).cast(DType::F32);
-        let loss = self.batch.mean_loss(logits.clone(), &device);
-        let gradients = bridges.named_gradients(&loss.backward());
-
+        let Computed {
+            logits,
+            loss,
+            gradients,
+        } = self.batch.computed(parts, bridges)?;
         let real = self.batch.real_positions(&device);
         let [loss, logits] = [
-            deviation("loss", &loss.into_data(), &self.loss, 0.0),
+            deviation("loss", &loss, &self.loss, 0.0),
             deviation(
                 "logits",
-                &at_positions(logits.inner(), real.clone()),
+                &at_positions(logits, real.clone()),
                 &at_positions(Tensor::from_data(self.logits.clone(), &device), real),
                 0.0,
             ),
@@ -157,8 +178,18 @@ impl Expected {
     }
 }
 
+/// What a composition computes for a batch.
+pub(crate) struct Computed {
+    /// `[batch, seq, vocab]`.
+    pub(crate) logits: Tensor<3>,
+    /// `[1]`.
+    pub(crate) loss: TensorData,
+    /// The name and the gradient of every parameter of the bridges.
+    pub(crate) gradients: Vec<(String, TensorData)>,
+}
+
 /// The batch that the expected values are for.
-struct Batch {
+pub(crate) struct Batch {
     /// `[batch, seq]`, row by row.
     ids: Vec<i64>,
     padding: PaddingMask,
@@ -177,7 +208,8 @@ impl Batch {
         batch.map_err(|problem| tensors.problem(problem)).ok()
     }
 
-    fn new(
+    /// Ids, a mask that is not zero for real positions, and labels, each `[batch, seq]`.
+    pub(crate) fn new(
         (shape, ids): ([usize; 2], Vec<i64>),
         (mask_shape, mask): ([usize; 2], Vec<i64>),
         (labels_shape, labels): ([usize; 2], Vec<i64>),
@@ -211,6 +243,22 @@ impl Batch {
         })
     }
 
+    pub(crate) fn computed(
+        &self,
+        parts: &FrozenParts,
+        bridges: &Bridges,
+    ) -> Result<Computed, ComposeError> {
+        let device = parts.anchor.device();
+        let hidden = parts.hidden_states(bridges, self.ids(&device), &self.padding, None)?;
+        let logits = parts.anchor.finish(hidden).cast(DType::F32);
+        let loss = self.mean_loss(logits.clone(), &device);
+        Ok(Computed {
+            gradients: bridges.named_gradients(&loss.backward()),
+            loss: loss.into_data(),
+            logits: logits.inner(),
+        })
+    }
+
     fn shape(&self) -> [usize; 2] {
         [self.padding.batch(), self.padding.seq()]
     }
@@ -235,7 +283,7 @@ impl Batch {
 }
 
 /// The label of a token that carries no loss.
-const NO_LOSS: i64 = -100;
+pub(crate) const NO_LOSS: i64 = -100;
 
 fn int_tensor(values: Vec<i64>, device: &Device) -> Tensor<1, Int> {
     let shape = [values.len()];

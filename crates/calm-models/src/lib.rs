@@ -32,7 +32,8 @@
 //! Besides: a [`Session`] decodes sequences that come and go, with caches, for anything that is a
 //! [`CausalLm`]; [`generate`] continues a batch of prompts, and [`generate_text`] shows the text while
 //! it is written; [`ChatTemplate`] writes a conversation as a
-//! model's prompt; [`verify`] holds a checkpoint against values computed elsewhere;
+//! model's prompt; [`verify`] holds a checkpoint against values computed elsewhere, such as those of
+//! [`write_expected`];
 //! [`CheckpointInfo`] describes one without loading it; [`FrozenModel::save`] writes what
 //! `transformers` opens.
 //!
@@ -46,6 +47,7 @@ mod checkpoint;
 mod config;
 mod decoder;
 mod error;
+mod expected;
 mod families;
 mod files;
 mod frozen;
@@ -75,6 +77,7 @@ pub use decoder::{
     Norm, SharedExpert,
 };
 pub use error::ModelError;
+pub use expected::write_expected;
 pub use families::{Family, Strictness};
 pub use files::open as open_file;
 pub use frozen::{FrozenModel, LoadOptions};
@@ -91,4 +94,6 @@ pub use session::{
 };
 pub use tokenizer::{Encoded, GrowingText, Tokenizer};
 pub use trees::TokenTrees;
-pub use verify::{Deviation, EXPECTED_FILE, GreedyCheck, Verification, verify};
+pub use verify::{
+    Deviation, EXPECTED_FILE, GreedyCheck, Verification, expected_file, verify, verify_against,
+};

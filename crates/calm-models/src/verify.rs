@@ -1,5 +1,6 @@
 //! Holding a checkpoint against values that another implementation computed.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -66,11 +67,29 @@ impl Verification {
 ///
 /// [`ModelError`] if the checkpoint can't be loaded or the expected values are incomplete.
 pub fn verify(path: &Path, options: &LoadOptions) -> Result<Verification, ModelError> {
+    verify_against(path, &expected_file(path), options)
+}
+
+/// The `expected.safetensors` of a checkpoint: in its directory, or beside its file.
+pub fn expected_file(path: &Path) -> PathBuf {
     let beside = match path.parent() {
         Some(parent) if path.is_file() => parent,
         _ => path,
     };
-    let expected = Expected::open(beside)?;
+    beside.join(EXPECTED_FILE)
+}
+
+/// [`verify`] with expected values of another file.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_against(
+    path: &Path,
+    expected: &Path,
+    options: &LoadOptions,
+) -> Result<Verification, ModelError> {
+    let expected = Expected::open(expected)?;
     let model = FrozenModel::load(path, options)?;
     let decoder = &model.decoder;
     let batch = expected.batch(decoder)?;
@@ -92,15 +111,15 @@ pub fn verify(path: &Path, options: &LoadOptions) -> Result<Verification, ModelE
 }
 
 /// The batch that the expected values are for.
-struct Batch {
+pub(crate) struct Batch {
     /// `[batch, seq]`, row by row.
-    ids: Vec<u32>,
-    padding: PaddingMask,
+    pub(crate) ids: Vec<u32>,
+    pub(crate) padding: PaddingMask,
 }
 
 impl Batch {
     /// The real tokens of the first row.
-    fn prompt(&self) -> Vec<u32> {
+    pub(crate) fn prompt(&self) -> Vec<u32> {
         let row = self.padding.row(0);
         self.ids
             .iter()
@@ -111,7 +130,7 @@ impl Batch {
     }
 }
 
-fn hidden_states_and_logits(
+pub(crate) fn hidden_states_and_logits(
     decoder: &Decoder,
     batch: &Batch,
     device: &Device,
@@ -128,7 +147,7 @@ fn hidden_states_and_logits(
     tensors
 }
 
-fn continue_cached(
+pub(crate) fn continue_cached(
     decoder: &Decoder,
     prompt: &[u32],
     max_new_tokens: usize,
@@ -186,11 +205,12 @@ struct Expected {
 }
 
 impl Expected {
-    fn open(dir: &Path) -> Result<Self, ModelError> {
-        let tensors = Safetensors::open_file(dir, EXPECTED_FILE)?;
+    fn open(path: &Path) -> Result<Self, ModelError> {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         Ok(Self {
-            path: dir.join(EXPECTED_FILE),
-            tensors,
+            path: path.to_owned(),
+            tensors: Safetensors::open_file(directory, name)?,
         })
     }
 

@@ -17,7 +17,17 @@ impl CompositionFile {
     /// [`ComposeError::Merge`] if their anchors, heads, options or modes differ,
     /// [`ComposeError::Io`] or [`ComposeError::Malformed`] if a file is missing or damaged.
     pub fn merge(first: &Path, second: &Path, out: &Path) -> Result<Self, ComposeError> {
-        let [one, two] = [Self::read(first)?, Self::read(second)?];
+        let [one, two] = [first, second].map(|directory| {
+            let file = Self::read(directory)?;
+            let augmenting = file.augmenting.into_iter();
+            let augmenting = augmenting.map(|model| model.found_from(directory));
+            Ok::<_, ComposeError>(Self {
+                anchor: file.anchor.found_from(directory),
+                augmenting: augmenting.collect(),
+                ..file
+            })
+        });
+        let (one, two) = (one?, two?);
         let before = one.augmenting.len();
         let merged = one.followed_by(two).map_err(|reason| ComposeError::Merge {
             first: first.to_owned(),

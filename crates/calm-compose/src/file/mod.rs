@@ -25,12 +25,13 @@ pub use self::reference::{ModelHashes, ModelReference};
 pub(crate) use self::tensors::{NamedTensors, parse, to_f32};
 pub use self::training::TrainingRecord;
 pub(crate) use self::weights::take_bridges;
-use crate::{BridgeOptions, Bridges, ComposeError, Connection, FrozenParts, Mode};
+use crate::{BridgeConfig, BridgeOptions, Bridges, ComposeError, Connection, FrozenParts, Mode};
 
 /// Version 1 has neither `options` nor `tokenizer_sha256`, version 2 neither `mode` nor
-/// `untrained_seed`. Both are read with the defaults.
-const FORMAT_VERSION: u32 = 3;
-const READ_VERSIONS: [u64; 3] = [1, 2, 3];
+/// `untrained_seed`, version 3 neither `absolute_path` nor `relative_path`. All are read with the
+/// defaults.
+const FORMAT_VERSION: u32 = 4;
+const READ_VERSIONS: [u64; 4] = [1, 2, 3, 4];
 const DESCRIPTION: &str = "composition.json";
 const WEIGHTS: &str = "bridge.safetensors";
 
@@ -164,12 +165,14 @@ impl CompositionFile {
         })
     }
 
-    /// Writes description and bridges. Each file appears whole or not at all. The description comes
-    /// last, since a directory without it is no composition.
+    /// Writes description and bridges, with the ways from `directory` and from the root to each
+    /// model. Each file appears whole or not at all. The description comes last, since a directory
+    /// without it is no composition.
     ///
     /// # Errors
     ///
-    /// [`ComposeError::Io`] naming the file that could not be written.
+    /// [`ComposeError::Io`] naming the file that could not be written, [`ComposeError::Malformed`] if
+    /// the path of a model is no text.
     pub fn write(&self, directory: &Path, bridges: &Bridges) -> Result<(), ComposeError> {
         self.write_files(directory, &weights::serialize(bridges, self.options.dtype))
     }
@@ -178,9 +181,19 @@ impl CompositionFile {
     fn write_files(&self, directory: &Path, weights: &[u8]) -> Result<(), ComposeError> {
         fs::create_dir_all(directory).map_err(bytes::io(directory))?;
         calm_files::write(directory.join(WEIGHTS), weights)?;
-        let mut text = serde_json::to_vec_pretty(self).expect("a description is plain data");
+        let path = directory.join(DESCRIPTION);
+        let augmenting = self.augmenting.iter();
+        let file = Self {
+            anchor: self.anchor.kept_in(directory),
+            augmenting: augmenting.map(|model| model.kept_in(directory)).collect(),
+            ..self.clone()
+        };
+        let mut text = serde_json::to_vec_pretty(&file).map_err(|error| {
+            let (path, reason) = (path.clone(), format!("cannot be written: {error}"));
+            ComposeError::Malformed { path, reason }
+        })?;
         text.push(b'\n');
-        Ok(calm_files::write(directory.join(DESCRIPTION), text)?)
+        Ok(calm_files::write(path, text)?)
     }
 
     /// Reads the bridges, which must fit these models.
@@ -194,7 +207,18 @@ impl CompositionFile {
         parts: &FrozenParts,
         device: &Device,
     ) -> Result<Bridges, ComposeError> {
-        let bridges = Bridges::init(&parts.bridge_sets_with(self.heads, self.options), 0, device)?;
+        let sets = parts.bridge_sets_with(self.heads, self.options);
+        self.read_sets(directory, &sets, device)
+    }
+
+    /// The same for the sizes and the connections of bridges to every augmenting model.
+    pub(crate) fn read_sets(
+        &self,
+        directory: &Path,
+        sets: &[(BridgeConfig, Vec<Connection>)],
+        device: &Device,
+    ) -> Result<Bridges, ComposeError> {
+        let bridges = Bridges::init(sets, 0, device)?;
         weights::read(&directory.join(WEIGHTS), bridges, device)
     }
 }

@@ -112,18 +112,15 @@ pub fn import(path: &Path, plan: &ImportPlan, device: &Device) -> Result<Importe
     })
 }
 
-/// Writes bridges as another project's state dict, a safetensors file.
+/// Writes bridges as another project's state dict, a safetensors file. A scalar gate is multiplied
+/// into the last factor of the output, which the other project has.
 ///
 /// # Errors
 ///
-/// [`ComposeError::Foreign`] naming an option that the project's bridges do not have, or lack,
-/// [`ComposeError::Io`] if the file can't be written.
+/// Those of [`check_export`], [`ComposeError::Io`] if the file can't be written.
 pub fn export(bridges: &Bridges, to: Project, path: &Path) -> Result<(), ComposeError> {
     for bridge in bridges.of.iter().flatten() {
-        check_exportable(&bridge.config(), to)?;
-    }
-    if to == Project::Deepmind && bridges.of.len() != 1 {
-        return refuse(to, "has one augmenting model");
+        check_export(&bridge.config(), bridges.of.len(), to)?;
     }
     let ours = bridges.clone().in_unit_one().named_parameters();
     let ours: StateDict = ours
@@ -134,6 +131,7 @@ pub fn export(bridges: &Bridges, to: Project, path: &Path) -> Result<(), Compose
             (name, Stored { shape, values })
         })
         .collect();
+    let ours = without_gates(ours);
     let mut state = StateDict::new();
     for (m, set) in bridges.of.iter().enumerate() {
         for (n, bridge) in set.iter().enumerate() {
@@ -152,40 +150,79 @@ pub fn export(bridges: &Bridges, to: Project, path: &Path) -> Result<(), Compose
     Ok(calm_files::write(path, serialize(&state))?)
 }
 
-fn refuse<T>(project: Project, reason: &'static str) -> Result<T, ComposeError> {
-    let project = match project {
-        Project::Deepmind => "google-deepmind/calm",
-        Project::Lucidrains => "lucidrains/CALM-pytorch",
-    };
-    Err(ComposeError::Foreign { project, reason })
+/// The same function without scalar gates: tanh(g) is multiplied into the weight of the norm behind
+/// W_O, or where there is none, into W_O and its bias.
+fn without_gates(mut state: StateDict) -> StateDict {
+    let gates = state.extract_if(.., |name, _| name.ends_with(".gate"));
+    let gates: Vec<(String, Stored)> = gates.collect();
+    for (name, gate) in gates {
+        let bridge = name.trim_end_matches("gate");
+        let norm = format!("{bridge}output_norm.weight");
+        let last = match state.contains_key(&norm) {
+            true => vec![norm],
+            false => ["o.weight", "o.bias"]
+                .map(|part| format!("{bridge}{part}"))
+                .to_vec(),
+        };
+        let factor = gate.values[0].tanh();
+        for name in last {
+            let values = state.get_mut(&name).into_iter().flat_map(|t| &mut t.values);
+            values.for_each(|value| *value *= factor);
+        }
+    }
+    state
 }
 
-fn check_exportable(config: &BridgeConfig, to: Project) -> Result<(), ComposeError> {
+impl Project {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Deepmind, Self::Lucidrains];
+
+    /// Its repository.
+    pub fn repository(self) -> &'static str {
+        match self {
+            Self::Deepmind => "google-deepmind/calm",
+            Self::Lucidrains => "lucidrains/CALM-pytorch",
+        }
+    }
+}
+
+/// Checks by their options whether [`export`] can write the bridges of so many augmenting models.
+///
+/// # Errors
+///
+/// [`ComposeError::Foreign`] naming every option that the project's bridges do not have, or lack.
+pub fn check_export(
+    config: &BridgeConfig,
+    augmenting: usize,
+    to: Project,
+) -> Result<(), ComposeError> {
     let options = &config.options;
     let deepmind = to == Project::Deepmind;
-    let rules = [
-        (
-            options.augmenting_norm,
-            "has no `augmenting_norm`; bridges trained with --bridge paper have none either",
-        ),
-        (options.gate == Gate::Scalar, "has no `gate` of kind scalar"),
-        (deepmind && options.gate == Gate::Heads, "has no head gates"),
+    let obstacles = [
+        (deepmind && augmenting != 1, "has one augmenting model"),
+        (options.augmenting_norm, "has no `augmenting_norm`"),
         (deepmind && options.anchor_norm, "has no `anchor_norm`"),
         (
             deepmind && !options.output_norm,
             "always has an `output_norm`",
         ),
+        (!deepmind && options.output_norm, "has no `output_norm`"),
+        (deepmind && options.gate == Gate::Heads, "has no head gates"),
         (
             deepmind && config.d_inner() != config.d_anchor,
             "has no `d_inner`",
         ),
-        (!deepmind && options.output_norm, "has no `output_norm`"),
         (!deepmind && options.bias, "has no `bias`"),
     ];
-    match rules.into_iter().find(|(broken, _)| *broken) {
-        Some((_, reason)) => refuse(to, reason),
-        None => Ok(()),
+    let obstacles = obstacles.into_iter().filter(|(is_so, _)| *is_so);
+    let obstacles: Vec<&str> = obstacles.map(|(_, obstacle)| obstacle).collect();
+    if obstacles.is_empty() {
+        return Ok(());
     }
+    Err(ComposeError::Foreign {
+        project: to.repository(),
+        reason: obstacles.join(", "),
+    })
 }
 
 impl ImportPlan {

@@ -23,6 +23,8 @@ fn reference(name: &str) -> ModelReference {
     ModelReference {
         untrained_seed: None,
         path: name.into(),
+        absolute_path: None,
+        relative_path: None,
         weights_sha256: format!("hash of {name}"),
         tokenizer_sha256: Some(format!("vocabulary of {name}")),
     }
@@ -249,14 +251,14 @@ fn descriptions_are_read_strictly() {
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
         malformed(directory.path(), &parts, DESCRIPTION, expected);
     };
-    let version = "\"format_version\": 3";
+    let version = "\"format_version\": 4";
     changed(
         version,
-        "\"format_version\": 4",
-        "format_version is 4, this program reads 1 to 3",
+        "\"format_version\": 5",
+        "format_version is 5, this program reads 1 to 4",
     );
-    changed(version, "\"version\": 3", "format_version is missing");
-    changed(version, "\"format_version\": 3,\n \"colour\": 3", "colour");
+    changed(version, "\"version\": 4", "format_version is missing");
+    changed(version, "\"format_version\": 4,\n \"colour\": 3", "colour");
     changed("\"gate\": \"none\"", "\"gate\": \"open\"", "open");
     changed("\"dtype\": \"f32\"", "\"dtype\": \"f64\"", "f64");
     changed("\"bias\"", "\"beds\"", "beds");

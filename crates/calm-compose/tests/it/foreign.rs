@@ -132,18 +132,57 @@ fn options_that_the_other_does_not_have_are_refused() {
         error.to_string()
     };
     let plain = BridgeOptions::paper();
-    let gated = BridgeOptions {
-        gate: Gate::Scalar,
-        ..plain
-    };
     assert!(refused(plain, Project::Deepmind).contains("always has an `output_norm`"));
-    assert!(refused(gated, Project::Lucidrains).contains("`gate` of kind scalar"));
+    let told = refused(BridgeOptions::default(), Project::Deepmind);
+    for words in [
+        "has one augmenting model, has no `augmenting_norm`, has no `anchor_norm`, always has",
+        "--bridge paper",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    let told = refused(BridgeOptions::default(), Project::Lucidrains);
+    assert!(
+        told.contains("CALM-pytorch has no `augmenting_norm`, so"),
+        "{told}"
+    );
     let normed = BridgeOptions {
         output_norm: true,
         ..plain
     };
     assert!(refused(normed, Project::Lucidrains).contains("no `output_norm`"));
     assert!(refused(normed, Project::Deepmind).contains("one augmenting model"));
+}
+
+#[test]
+fn a_scalar_gate_is_multiplied_into_the_output() {
+    let gated = BridgeOptions {
+        gate: Gate::Scalar,
+        ..BridgeOptions::paper()
+    };
+    let normed = BridgeOptions {
+        output_norm: true,
+        bias: true,
+        norm_epsilon: 1e-5,
+        ..gated
+    };
+    let cases = [
+        (gated, Project::Lucidrains, parts()),
+        (normed, Project::Deepmind, one_model()),
+    ];
+    for (options, to, parts) in cases {
+        let (directory, original) = (tempfile::tempdir().unwrap(), bridges(&parts, options));
+        let path = state_dict(&directory);
+        export(&original, to, &path).unwrap();
+        let plan = ImportPlan {
+            heads: Some(HEADS),
+            ..plan(&parts, to)
+        };
+        let again = import(&path, &plan, &Device::default()).unwrap();
+        assert_ne!(again.options.gate, Gate::Scalar);
+        let [found, expected] = [&again.bridges, &original].map(|bridges| hidden(&parts, bridges));
+        let far = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        assert!(far.fold(0.0, f32::max) < 1e-5, "{to:?}");
+    }
 }
 
 /// Writes a state dict with one tensor renamed, or another one beside it.

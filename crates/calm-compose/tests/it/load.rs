@@ -1,6 +1,7 @@
 //! Opening a composition over the models that it was made for, and over others.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::common::{
     HEADS, fixtures, halves, ids, load, logits, random_bridges, relative_error, values,
@@ -12,6 +13,7 @@ use calm_compose::{
     Connection, ConnectionPlan, FrozenParts, LoadedModel, TrainingRecord,
 };
 use calm_models::{FrozenModel, LoadOptions, ModelFiles, ModelSource, PaddingMask};
+use serde_json::Value;
 
 fn loaded(model: &FrozenModel) -> LoadedModel {
     let directory = "somewhere".into();
@@ -111,6 +113,109 @@ fn a_composition_is_saved_extended_and_opened_again() {
         values(logits(&composition.model, text, &padding))
     };
     assert_eq!(output(&opened), output(&both));
+}
+
+/// Copies a checkpoint.
+fn copied(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// A directory with the models `models/big` and `models/small` and their composition `runs/one`.
+fn composed_in_a_directory() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let options = LoadOptions::default();
+    let [anchor, augmenting] =
+        [("llama", "big"), ("llama3-scaled-tied", "small")].map(|(from, to)| {
+            let to = root.path().join("models").join(to);
+            copied(&fixtures().join("checkpoints").join(from), &to);
+            LoadedModel::load(&ModelSource::Path(to), &options).unwrap()
+        });
+    let plan = ConnectionPlan::Every(2);
+    let config = CompositionConfig::default();
+    let composition = Composition::new(anchor, vec![(augmenting, plan)], &config, 0).unwrap();
+    composition.save(&root.path().join("runs/one")).unwrap();
+    root
+}
+
+fn anchor_of(composition: &Path) -> Result<PathBuf, ComposeError> {
+    let opened = Composition::open(composition, &LoadOptions::default())?;
+    Ok(opened.anchor.files.path)
+}
+
+#[test]
+fn a_composition_opens_wherever_it_and_its_models_are_moved() {
+    let root = composed_in_a_directory();
+    let at = |path: &str| root.path().join(path);
+    let file = CompositionFile::read(&at("runs/one")).unwrap();
+    let relative = file.anchor.relative_path.unwrap();
+    assert_eq!(relative, Path::new("../../models/big"));
+    assert_eq!(file.anchor.path, at("models/big"), "as it was given");
+
+    // All together.
+    let other = tempfile::tempdir().unwrap();
+    let moved = other.path().join("deep/down");
+    fs::create_dir_all(moved.parent().unwrap()).unwrap();
+    fs::rename(root.path(), &moved).unwrap();
+    let found = anchor_of(&moved.join("runs/one")).unwrap();
+    assert_eq!(found, moved.join("models/big").canonicalize().unwrap());
+    fs::rename(&moved, root.path()).unwrap();
+
+    // The composition alone.
+    let alone = other.path().join("alone");
+    fs::rename(at("runs/one"), &alone).unwrap();
+    assert_eq!(anchor_of(&alone).unwrap(), at("models/big"));
+
+    // What stands where the way leads now is another model.
+    let deep = other.path().join("a/b");
+    fs::create_dir_all(deep.parent().unwrap()).unwrap();
+    fs::rename(&alone, &deep).unwrap();
+    copied(&at("models/small"), &other.path().join("models/big"));
+    assert_eq!(anchor_of(&deep).unwrap(), at("models/big"));
+
+    // Neither is there any more.
+    fs::rename(at("models"), at("gone")).unwrap();
+    fs::remove_dir_all(other.path().join("models")).unwrap();
+    let told = anchor_of(&deep).unwrap_err().to_string();
+    for words in [
+        "which is not there any more",
+        "../../models/big",
+        "--anchor MODEL",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn files_from_before_name_their_models_from_their_own_directory() {
+    let root = composed_in_a_directory();
+    let composition = root.path().join("runs/one");
+    let path = composition.join("composition.json");
+    let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    file["format_version"] = 3.into();
+    for (model, name) in [("/anchor", "big"), ("/augmenting/0", "small")] {
+        let model = file
+            .pointer_mut(model)
+            .and_then(Value::as_object_mut)
+            .unwrap();
+        assert!(model.remove("absolute_path").is_some());
+        assert!(model.remove("relative_path").is_some());
+        model["path"] = format!("../../models/{name}").into();
+    }
+    fs::write(&path, file.to_string()).unwrap();
+    let found = anchor_of(&composition).unwrap();
+    assert_eq!(
+        found,
+        root.path().join("models/big").canonicalize().unwrap()
+    );
+
+    // Merged into a directory elsewhere, where that way leads nowhere.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let merged = elsewhere.path().join("a/b/c/merged");
+    CompositionFile::merge(&composition, &composition, &merged).unwrap();
+    assert_eq!(anchor_of(&merged).unwrap(), found);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod load;
 mod lora;
 mod modes;
 mod options;
+mod python;
 mod schema;
 mod session;
 mod streams;

@@ -14,6 +14,8 @@ fn schema() -> Value {
 fn description(options: BridgeOptions) -> CompositionFile {
     let reference = |tokenizer: Option<&str>| ModelReference {
         path: "somewhere".into(),
+        absolute_path: tokenizer.map(|_| "/somewhere".into()),
+        relative_path: tokenizer.map(|_| "../somewhere".into()),
         weights_sha256: "hash".to_owned(),
         untrained_seed: tokenizer.map(|_| u64::MAX),
         tokenizer_sha256: tokenizer.map(str::to_owned),
@@ -175,9 +177,10 @@ fn schema_and_reader_refuse_the_same() {
     });
     assert_eq!(verdicts(&first), (true, true), "version 1");
     for (place, value) in [
-        ("/format_version", json!(4)),
+        ("/format_version", json!(5)),
         ("/anchor", json!("anchor")),
         ("/anchor/path", json!(1)),
+        ("/anchor/relative_path", json!(1)),
         ("/anchor/untrained_seed", json!(-1)),
         ("/mode", json!("decoder")),
         ("/anchor/colour", json!("red")),
