@@ -189,6 +189,7 @@ fn the_top_level_holds_what_the_map_says() {
         "crates",
         "datasets",
         "docs",
+        "examples",
         "xtask",
     ];
     // Build outputs and run directories are ignored by git and may be there.

@@ -1,7 +1,7 @@
 //! Cost of training against everything that makes it larger: seconds and peak memory, each
 //! measurement a process of its own.
 
-use calm_lm::chart::{Axis, Chart, Curve, Style};
+use calm_lm::chart::{Axis, AxisKind, Chart, Color, Curve, Style};
 use miette::Result;
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ const SWEEPS: [Sweep; 6] = [
         pair: None,
         work: Work::Train,
         flags: |rows| format!("--batch {rows} --seq 128 --steps 5"),
-        seconds: ["step_s", "seconds per step"],
+        seconds: ["step_s", "time per optimiser step, s"],
     },
     Sweep {
         name: "tokens of a row, 4 rows",
@@ -43,7 +43,7 @@ const SWEEPS: [Sweep; 6] = [
         pair: None,
         work: Work::Train,
         flags: |tokens| format!("--batch 4 --seq {tokens} --steps 5"),
-        seconds: ["step_s", "seconds per step"],
+        seconds: ["step_s", "time per optimiser step, s"],
     },
     Sweep {
         name: "connections behind the same first one",
@@ -57,7 +57,7 @@ const SWEEPS: [Sweep; 6] = [
             let pairs = pairs.join(",");
             format!("--batch 16 --seq 128 --steps 5 --connections [{pairs}]")
         },
-        seconds: ["step_s", "seconds per step"],
+        seconds: ["step_s", "time per optimiser step, s"],
     },
     Sweep {
         name: "epochs over 96 examples",
@@ -67,7 +67,7 @@ const SWEEPS: [Sweep; 6] = [
         work: Work::Epochs,
         // Held-out losses are not timed; few of them keep the wait short.
         flags: |epochs| format!("--batch 16 --epochs {epochs} --every 1000"),
-        seconds: ["train_s", "seconds in all"],
+        seconds: ["train_s", "time of the whole training, s"],
     },
     Sweep {
         name: "width of an anchor of 6 blocks, m_A half as wide, 8 × 128 tokens",
@@ -76,7 +76,7 @@ const SWEEPS: [Sweep; 6] = [
         pair: Some(|width| format!("width-{width}")),
         work: Work::Train,
         flags: |_| "--batch 8 --seq 128 --steps 5".to_owned(),
-        seconds: ["step_s", "seconds per step"],
+        seconds: ["step_s", "time per optimiser step, s"],
     },
     Sweep {
         name: "threads, 16 × 128 tokens",
@@ -85,7 +85,7 @@ const SWEEPS: [Sweep; 6] = [
         pair: None,
         work: Work::Train,
         flags: |threads| format!("--batch 16 --seq 128 --steps 5 --threads {threads}"),
-        seconds: ["step_s", "seconds per step"],
+        seconds: ["step_s", "time per optimiser step, s"],
     },
 ];
 
@@ -157,7 +157,7 @@ fn cost(curve: &str, sweep: &Sweep, value: usize, runs: &[Measured]) -> Cost {
 fn draw(bench: &Bench<'_>, sweep: &Sweep, costs: &[Cost]) -> Result<()> {
     let figures: [(&str, &str, Figure); 2] = [
         ("seconds", sweep.seconds[1], |cost| cost.seconds.median),
-        ("memory", "peak memory, MiB", |cost| {
+        ("memory", "peak memory of the process, MiB", |cost| {
             cost.peak_rss_mib.median
         }),
     ];
@@ -165,7 +165,7 @@ fn draw(bench: &Bench<'_>, sweep: &Sweep, costs: &[Cost]) -> Result<()> {
     for (file, name, figure) in figures {
         let curve = |(color, pair): (usize, &String)| Curve {
             name: pair.clone(),
-            color,
+            color: Color::Of(color),
             style: Style::Marked,
             points: costs
                 .iter()
@@ -173,10 +173,11 @@ fn draw(bench: &Bench<'_>, sweep: &Sweep, costs: &[Cost]) -> Result<()> {
                 .map(|cost| (cost.value as f64, figure(cost)))
                 .collect(),
         };
-        // Between linear axes, what costs so much each is a straight line, whatever it begins with.
+        // Between linear axes, what costs so much each is a straight line, and what doubles is twice
+        // as high.
         let chart = Chart {
-            x: Axis::new(sweep.name, false),
-            y: Axis::new(name, false),
+            x: Axis::new(sweep.name, AxisKind::FromZero),
+            y: Axis::new(name, AxisKind::FromZero),
             curves: names.iter().enumerate().map(curve).collect(),
         };
         bench.write(&format!("cost-{}-{file}.svg", sweep.file), &chart.svg())?;

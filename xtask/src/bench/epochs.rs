@@ -4,7 +4,7 @@
 use std::iter::once;
 use std::path::{Path, PathBuf};
 
-use calm_lm::chart::{Axis, Chart, Curve, Style};
+use calm_lm::chart::{Axis, AxisKind, Chart, Color, Curve, Style};
 use miette::{IntoDiagnostic, Result, miette};
 use serde::{Deserialize, Serialize};
 
@@ -134,14 +134,14 @@ fn chart(ours: &[Measured], peers: &[Measured]) -> Chart {
         let points = measured.map(|(_, seconds, loss)| (*seconds, *loss));
         Some(Curve {
             name: name.to_owned(),
-            color,
+            color: Color::Of(color),
             style: Style::Marked,
             points: once((0.0, initial_loss(run))).chain(points).collect(),
         })
     };
     Chart {
-        x: Axis::new("seconds of training", false),
-        y: Axis::new("held-out loss, nats per token", false),
+        x: Axis::new("time of training, s", AxisKind::FromZero),
+        y: Axis::new("held-out loss, nats per target token", AxisKind::Linear),
         curves: runs.filter_map(curve).collect(),
     }
 }

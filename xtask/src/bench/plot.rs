@@ -1,6 +1,6 @@
 //! Decoding behind contexts of growing length, as figures and as a chart.
 
-use calm_lm::chart::{Axis, Chart, Curve, Style};
+use calm_lm::chart::{Axis, AxisKind, Chart, Color, Curve, Style};
 use miette::Result;
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub(super) fn growth(bench: &Bench<'_>, pair: &str) -> Result<Vec<Growth>> {
 fn chart(rows: &[Growth]) -> Chart {
     let curve = |(number, name): (usize, &str)| Curve {
         name: name.to_owned(),
-        color: number,
+        color: Color::Of(number),
         style: Style::Marked,
         points: rows
             .iter()
@@ -52,9 +52,9 @@ fn chart(rows: &[Growth]) -> Chart {
     Chart {
         x: Axis {
             ticks: CONTEXTS.map(|context| context as f64).to_vec(),
-            ..Axis::new("tokens before", true)
+            ..Axis::new("tokens of context", AxisKind::Logarithmic)
         },
-        y: Axis::new("ms per token", true),
+        y: Axis::new("time per decoded token, ms", AxisKind::Logarithmic),
         curves: CURVES.into_iter().enumerate().map(curve).collect(),
     }
 }

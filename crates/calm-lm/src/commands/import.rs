@@ -4,15 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use calm_lm::compose::{
-    BridgeOptions, Composition, Connection, ImportPlan, LoadedModel, Project, TrainingRecord,
-    export, import,
+    BridgeOptions, Composition, CompositionInfo, Connection, ImportPlan, LoadedModel, Project,
+    TrainingRecord, export, import,
 };
 use calm_lm::models::ModelSource;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::load::LoadArgs;
-use super::model::{Model, ModelArgs, ScaleArgs, fetch};
+use super::model::{Located, ModelArgs, fetch};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, connection_rows, count, table};
@@ -33,7 +33,16 @@ pub(super) const EXPORT_EXAMPLES: &str = r"EXAMPLES
   For CALM(...).load_state_dict of lucidrains/CALM-pytorch:
     calm export composition --to lucidrains --out calm.safetensors
 
-Bridges with options that the other project does not have are refused.";
+What can be exported:
+  deepmind    one augmenting model, --bridge paper --output-norm, with or without
+              --bridge-bias and --gate scalar
+  lucidrains  --bridge paper, with or without --anchor-norm, --d-inner, --gate heads and
+              --gate scalar
+
+Neither project has a norm of the augmenting model's hidden states, and no weights can
+stand for it, so that bridges of the default form are refused. A scalar gate is
+multiplied into W_O. `calm inspect COMPOSITION` tells what a composition can be
+exported to.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ProjectName {
@@ -169,12 +178,18 @@ pub(crate) struct ExportArgs {
 }
 
 pub(super) fn run_export(args: &ExportArgs, common: &Common) -> Result<Report, Failure> {
-    let model = Model::load(&args.model, &args.load, &ScaleArgs::default(), common)?;
-    let Some(composed) = model.composed() else {
-        let reason = "is no composition (there is no composition.json in it)";
-        return Err(Failure::path(&model.name, reason));
+    let [options, _] = args.model.load_options(&args.load, common)?;
+    let located = match args.model.locate(common.quiet)? {
+        Located::Composition(located) => located,
+        Located::Checkpoint(files) => {
+            let reason = "is no composition (there is no composition.json in it)";
+            return Err(Failure::path(files.source.to_string(), reason));
+        }
     };
-    export(&composed.bridges, args.to.into(), &args.out)?;
+    let info = CompositionInfo::read(*located, options.strictness)?;
+    let to = args.to.into();
+    info.check_export(to)?;
+    export(&info.read_bridges(&options.device)?, to, &args.out)?;
     let text = table(&[("written to", args.out.display().to_string())]);
     Ok(Report::new(text, Exported { out: &args.out }))
 }

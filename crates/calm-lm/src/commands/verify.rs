@@ -1,21 +1,33 @@
-//! `calm verify`: compares models with values computed elsewhere.
+//! `calm verify`: compares models with values computed elsewhere, and writes such values.
 
 use std::path::{Path, PathBuf};
 
-use calm_lm::compose;
-use calm_lm::models::{self, EXPECTED_FILE, GreedyCheck, LoadOptions, ModelSource};
+use calm_lm::compose::{self, Composition, LocatedComposition, ModelSources};
+use calm_lm::models::{
+    self, EXPECTED_FILE, GreedyCheck, LoadOptions, ModelSource, expected_file, verify_against,
+    write_expected,
+};
 use clap::Args;
 use serde::Serialize;
 
 use super::load::LoadArgs;
-use super::model::fetch;
+use super::model::{fetch, show_fetching};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
-  A checkpoint with an expected.safetensors beside it (hidden states, logits, and a
-  greedy continuation):
+  Write what a composition computes here, and compare on another machine or with a later
+  version:
+    calm verify composition --make
+    calm verify composition
+
+  The same for a checkpoint, for a text of one's own:
+    calm verify gpt2 --make --text 'Once upon a time' --expected gpt2.safetensors
+    calm verify gpt2 --expected gpt2.safetensors
+
+  A checkpoint with an expected.safetensors of transformers beside it (hidden states,
+  logits, and a greedy continuation):
     calm verify crates/calm-models/tests/fixtures/llama
 
   A composition with expected logits, loss and gradients, over these checkpoints:
@@ -26,21 +38,41 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 Prints the relative error of every tensor, and exits with 1 if one is outside the
 tolerance or a token differs.";
 
+/// Texts of different lengths, so that one is padded.
+const TEXTS: [&str; 2] = [
+    "The river is long, and the bridge over it is old.",
+    "Two and two are 4.",
+];
+
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Directory of a checkpoint and its expected.safetensors, or hf:owner/name@revision
+    /// Directory of a checkpoint or a composition, a GGUF file, or hf:owner/name@revision
     #[arg(
         value_name = "MODEL",
         required_unless_present = "composition",
         conflicts_with = "composition"
     )]
     model: Option<ModelSource>,
-    /// Directory of a composition.json and its expected.safetensors
+    /// Directory of a composition, whose models are in --checkpoints
     #[arg(long, value_name = "DIR", requires = "checkpoints")]
     composition: Option<PathBuf>,
     /// Directory with the checkpoints that the composition names
     #[arg(long, value_name = "DIR", requires = "composition")]
     checkpoints: Option<PathBuf>,
+    /// The expected values [default: expected.safetensors beside the model]
+    #[arg(long, value_name = "FILE")]
+    expected: Option<PathBuf>,
+    /// Write the expected values, rather than compare with them
+    #[arg(long)]
+    make: bool,
+    /// Text to write expected values for; once for each of several [default: two sentences]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "make",
+        allow_hyphen_values = true
+    )]
+    text: Vec<String>,
     /// Largest relative error of a tensor
     #[arg(
         long,
@@ -64,96 +96,169 @@ fn tolerance(text: &str) -> Result<f64, String> {
     }
 }
 
+/// What is verified.
+enum Subject {
+    /// The path of a checkpoint.
+    Checkpoint(PathBuf),
+    Composition(Box<Composition>),
+}
+
 pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure> {
     let options = LoadOptions {
         allow_not_finite: args.allow_not_finite,
         ..args.load.options(common.device()?)
     };
-    match (&args.model, &args.composition, &args.checkpoints) {
-        (Some(model), ..) => {
-            let files = fetch(model, &[EXPECTED_FILE], common.quiet)?;
-            checkpoint(&files.path, args.tolerance, &options)
-        }
-        (None, Some(directory), Some(checkpoints)) => {
-            composition(directory, checkpoints, args.tolerance, &options)
-        }
-        _ => unreachable!("the parser asks for one or the other"),
+    let (subject, beside) = args.subject(&options, common.quiet)?;
+    let expected = args.expected.clone().unwrap_or(beside);
+    if args.make {
+        return args.make(subject, &expected, &options);
     }
+    let comparison = match subject {
+        Subject::Checkpoint(path) => {
+            Comparison::of_checkpoint(verify_against(&path, &expected, &options)?, args.tolerance)
+        }
+        Subject::Composition(composition) => {
+            Comparison::of_composition(composition.verify(&expected)?, args.tolerance)
+        }
+    };
+    Ok(comparison.report())
 }
 
-fn checkpoint(directory: &Path, tolerance: f64, options: &LoadOptions) -> Result<Report, Failure> {
-    let found = models::verify(directory, options)?;
-    let tensors = found.deviations.iter().map(|tensor| Tensor {
-        name: &tensor.name,
-        relative_error: tensor.relative,
-        nan: 0,
-    });
-    Ok(Comparison {
-        holds: found.is_within(tolerance),
-        tolerance,
-        tensors: tensors.collect(),
-        greedy: Some(found.greedy),
+impl VerifyArgs {
+    /// What is to be verified, and the file of expected values beside it.
+    fn subject(&self, options: &LoadOptions, quiet: bool) -> Result<(Subject, PathBuf), Failure> {
+        let composed = |directory: &Path, composition| {
+            let subject = Subject::Composition(Box::new(composition));
+            Ok((subject, directory.join(EXPECTED_FILE)))
+        };
+        match (&self.model, &self.composition, &self.checkpoints) {
+            (None, Some(directory), Some(checkpoints)) => {
+                let composition = Composition::open_among(directory, checkpoints, options)?;
+                composed(directory, composition)
+            }
+            (Some(ModelSource::Path(directory)), ..)
+                if directory.join("composition.json").exists() =>
+            {
+                let sources = ModelSources::default();
+                let located = show_fetching(quiet, |show| {
+                    LocatedComposition::find(directory, &sources, show)
+                });
+                composed(directory, located?.load(options, &options.device)?)
+            }
+            (Some(model), ..) => {
+                let also: &[&str] = if self.make { &[] } else { &[EXPECTED_FILE] };
+                let path = fetch(model, also, quiet)?.path;
+                let beside = expected_file(&path);
+                Ok((Subject::Checkpoint(path), beside))
+            }
+            _ => unreachable!("the parser asks for one or the other"),
+        }
     }
-    .report())
-}
 
-fn composition(
-    directory: &Path,
-    checkpoints: &Path,
-    tolerance: f64,
-    options: &LoadOptions,
-) -> Result<Report, Failure> {
-    let found = compose::verify(directory, checkpoints, options)?;
-    let tensors = found.deviations.iter().map(|tensor| Tensor {
-        name: &tensor.name,
-        relative_error: tensor.relative,
-        nan: tensor.nan,
-    });
-    Ok(Comparison {
-        holds: found.is_within(tolerance),
-        tolerance,
-        tensors: tensors.collect(),
-        greedy: None,
+    fn make(
+        &self,
+        subject: Subject,
+        expected: &Path,
+        options: &LoadOptions,
+    ) -> Result<Report, Failure> {
+        if expected.exists() {
+            let reason = "is there already; delete it, or choose another file with --expected";
+            return Err(Failure::path(expected, reason));
+        }
+        let texts = match self.text.as_slice() {
+            [] => TEXTS.map(str::to_owned).to_vec(),
+            texts => texts.to_vec(),
+        };
+        match subject {
+            Subject::Checkpoint(path) => write_expected(&path, &texts, expected, options)?,
+            Subject::Composition(composition) => composition.write_expected(&texts, expected)?,
+        }
+        let text = table(&[
+            ("written to", expected.display().to_string()),
+            ("texts", texts.len().to_string()),
+        ]);
+        Ok(Report::new(
+            text,
+            Made {
+                expected,
+                texts: &texts,
+            },
+        ))
     }
-    .report())
 }
 
 #[derive(Serialize)]
-struct Comparison<'a> {
+struct Made<'a> {
+    expected: &'a Path,
+    texts: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Comparison {
     holds: bool,
     tolerance: f64,
-    tensors: Vec<Tensor<'a>>,
+    tensors: Vec<Tensor>,
     greedy: Option<GreedyCheck>,
 }
 
 /// Deviation of a tensor from its expected values.
 #[derive(Serialize)]
-struct Tensor<'a> {
-    name: &'a str,
+struct Tensor {
+    name: String,
     relative_error: f64,
     /// Values that are not numbers.
     nan: usize,
 }
 
-impl Comparison<'_> {
-    fn report(&self) -> Report {
+impl Comparison {
+    fn of_checkpoint(found: models::Verification, tolerance: f64) -> Self {
+        let holds = found.is_within(tolerance);
+        let tensors = found.deviations.into_iter().map(|tensor| Tensor {
+            name: tensor.name,
+            relative_error: tensor.relative,
+            nan: 0,
+        });
+        Self {
+            holds,
+            tolerance,
+            tensors: tensors.collect(),
+            greedy: Some(found.greedy),
+        }
+    }
+
+    fn of_composition(found: compose::Verification, tolerance: f64) -> Self {
+        let holds = found.is_within(tolerance);
+        let tensors = found.deviations.into_iter().map(|tensor| Tensor {
+            name: tensor.name,
+            relative_error: tensor.relative,
+            nan: tensor.nan,
+        });
+        Self {
+            holds,
+            tolerance,
+            tensors: tensors.collect(),
+            greedy: None,
+        }
+    }
+
+    fn report(self) -> Report {
         let mut rows: Vec<(&str, String)> = self.tensors.iter().map(Tensor::row).collect();
         if let Some(greedy) = &self.greedy {
             rows.extend(greedy_rows(greedy));
         }
         let verdict = if self.holds { "holds" } else { "does not hold" };
         rows.push((verdict, format!("within {:e}", self.tolerance)));
-        Report::new(table(&rows), self).judged(self.holds)
+        Report::new(table(&rows), &self).judged(self.holds)
     }
 }
 
-impl Tensor<'_> {
+impl Tensor {
     fn row(&self) -> (&str, String) {
         let nan = match self.nan {
             0 => String::new(),
             nan => format!(", {nan} values are not numbers"),
         };
-        (self.name, format!("{:.2e}{nan}", self.relative_error))
+        (&self.name, format!("{:.2e}{nan}", self.relative_error))
     }
 }
 

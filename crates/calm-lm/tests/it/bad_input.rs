@@ -300,12 +300,12 @@ fn compositions_that_are_damaged() {
     replace(
         &workshop,
         "composition/composition.json",
-        "\"format_version\": 3",
+        "\"format_version\": 4",
         "\"format_version\": 9",
     );
     generate().refused(&[
         "composition/composition.json: format_version is 9",
-        "reads 1 to 3",
+        "reads 1 to 4",
     ]);
     workshop.write("composition/composition.json", "{");
     generate().refused(&["composition/composition.json: not JSON"]);

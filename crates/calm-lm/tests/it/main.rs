@@ -10,6 +10,7 @@ mod config;
 mod dashboard;
 mod data_forms;
 mod eval;
+mod examples;
 #[cfg(feature = "hub")]
 mod fetch;
 #[cfg(unix)]
@@ -23,6 +24,7 @@ mod hub;
 mod hub_server;
 mod inspect;
 mod output;
+mod places;
 mod precision;
 mod previous_release;
 #[cfg(unix)]

@@ -112,8 +112,14 @@ fn one_run_is_shown_with_its_settings() {
     assert!(shown.contains("1.2500, exact 0.5000 at 20"), "{shown}");
     let svg = workshop.text("loss.svg");
     // The marks of two validations and of their legend.
-    assert_eq!(svg.matches("r=\"3\"").count(), 3, "{svg}");
-    assert!(svg.contains("fast, validation"), "{svg}");
+    assert_eq!(svg.matches("r=\"4\"").count(), 3, "{svg}");
+    for text in [
+        "held-out examples",
+        "optimiser step",
+        "nats per target token",
+    ] {
+        assert!(svg.contains(text), "{text} is not in {svg}");
+    }
 }
 
 #[test]

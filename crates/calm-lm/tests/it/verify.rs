@@ -68,3 +68,35 @@ fn compositions_hold_until_something_is_changed() {
         assert_fails(&workshop.calm(&line), &["does not hold"]);
     }
 }
+
+#[test]
+fn expected_values_are_written_and_hold_until_something_is_changed() {
+    let workshop = Workshop::new();
+    let compose = "compose --anchor anchor --augmenting specialist --train data.jsonl --rows 4 \
+                   --connections [[2,1],[4,3]] --steps 4 --quiet --out composition";
+    workshop.calm(compose).done();
+    let subjects = [
+        ("anchor", ["hidden_3", "all 12 tokens"]),
+        ("composition", ["logits", "grad.a0.c1.proj.bias"]),
+    ];
+    for (model, parts) in subjects {
+        let make = format!("verify {model} --make --text ABCDE --text QWE");
+        workshop.calm(&make).done();
+        workshop
+            .calm(&make)
+            .refused(&["expected.safetensors: is there already", "--expected"]);
+        let holds = format!("verify {model} --tolerance 1e-5");
+        let text = workshop.calm(&holds).done();
+        for part in parts {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+        damage(&workshop, &format!("{model}/expected.safetensors"));
+        assert_fails(&workshop.calm(&holds), &["does not hold"]);
+        let other = format!("verify {model} --expected other.safetensors");
+        workshop.calm(&format!("{other} --make --text AB")).done();
+        workshop.calm(&other).done();
+        std::fs::remove_file(workshop.path("other.safetensors")).unwrap();
+    }
+    let one = "verify composition --make --text A --expected one.safetensors";
+    workshop.calm(one).refused(&["text 0 has", "--text"]);
+}

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use calm_lm::backend::FloatType;
 use calm_lm::compose::{
-    BridgeOptions, CompositionInfo, Connection, Mode, ModelReference, Overhead, TrainingRecord,
+    BridgeOptions, CompositionInfo, Connection, Mode, ModelReference, Overhead, Project,
+    TrainingRecord,
 };
 use calm_lm::models::CheckpointInfo;
 use calm_lm::train::runs::BridgeRecord;
@@ -104,6 +105,8 @@ struct Composition<'a> {
     cache_bytes_per_token: u64,
     overhead: Cost,
     measured: Option<Measured>,
+    /// Repositories of the projects that `calm export` can write the bridges for.
+    exportable_to: Vec<&'static str>,
     training: &'a TrainingRecord,
 }
 
@@ -141,6 +144,7 @@ impl<'a> Composition<'a> {
             cache_bytes_per_token: overhead.cache_bytes(),
             overhead: Cost::new(overhead, context),
             measured,
+            exportable_to: exportable(info),
             training: &file.training,
         }
     }
@@ -170,11 +174,26 @@ impl<'a> Composition<'a> {
                 ),
             ),
             ("computes in", self.dtype.clone()),
+            ("export", export_line(info)),
         ]);
         rows.extend(self.overhead.rows(self.cache_bytes_per_token, self.mode));
         rows.extend(self.measured.iter().flat_map(Measured::rows));
         rows.extend(training_rows(self.training));
         table(&rows)
+    }
+}
+
+fn exportable(info: &CompositionInfo) -> Vec<&'static str> {
+    let all = Project::ALL.into_iter();
+    let exportable = all.filter(|project| info.check_export(*project).is_ok());
+    exportable.map(Project::repository).collect()
+}
+
+/// Projects that the bridges can be written for.
+fn export_line(info: &CompositionInfo) -> String {
+    match exportable(info).as_slice() {
+        [] => "to no other project, see `calm export --help`".to_owned(),
+        projects => format!("to {}", projects.join(" and ")),
     }
 }
 

@@ -1,86 +1,157 @@
 //! Losses as pictures.
 
-use calm_lm::chart::{Axis, Chart, Curve, Style};
+use calm_lm::chart::{Axis, AxisKind, Chart, Color, Curve, Style};
 
 use super::run::Run;
 
-/// The running mean forgets over this share of a run, and at its beginning, where losses fall fast,
-/// over this share of the steps so far.
-const MEMORY_SHARE: f64 = 0.02;
-const EARLY_MEMORY_SHARE: f64 = 0.2;
+/// The moving mean is over this share of a run's steps.
+const WINDOW_SHARE: f64 = 0.04;
 /// More points than this are not told apart, and only make the file large.
 const POINTS: usize = 1000;
 /// Losses that differ by more are drawn over a logarithmic axis.
 const WIDE: f64 = 4.0;
 
+/// Points (step, loss).
+type Losses = Vec<(f64, f64)>;
+
+/// The losses of one run.
+struct OfRun {
+    name: String,
+    steps: Losses,
+    held_out: Losses,
+}
+
 /// The losses of these runs over their steps.
 pub(super) fn losses(runs: &[Run]) -> Chart {
-    let mut curves = Vec::new();
-    for (color, run) in runs.iter().enumerate() {
-        let raw: Vec<(f64, f64)> = run
-            .log
-            .steps
-            .iter()
-            .map(|step| (step.step as f64, f64::from(step.loss)))
-            .filter(|(_, loss)| loss.is_finite())
-            .collect();
-        let smooth = running_mean(&raw);
-        let validations = run.log.validations.iter();
-        let validations = validations.map(|one| (one.step as f64, one.loss));
-        let validations: Vec<(f64, f64)> =
-            validations.filter(|(_, loss)| loss.is_finite()).collect();
-        let mut add = |name: String, style, points: Vec<(f64, f64)>| {
-            if !points.is_empty() {
-                let points = thin(&points);
-                curves.push(Curve {
-                    name,
-                    color,
-                    style,
-                    points,
-                });
-            }
-        };
-        add(String::new(), Style::Faint, raw);
-        add(run.name.clone(), Style::Line, smooth);
-        add(
-            format!("{}, validation", run.name),
-            Style::Marks,
-            validations,
-        );
-    }
-    let losses = || {
-        curves
-            .iter()
-            .flat_map(|curve| &curve.points)
-            .map(|point| point.1)
+    let runs: Vec<OfRun> = runs.iter().map(OfRun::new).collect();
+    let curves = match runs.as_slice() {
+        [run] => run.curves(0, |style| style_name(style, &runs)),
+        _ => {
+            let curves = runs.iter().enumerate().flat_map(|(number, run)| {
+                run.curves(number, |style| match style {
+                    Style::Line => run.name.clone(),
+                    _ => String::new(),
+                })
+            });
+            let mut curves: Vec<Curve> = curves.collect();
+            let all = [Style::Faint, Style::Line, Style::Marks];
+            let drawn = all.map(|style| curves.iter().any(|curve| curve.style == style));
+            let drawn = all.into_iter().zip(drawn).filter(|(_, is_drawn)| *is_drawn);
+            curves.extend(drawn.map(|(style, _)| Curve {
+                name: style_name(style, &runs),
+                color: Color::Neutral,
+                style,
+                points: Vec::new(),
+            }));
+            curves
+        }
     };
-    let (least, most) = losses().fold((f64::MAX, 0.0_f64), |(least, most), loss| {
-        (least.min(loss), most.max(loss))
+    let losses = curves.iter().flat_map(|curve| &curve.points);
+    let (least, most) = losses.fold((f64::MAX, 0.0_f64), |(least, most), (_, loss)| {
+        (least.min(*loss), most.max(*loss))
     });
     let is_wide = least > 0.0 && most > WIDE * least;
     Chart {
-        x: Axis::new("step", false),
-        y: Axis::new("loss in nats per token", is_wide),
+        x: Axis::new("optimiser step", AxisKind::FromZero),
+        y: Axis::new(
+            "loss, nats per target token",
+            match is_wide {
+                true => AxisKind::Logarithmic,
+                false => AxisKind::Linear,
+            },
+        ),
         curves,
     }
 }
 
-/// Every loss as the mean of those up to it, older ones counting less.
-fn running_mean(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let whole = MEMORY_SHARE * points.len() as f64;
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let means = points.iter().enumerate().map(|(before, (step, loss))| {
-        let memory = whole.min(EARLY_MEMORY_SHARE * before as f64).max(1.0);
-        let keep = 1.0 - 1.0 / memory;
-        sum = keep * sum + loss;
-        weight = keep * weight + 1.0;
-        (*step, sum / weight)
+impl OfRun {
+    fn new(run: &Run) -> Self {
+        let finite = |losses: &mut dyn Iterator<Item = (usize, f64)>| -> Losses {
+            let losses = losses.filter(|(_, loss)| loss.is_finite());
+            losses.map(|(step, loss)| (step as f64, loss)).collect()
+        };
+        let (steps, validations) = (&run.log.steps, &run.log.validations);
+        Self {
+            name: run.name.clone(),
+            steps: finite(&mut steps.iter().map(|one| (one.step, f64::from(one.loss)))),
+            held_out: finite(&mut validations.iter().map(|one| (one.step, one.loss))),
+        }
+    }
+
+    /// Its curves, with the name of each style.
+    fn curves(&self, number: usize, name: impl Fn(Style) -> String) -> Vec<Curve> {
+        // The mean of a short run is the run.
+        let each = match self.window() {
+            1 => &[][..],
+            _ => &self.steps,
+        };
+        let curves = [
+            (Style::Faint, thin(each)),
+            (Style::Line, thin(&moving_mean(&self.steps))),
+            (Style::Marks, thin(&self.held_out)),
+        ];
+        let curves = curves.into_iter().filter(|(_, points)| !points.is_empty());
+        let curves = curves.map(|(style, points)| Curve {
+            name: name(style),
+            color: Color::Of(number),
+            style,
+            points,
+        });
+        curves.collect()
+    }
+
+    /// Steps that a mean is over.
+    fn window(&self) -> usize {
+        2 * half_window(self.steps.len()) + 1
+    }
+}
+
+/// The meaning of a style, for the legend.
+fn style_name(style: Style, runs: &[OfRun]) -> String {
+    match style {
+        Style::Faint => "each step".to_owned(),
+        Style::Marks => "held-out examples".to_owned(),
+        Style::Dashed => "anchor alone".to_owned(),
+        Style::Line | Style::Marked => match runs {
+            [first, others @ ..] if others.iter().all(|run| run.window() == first.window()) => {
+                match first.window() {
+                    1 => "each step".to_owned(),
+                    steps => format!("mean of {steps} steps, centred"),
+                }
+            }
+            _ => format!(
+                "mean of {:.0} % of the steps, centred",
+                100.0 * WINDOW_SHARE
+            ),
+        },
+    }
+}
+
+/// Steps before one, and as many after it, whose losses are in its mean.
+fn half_window(steps: usize) -> usize {
+    (WINDOW_SHARE * steps as f64 / 2.0) as usize
+}
+
+/// Every loss as the mean of as many before it as after it, so that the mean does not lag. At the
+/// beginning, where losses fall fast, these are at most half of the steps before; at the end,
+/// where they hardly do, those after it are what is left.
+fn moving_mean(points: &[(f64, f64)]) -> Losses {
+    let mut sums = vec![0.0];
+    sums.extend(points.iter().scan(0.0, |sum, (_, loss)| {
+        *sum += loss;
+        Some(*sum)
+    }));
+    let half = half_window(points.len());
+    let means = points.iter().enumerate().map(|(place, (step, _))| {
+        let half = half.min(place / 2);
+        let (first, end) = (place - half, (place + half + 1).min(points.len()));
+        (*step, (sums[end] - sums[first]) / (end - first) as f64)
     });
     means.collect()
 }
 
 /// Fewer points that look the same: the least and the most of as many in a row as one pixel shows.
-fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn thin(points: &[(f64, f64)]) -> Losses {
     let together = points.len().div_ceil(POINTS / 2);
     if together <= 2 {
         return points.to_vec();
@@ -89,7 +160,7 @@ fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let pairs = points.chunks(together).flat_map(|chunk| {
         let least = chunk.iter().min_by(by_loss).copied();
         let most = chunk.iter().max_by(by_loss).copied();
-        let mut pair: Vec<(f64, f64)> = least.into_iter().chain(most).collect();
+        let mut pair: Losses = least.into_iter().chain(most).collect();
         pair.sort_by(|one, other| one.0.total_cmp(&other.0));
         pair
     });
@@ -100,21 +171,46 @@ fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 mod tests {
     use super::*;
 
+    fn points(loss: impl Fn(usize) -> f64) -> Losses {
+        (0..1000).map(|step| (step as f64, loss(step))).collect()
+    }
+
     #[test]
-    fn a_mean_lies_between_the_losses_and_follows_them() {
-        let points: Vec<(f64, f64)> = (0..1000)
-            .map(|step| (f64::from(step), if step % 2 == 0 { 1.0 } else { 3.0 }))
-            .collect();
-        let means = running_mean(&points);
+    fn a_mean_is_smooth_and_does_not_lag() {
+        let means = moving_mean(&points(|step| if step % 2 == 0 { 1.0 } else { 3.0 }));
         assert_eq!(means[0], (0.0, 1.0));
-        assert!((means[999].1 - 2.0).abs() < 0.06, "{:?}", means[999]);
+        assert!(
+            means[50..]
+                .iter()
+                .all(|(_, mean)| (mean - 2.0).abs() < 0.06)
+        );
+        // A straight line is its own mean, but for the last steps.
+        let line = points(|step| step as f64);
+        assert_eq!(moving_mean(&line)[..980], line[..980]);
+        let last = moving_mean(&line)[999].1;
+        assert_eq!(last, 989.0, "of the last 21");
         // A short run is not smoothed away.
-        assert_eq!(running_mean(&points[..20]), points[..20]);
+        assert_eq!(moving_mean(&line[..20]), line[..20]);
+    }
+
+    #[test]
+    fn the_legend_says_over_how_many_steps_a_mean_is() {
+        let run = |steps: usize| OfRun {
+            name: String::new(),
+            steps: points(|_| 1.0)[..steps].to_vec(),
+            held_out: Vec::new(),
+        };
+        let name = |runs: &[OfRun]| style_name(Style::Line, runs);
+        assert_eq!(name(&[run(1000), run(1000)]), "mean of 41 steps, centred");
+        assert_eq!(
+            name(&[run(1000), run(500)]),
+            "mean of 4 % of the steps, centred"
+        );
     }
 
     #[test]
     fn peaks_survive_thinning() {
-        let mut points: Vec<(f64, f64)> = (0..50_000).map(|step| (f64::from(step), 1.0)).collect();
+        let mut points: Losses = (0..50_000).map(|step| (f64::from(step), 1.0)).collect();
         points[31_415].1 = 9.0;
         let thinned = thin(&points);
         assert!(thinned.len() <= POINTS, "{}", thinned.len());

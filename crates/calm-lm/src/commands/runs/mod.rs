@@ -37,7 +37,7 @@ const SHOW_EXAMPLES: &str = r"EXAMPLES
   What a run is, and how far:
     calm runs show composition
 
-  Its loss as a picture, every step faint and their running mean bold:
+  Its loss as a picture, every step faint and their moving mean bold:
     calm runs show composition --plot loss.svg";
 
 const COMPARE_EXAMPLES: &str = r"EXAMPLES
@@ -93,7 +93,7 @@ struct CompareArgs {
 
 #[derive(Debug, Args)]
 struct PlotArgs {
-    /// Draw the loss of every step, its running mean, and validations, as SVG
+    /// Draw the loss of every step, its moving mean, and held-out losses, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }

@@ -1,5 +1,7 @@
 //! `calm trace`: shows which tokens of its augmenting models an anchor reads.
 
+mod canvas;
+mod panel;
 mod picture;
 
 use std::path::PathBuf;
@@ -11,7 +13,8 @@ use calm_lm::train::DataTokenizer;
 use clap::Args;
 use serde::Serialize;
 
-use self::picture::{Panel, draw};
+use self::panel::shown;
+use self::picture::{Bridge, Picture, draw};
 use super::load::LoadArgs;
 use super::model::{Model, ModelArgs, ScaleArgs};
 use crate::cli::Common;
@@ -25,9 +28,10 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Every weight, per connection, head and token, as JSON and as a picture:
     calm trace composition --text 'Two plus two is' --out trace.json --picture trace.svg
 
-Weights are those of the softmax, before values, gates and W_O. A picture has a row for
-each token of the anchor and a column for each of the augmenting model; tokens that a row
-may not see are grey. For a composition that reads prompts only, the text is a prompt.";
+Weights are those of the softmax, before values, gates and W_O. A picture has a row of
+maps for each connection: the mean of its heads, then each head. A map has a row for each
+token of the anchor and a column for each of the augmenting model; what a token may not
+see is grey. For a composition that reads prompts only, the text is a prompt.";
 
 /// Tokens that the summary names for every bridge.
 const NAMED: usize = 3;
@@ -68,7 +72,7 @@ pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<Report, Failure> 
         calm_lm::files::write(path, format!("{}\n", report.json()))?;
     }
     if let Some(path) = &args.picture {
-        calm_lm::files::write(path, draw(&traced.panels()))?;
+        calm_lm::files::write(path, draw(&traced.picture()))?;
     }
     Ok(report)
 }
@@ -78,12 +82,14 @@ pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<Report, Failure> 
 struct Traced<'a> {
     composition: &'a str,
     text: &'a str,
+    anchor: String,
     anchor_tokens: Vec<Token>,
     augmenting: Vec<TracedModel>,
 }
 
 #[derive(Serialize)]
 struct TracedModel {
+    name: String,
     tokens: Vec<Token>,
     /// For every token of the anchor, the places in `tokens` that it may see.
     sees: Vec<Vec<usize>>,
@@ -98,8 +104,10 @@ struct Token {
 
 impl<'a> Traced<'a> {
     fn new(model: &'a Model, text: &'a str, ids: &[u32], trace: Trace) -> Self {
-        let augmenting = model.composition.augmenting.iter().zip(trace.models);
+        let composition = &model.composition;
+        let augmenting = composition.augmenting.iter().zip(trace.models);
         let augmenting = augmenting.map(|(loaded, model)| TracedModel {
+            name: loaded.name(),
             tokens: tokens(&loaded.model.tokenizer, &model.tokens),
             sees: model.sees,
             bridges: model.bridges,
@@ -107,65 +115,60 @@ impl<'a> Traced<'a> {
         Self {
             composition: &model.name,
             text,
+            anchor: composition.anchor.name(),
             anchor_tokens: tokens(model.tokenizer(), ids),
             augmenting: augmenting.collect(),
         }
     }
 
-    /// Every bridge with its model and its name.
-    fn bridges(
-        &self,
-    ) -> impl Iterator<Item = ((usize, usize), &TracedModel, &BridgeTrace, String)> {
-        let models = self.augmenting.iter().enumerate();
-        models.flat_map(|(m, model)| {
-            let bridges = model.bridges.iter().enumerate();
-            bridges.map(move |(n, bridge)| {
+    /// Every bridge with its model and the name of its connection.
+    fn bridges(&self) -> impl Iterator<Item = (&TracedModel, &BridgeTrace, String)> {
+        self.augmenting.iter().flat_map(move |model| {
+            model.bridges.iter().map(move |bridge| {
                 let connection = bridge.connection;
                 let (from, to) = (connection.augmenting_block, connection.anchor_block);
-                let name = format!("a{m}.c{n}, block {from} at {to}");
-                ((m, n), model, bridge, name)
+                let name = format!(
+                    "block {from} of {} → block {to} of {}",
+                    model.name, self.anchor
+                );
+                (model, bridge, name)
             })
         })
     }
 
-    fn panels(&self) -> Vec<Panel<'_>> {
-        let rows: Vec<&str> = texts(&self.anchor_tokens);
-        let panels = self.bridges().flat_map(|(line, model, bridge, name)| {
-            let (rows, columns) = (rows.clone(), texts(&model.tokens));
-            let heads = bridge.heads.iter().enumerate();
-            heads.map(move |(head, weights)| Panel {
-                title: format!("{name}, head {}", head + 1),
-                line,
-                rows: rows.clone(),
-                columns: columns.clone(),
-                sees: &model.sees,
-                weights,
-            })
+    fn picture(&self) -> Picture<'_> {
+        let bridges = self.bridges().map(|(model, bridge, title)| Bridge {
+            title,
+            augmenting: &model.name,
+            tokens: texts(&model.tokens),
+            sees: &model.sees,
+            heads: &bridge.heads,
+            mean: bridge.mean(),
         });
-        panels.collect()
+        Picture {
+            anchor: self.anchor.clone(),
+            tokens: texts(&self.anchor_tokens),
+            bridges: bridges.collect(),
+        }
     }
 
     /// The tokens that the last token reads most, as the mean over the heads.
     fn summary(&self) -> String {
         let last = self.anchor_tokens.len() - 1;
-        let rows = self.bridges().map(|(_, model, bridge, name)| {
-            let sees = model.sees[last].iter().enumerate();
-            let mut seen: Vec<(f32, usize)> = sees
-                .map(|(place, token)| {
-                    let heads = bridge.heads.iter().map(|head| head[last][place]);
-                    (heads.sum::<f32>() / bridge.heads.len() as f32, *token)
-                })
-                .collect();
-            seen.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let rows = self.bridges().map(|(model, bridge, name)| {
+            let mean = bridge.mean();
+            let mut seen: Vec<_> = mean[last].iter().zip(&model.sees[last]).collect();
+            seen.sort_by(|a, b| b.0.total_cmp(a.0));
             let named = seen.iter().take(NAMED).map(|(weight, token)| {
-                format!("{:?} {:.0} %", model.tokens[*token].text, 100.0 * weight)
+                let text = shown(&model.tokens[**token].text);
+                format!("{text} {:.0} %", 100.0 * **weight)
             });
             (name, named.collect::<Vec<_>>().join(", "))
         });
         format!(
-            "{:?}, the last of {} tokens, reads most, over all heads:\n{}",
-            self.anchor_tokens[last].text,
+            "The last of {} tokens, {}, reads most of (share of attention, mean of all heads):\n{}",
             self.anchor_tokens.len(),
+            shown(&self.anchor_tokens[last].text),
             table(&rows.collect::<Vec<_>>())
         )
     }

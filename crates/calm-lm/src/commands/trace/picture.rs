@@ -1,198 +1,230 @@
-//! Attention weights as pictures.
+//! Attention weights as a picture: a row for each connection, with the mean over its heads, then the
+//! heads.
 
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use super::canvas::{Align, Canvas};
+use super::panel::{Grid, Panel, TITLE, UNSEEN, shade};
 
-/// The weights of one head.
-pub(super) struct Panel<'a> {
-    pub(super) title: String,
-    /// Panels of the same model and bridge are drawn in a line.
-    pub(super) line: (usize, usize),
-    /// Texts of the anchor's tokens.
-    pub(super) rows: Vec<&'a str>,
-    /// Texts of the augmenting model's tokens.
-    pub(super) columns: Vec<&'a str>,
-    /// Columns that each row may see.
-    pub(super) sees: &'a [Vec<usize>],
-    /// Their weights.
-    pub(super) weights: &'a [Vec<f32>],
+/// Attention of an anchor over one text.
+pub(super) struct Picture<'a> {
+    /// Name of the anchor.
+    pub(super) anchor: String,
+    /// Texts of its tokens.
+    pub(super) tokens: Vec<&'a str>,
+    pub(super) bridges: Vec<Bridge<'a>>,
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// The weights of one bridge.
+pub(super) struct Bridge<'a> {
+    /// Name of the connection.
+    pub(super) title: String,
+    /// Name of the augmenting model.
+    pub(super) augmenting: &'a str,
+    /// Texts of its tokens.
+    pub(super) tokens: Vec<&'a str>,
+    /// Tokens of it that each token of the anchor may see.
+    pub(super) sees: &'a [Vec<usize>],
+    /// `[head][token of the anchor]`: the weights of those that it sees.
+    pub(super) heads: &'a [Vec<Vec<f32>>],
+    /// `[token of the anchor]`: their mean over the heads.
+    pub(super) mean: Vec<Vec<f32>>,
+}
 
 /// Sizes in pixels.
-const TITLE: i32 = 18;
-const GAP: i32 = 16;
-const LETTER: i32 = 7;
-/// Letters of a text; a longer one is cut.
-const LETTERS: usize = 12;
-/// Panels beside one another.
-const ACROSS: usize = 4;
-/// Longest side of a panel, as long as its cells can be seen.
-const SIDE: i32 = 480;
-const CELLS: std::ops::RangeInclusive<i32> = 3..=16;
-/// Smallest cell that has room for a text beside it.
-const LABELLED: i32 = 9;
+const MARGIN: i32 = 16;
+const GAP: i32 = 20;
+const HEADING: i32 = 24;
+const SCALE: (i32, i32) = (180, 12);
+/// Rows of heads beside the mean, at most.
+const ROWS: usize = 4;
+/// Room for the name of an axis.
+const AXIS: i32 = 20;
 
-const UNSEEN: RGBColor = RGBColor(228, 228, 228);
-const FRAME: RGBColor = RGBColor(150, 150, 150);
-
-/// Sizes of the panels of one line.
-struct Sizes {
-    cell: i32,
-    /// Room for the texts of rows, and of columns.
-    margins: [i32; 2],
-    width: i32,
-    height: i32,
+/// Places of one row of the picture.
+struct Row {
+    mean: Grid,
+    head: Grid,
+    /// Rows and columns of the heads.
+    heads: [i32; 2],
+    size: (i32, i32),
 }
 
-/// The picture of these panels, an SVG text.
-pub(super) fn draw(panels: &[Panel<'_>]) -> String {
-    let lines: Vec<&[Panel<'_>]> = panels
-        .chunk_by(|one, other| one.line == other.line)
-        .flat_map(|line| line.chunks(ACROSS))
-        .collect();
-    let sizes: Vec<Sizes> = lines.iter().map(|line| Sizes::of(&line[0])).collect();
-    let each = || lines.iter().zip(&sizes);
-    let width = each()
-        .map(|(line, sizes)| line.len() as i32 * sizes.width)
-        .max();
-    let height: i32 = sizes.iter().map(|sizes| sizes.height).sum();
-    let size = [width.unwrap_or(0) + GAP, height + GAP].map(i32::unsigned_abs);
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, size.into()).into_drawing_area();
-        let mut top = GAP;
-        // A picture in memory has nothing to fail at.
-        let _ = area.fill(&WHITE);
-        for (line, sizes) in each() {
-            for (place, panel) in line.iter().enumerate() {
-                let left = GAP + place as i32 * sizes.width;
-                let _ = sizes.panel(&area, [left, top], panel);
-            }
-            top += sizes.height;
-        }
-        let _ = area.present();
-    }
-    svg
-}
-
-impl Sizes {
-    fn of(panel: &Panel<'_>) -> Self {
-        let [rows, columns] = [&panel.rows, &panel.columns].map(|side| side.len().max(1) as i32);
-        let cell = (SIDE / rows.max(columns)).clamp(*CELLS.start(), *CELLS.end());
-        let longest = |texts: &[&str]| {
-            let letters = texts.iter().map(|text| shown(text).chars().count());
-            letters.max().unwrap_or(0) as i32 * LETTER + 6
-        };
-        let margins = match cell >= LABELLED {
-            true => [longest(&panel.rows), longest(&panel.columns)],
-            false => [0, 0],
-        };
-        let title = panel.title.chars().count() as i32 * LETTER;
-        Self {
-            cell,
-            margins,
-            width: (margins[0] + columns * cell).max(title) + GAP,
-            height: TITLE + rows * cell + margins[1] + GAP,
-        }
-    }
-
-    fn panel(
-        &self,
-        area: &Area<'_>,
-        [left, top]: [i32; 2],
-        panel: &Panel<'_>,
-    ) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
-        let cell = self.cell;
-        let [x0, y0] = [left + self.margins[0], top + TITLE];
-        let [x1, y1] = [panel.columns.len(), panel.rows.len()].map(|count| count as i32 * cell);
-        let font = |size: i32| ("sans-serif", size).into_font().color(&BLACK);
-        area.draw(&Text::new(panel.title.clone(), (left, top), font(12)))?;
-        let field = [(x0, y0), (x0 + x1, y0 + y1)];
-        area.draw(&Rectangle::new(field, UNSEEN.filled()))?;
-        for (row, (sees, weights)) in panel.sees.iter().zip(panel.weights).enumerate() {
-            let y = y0 + row as i32 * cell;
-            for (column, weight) in sees.iter().zip(weights) {
-                let x = x0 + *column as i32 * cell;
-                let square = [(x, y), (x + cell, y + cell)];
-                area.draw(&Rectangle::new(square, shade(*weight).filled()))?;
-            }
-        }
-        area.draw(&Rectangle::new(field, FRAME.stroke_width(1)))?;
-        if cell < LABELLED {
-            return Ok(());
-        }
-        let right = font(11).pos(Pos::new(HPos::Right, VPos::Center));
-        for (row, text) in panel.rows.iter().enumerate() {
-            let at = (x0 - 4, y0 + row as i32 * cell + cell / 2);
-            area.draw(&Text::new(shown(text), at, right.clone()))?;
-        }
-        let turned = ("sans-serif", 11)
-            .into_font()
-            .transform(FontTransform::Rotate270);
-        let turned = turned
-            .color(&BLACK)
-            .pos(Pos::new(HPos::Right, VPos::Center));
-        for (column, text) in panel.columns.iter().enumerate() {
-            let at = (x0 + column as i32 * cell + cell / 2, y0 + y1 + 4);
-            area.draw(&Text::new(shown(text), at, turned.clone()))?;
-        }
-        Ok(())
-    }
-}
-
-/// From white to dark blue.
-fn shade(weight: f32) -> RGBColor {
-    let weight = weight.clamp(0.0, 1.0).sqrt();
-    let part = |dark: f32| (255.0 - weight * (255.0 - dark)).round() as u8;
-    RGBColor(part(8.0), part(48.0), part(107.0))
-}
-
-/// A text in one short line, space made visible.
-fn shown(text: &str) -> String {
-    let visible = |letter: char| match letter {
-        ' ' => '␣',
-        '\n' => '⏎',
-        letter if letter.is_control() => '·',
-        letter => letter,
+/// The picture, an SVG text.
+pub(super) fn draw(picture: &Picture<'_>) -> String {
+    let rows = picture.bridges.iter();
+    let rows: Vec<Row> = rows.map(|bridge| Row::of(picture, bridge)).collect();
+    let title = match picture.bridges.as_slice() {
+        [] => format!("{} reads nothing", picture.anchor),
+        _ => format!("Attention weights of the bridges to {}", picture.anchor),
     };
-    let mut letters: Vec<char> = text.chars().map(visible).collect();
-    if letters.len() > LETTERS {
-        letters.truncate(LETTERS - 1);
-        letters.push('…');
+    let narrowest = Canvas::width(&title, 15).max(SCALE.0 + 320);
+    let width = rows.iter().map(|row| row.size.0).max().unwrap_or(0);
+    let height: i32 = rows.iter().map(|row| row.size.1 + GAP).sum();
+    let top = MARGIN + HEADING + SCALE.1 + 2 * GAP;
+    let size = (width.max(narrowest) + 2 * MARGIN, top + height);
+    Canvas::draw(size, |canvas| {
+        canvas.text((MARGIN, MARGIN + 8), &title, 15, Align::Left);
+        scale(canvas, (MARGIN, MARGIN + HEADING));
+        let mut y = top;
+        for (row, bridge) in rows.iter().zip(&picture.bridges) {
+            row.draw(canvas, (MARGIN, y), picture, bridge);
+            y += row.size.1 + GAP;
+        }
+    })
+}
+
+/// The meaning of the colours.
+fn scale(canvas: &Canvas<'_>, (x, y): (i32, i32)) {
+    let (width, height) = SCALE;
+    let label = "weight";
+    canvas.text((x, y + height / 2), label, 12, Align::Left);
+    let x = x + Canvas::width(label, 12) + 10;
+    for at in 0..width {
+        let weight = at as f32 / (width - 1) as f32;
+        // To the end, so that no seam shows between two.
+        canvas.fill((x + at, y), (width - at, height), shade(weight));
     }
-    letters.into_iter().collect()
+    canvas.frame((x, y), (width, height));
+    for (part, text) in ["0", "0.25", "0.5", "0.75", "1"].into_iter().enumerate() {
+        let at = x + part as i32 * width / 4;
+        canvas.text((at, y + height + 9), text, 11, Align::Center);
+    }
+    let x = x + width + 2 * GAP;
+    canvas.fill((x, y), (height, height), UNSEEN);
+    canvas.frame((x, y), (height, height));
+    let at = (x + height + 8, y + height / 2);
+    canvas.text(at, "not visible to the token", 12, Align::Left);
+}
+
+impl Row {
+    fn of(picture: &Picture<'_>, bridge: &Bridge<'_>) -> Self {
+        let mean = Grid::of(&picture.tokens, &bridge.tokens);
+        let count = bridge.heads.len();
+        let (heads, head) = match count {
+            0 | 1 => ([0, 0], mean.small(0)),
+            _ => heads_beside(&mean, count),
+        };
+        let [high, wide] = heads;
+        let beside = match wide {
+            0 => 0,
+            _ => GAP + wide * (head.panel_width() + GAP / 2),
+        };
+        let body = (mean.height() + mean.below + AXIS)
+            .max(high * (head.height() + TITLE) + (high - 1).max(0) * GAP / 2 - TITLE);
+        let width = AXIS + mean.left + mean.panel_width() + beside;
+        Self {
+            mean,
+            head,
+            heads,
+            size: (
+                width.max(Canvas::width(&bridge.title, 13)),
+                HEADING + TITLE + body,
+            ),
+        }
+    }
+
+    fn draw(&self, canvas: &Canvas<'_>, (x, y): (i32, i32), all: &Picture<'_>, of: &Bridge<'_>) {
+        let mean = &self.mean;
+        canvas.text((x, y + 8), &of.title, 13, Align::Left);
+        let (left, top) = (x + AXIS + mean.left, y + HEADING);
+        let title = match of.heads.len() {
+            1 => "its one head".to_owned(),
+            heads => format!("mean of {heads} heads"),
+        };
+        let panel = |title, weights| Panel {
+            title,
+            sees: of.sees,
+            weights,
+        };
+        panel(title, &of.mean).draw(canvas, (left, top), mean);
+        mean.labels(canvas, (left, top + TITLE), [&all.tokens, &of.tokens]);
+        let middle = top + TITLE + mean.height() / 2;
+        canvas.turned((x + 7, middle), &format!("tokens of {}", all.anchor));
+        let below = top + TITLE + mean.height() + mean.below + AXIS / 2;
+        let middle = left + mean.width() / 2;
+        let name = format!("tokens of {}", of.augmenting);
+        // A long name of a narrow map begins where the map does.
+        let (at, align) = match Canvas::width(&name, 12) > mean.width() + 2 * mean.left {
+            true => (left, Align::Left),
+            false => (middle, Align::Center),
+        };
+        canvas.text((at, below), &name, 12, align);
+
+        let (first, head) = (left + mean.panel_width() + GAP, &self.head);
+        for (number, weights) in of.heads.iter().enumerate().filter(|_| self.heads[1] > 0) {
+            let (row, column) = (number as i32 / self.heads[1], number as i32 % self.heads[1]);
+            let x = first + column * (head.panel_width() + GAP / 2);
+            let y = top + row * (head.height() + TITLE + GAP / 2);
+            panel(format!("head {}", number + 1), weights).draw(canvas, (x, y), head);
+        }
+    }
+}
+
+/// Rows and columns of so many heads, and their sizes: together as high as the mean beside them,
+/// and in as few rows as keep them at most twice as wide.
+fn heads_beside(mean: &Grid, count: usize) -> ([i32; 2], Grid) {
+    let arranged = |rows: usize| {
+        let (high, wide) = (rows as i32, count.div_ceil(rows) as i32);
+        let room = (mean.height() + TITLE - (high - 1) * GAP / 2) / high - TITLE;
+        ([high, wide], mean.small(room))
+    };
+    let fits = |[_, wide]: [i32; 2], head: &Grid| {
+        wide * (head.panel_width() + GAP / 2) <= 2 * mean.panel_width()
+    };
+    let all = (1..=ROWS).map(arranged);
+    let fitting = all.clone().find(|(heads, head)| fits(*heads, head));
+    fitting.unwrap_or_else(|| arranged(ROWS))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn texts_are_one_short_line() {
-        assert_eq!(shown(" a\n"), "␣a⏎");
-        assert_eq!(shown("abcdefghijklmnop"), "abcdefghijk…");
+    fn picture<'a>(sees: &'a [Vec<usize>], heads: &'a [Vec<Vec<f32>>]) -> Picture<'a> {
+        Picture {
+            anchor: "big".to_owned(),
+            tokens: vec!["a", "b<"],
+            bridges: vec![Bridge {
+                title: "block 2 of small → block 1 of big".to_owned(),
+                augmenting: "small",
+                tokens: vec!["x", "&"],
+                sees,
+                heads,
+                mean: heads[0].clone(),
+            }],
+        }
     }
 
     #[test]
-    fn only_cells_that_are_seen_are_drawn() {
+    fn a_row_has_the_mean_and_every_head() {
         let sees = [vec![0], vec![0, 1]];
-        let weights = [vec![1.0], vec![0.0, 0.25]];
-        let panel = Panel {
-            title: "head".to_owned(),
-            line: (0, 0),
-            rows: vec!["a", "b<"],
-            columns: vec!["x", "&"],
-            sees: &sees,
-            weights: &weights,
+        let heads = vec![vec![vec![1.0], vec![0.0, 0.25]]; 3];
+        let svg = draw(&picture(&sees, &heads));
+        for text in [
+            "mean of 3 heads",
+            "head 3",
+            "tokens of big",
+            "tokens of small",
+            "block 2 of",
+        ] {
+            assert!(svg.contains(text), "{text} in {svg}");
+        }
+        assert!(svg.contains("b&lt;") && svg.contains("&amp;"), "{svg}");
+        // All of the weight: in four maps, and at the end of the scale.
+        assert_eq!(svg.matches("#08306B").count(), 5, "{svg}");
+        let one = draw(&picture(&sees, &heads[..1]));
+        assert!(
+            one.contains("its one head") && !one.contains("head 1"),
+            "{one}"
+        );
+    }
+
+    #[test]
+    fn an_anchor_that_reads_nothing_has_a_picture_too() {
+        let heads = [Vec::new()];
+        let nothing = Picture {
+            bridges: Vec::new(),
+            ..picture(&[], &heads)
         };
-        let svg = draw(&[panel]);
-        assert!(svg.contains("#08306B"), "all of the weight");
-        // White ground, grey field, three cells and a frame.
-        assert_eq!(svg.matches("<rect").count(), 6, "{svg}");
-        assert!(svg.contains("b&lt;"), "{svg}");
-        assert_eq!(draw(&[]).matches("<rect").count(), 1);
+        assert!(draw(&nothing).contains("big reads nothing"));
     }
 }
