@@ -52,6 +52,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub use burn;
 pub use calm_backend as backend;
 pub use calm_compose as compose;
 pub use calm_data as data;
@@ -62,4 +63,7 @@ pub use calm_sandbox as sandbox;
 pub use calm_train as train;
 
 pub mod chart;
+mod error;
 pub mod terminal;
+
+pub use error::Error;
