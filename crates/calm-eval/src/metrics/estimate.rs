@@ -32,10 +32,9 @@ impl Estimate {
     /// Never, but for settings that are out of their range.
     pub fn of_texts(statistics: &Statistics<'_>, seed: u64) -> Result<Self, ScoreError> {
         let found = bootstrap(statistics, RESAMPLES, seed)?;
-        let bounds = [found.mean - found.half_width, found.mean + found.half_width];
         Ok(Self {
             score: statistics.corpus(),
-            interval_95: (found.half_width > 0.0).then_some(bounds),
+            interval_95: (found.half_width > 0.0).then_some(found.interval_95),
         })
     }
 

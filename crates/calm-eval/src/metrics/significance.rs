@@ -17,6 +17,8 @@ pub struct Confidence {
     pub mean: f64,
     /// Half the distance between the bounds.
     pub half_width: f64,
+    /// The bounds.
+    pub interval_95: [f64; 2],
 }
 
 /// Test of a system against a baseline.
@@ -207,6 +209,7 @@ fn confidence(mut scores: Vec<f64>) -> Confidence {
     Confidence {
         mean: scores.iter().sum::<f64>() / scores.len() as f64,
         half_width: (high - low) / 2.0,
+        interval_95: [low, high],
     }
 }
 

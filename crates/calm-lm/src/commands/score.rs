@@ -187,6 +187,7 @@ impl ScoreArgs {
             p_value: tested.map(|tested| tested.p_value),
             mean: confidence.mean,
             half_width_95: confidence.half_width,
+            interval_95: confidence.interval_95,
             resamples,
             seed,
         }))
@@ -286,6 +287,7 @@ struct ScoreConfidence {
     p_value: Option<f64>,
     mean: f64,
     half_width_95: f64,
+    interval_95: [f64; 2],
     resamples: usize,
     seed: u64,
 }
@@ -315,8 +317,7 @@ impl<'a> SystemScore<'a> {
         let (hyp, metric, score) = (self.hyp.display(), &self.metric, self.score);
         let mut line = format!("{hyp}  {metric} = {score:.2}");
         if let Some(confidence) = &self.confidence {
-            let (mean, half) = (confidence.mean, confidence.half_width_95);
-            let (low, high) = (mean - half, mean + half);
+            let [low, high] = confidence.interval_95;
             line += &format!(" (95 % interval {low:.2} to {high:.2})");
             if let Some(p_value) = confidence.p_value {
                 line += &format!(" (p = {p_value:.4})");
