@@ -209,14 +209,24 @@ mod tests {
         for float in FloatType::ALL {
             assert_eq!(float.to_string().parse(), Ok(float));
         }
-        assert!("float32".parse::<FloatType>().is_err());
+        for (name, float) in [
+            ("float32", FloatType::F32),
+            ("torch.float16", FloatType::F16),
+            ("half", FloatType::F16),
+            ("bfloat16", FloatType::BF16),
+        ] {
+            assert_eq!(name.parse(), Ok(float), "{name}");
+        }
+        for name in ["float64", "torch.", "torch.f8", "F32", ""] {
+            assert!(name.parse::<FloatType>().is_err(), "{name}");
+        }
         assert_eq!(FloatType::names([FloatType::BF16; 3]), "bf16");
         let differ = [FloatType::F16, FloatType::F32, FloatType::F16];
         assert_eq!(FloatType::names(differ), "f16, f32, f16");
         for compute in [ComputeType::Auto, FloatType::BF16.into()] {
             assert_eq!(compute.to_string().parse(), Ok(compute));
         }
-        let error = "half".parse::<ComputeType>().unwrap_err().to_string();
+        let error = "double".parse::<ComputeType>().unwrap_err().to_string();
         assert!(error.contains("use auto, f32"), "{error}");
     }
 

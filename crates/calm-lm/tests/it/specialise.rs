@@ -114,7 +114,7 @@ fn what_belongs_to_a_fresh_model_is_refused() {
             ("--tokenizer anchor/tokenizer.json", &["--tokenizer: "]),
             ("--lora 0", &["--lora: must be at least 1"]),
             ("--lora 9999999999", &["--lora: ", "width"]),
-            ("--dtype half", &["auto, f32, f16 or bf16"]),
+            ("--dtype double", &["auto, f32, f16 or bf16"]),
         ],
     );
     workshop.refuses(

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ExampleConfig {
-    /// Field that holds the prompt; one within another by dots: `answers.text.0` [default: the usual
-    /// names, such as `prompt`, `question`, `instruction`]
+    /// Field that holds the prompt [default: the usual names, such as `prompt`, `question`]
+    ///
+    /// One within another by dots, as `answers.text.0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub prompt_field: Option<String>,
-    /// Field that holds the target [default: the usual names, such as `target`, `completion`, `answer`]
+    /// Field that holds the target [default: the usual names, such as `target`, `answer`]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub target_field: Option<String>,
@@ -21,8 +22,9 @@ pub struct ExampleConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", conflicts_with_all = ["prompt_field", "target_field"]))]
     pub text_field: Option<String>,
-    /// Put every prompt as a user's question into the models' chat templates, and the target as its
-    /// answer; rows of `messages` always are
+    /// Write prompts and targets as questions and answers in the models' chat templates
+    ///
+    /// Rows of `messages` always are.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "cli", arg(long))]
     pub chat: bool,
