@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::run::{Run, RunReport};
+use super::run::{Run, RunReport, plain};
 use crate::report::{Report, columns};
 
 /// A longer value is cut: the beginnings of two hashes tell them apart.
@@ -72,11 +72,11 @@ fn differences(runs: &[Run]) -> Vec<(String, Vec<Option<String>>)> {
 }
 
 fn short(value: Option<&str>) -> String {
-    let Some(value) = value else {
+    let Some(value) = value.map(plain) else {
         return "-".to_owned();
     };
     if value.chars().count() <= LETTERS {
-        return value.to_owned();
+        return value;
     }
     let beginning: String = value.chars().take(LETTERS - 1).collect();
     format!("{beginning}…")

@@ -11,7 +11,7 @@ use calm_lm::train::RunDescription;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use self::run::{Run, RunReport};
+use self::run::{Run, RunReport, plain};
 use crate::failure::Failure;
 use crate::report::{Report, columns, table};
 
@@ -188,7 +188,10 @@ fn list(directories: &[PathBuf]) -> Result<Report, Failure> {
 
 fn show(run: &Run, plot: &PlotArgs) -> Result<Report, Failure> {
     plot.draw(std::slice::from_ref(run))?;
-    let text = format!("{}\n{}", table(&run.figures()), table(&run.settings()));
+    let settings = run.settings().into_iter();
+    let settings = settings.map(|(name, value)| (name, plain(&value)));
+    let settings = table(&settings.collect::<Vec<_>>());
+    let text = format!("{}\n{settings}", table(&run.figures()));
     let json = ShowReport {
         run: run.report(),
         description: &run.log.description,

@@ -162,9 +162,44 @@ fn flatten(name: String, value: &Value, found: &mut Vec<(String, String)>) {
     }
 }
 
+/// A setting for people: connections as arrows, lists with commas, and no null.
+pub(super) fn plain(text: &str) -> String {
+    match serde_json::from_str(text) {
+        Ok(Value::Null) => "none".to_owned(),
+        Ok(Value::Array(items)) => listed(&items),
+        _ => text.to_owned(),
+    }
+}
+
+fn listed(items: &[Value]) -> String {
+    let item = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(pair) => match pair.as_slice() {
+            [from, to] if from.is_u64() && to.is_u64() => format!("{from} → {to}"),
+            items => listed(items),
+        },
+        value => value.to_string(),
+    };
+    items.iter().map(item).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_read_without_knowing_json() {
+        for (json, text) in [
+            ("[[[1,1],[2,3]]]", "1 → 1, 2 → 3"),
+            ("[0.9,0.98]", "0.9, 0.98"),
+            (r#"["a","b"]"#, "a, b"),
+            ("null", "none"),
+            ("linear", "linear"),
+            ("1e-3", "1e-3"),
+        ] {
+            assert_eq!(plain(json), text);
+        }
+    }
 
     #[test]
     fn a_run_is_called_by_what_was_trained() {
