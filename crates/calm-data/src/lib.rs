@@ -42,6 +42,6 @@ pub use examples::{ChatTurn, Conversation, ExampleForm, ExampleReader, Fields, R
 pub use mixture::{Mixture, weighted};
 pub use row_set::RowSet;
 pub use tokens::{
-    DataFile, EncodedText, EncodedTurn, Examples, Fitted, RenderChat, Tokenize, TokenizeError,
-    Tokenized, TokenizedExample, Tokenizing, TooLong, encode_prompt, tokenize,
+    DataFile, EncodedText, EncodedTurn, Examples, Fitted, HeldOutSplit, RenderChat, Tokenize,
+    TokenizeError, Tokenized, TokenizedExample, Tokenizing, TooLong, encode_prompt, tokenize,
 };

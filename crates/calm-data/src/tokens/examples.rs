@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{DataError, TokenizedExample};
 
@@ -15,6 +15,14 @@ use crate::{DataError, TokenizedExample};
 /// for each example.
 #[derive(Debug)]
 pub struct Examples {
+    all: Arc<Stock>,
+    /// Numbers of those that are meant; none if it is all of them.
+    chosen: Option<Vec<u32>>,
+}
+
+/// Examples that several selections share.
+#[derive(Debug)]
+struct Stock {
     index: Index,
     ids: Ids,
 }
@@ -87,23 +95,53 @@ impl Examples {
     /// Examples whose ids are in a file from position `begin` on.
     pub(crate) fn stored(index: Index, file: File, path: PathBuf, begin: u64) -> Self {
         let file = Mutex::new(file);
-        let ids = Ids::Stored(Stored { path, file, begin });
-        Self { index, ids }
+        Self::of(index, Ids::Stored(Stored { path, file, begin }))
+    }
+
+    fn of(index: Index, ids: Ids) -> Self {
+        Self {
+            all: Arc::new(Stock { index, ids }),
+            chosen: None,
+        }
+    }
+
+    /// The examples with these numbers, in this order. Ids are shared, not copied.
+    #[must_use]
+    pub(crate) fn chosen(&self, numbers: Vec<u32>) -> Self {
+        let numbers = numbers.into_iter();
+        Self {
+            all: Arc::clone(&self.all),
+            chosen: Some(numbers.map(|n| self.place(n as usize) as u32).collect()),
+        }
     }
 
     /// Number of examples.
     pub fn len(&self) -> usize {
-        self.index.ends.len()
+        let all = self.all.index.ends.len();
+        self.chosen.as_ref().map_or(all, Vec::len)
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.index.ends.is_empty()
+        self.len() == 0
     }
 
     /// Tokens of all examples, including those that are only ever a target.
     pub fn tokens(&self) -> u64 {
-        self.index.tokens()
+        match &self.chosen {
+            None => self.all.index.tokens(),
+            Some(chosen) => (0..chosen.len())
+                .map(|number| self.tokens_of(number) as u64)
+                .sum(),
+        }
+    }
+
+    /// Number of an example among all that there are.
+    fn place(&self, number: usize) -> usize {
+        match &self.chosen {
+            None => number,
+            Some(chosen) => chosen[number] as usize,
+        }
     }
 
     /// Tokens of an example, without reading it.
@@ -112,7 +150,7 @@ impl Examples {
     ///
     /// If there is no example of that number.
     pub fn tokens_of(&self, number: usize) -> usize {
-        let range = self.index.range(number);
+        let range = self.all.index.range(self.place(number));
         (range.end - range.start) as usize
     }
 
@@ -126,12 +164,13 @@ impl Examples {
     ///
     /// If there is no example of that number.
     pub fn get(&self, number: usize) -> Result<TokenizedExample, DataError> {
-        let range = self.index.range(number);
-        let ids = match &self.ids {
+        let number = self.place(number);
+        let range = self.all.index.range(number);
+        let ids = match &self.all.ids {
             Ids::Memory(ids) => ids[range.start as usize..range.end as usize].to_vec(),
             Ids::Stored(stored) => stored.read(range).map_err(DataError::io(&stored.path))?,
         };
-        let target_start = self.index.target_starts[number] as usize;
+        let target_start = self.all.index.target_starts[number] as usize;
         Ok(TokenizedExample { ids, target_start })
     }
 
@@ -157,10 +196,7 @@ impl InMemory {
 
 impl From<InMemory> for Examples {
     fn from(collected: InMemory) -> Self {
-        Self {
-            index: collected.index,
-            ids: Ids::Memory(collected.ids),
-        }
+        Self::of(collected.index, Ids::Memory(collected.ids))
     }
 }
 

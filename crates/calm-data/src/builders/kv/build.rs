@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Example, KeyPool, KvDataset, KvTask};
+use super::{DataMixture, Example, KeyPool, KvDataset, KvTask};
 use crate::DataError;
 
 /// Version of the builder. It changes when the same settings would give other bytes.
@@ -20,7 +20,7 @@ pub const BUILDER_VERSION: u32 = 1;
 pub struct KvSizes {
     /// Expressions over all keys, for the augmenting model.
     pub all: usize,
-    /// Expressions over held-in keys, for the composition.
+    /// Expressions over held-in keys, for the composition; its mixture has as many.
     pub held_in: usize,
     /// Expressions over held-out keys, for evaluation.
     pub held_out: usize,
@@ -42,8 +42,12 @@ const SCHEMA: u32 = 1;
 /// Examples that are held in memory at a time.
 const CHUNK: usize = 1 << 15;
 
-/// Writes `kv.json` (settings and table), `tokenizer.json` and one `TASK.POOL.jsonl` for every
-/// task of Table 1 and every pool of keys. The bytes depend on the settings alone.
+/// The file of D_C, the training data of a composition.
+pub const MIXED_FILE: &str = "mixed.jsonl";
+
+/// Writes `kv.json` (settings and table), `tokenizer.json`, one `TASK.POOL.jsonl` for every task of
+/// Table 1 and every pool of keys, and [`MIXED_FILE`], the data that a composition learns from
+/// ([`DataMixture::Mixed`], from one operand on). The bytes depend on the settings alone.
 ///
 /// # Errors
 ///
@@ -63,6 +67,11 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
             calm_files::write_with(&path, |file| write_lines(file, dataset, task, pool, count))?;
         }
     }
+    calm_files::write_with(&directory.join(MIXED_FILE), |file| {
+        let operands = [1, dataset.config().operands[1]];
+        let mut examples = dataset.training_examples(DataMixture::Mixed, operands, sizes.held_in);
+        examples.try_for_each(|example| file.write_all(&line(example)?))
+    })?;
     let tokenizer = dataset.tokenizer_json();
     calm_files::write(directory.join("tokenizer.json"), tokenizer)?;
     let description = description(dataset, sizes);
@@ -178,6 +187,7 @@ mod tests {
         assert_eq!(count("kv-substitution.all.jsonl"), 3);
         assert_eq!(count("numeric-arithmetic.held-in.jsonl"), 2);
         assert_eq!(count("kv-arithmetic.held-out.jsonl"), 1);
+        assert_eq!(count(MIXED_FILE), 2);
         assert!(dir.path().join("kv.json").is_file());
         assert!(dir.path().join("tokenizer.json").is_file());
     }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use calm_lm::data::kv::{BUILDER_VERSION, KvConfig, KvDataset, KvSizes, Operator, build};
+use calm_lm::data::kv::{
+    BUILDER_VERSION, KvConfig, KvDataset, KvSizes, MIXED_FILE, Operator, build,
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -22,8 +24,10 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm data kv --pairs 100 --largest-value 100 --operands 2..4 \
         --operators '+ - *' --seed 7 --out kv
 
-DIR gets TASK.POOL.jsonl for three tasks and three pools of keys, tokenizer.json, and
-kv.json with all settings and the secret table. The same settings and --seed always
+DIR gets TASK.POOL.jsonl for three tasks and three pools of keys; mixed.jsonl, what a
+composition learns from (60 % kv-arithmetic and 10 % kv-substitution over held-in keys,
+30 % numeric-arithmetic); tokenizer.json; and kv.json with all settings and the secret
+table. The same settings and --seed always
 give the same bytes.";
 
 #[derive(Debug, Args)]
@@ -58,7 +62,7 @@ pub(super) struct KvArgs {
     /// Expressions per task over all keys
     #[arg(long, value_name = "N", default_value_t = KvSizes::default().all)]
     all: usize,
-    /// Expressions per task over held-in keys
+    /// Expressions per task over held-in keys, and in mixed.jsonl
     #[arg(long, value_name = "N", default_value_t = KvSizes::default().held_in)]
     held_in: usize,
     /// Expressions per task over held-out keys
@@ -161,6 +165,13 @@ pub(super) fn run(args: &KvArgs, common: &Common) -> Result<Report, Failure> {
             format!("{}, {} of them held in", config.pairs, config.held_in()),
         ),
         ("answers", format!("{} digits", dataset.answer_width())),
+        (
+            "to compose",
+            format!(
+                "{MIXED_FILE}: {} expressions over held-in keys, of all three tasks",
+                sizes.held_in
+            ),
+        ),
         (
             "expressions",
             format!(
