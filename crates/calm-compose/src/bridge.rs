@@ -220,19 +220,24 @@ impl Bridge {
         }
     }
 
-    /// The same function without a unit: its last factor is multiplied by it. A power of two keeps
-    /// every bit of the output.
-    pub(crate) fn in_unit_one(mut self) -> Self {
-        let unit = self.output_unit;
-        if unit == 1.0 {
+    /// The same function without a unit.
+    pub(crate) fn in_unit_one(self) -> Self {
+        self.in_unit(1.0)
+    }
+
+    /// The same function with an output that is learnt in this unit, a power of two: its last factor
+    /// is divided by what the unit grows by, which keeps every bit of the output.
+    pub(crate) fn in_unit(mut self, unit: f64) -> Self {
+        let factor = self.output_unit / unit;
+        if factor == 1.0 {
             return self;
         }
-        self.output_unit = 1.0;
-        let vector = |vector: &mut Param<Tensor<1>>| *vector = scaled(vector, unit);
+        self.output_unit = unit;
+        let vector = |vector: &mut Param<Tensor<1>>| *vector = scaled(vector, factor);
         match &mut self.output_norm {
             Some(weight) => vector(weight),
             None => {
-                self.output.weight = scaled(&self.output.weight, unit);
+                self.output.weight = scaled(&self.output.weight, factor);
                 self.output.bias.iter_mut().for_each(vector);
             }
         }

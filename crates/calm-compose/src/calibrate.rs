@@ -1,6 +1,6 @@
 //! Calibration: fresh bridges are scaled to the hidden states of the models between which they are.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use calm_models::ChosenPositions;
 
@@ -69,6 +69,28 @@ impl FrozenParts {
         bridges
     }
 
+    /// Trained bridges as they are trained further: the same functions, with outputs in the units that
+    /// [`FrozenParts::calibrate`] measures, since files have them in unit one, and parameters in `f32`.
+    ///
+    /// # Panics
+    ///
+    /// If the activations are not those of these texts.
+    #[must_use]
+    pub fn calibrate_trained(
+        &self,
+        bridges: Bridges,
+        texts: &[Text<'_>],
+        activations: CachedActivations,
+    ) -> Bridges {
+        let units = self.output_units(&bridges, texts, activations);
+        let mut bridges = bridges.map(&mut InF32);
+        for ([index, slot], unit) in units {
+            let bridge = bridges.of[index][slot].clone();
+            bridges.of[index][slot] = bridge.in_unit(unit);
+        }
+        bridges
+    }
+
     /// Units of the bridges that have one, by the numbers of their augmenting model and connection.
     fn output_units(
         &self,
@@ -95,6 +117,18 @@ impl FrozenParts {
             }
         });
         units
+    }
+}
+
+/// Brings parameters of half precision to the type that they are trained in.
+struct InF32;
+
+impl ModuleMapper for InF32 {
+    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match parameter.val().dtype() {
+            DType::F32 => parameter,
+            _ => Param::from_tensor(parameter.val().cast(DType::F32).detach()),
+        }
     }
 }
 
@@ -136,7 +170,6 @@ mod tests {
     use burn::tensor::Device;
     use calm_models::{Decoder, DecoderConfig, PaddingMask};
 
-    use burn::module::Param;
     use calm_backend::SeededInit;
 
     use super::*;
@@ -290,6 +323,7 @@ mod tests {
                 Tensor::ones([1, 3, 16], &Device::default()),
                 Tensor::ones([1, 2, 64], &Device::default()),
             );
+            let again = plain.clone().in_unit(bridge.output_unit());
             let read = |bridge: &Bridge| {
                 let (keys, values) = bridge.keys_values(augmenting.clone());
                 let memory = Memory {
@@ -300,6 +334,7 @@ mod tests {
                 bridge.read(anchor.clone(), memory).into_data()
             };
             assert_eq!(read(bridge), read(plain));
+            assert_eq!(read(bridge), read(&again), "trained further");
         }
     }
 }

@@ -75,6 +75,15 @@ impl Common {
 
     /// Program, device and seed of a training run. With `devices` the first of them is its main one.
     pub(crate) fn run_context(&self, devices: &[String]) -> Result<RunContext, DeviceError> {
+        self.seeded_context(devices, self.seed)
+    }
+
+    /// The same with another seed than that of `--seed`.
+    pub(crate) fn seeded_context(
+        &self,
+        devices: &[String],
+        seed: u64,
+    ) -> Result<RunContext, DeviceError> {
         let (device, device_name) = match devices.first() {
             Some(name) => (calm_lm::backend::device(name)?, name.clone()),
             None => (self.device()?, self.device.clone()),
@@ -82,7 +91,7 @@ impl Common {
         Ok(RunContext {
             device,
             device_name,
-            seed: self.seed,
+            seed,
             program: program(),
         })
     }

@@ -23,15 +23,15 @@ use crate::settings::ConfigFile;
 static ALLOCATOR: Allocator = Allocator;
 
 const EXAMPLES: &str = r"EXAMPLES
-  A dataset, two small models that each know half of a task, and their composition:
-    calm data kv --laptop --out kv
-    calm pretrain --train kv/kv-substitution.all.jsonl \
-        --tokenizer kv/tokenizer.json --out specialist
-    calm pretrain --train kv/numeric-arithmetic.all.jsonl \
-        --tokenizer kv/tokenizer.json --out anchor
-    calm compose --anchor anchor --augmenting specialist \
-        --train kv/kv-arithmetic.held-in.jsonl --out composition
-    calm eval composition --data kv/kv-arithmetic.held-out.jsonl
+  The two small models of this repository, each of which knows half of a task, learn to do
+  sums over keys in two minutes, also over keys that are not in the training data:
+    calm data kv --laptop --out runs/kv
+    calm compose --anchor datasets/checkpoints/kv-anchor \
+        --augmenting datasets/checkpoints/kv-augmenting \
+        --connections '[[1,1],[2,1],[1,2],[2,2]]' --noise 0.1 --rows 64 \
+        --optimizer muon --learning-rate 4e-3 --train runs/kv/mixed.jsonl --out runs/composition
+    calm eval runs/composition --data runs/kv/kv-arithmetic.held-out.jsonl
+    calm generate runs/composition --prompt 'fig + ned - pal ='
 
   A model of the Hugging Face Hub, kept where its own tools keep models:
     calm generate hf:HuggingFaceTB/SmolLM2-135M --prompt 'Once upon a time'

@@ -144,10 +144,11 @@ pub(crate) fn connection_name(model: &str, connection: Connection) -> String {
     format!("block {from} of {model} → block {to}")
 }
 
-/// A value as `--json` prints it; a number that is none is null.
-pub(crate) fn shown(value: &impl Serialize) -> String {
-    let value = serde_json::to_value(value).expect("results have texts as keys");
-    value.to_string()
+/// A number with three digits that count, or all of those before its point.
+pub(crate) fn significant(value: f64) -> String {
+    let magnitude = value.abs().max(1e-6).log10().floor();
+    let digits = (2.0 - magnitude).clamp(0.0, 8.0) as usize;
+    format!("{value:.digits$}")
 }
 
 /// Lines of names and values, the values in one column.

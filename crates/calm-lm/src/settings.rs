@@ -91,7 +91,8 @@ impl ConfigFile {
         for written in table.get_ref().keys() {
             let (at, written) = (written.span().start, written.get_ref().as_ref());
             let name = key(verb, written).map_err(|reason| wrong(at, reason))?;
-            if given.value_source(&id(name)) == Some(ValueSource::CommandLine) {
+            let is_given = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
+            if is_given(&id(name)) || alternative(name).is_some_and(is_given) {
                 continue;
             }
             let mut value = values[written].clone();
@@ -187,6 +188,15 @@ fn key<'a>(verb: &'a Command, written: &str) -> Result<&'a str, String> {
 /// The identifier of a flag.
 fn id(name: &str) -> String {
     name.replace('-', "_")
+}
+
+/// The flag that says the same in another unit, if there is one.
+fn alternative(name: &str) -> Option<&'static str> {
+    match name {
+        "steps" => Some("epochs"),
+        "epochs" => Some("steps"),
+        _ => None,
+    }
 }
 
 fn is_path(verb: &Command, name: &str) -> bool {

@@ -55,14 +55,16 @@ pub use config::{OptimizerKind, Schedule, TrainConfig};
 pub use data_tokenizer::DataTokenizer;
 pub use error::TrainError;
 pub use losses::{ExampleLoss, example_losses};
-pub use objective::{BridgeTraining, LanguageModelling, Objective, calibrate, read_examples};
+pub use objective::{
+    BridgeTraining, LanguageModelling, Objective, calibrate, calibrate_trained, read_examples,
+};
 pub use questions::{AskedExample, Questions};
 pub use run_dir::{
-    BestValidation, Event, EventKind, Metric, RunDescription, RunDir, RunFigures, RunLog,
-    RunStatus, StepMetrics, ValidationMetrics,
+    BestValidation, Event, EventKind, Metric, ReferenceLoss, ReferenceModel, RunDescription,
+    RunDir, RunFigures, RunLog, RunStatus, RunSummary, StepMetrics, ValidationMetrics,
 };
 pub use sum::GradientSum;
-pub use trainer::{BatchSource, Outcome, Trainer};
+pub use trainer::{BatchSource, Keep, Outcome, Reference, RunProgress, Trainer};
 pub use validation::{HeldOut, Score, Validator};
 pub use workers::{
     LocalWorker, RankBatches, RankOptions, Ranks, RemoteWorker, Worker, WorkerError, WorkerEvent,

@@ -1,7 +1,9 @@
 //! The one training loop: bridges, LoRA, fine-tuning and pre-training all go through it.
 
+mod measuring;
 mod saving;
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -12,7 +14,7 @@ use calm_backend::peak_memory;
 use calm_data::Batch;
 
 use crate::gradient::mean_and_clip;
-use crate::run_dir::RunDir;
+use crate::run_dir::{ReferenceLoss, RunDir};
 use crate::state::RunState;
 use crate::sum::{GradientSum, PairwiseSum};
 use crate::{
@@ -36,6 +38,9 @@ impl<F: Fn(usize) -> Result<Batch, TrainError>> BatchSource for F {
         self(number)
     }
 }
+
+pub use self::measuring::Reference;
+pub use self::saving::{Keep, RunProgress};
 
 /// How a call to [`Trainer::run`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +67,14 @@ pub struct Trainer<'a, O: Objective> {
     best: Option<O::Parameters>,
     validator: Option<Box<dyn Validator<O::Parameters> + 'a>>,
     ranks: Option<Ranks<'a, O::Parameters>>,
+    /// Losses that the run is measured by.
+    references: Vec<ReferenceLoss>,
+    /// Losses of the last tenth of the steps.
+    recent: VecDeque<f32>,
+    /// Whether it was said that the loss stays above its start.
+    is_above_start: bool,
+    /// Takes the result so far at every checkpoint.
+    keep: Option<Keep<'a, O::Parameters>>,
     dir: Option<RunDir>,
 }
 
@@ -92,6 +105,10 @@ impl<'a, O: Objective> Trainer<'a, O> {
             best: None,
             validator: None,
             ranks: None,
+            references: Vec::new(),
+            recent: VecDeque::new(),
+            is_above_start: false,
+            keep: None,
             dir,
         };
         trainer.resume()?;
@@ -114,6 +131,15 @@ impl<'a, O: Objective> Trainer<'a, O> {
     pub fn shared_among(self, ranks: Ranks<'a, O::Parameters>) -> Self {
         Self {
             ranks: Some(ranks),
+            ..self
+        }
+    }
+
+    /// Hands the result so far to `keep` at every checkpoint, once it is written.
+    #[must_use]
+    pub fn kept_by(self, keep: Keep<'a, O::Parameters>) -> Self {
+        Self {
+            keep: Some(keep),
             ..self
         }
     }
@@ -172,6 +198,9 @@ impl<'a, O: Objective> Trainer<'a, O> {
         {
             ranks.finish();
         }
+        if let Ok(Outcome::Finished | Outcome::StoppedEarly) = &outcome {
+            self.sum_up()?;
+        }
         match &outcome {
             Ok(Outcome::Finished) => self.tell(EventKind::Finished)?,
             Ok(Outcome::StoppedEarly) => self.tell(EventKind::StoppedEarly)?,
@@ -203,6 +232,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             }
             let metrics = self.step(batches, started)?;
             self.write(|dir| dir.record(&metrics))?;
+            self.remember(metrics.loss);
             let stop = observe(&metrics).is_break();
             let is_validated =
                 self.validator.is_some() && self.config.is_validated_after(metrics.step);
@@ -369,6 +399,10 @@ impl<'a, O: Objective> Trainer<'a, O> {
         }
         validated(&metrics, is_best);
         self.write(|dir| dir.record_validation(&metrics))?;
+        let least = self
+            .best()
+            .map_or(metrics.loss, |best| best.loss.min(metrics.loss));
+        self.warn_if_above_start(least)?;
         Ok(is_best)
     }
 }

@@ -136,8 +136,12 @@ impl Examples {
         }
     }
 
-    /// Number of an example among all that there are.
-    fn place(&self, number: usize) -> usize {
+    /// Number of an example among all of its file, from which some may be held out.
+    ///
+    /// # Panics
+    ///
+    /// If there is no example of that number.
+    pub fn place(&self, number: usize) -> usize {
         match &self.chosen {
             None => number,
             Some(chosen) => chosen[number] as usize,

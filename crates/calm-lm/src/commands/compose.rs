@@ -1,16 +1,19 @@
 //! `calm compose`: trains the bridges of a composition.
 
+use std::path::Path;
+
 use calm_lm::compose::{BridgeOptions, Composition, Connection, Mode, TrainingRecord};
 use calm_lm::train::runs::{
-    BaselineOutcome, BridgeRecord, ComposeConfig, ComposeOutcome, ComposeRun,
+    BaselineOutcome, BridgeRecord, ComposeConfig, ComposeOutcome, ComposeRun, RunRecord,
 };
 use clap::Args;
 use serde::Serialize;
 
 use super::dry_run;
+use super::seeds::{SeedArgs, SeedRun};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, shown, table};
+use crate::report::{Report, significant, table};
 use crate::settings::CallArgs;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
@@ -30,6 +33,12 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm compose --anchor anchor --augmenting specialist --connections every:1 --rows 16 \
         --steps 500 --learning-rate 2e-3 --train data.jsonl --out composition
 
+  The best checkpoint by a file of held-out examples, or by a tenth of the training data:
+    calm compose --anchor anchor --augmenting specialist --train data.jsonl \
+        --validation held-out.jsonl --out composition
+    calm compose --anchor anchor --augmenting specialist --train data.jsonl \
+        --validation-share 0.1 --out composition
+
   Two specialists, read through narrower bridges with a gate:
     calm compose --anchor anchor --augmenting code --augmenting law \
         --connections every:2 --d-inner 256 --heads 4 --gate scalar \
@@ -38,6 +47,13 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
   Models of the Hugging Face Hub; composition.json names their commits:
     calm compose --anchor hf:HuggingFaceTB/SmolLM2-360M \
         --augmenting hf:HuggingFaceTB/SmolLM2-135M --train data.jsonl --out composition
+
+  Passes over the data instead of steps, with three seeds, and mean ± deviation of the results:
+    calm compose --anchor anchor --augmenting specialist --train data.jsonl \
+        --epochs 3 --seeds 0..2 --out compositions
+
+  Train a composition further, on other data:
+    calm compose --init-from composition --train more.jsonl --out further
 
   A further specialist for a composition, whose bridges stay as they are:
     calm compose --extend composition --augmenting law --connections every:2 \
@@ -70,8 +86,10 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm compose --config composition.toml --worker-token token \
         --workers gpu2:4100 --devices cuda:0,cuda:1 --accumulation 4
 
-DIR gets composition.json and bridge.safetensors; the models stay where and what they
-are. The run itself (settings, metrics of every step, checkpoints) is kept in DIR/run,
+DIR gets composition.json and bridge.safetensors, also at every checkpoint, so that a run
+that is not over can be tried; the models stay where and what they are. The loss of the
+anchor alone is the first line of a run, and the last one says what became of it, on
+examples that were held out of the training data. The run itself (settings, metrics of every step, checkpoints) is kept in DIR/run,
 which may be deleted once it is done. On the processor, a run that was killed and
 resumed ends with the same bytes as one that was not.";
 
@@ -80,13 +98,15 @@ pub(crate) struct ComposeArgs {
     #[command(flatten)]
     pub(crate) call: CallArgs,
     #[command(flatten)]
+    pub(crate) seeds: SeedArgs,
+    #[command(flatten)]
     pub(crate) config: ComposeConfig,
 }
 
 /// A trained composition, for programs.
 #[derive(Serialize)]
 struct ComposedReport<'a> {
-    out: &'a std::path::Path,
+    out: &'a Path,
     connections: Vec<&'a [Connection]>,
     heads: usize,
     options: BridgeOptions,
@@ -103,45 +123,65 @@ struct ServedReport {
 pub(super) fn run(args: &ComposeArgs, common: &Common) -> Result<Report, Failure> {
     let config = &args.config;
     config.validate()?;
+    let each = |seed, out| {
+        let config = ComposeConfig {
+            out,
+            ..config.clone()
+        };
+        let context = common.seeded_context(&config.ranks.devices, seed)?;
+        train(&ComposeRun::new(config, context)?, args, common)
+    };
+    if let Some(report) = args.seeds.run_each(&config.out, each)? {
+        return Ok(report);
+    }
     let run = ComposeRun::new(config.clone(), common.run_context(&config.ranks.devices)?)?;
-    let mut display = common.run_display(args.call.tui);
     if args.call.dry_run {
-        let (estimate, resolved) = run.estimate(&mut display)?;
+        let (estimate, resolved) = run.estimate(&mut common.run_display(args.call.tui))?;
         return dry_run::report(common, &resolved, &estimate);
     }
+    Ok(train(&run, args, common)?.report)
+}
+
+fn train(run: &ComposeRun, args: &ComposeArgs, common: &Common) -> Result<SeedRun, Failure> {
+    let mut display = common.run_display(args.call.tui);
     Ok(match run.run(&mut display)? {
         ComposeOutcome::Composed {
             composition,
             record,
-        } => composed_report(config, &composition, &record),
-        ComposeOutcome::Baseline(outcome) => baseline_report(&outcome),
+        } => SeedRun {
+            report: composed_report(run.out(), &composition, &record),
+            summary: record.run.summary.clone(),
+        },
+        ComposeOutcome::Baseline(outcome) => SeedRun {
+            report: baseline_report(&outcome),
+            summary: outcome.training.summary.clone(),
+        },
         ComposeOutcome::Served { address } => {
             let listened_at = address;
-            Report::new("the run is over\n", ServedReport { listened_at })
+            SeedRun {
+                report: Report::new("the run is over\n", ServedReport { listened_at }),
+                summary: None,
+            }
         }
     })
 }
 
-fn composed_report(
-    config: &ComposeConfig,
-    composition: &Composition,
-    record: &BridgeRecord,
-) -> Report {
+fn composed_report(out: &Path, composition: &Composition, record: &BridgeRecord) -> Report {
     let connections: Vec<&[Connection]> = composition.connections().collect();
     let (added, run) = (record.added_parameters, &record.run);
     let plans = serde_json::to_string(&connections).expect("pairs of numbers");
     let text = table(&[
-        ("written to", config.out.display().to_string()),
+        ("written to", out.display().to_string()),
         ("connections", plans),
         (
             "added parameters",
             format!("{}, {} by the paper's count", added.stored, added.paper),
         ),
-        ("final loss", shown(&run.final_loss)),
-        ("seconds", shown(&run.seconds)),
+        ("result", result(run)),
+        ("time", format!("{:.1} s", run.seconds)),
     ]);
     let json = ComposedReport {
-        out: &config.out,
+        out,
         connections,
         heads: composition.heads,
         options: composition.options,
@@ -164,8 +204,17 @@ fn baseline_report(outcome: &BaselineOutcome) -> Report {
                 100.0 * difference as f64 / bridges.max(1) as f64
             ),
         ),
-        ("final loss", shown(&outcome.training.final_loss)),
-        ("seconds", shown(&outcome.training.seconds)),
+        ("result", result(&outcome.training)),
+        ("time", format!("{:.1} s", outcome.training.seconds)),
     ]);
     Report::new(table(&rows), outcome)
+}
+
+/// What a run came to, in one line.
+pub(super) fn result(run: &RunRecord) -> String {
+    match (&run.summary, run.final_loss) {
+        (Some(summary), _) => summary.to_string(),
+        (None, Some(loss)) => format!("training loss {} nats per token", significant(loss.into())),
+        (None, None) => "the loss of the last step is not finite".to_owned(),
+    }
 }

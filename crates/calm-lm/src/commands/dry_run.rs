@@ -69,8 +69,8 @@ fn rows(estimate: &Estimate) -> Vec<(&'static str, String)> {
                 data.epochs, data.batches_per_epoch
             ),
         )),
-        Some(("memory", estimated_memory(memory_bytes))),
-        measured_memory(memory_bytes).map(|peak| ("", peak)),
+        expected_memory(memory_bytes).map(|peak| ("memory", peak)),
+        Some(("tensors", estimated_memory(memory_bytes))),
         Some((
             "time",
             format!(
@@ -87,7 +87,7 @@ fn estimated_memory(memory: &MeasuredMemory) -> String {
     let estimate = &memory.estimate;
     let size = |bytes: usize| mib(bytes as u64);
     format!(
-        "{} MiB estimated: weights {}, gradients {}, optimiser {}, activations {} ({} rows of {}), \
+        "{} MiB by arithmetic: weights {}, gradients {}, optimiser {}, activations {} ({} rows of {}), \
          kept from epoch to epoch {}",
         size(estimate.total),
         size(estimate.weights),
@@ -100,11 +100,12 @@ fn estimated_memory(memory: &MeasuredMemory) -> String {
     )
 }
 
-fn measured_memory(memory: &MeasuredMemory) -> Option<String> {
-    let peak = mib(memory.measured_peak?);
+fn expected_memory(memory: &MeasuredMemory) -> Option<String> {
+    let (expected, peak) = (mib(memory.expected_peak?), mib(memory.measured_peak?));
     let before = mib(memory.measured_before_models);
     Some(format!(
-        "{peak} MiB at most so far, {before} of them before models"
+        "{expected} MiB at most: {peak} in a step with the largest batch ({before} of them before \
+         models), and the rest of what is kept from epoch to epoch"
     ))
 }
 

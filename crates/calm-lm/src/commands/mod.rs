@@ -17,6 +17,7 @@ mod model;
 mod pretrain;
 mod runs;
 mod score;
+mod seeds;
 mod trace;
 mod verify;
 
@@ -92,10 +93,12 @@ impl Verb {
         match self {
             Self::Compose(args) => {
                 file.fill(&mut args.call)?;
+                file.fill(&mut args.seeds)?;
                 file.fill(&mut args.config)
             }
             Self::Pretrain(args) => {
                 file.fill(&mut args.call)?;
+                file.fill(&mut args.seeds)?;
                 file.fill(&mut args.config)
             }
             _ => Ok(()),

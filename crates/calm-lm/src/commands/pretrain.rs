@@ -3,10 +3,12 @@
 use calm_lm::train::runs::{PretrainConfig, PretrainRun};
 use clap::Args;
 
+use super::compose::result;
 use super::dry_run;
+use super::seeds::{SeedArgs, SeedRun};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, shown, table};
+use crate::report::{Report, table};
 use crate::settings::CallArgs;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
@@ -49,17 +51,34 @@ pub(crate) struct PretrainArgs {
     #[command(flatten)]
     pub(crate) call: CallArgs,
     #[command(flatten)]
+    pub(crate) seeds: SeedArgs,
+    #[command(flatten)]
     pub(crate) config: PretrainConfig,
 }
 
 pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failure> {
-    let run = PretrainRun::new(args.config.clone(), common.run_context(&[])?)?;
-    let mut display = common.run_display(args.call.tui);
+    let config = &args.config;
+    let each = |seed, out| {
+        let config = PretrainConfig {
+            out,
+            ..config.clone()
+        };
+        let context = common.seeded_context(&[], seed)?;
+        train(&PretrainRun::new(config, context)?, args, common)
+    };
+    if let Some(report) = args.seeds.run_each(&config.out, each)? {
+        return Ok(report);
+    }
+    let run = PretrainRun::new(config.clone(), common.run_context(&[])?)?;
     if args.call.dry_run {
-        let (estimate, resolved) = run.estimate(&mut display)?;
+        let (estimate, resolved) = run.estimate(&mut common.run_display(args.call.tui))?;
         return dry_run::report(common, &resolved, &estimate);
     }
-    let outcome = run.run(&mut display)?;
+    Ok(train(&run, args, common)?.report)
+}
+
+fn train(run: &PretrainRun, args: &PretrainArgs, common: &Common) -> Result<SeedRun, Failure> {
+    let outcome = run.run(&mut common.run_display(args.call.tui))?;
     let mut rows = vec![("written to", outcome.out.display().to_string())];
     if let Some(base) = &outcome.from {
         rows.push(("from", base.source.clone()));
@@ -67,8 +86,11 @@ pub(super) fn run(args: &PretrainArgs, common: &Common) -> Result<Report, Failur
     rows.extend(outcome.rank.map(|rank| ("rank", rank.to_string())));
     rows.extend([
         ("trained parameters", outcome.trained_parameters.to_string()),
-        ("final loss", shown(&outcome.training.final_loss)),
-        ("seconds", shown(&outcome.training.seconds)),
+        ("result", result(&outcome.training)),
+        ("time", format!("{:.1} s", outcome.training.seconds)),
     ]);
-    Ok(Report::new(table(&rows), outcome))
+    Ok(SeedRun {
+        summary: outcome.training.summary.clone(),
+        report: Report::new(table(&rows), outcome),
+    })
 }

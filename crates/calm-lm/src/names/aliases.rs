@@ -40,9 +40,6 @@ pub(super) const VERBS: &[(&str, &[&str])] = &[
     ("completions", &["completion"]),
 ];
 
-/// Verbs that train.
-pub(super) const TRAINING: &[&str] = &["compose", "pretrain"];
-
 /// Flags in the order of `calm --help`. A name that a verb has for another of its flags is left out
 /// there. Names are written with hyphens here; with underscores they are known, too.
 pub(super) const FLAGS: &[Flag] = &[

@@ -1,7 +1,5 @@
 //! Names of other programs that we have no flag or verb for, and the nearest that we have.
 
-use super::aliases::TRAINING;
-
 /// Flags of other programs, the verbs at which this is said (all if there are none), and the hint.
 type Hint = (
     &'static [&'static str],
@@ -211,17 +209,6 @@ const FLAGS: &[Hint] = &[
         "there is no server; `calm chat` talks in the terminal",
     ),
     // Training.
-    (
-        &[
-            "epochs",
-            "num-train-epochs",
-            "num-epochs",
-            "n-epochs",
-            "max-epochs",
-        ],
-        TRAINING,
-        "a run is so many --steps; --dry-run tells how many epochs they are",
-    ),
     (
         &["warmup-ratio", "warmup-share"],
         &[],

@@ -73,7 +73,7 @@ impl Progress {
     /// Shows a training step.
     pub(super) fn step(&mut self, metrics: &StepMetrics) {
         let mut message = format!(
-            "loss {:.3}, learning rate {:.1e}, gradient norm {:.2}, {:.0} tokens/s",
+            "loss {:.3} nats, learning rate {:.1e}, gradient norm {:.2}, {:.0} target tokens/s",
             metrics.loss,
             metrics.learning_rate,
             metrics.gradient_norm,
@@ -125,8 +125,10 @@ impl Unit {
 /// Shows what a validation found, above the bars.
 pub(super) fn show_validation(name: &str, metrics: &ValidationMetrics, is_best: bool) {
     let mut line = format!(
-        "{name}: validation at step {}: loss {:.4}",
-        metrics.step, metrics.loss
+        "{name}: validation at step {}: loss {:.4} nats, perplexity {:.3}",
+        metrics.step,
+        metrics.loss,
+        metrics.loss.exp()
     );
     if let Some(metric) = &metrics.metric {
         line += &format!(", {} {:.4}", metric.name, metric.value);

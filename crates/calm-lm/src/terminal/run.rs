@@ -66,6 +66,7 @@ impl RunDisplay {
                 tell(&data_line(record));
                 silence::doing("preparing the first steps");
             }
+            RunEvent::Reference(reference) => tell(&reference.to_string()),
             RunEvent::Validated {
                 name,
                 metrics,
@@ -124,7 +125,13 @@ fn data_line(record: &DataRecord) -> String {
     if let Some(packed) = record.packed {
         line += &format!(" in {} rows of {}", packed.rows, packed.context);
     }
-    for (count, what) in [(record.truncated, "truncated"), (record.skipped, "skipped")] {
+    let copies = record.copies as u64;
+    for (count, what) in [
+        (record.held_out as u64, "more held out"),
+        (copies, "left out as copies of these"),
+        (record.truncated, "truncated"),
+        (record.skipped, "skipped"),
+    ] {
         if count > 0 {
             line += &format!(", {count} {what}");
         }

@@ -206,9 +206,9 @@ fn a_dry_run_tells_all_and_writes_nothing() {
     assert_eq!(json["data"]["examples"], 24);
     assert_eq!(json["data"]["batches_per_epoch"], 6);
     assert_eq!(json["data"]["epochs"], 1.0);
-    // Per six of the four texts: letters, their ends, and what the last letter would predict.
+    // Per six of the four texts: targets with their ends; all that is read, and the last end.
     assert_eq!(json["data"]["target_tokens"], 6 * (2 + 3 + 1 + 1 + 4));
-    assert_eq!(json["data"]["tokens"], 6 * (7 + 6 + 7 + 4));
+    assert_eq!(json["data"]["tokens"], 6 * (8 + 7 + 8 + 5));
     let of = |value: &Value| value.as_f64().unwrap();
     assert!((0.0..1.0).contains(&of(&json["data"]["padding_share"])));
     let estimate = &json["memory_bytes"]["estimate"];

@@ -23,6 +23,7 @@ mod hub;
 #[path = "../../../calm-models/tests/it/common/hub_server.rs"]
 mod hub_server;
 mod inspect;
+mod measured;
 mod output;
 mod places;
 mod precision;

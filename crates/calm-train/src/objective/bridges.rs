@@ -252,10 +252,33 @@ pub fn calibrate(
     bridges: Bridges,
     batch: &Batch,
 ) -> Result<Bridges, ModelError> {
+    fitted(parts, bridges, batch, FrozenParts::calibrate)
+}
+
+/// Brings bridges that were opened to the form in which they are trained further:
+/// [`FrozenParts::calibrate_trained`].
+///
+/// # Errors
+///
+/// [`ModelError`] if an augmenting model cannot read the batch.
+pub fn calibrate_trained(
+    parts: &FrozenParts,
+    bridges: Bridges,
+    batch: &Batch,
+) -> Result<Bridges, ModelError> {
+    fitted(parts, bridges, batch, FrozenParts::calibrate_trained)
+}
+
+fn fitted(
+    parts: &FrozenParts,
+    bridges: Bridges,
+    batch: &Batch,
+    fit: fn(&FrozenParts, Bridges, &[Text<'_>], CachedActivations) -> Bridges,
+) -> Result<Bridges, ModelError> {
     let rows = read_batch(parts, batch)?;
     let rows: Vec<_> = rows.iter().map(Cow::Borrowed).collect();
     let states: CachedActivations = parts.activations(&texts(batch, &rows));
-    Ok(parts.calibrate(bridges, &texts(batch, &rows), states))
+    Ok(fit(parts, bridges, &texts(batch, &rows), states))
 }
 
 /// Tokens that the augmenting models read of every training example, computed once.

@@ -10,7 +10,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use calm_data::Batch;
 
-pub use self::bridges::{BridgeTraining, calibrate, read_examples};
+pub use self::bridges::{BridgeTraining, calibrate, calibrate_trained, read_examples};
 pub use self::language::LanguageModelling;
 
 /// A trainable part and its loss.

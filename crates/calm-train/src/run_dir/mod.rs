@@ -17,6 +17,7 @@ mod checkpoint;
 mod log;
 mod reader;
 mod records;
+mod summary;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ use serde_json::Value;
 pub(crate) use self::checkpoint::{Checkpoint, Damaged, Newest};
 pub use self::reader::{BestValidation, RunFigures, RunLog, RunStatus};
 pub use self::records::{Event, EventKind, Metric, StepMetrics, ValidationMetrics};
+pub(crate) use self::summary::number;
+pub use self::summary::{ReferenceLoss, ReferenceModel, RunSummary};
 
 use self::checkpoint::Checkpoints;
 use self::log::{Log, read_lines};

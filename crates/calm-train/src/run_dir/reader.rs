@@ -7,7 +7,10 @@ use calm_files::Lock;
 use serde::Serialize;
 
 use super::log::{MAX_BYTES, Record, read_lines};
-use super::{Event, EventKind, Metric, RunDescription, StepMetrics, ValidationMetrics, io};
+use super::{
+    Event, EventKind, Metric, ReferenceLoss, RunDescription, RunSummary, StepMetrics,
+    ValidationMetrics, io,
+};
 use crate::TrainError;
 use crate::state::RunState;
 
@@ -62,6 +65,10 @@ pub struct RunFigures {
     pub learning_rate: Option<f64>,
     /// The best validation.
     pub best_validation: Option<BestValidation>,
+    /// Losses that the run is measured by.
+    pub references: Vec<ReferenceLoss>,
+    /// What it came to.
+    pub summary: Option<RunSummary>,
     /// Target tokens per second, over all steps.
     pub target_tokens_per_second: Option<f64>,
     /// Seconds of all processes together.
@@ -147,6 +154,26 @@ impl RunLog {
         best
     }
 
+    /// Losses that the run is measured by, such as that of the anchor alone. The last is that of
+    /// the parameters that training began with.
+    pub fn references(&self) -> impl Iterator<Item = &ReferenceLoss> {
+        self.events.iter().filter_map(|event| match &event.kind {
+            EventKind::Reference(reference) => Some(reference),
+            _ => None,
+        })
+    }
+
+    /// What the run came to, once it is over.
+    pub fn summary(&self) -> Option<&RunSummary> {
+        self.events
+            .iter()
+            .rev()
+            .find_map(|event| match &event.kind {
+                EventKind::Summary(summary) => Some(summary),
+                _ => None,
+            })
+    }
+
     /// Seconds of all processes together.
     pub fn seconds(&self) -> f64 {
         StepMetrics::total_seconds(&self.steps)
@@ -174,6 +201,8 @@ impl RunLog {
                 loss: best.loss,
                 metric: best.metric.clone(),
             }),
+            references: self.references().cloned().collect(),
+            summary: self.summary().cloned(),
             target_tokens_per_second: self.tokens_per_second(),
             seconds: self.seconds(),
         }

@@ -4,6 +4,7 @@ use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::log::Record;
+use super::{ReferenceLoss, RunSummary};
 
 /// Metrics of one optimiser step, a line of `metrics.jsonl`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -83,6 +84,17 @@ pub enum EventKind {
         /// Steps that were done after that checkpoint, and have to be done again.
         lost_steps: usize,
     },
+    /// A loss that the run is measured by was taken, before its first step.
+    Reference(ReferenceLoss),
+    /// Long after it began, the loss is still above that of the parameters that it began with.
+    AboveStart {
+        /// The loss.
+        loss: f64,
+        /// That at the start.
+        start: f64,
+    },
+    /// What the run came to.
+    Summary(RunSummary),
     /// A checkpoint was written.
     Checkpoint,
     /// A validation found this checkpoint to be the best so far.
@@ -168,7 +180,7 @@ impl Record for Event {
 }
 
 /// JSON has neither NaN nor infinities: they are written as null.
-fn number_or_nan<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn number_or_nan<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + From<f32>,

@@ -13,7 +13,7 @@ use super::estimate::Estimate;
 use super::record::BaselineOutcome;
 use super::training::TrainingRun;
 use super::tuning::Tuning;
-use crate::TrainError;
+use crate::{ReferenceModel, TrainError};
 
 /// Training of the anchor, or of adapters on it.
 pub(super) struct BaselineRun<'a> {
@@ -92,6 +92,12 @@ impl BaselineRun<'_> {
             Baseline::Finetune => None,
             Baseline::Lora => Some(LoraPlan::near(&model.decoder, self.bridge_parameters)?),
         };
-        Ok(Tuning { run, model, lora })
+        let begins_as = ReferenceModel::AnchorAlone;
+        Ok(Tuning {
+            run,
+            model,
+            lora,
+            begins_as,
+        })
     }
 }

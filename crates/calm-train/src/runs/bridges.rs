@@ -7,7 +7,10 @@ use calm_data::Batches;
 
 use super::Observer;
 use super::training::{FitOptions, fit};
-use crate::{BridgeTraining, RunDir, TrainConfig, TrainError, calibrate};
+use crate::{
+    BridgeTraining, Keep, RunDir, RunProgress, TrainConfig, TrainError, calibrate,
+    calibrate_trained,
+};
 
 /// Settings of [`train_bridges`].
 #[derive(Debug, Clone, Default)]
@@ -25,7 +28,8 @@ pub struct BridgeTrainingConfig {
 /// `name` is what the observer is told that the run is called.
 ///
 /// With a directory, the run goes on from the newest checkpoint in it; the composition must then be
-/// the one that it began with. [`ComposeRun`](super::ComposeRun) trains from files, and also knows
+/// the one that it began with. The composition so far is saved there at every checkpoint, so that
+/// it can be opened before the run is over. [`ComposeRun`](super::ComposeRun) trains from files, and also knows
 /// validation, further devices and a cache of activations.
 ///
 /// # Errors
@@ -45,8 +49,17 @@ pub fn train_bridges(
     let objective = BridgeTraining::new(&model.parts)
         .with_noise(config.noise)
         .with_checkpointing(config.gradient_checkpointing);
+    let saved = directory.as_ref().map(|directory| {
+        let (path, composition) = (directory.path().to_owned(), &composition);
+        move |bridges: &Bridges, _: &RunProgress| {
+            let mut so_far = composition.clone();
+            so_far.model.bridges = bridges.valid();
+            Ok(so_far.save(&path)?)
+        }
+    });
     let options = FitOptions {
         directory,
+        keep: saved.map(|save| Box::new(save) as Keep<'_, Bridges>),
         ..FitOptions::default()
     };
     let batches = |number| Ok(batches.batch(number)?);
@@ -54,7 +67,8 @@ pub fn train_bridges(
     let trainer = fit(
         name, &objective, bridges, train, options, &batches, observer,
     )?;
-    composition.model.bridges = trainer.into_parameters().valid();
+    let bridges = trainer.into_parameters().valid();
+    composition.model.bridges = bridges;
     Ok(composition)
 }
 
@@ -67,4 +81,15 @@ pub(super) fn calibrated(
 ) -> Result<Bridges, TrainError> {
     let bridges = fresh.fork(&device.clone().autodiff()).train();
     Ok(calibrate(parts, bridges, &batches.batch(0)?)?)
+}
+
+/// Bridges that were trained before, with gradients.
+pub(super) fn continued(
+    parts: &FrozenParts,
+    trained: Bridges,
+    device: &Device,
+    batches: &Batches,
+) -> Result<Bridges, TrainError> {
+    let bridges = trained.fork(&device.clone().autodiff()).train();
+    Ok(calibrate_trained(parts, bridges, &batches.batch(0)?)?)
 }

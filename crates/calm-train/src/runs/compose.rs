@@ -1,6 +1,7 @@
 //! Training the bridges of a composition.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -12,7 +13,7 @@ use calm_compose::{
 use calm_models::{Decoder, Fetching, LoadOptions, ModelFiles, ModelSource, Strictness};
 
 use super::baseline::BaselineRun;
-use super::bridges::calibrated;
+use super::bridges::{calibrated, continued};
 use super::config::ComposeConfig;
 use super::data::TrainingData;
 use super::estimate::Estimate;
@@ -22,9 +23,13 @@ use super::ranks::{self, LocalDevices};
 use super::record::{
     AddedParameters, BaselineOutcome, BridgeIdentity, BridgeRecord, ComposedIdentity, RunIdentity,
 };
-use super::training::{FitOptions, TrainingRun};
+use super::reference::{of_decoder, of_objective};
+use super::training::{FitOptions, KeepRecord, TrainingRun};
 use super::{Observer, RunContext, RunEvent, end_of_text};
-use crate::{ActivationCache, BridgeTraining, ChatTokenizer, Ranks, TrainError, WorkerServer};
+use crate::{
+    ActivationCache, BridgeTraining, ChatTokenizer, Ranks, Reference, ReferenceModel, TrainError,
+    WorkerServer,
+};
 
 /// Trains the bridges of a composition (section 3.1 of the paper), or a baseline in their place.
 #[derive(Debug)]
@@ -63,6 +68,11 @@ impl ComposeRun {
         let writes = !config.ranks.is_listening();
         let run = TrainingRun::new(&config.training, context, &config.out, writes)?;
         Ok(Self { config, run })
+    }
+
+    /// Directory of the result.
+    pub fn out(&self) -> &Path {
+        &self.run.out
     }
 
     /// Trains to the end, or goes on with the run in the output directory, and saves the result.
@@ -106,7 +116,7 @@ impl ComposeRun {
     /// extended come with it.
     fn resolved(&self, prepared: &Prepared) -> ComposeConfig {
         let mut config = self.config.clone();
-        config.training.resolve_open(&self.run.train);
+        config.training.resolve_open(&prepared.data);
         let mut types = prepared.models.parts().compute_types();
         if let Some(dtype) = types.next()
             && types.all(|other| other == dtype)
@@ -114,7 +124,7 @@ impl ComposeRun {
             config.dtype = dtype.into();
         }
         let composition = &prepared.models.composition;
-        if self.config.extend.is_none() {
+        if self.config.extend.is_none() && self.config.init_from.is_none() {
             config.bridges.heads = Some(composition.heads);
             if config.connections.is_empty() {
                 let plans = composition.connections();
@@ -165,7 +175,7 @@ impl ComposeRun {
         let mut fetched = |fetching: Fetching<'_>| {
             let _ = observer.observe(RunEvent::Fetching(fetching));
         };
-        let located = match &config.extend {
+        let located = match config.extend.as_ref().or(config.init_from.as_ref()) {
             None => None,
             Some(directory) => Some(LocatedComposition::find(
                 directory,
@@ -184,7 +194,11 @@ impl ComposeRun {
             Some(name) => calm_backend::device(name)?,
             None => device.clone(),
         };
-        let extended = located.as_ref().map(|located| located.file.clone());
+        let before = located.as_ref().map(|located| located.file.clone());
+        let (extended, continued) = match &config.init_from {
+            None => (before, None),
+            Some(directory) => (None, before.map(|file| (directory.clone(), file))),
+        };
         let before = match (located, anchor) {
             (Some(located), _) => located.load(&options, &augmenting_device)?,
             (None, Some(files)) => {
@@ -211,6 +225,7 @@ impl ComposeRun {
             composition: before.extend(new, self.run.context.seed)?,
             frozen_bridges,
             extended,
+            continued,
         })
     }
 
@@ -239,7 +254,11 @@ impl ComposeRun {
         } = prepared;
         let tokens = data.train.read_by(models.parts(), chat)?;
         let (parts, fresh) = (models.new_parts(), models.fresh_bridges());
-        let bridges = calibrated(&parts, fresh, local.main(), &data.train.batches)?;
+        let begin = match models.continued {
+            Some(_) => continued,
+            None => calibrated,
+        };
+        let bridges = begin(&parts, fresh, local.main(), &data.train.batches)?;
         let others = local.distinct[1..].iter();
         let others = others.map(|device| self.load(device, observer));
         let others = others.collect::<Result<Vec<Models>, _>>()?;
@@ -285,6 +304,8 @@ struct Models {
     frozen_bridges: Option<Bridges>,
     /// Its description.
     extended: Option<CompositionFile>,
+    /// Directory and description of the composition that is trained further.
+    continued: Option<(PathBuf, CompositionFile)>,
 }
 
 impl Models {
@@ -307,6 +328,16 @@ impl Models {
         }
     }
 
+    /// SHA-256 of the bridges that are trained further.
+    fn continued_sha256(&self) -> Result<Option<String>, TrainError> {
+        let Some((directory, _)) = &self.continued else {
+            return Ok(None);
+        };
+        let bridges = directory.join("bridge.safetensors");
+        Ok(Some(calm_files::sha256_file(&bridges)?))
+    }
+
+    /// Bridges that are trained.
     fn fresh_bridges(&self) -> Bridges {
         let of = self.composition.model.bridges.of[self.frozen_count()..].to_vec();
         Bridges { of }
@@ -359,7 +390,7 @@ impl BridgeJob<'_> {
 
     fn open_caches(&self, is_described: bool) -> Result<Vec<Option<ActivationCache>>, TrainError> {
         let data = &self.prepared.data;
-        let (epochs, tokens) = (self.of.run.epochs(data), self.tokens.as_deref());
+        let (epochs, tokens) = (data.epochs(), self.tokens.as_deref());
         let activations = &self.of.config.activations;
         let caches = self.everywhere().map(|models| {
             activations.open(
@@ -395,7 +426,7 @@ impl BridgeJob<'_> {
         FloatType::names(self.prepared.models.parts().compute_types())
     }
 
-    fn identity(&self) -> RunIdentity<BridgeIdentity> {
+    fn identity(&self) -> Result<RunIdentity<BridgeIdentity>, TrainError> {
         let (file, config) = (&self.file, &self.of.config);
         let augmenting = file.augmenting.iter();
         let dtype = self.compute_type();
@@ -415,12 +446,12 @@ impl BridgeJob<'_> {
         let subject = BridgeIdentity {
             composed,
             extended: self.prepared.models.extended.clone(),
+            continued: self.prepared.models.continued_sha256()?,
             output_units: self.bridges.output_units(),
             activations: config.activations.identity(),
         };
-        self.of
-            .run
-            .identity("compose", &self.prepared.data, subject)
+        let data = &self.prepared.data;
+        Ok(self.of.run.identity("compose", data, subject))
     }
 
     fn estimate(&self) -> Result<Estimate, TrainError> {
@@ -461,7 +492,7 @@ impl BridgeJob<'_> {
         let objectives = self.objectives();
         let own = (&self.prepared.local, objectives.as_slice());
         let bridges = self.bridges.clone();
-        let address = ranks::serve(server, bridges, &self.identity(), &batches, own, observer)?;
+        let address = ranks::serve(server, bridges, &self.identity()?, &batches, own, observer)?;
         Ok(ComposeOutcome::Served { address })
     }
 
@@ -478,24 +509,48 @@ impl BridgeJob<'_> {
         let validated = models.objective(held_out_tokens.as_deref());
         let composed = |bridges: &Bridges| models.model(bridges.clone());
         let validator = held_out.map(|data| data.validator(&validated, composed));
-        let (objectives, identity) = (self.objectives(), self.identity());
+        let (objectives, identity) = (self.objectives(), self.identity()?);
         let ranks = &self.of.config.ranks;
-        let ranks = ranks.connect(
-            local,
-            &objectives,
-            &identity,
-            self.of.run.train.accumulation,
-        )?;
+        let ranks = ranks.connect(local, &objectives, &identity, data.settings.accumulation)?;
         let workers = ranks.as_ref().map(Ranks::names);
+        let measured = models.objective(match held_out {
+            Some(_) => held_out_tokens.as_deref(),
+            None => self.tokens.as_deref(),
+        });
         let options = FitOptions {
-            directory: None,
             validator: validator.transpose()?,
             ranks,
+            references: self.references(&measured)?,
+            ..FitOptions::default()
         };
         let bridges = self.bridges.clone();
         let (run, objective) = (&self.of.run, &objectives[0]);
-        let (bridges, record) = run.run(objective, bridges, data, options, &identity, observer)?;
-        self.save(bridges.valid(), record, workers)
+        let keep = |bridges: &Bridges, record| {
+            let saved = self.save(bridges.valid(), record, workers.clone());
+            saved.map(drop)
+        };
+        let (begun, keep) = (
+            (objective, bridges),
+            Some(Box::new(keep) as KeepRecord<'_, _>),
+        );
+        let (bridges, record) = run.run(begun, data, options, &identity, keep, observer)?;
+        self.save(bridges.valid(), record, workers.clone())
+    }
+
+    /// The anchor alone, and the composition as it is where there is one already.
+    fn references<'b>(
+        &'b self,
+        measured: &'b BridgeTraining<'b>,
+    ) -> Result<Vec<Reference<'b>>, TrainError> {
+        let Prepared { models, data, .. } = self.prepared;
+        let anchor = &models.parts().anchor;
+        let alone = of_decoder(ReferenceModel::AnchorAlone, anchor, data.measured()?);
+        let mut references = vec![alone];
+        if models.extended.is_some() || models.continued.is_some() {
+            let (model, data) = (ReferenceModel::CompositionBefore, data.measured()?);
+            references.push(of_objective(model, measured, &self.bridges, data));
+        }
+        Ok(references)
     }
 
     /// Saves the composition with trained bridges.
@@ -521,6 +576,10 @@ impl BridgeJob<'_> {
             activations: self.caches[0].as_ref().map(ActivationCache::statistics),
             workers,
             extended: models.extended.as_ref().map(|file| file.training.clone()),
+            continued: models
+                .continued
+                .as_ref()
+                .map(|(_, file)| file.training.clone()),
         };
         composition.training = TrainingRecord::new(&record).expect("a record is plain data");
         composition.save(&config.out)?;

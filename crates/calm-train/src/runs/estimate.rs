@@ -31,8 +31,8 @@ pub struct Estimate {
 pub struct DataEstimate {
     /// Number of examples.
     pub examples: usize,
-    /// Tokens that a model reads.
-    pub tokens: usize,
+    /// All of its tokens, those that are only ever a target included: as the run counts them.
+    pub tokens: u64,
     /// Tokens that carry loss.
     pub target_tokens: usize,
     /// Share of padding.
@@ -46,7 +46,11 @@ pub struct DataEstimate {
 /// Memory of a run, in bytes.
 #[derive(Debug, Clone, Serialize)]
 pub struct MeasuredMemory {
-    /// Tensors, by arithmetic.
+    /// The most that the run will hold on a processor: what the steps that were done for this
+    /// estimate have held, and the rest of what is kept from epoch to epoch. None on other devices,
+    /// and where the system does not tell.
+    pub expected_peak: Option<u64>,
+    /// Tensors of it, by arithmetic.
     pub estimate: MemoryEstimate,
     /// Rows of the largest batch.
     pub rows: usize,
@@ -78,24 +82,33 @@ impl Estimate {
         footprint: &Footprint,
     ) -> Result<Self, TrainError> {
         let epoch = Epoch::of(data)?;
-        let measured = Measured::new(run, objective, parameters, data, &epoch)?;
-        let epochs = run.epochs(data);
+        let measured = Measured::new(objective, parameters, data, &epoch)?;
+        let epochs = data.epochs();
         let [rows, length] = epoch.shape;
+        let estimate = footprint.estimate(rows, length, epoch.largest_targets);
+        let measured_peak = calm_backend::peak_memory();
+        let steps = measured.steps_done * data.settings.accumulation;
+        let done = (steps as f64 / data.train.batches.per_epoch() as f64).min(1.0);
+        let is_processor = calm_backend::is_processor(&run.context.device);
+        let to_be_kept = (estimate.activation_cache as f64 * (1.0 - done)) as u64;
         Ok(Self {
             parameters: footprint.parameters(),
             data: DataEstimate {
                 examples: data.train.batches.examples().len(),
-                tokens: epoch.tokens,
+                tokens: data.train.batches.examples().tokens(),
                 target_tokens: epoch.target_tokens,
                 padding_share: 1.0 - epoch.tokens as f64 / epoch.positions.max(1) as f64,
                 batches_per_epoch: data.train.batches.per_epoch(),
                 epochs,
             },
             memory_bytes: MeasuredMemory {
-                estimate: footprint.estimate(rows, length, epoch.largest_targets),
+                expected_peak: measured_peak
+                    .filter(|_| is_processor)
+                    .map(|peak| peak + to_be_kept),
+                estimate,
                 rows,
                 length,
-                measured_peak: calm_backend::peak_memory(),
+                measured_peak,
                 measured_before_models: run.memory_before,
             },
             time: TimeEstimate {
@@ -144,25 +157,27 @@ fn positions(batch: &Batch) -> usize {
 /// Speed of a few steps.
 struct Measured {
     seconds_per_position: f64,
+    /// Steps that were timed.
     steps: usize,
+    /// Steps that were done, the first with the largest batch.
+    steps_done: usize,
 }
 
 impl Measured {
     /// Does a step with the largest batch, which shows the memory, and some with the batches that
     /// the run will begin with, which show the time.
     fn new<O: Objective>(
-        run: &TrainingRun,
         objective: &O,
         parameters: O::Parameters,
         data: &TrainingData,
         epoch: &Epoch,
     ) -> Result<Self, TrainError> {
-        let accumulation = run.train.accumulation;
+        let accumulation = data.settings.accumulation;
         let batch = |at: usize| {
             let number = at.checked_sub(accumulation).unwrap_or(epoch.largest);
             Ok::<_, TrainError>(data.train.batches.batch(number)?)
         };
-        let mut trainer = Trainer::new(objective, parameters, run.train.clone(), None)?;
+        let mut trainer = Trainer::new(objective, parameters, data.settings.clone(), None)?;
         let mut done: Vec<StepMetrics> = Vec::new();
         trainer.run(&batch, |metrics| {
             done.push(metrics.clone());
@@ -183,6 +198,7 @@ impl Measured {
         Ok(Self {
             seconds_per_position: seconds / positions.max(1) as f64,
             steps: done.len() - first,
+            steps_done: done.len(),
         })
     }
 }

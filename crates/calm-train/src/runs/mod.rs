@@ -21,6 +21,7 @@ mod plan;
 mod pretrain;
 mod ranks;
 mod record;
+mod reference;
 mod split;
 mod training;
 mod tuning;
@@ -49,7 +50,7 @@ pub use self::record::{
     RunRecord, ValidationIdentity, commit, program,
 };
 pub use self::training::{FitOptions, fit};
-use crate::{StepMetrics, TrainError, ValidationMetrics, WorkerEvent};
+use crate::{ReferenceLoss, RunSummary, StepMetrics, TrainError, ValidationMetrics, WorkerEvent};
 
 /// Program, device and seed of a run: everything that is not in its settings.
 #[derive(Debug, Clone)]
@@ -91,6 +92,8 @@ pub enum RunEvent<'a> {
     },
     /// The training data is ready.
     Data(&'a DataRecord),
+    /// A loss that the run is measured by, such as that of the anchor alone.
+    Reference(&'a ReferenceLoss),
     /// Steps begin.
     Started {
         /// Kind of the run: `compose`, `pretrain`, `lora` or `finetune`.
@@ -111,6 +114,8 @@ pub enum RunEvent<'a> {
         /// Whether they are the best so far.
         is_best: bool,
     },
+    /// The run is over, and this came of it.
+    Summary(&'a RunSummary),
     /// This process listens for the run of another one.
     Listening(SocketAddr),
     /// Something happened to the connection with that run.

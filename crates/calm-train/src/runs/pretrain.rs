@@ -18,7 +18,7 @@ use super::record::RunRecord;
 use super::training::TrainingRun;
 use super::tuning::Tuning;
 use super::{Observer, RunContext, RunEvent, end_of_text};
-use crate::{ChatTokenizer, TrainError};
+use crate::{ChatTokenizer, ReferenceModel, TrainError};
 
 /// Trains a small Llama from random weights, or goes on training a checkpoint.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl PretrainRun {
         let mut config = self.config.clone();
         config.context = Some(prepared.context);
         config.dtype = config.stored_type().into();
-        config.training.resolve_open(&self.run.train);
+        config.training.resolve_open(&prepared.data);
         Ok((estimate, config))
     }
 
@@ -157,6 +157,10 @@ impl PretrainRun {
             run: &self.run,
             model: &prepared.model,
             lora: prepared.lora,
+            begins_as: match prepared.base {
+                Some(_) => ReferenceModel::ModelBefore,
+                None => ReferenceModel::UntrainedModel,
+            },
         }
     }
 

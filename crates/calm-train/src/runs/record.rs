@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Baseline, ValidationMetric};
 use super::examples::ExampleConfig;
-use crate::{ActivationStatistics, TrainConfig, ValidationMetrics};
+use crate::{ActivationStatistics, RunSummary, TrainConfig, ValidationMetrics};
 
 /// Everything that the outcome of a run depends on. A run that differs in it is another run.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +41,9 @@ pub(super) struct BridgeIdentity {
     pub(super) composed: ComposedIdentity,
     /// The composition that is extended.
     pub(super) extended: Option<CompositionFile>,
+    /// SHA-256 of the bridges that are trained further.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) continued: Option<String>,
     /// Units of the bridges' outputs; none where all are one. They are measured anew when a run goes
     /// on, and by each of its workers.
     pub(super) output_units: Option<Vec<Vec<f64>>>,
@@ -72,6 +75,10 @@ pub struct ValidationIdentity {
     pub metric: Option<ValidationMetric>,
     /// Examples of which it is taken.
     pub scored_examples: usize,
+    /// Number of examples that are held out of the training data, if these are not a file of
+    /// their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<usize>,
 }
 
 /// Circumstances of a run, which may change when it goes on.
@@ -110,6 +117,12 @@ pub struct DataRecord {
     pub sha256: String,
     /// Examples that are used.
     pub examples: usize,
+    /// Examples that are held out of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_out: usize,
+    /// Copies of these, which are not trained on either.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub copies: usize,
     /// Their tokens.
     pub tokens: u64,
     /// Share of padding in the batches, to four digits.
@@ -123,6 +136,11 @@ pub struct DataRecord {
     pub truncated: u64,
     /// Examples that were left out.
     pub skipped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Rows that hold several examples.
@@ -155,6 +173,9 @@ pub struct RunRecord {
     pub validation: Option<ValidationIdentity>,
     /// Result of the validation at the best step.
     pub best: Option<ValidationMetrics>,
+    /// What the run came to, beside what it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<RunSummary>,
     /// Loss of the last step, in nats per target token; none if it was not finite.
     pub final_loss: Option<f32>,
     /// Seconds that the steps took, those of earlier processes included.
@@ -199,6 +220,9 @@ pub struct BridgeRecord {
     /// The record of the composition that was extended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extended: Option<TrainingRecord>,
+    /// The record of the composition that was trained further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continued: Option<TrainingRecord>,
 }
 
 /// Counts of the parameters of bridges.

@@ -7,7 +7,7 @@ use calm_compose::{FrozenParts, PromptTexts, RowTokens};
 use calm_data::{Batches, ChatTurn, DataError, DataFile, Examples, Tokenized};
 use rayon::prelude::*;
 
-use super::config::DataConfig;
+use super::config::{DataConfig, ValidationConfig};
 use super::record::{DataRecord, PackedRecord};
 use super::{Observer, RunEvent};
 use crate::reading::{PromptedExample, read, readers};
@@ -62,6 +62,17 @@ pub(super) struct DataSplit {
     pub(super) record: DataRecord,
     /// The conversations of the examples, if augmenting models read them in renderings of their own.
     turns: Vec<Option<ChatTurn>>,
+    /// Share of the different examples of the file that is held out of these.
+    pub(super) held_out_share: f64,
+}
+
+/// Examples that were held out of a file.
+pub(super) struct HeldOutPart {
+    pub(super) split: DataSplit,
+    /// Their numbers among all that were read.
+    pub(super) numbers: Vec<u32>,
+    /// All that were read.
+    pub(super) of: usize,
 }
 
 impl DataSplit {
@@ -83,6 +94,8 @@ impl DataSplit {
             path: file.path.clone(),
             sha256,
             examples: batches.examples().len(),
+            held_out: 0,
+            copies: 0,
             tokens: batches.examples().tokens(),
             padding_share: (batches.padding_share() * 1e4).round() / 1e4,
             packed: file.tokenizing.cut_texts.then(|| PackedRecord {
@@ -97,6 +110,86 @@ impl DataSplit {
             batches,
             record,
             turns,
+            held_out_share: 0.0,
+        }
+    }
+
+    /// The examples of a file without those that are held out, and these, if any are.
+    pub(super) fn held_out(
+        config: &ValidationConfig,
+        file: &DataFile<'_>,
+        read: Tokenized,
+        batches: impl Fn(Examples) -> Batches,
+    ) -> Result<(Self, Option<HeldOutPart>), TrainError> {
+        if config.validation.is_some() || config.validation_share == Some(0.0) {
+            return Ok((Self::new(file, read, batches), None));
+        }
+        let mut count = Ok(0);
+        let mut share = 0.0;
+        let piece = file
+            .tokenizing
+            .cut_texts
+            .then_some(file.tokenizing.context + 1);
+        let split = read.examples.hold_out(piece, |different| {
+            count = config.held_out_of(different);
+            let held_out = *count.as_ref().unwrap_or(&0);
+            share = held_out as f64 / different as f64;
+            held_out
+        })?;
+        count?;
+        let Some(split) = split else {
+            return Ok((Self::new(file, read, batches), None));
+        };
+        let turns = |examples: &Examples| match read.turns.is_empty() {
+            true => Vec::new(),
+            false => (0..examples.len())
+                .map(|number| read.turns[examples.place(number)].clone())
+                .collect(),
+        };
+        let part = |examples: Examples| Tokenized {
+            turns: turns(&examples),
+            examples,
+            sha256: read.sha256.clone(),
+            truncated: read.truncated,
+            skipped: read.skipped,
+        };
+        let mut train = Self::new(file, part(split.train), &batches);
+        train.record.held_out = split.held_out.len();
+        train.record.copies = split.copies;
+        train.held_out_share = share;
+        let held_out = HeldOutPart {
+            split: Self::new(file, part(split.held_out), &batches),
+            numbers: split.numbers,
+            of: read.examples.len(),
+        };
+        Ok((train, Some(held_out)))
+    }
+
+    /// An error with the numbers that its examples have in the file.
+    pub(super) fn in_file(&self, error: TrainError) -> TrainError {
+        let place = |number: &mut usize| *number = self.batches.examples().place(*number);
+        match error {
+            TrainError::NotFinite {
+                quantity,
+                value,
+                step,
+                checkpoint,
+                mut examples,
+            } => {
+                examples.iter_mut().for_each(place);
+                TrainError::NotFinite {
+                    quantity,
+                    value,
+                    step,
+                    checkpoint,
+                    examples,
+                }
+            }
+            TrainError::TooManySkipped { skipped, last } => TrainError::TooManySkipped {
+                skipped,
+                last: Box::new(self.in_file(*last)),
+            },
+            other => other,
         }
     }
 

@@ -14,17 +14,20 @@ use super::data::TrainingData;
 use super::examples::ExampleConfig;
 use super::located::locate_examples;
 use super::plan::TextPlan;
-use super::record::{Environment, RunIdentity, RunRecord};
+use super::record::{Environment, RunIdentity, RunRecord, ValidationIdentity};
 use super::split::{DataSplit, read_file};
 use super::validation::ValidationData;
 use super::{Observer, RunContext, RunEvent};
 use crate::{
-    BatchSource, DataTokenizer, Objective, Outcome, Ranks, RunDir, StepMetrics, TrainConfig,
-    TrainError, Trainer, Validator,
+    BatchSource, DataTokenizer, Keep, Objective, Outcome, Ranks, Reference, RunDescription, RunDir,
+    RunProgress, StepMetrics, TrainConfig, TrainError, Trainer, Validator,
 };
 
 /// Name of a run's directory in the directory of its result.
 const RUN: &str = "run";
+
+/// Receives the result so far, with the record of the run so far.
+pub(super) type KeepRecord<'a, P> = Box<dyn Fn(&P, RunRecord) -> Result<(), TrainError> + 'a>;
 
 /// Parts that only some runs have.
 pub struct FitOptions<'a, P> {
@@ -34,6 +37,10 @@ pub struct FitOptions<'a, P> {
     pub validator: Option<Box<dyn Validator<P> + 'a>>,
     /// Devices and processes that compute the batches of a step.
     pub ranks: Option<Ranks<'a, P>>,
+    /// Losses that the run is measured by. The last is that of the parameters that it begins with.
+    pub references: Vec<Reference<'a>>,
+    /// Receives the result so far at every checkpoint.
+    pub keep: Option<Keep<'a, P>>,
 }
 
 impl<P> Default for FitOptions<'_, P> {
@@ -42,6 +49,8 @@ impl<P> Default for FitOptions<'_, P> {
             directory: None,
             validator: None,
             ranks: None,
+            references: Vec::new(),
+            keep: None,
         }
     }
 }
@@ -68,6 +77,13 @@ pub fn fit<'a, O: Objective>(
     if let Some(validator) = options.validator {
         trainer = trainer.validated_by(validator);
     }
+    if let Some(keep) = options.keep {
+        trainer = trainer.kept_by(keep);
+    }
+    for reference in &options.references {
+        let taken = trainer.measure(reference)?;
+        let _ = observer.observe(RunEvent::Reference(&taken));
+    }
     let steps = trainer.config().steps;
     let completed = trainer.completed();
     let _ = observer.observe(RunEvent::Started {
@@ -88,6 +104,10 @@ pub fn fit<'a, O: Objective>(
             let _ = observer.borrow_mut().observe(event);
         },
     )?;
+    if let (Outcome::Finished | Outcome::StoppedEarly, Some(summary)) = (outcome, trainer.summary())
+    {
+        let _ = observer.into_inner().observe(RunEvent::Summary(&summary));
+    }
     match outcome {
         Outcome::Finished | Outcome::StoppedEarly => Ok(trainer),
         Outcome::Interrupted => Err(TrainError::Interrupted {
@@ -101,8 +121,6 @@ pub fn fit<'a, O: Objective>(
 #[derive(Debug)]
 pub(super) struct TrainingRun {
     pub(super) config: TrainingConfig,
-    /// The settings of the trainer.
-    pub(super) train: TrainConfig,
     pub(super) context: RunContext,
     /// Directory of the result.
     pub(super) out: std::path::PathBuf,
@@ -123,19 +141,18 @@ impl TrainingRun {
         if writes {
             check_directory(out, config.resume)?;
         }
+        config.check(context.seed)?;
+        let mut config = config.clone();
+        if config.resume && holds_nothing_out(&out.join(RUN)) {
+            config.validation.validation_share.get_or_insert(0.0);
+        }
         Ok(Self {
-            train: config.resolve(context.seed)?,
-            config: config.clone(),
+            config,
             context,
             out: out.to_owned(),
             writes,
             memory_before: calm_backend::peak_memory().unwrap_or(0),
         })
-    }
-
-    /// Number of times that the run sees every example.
-    pub(super) fn epochs(&self, data: &TrainingData) -> f64 {
-        (self.train.steps * self.train.accumulation) as f64 / data.train.batches.per_epoch() as f64
     }
 
     /// Reads and tokenises the examples. A run that is only described leaves no file behind.
@@ -153,41 +170,55 @@ impl TrainingRun {
             };
             let located = locate_examples(name, &mut fetched)?;
             let file = DataFile {
-                path: located.path.clone(),
+                path: located.path,
                 form: form.clone(),
                 tokenizing: plan.tokenizing(&data_tokenizer, self.config.data.too_long),
             };
             let with_run = self.out.join(RUN).join(with_run);
             let with_run = (self.writes && !is_described).then_some(with_run.as_path());
-            let read = read_file(&self.config.data, &file, with_run, observer)?;
+            let tokens = read_file(&self.config.data, &file, with_run, observer)?;
+            Ok::<_, TrainError>((file, tokens, located.name))
+        };
+        let batches = |examples| {
             // Padding is never seen, so any token will do.
             let (rows, padding) = (self.config.rows(), plan.special.pad.unwrap_or(0));
-            let seed = self.train.seed;
-            let mut split = DataSplit::new(&file, read, |examples| match plan.is_packed {
+            let seed = self.context.seed;
+            match plan.is_packed {
                 false => Batches::new(examples, rows, padding, seed),
                 true => Batches::packed(examples, rows, plan.context, padding, seed),
-            });
-            split.record.path = located.name;
-            Ok::<_, TrainError>((split, located.path))
+            }
         };
-        let (train, train_path) = read(&self.config.train, "tokens")?;
-        let validation = &self.config.validation;
-        let held_out = validation.validation.as_ref().map(|name| {
-            let (held_out, path) = read(name, "held-out-tokens")?;
-            let data = ValidationData::new(validation, &path, held_out, plan, &form)?;
-            Ok::<_, TrainError>((data, path))
-        });
-        let held_out = held_out.transpose()?;
-        let is_needed = (self.writes && !is_described) || held_out.is_some();
-        let rows = is_needed
-            .then(|| RowSet::of(&train_path, &form))
-            .transpose()?;
-        if let (Some(rows), Some((_, path))) = (&rows, &held_out) {
-            warn_of_shared(rows, &train_path, path, &form)?;
-        }
+        let config = &self.config.validation;
+        let (file, tokens, name) = read(&self.config.train, "tokens")?;
+        let train_path = file.path.clone();
+        let (mut train, part) = DataSplit::held_out(config, &file, tokens, batches)?;
+        train.record.path = name;
+        let is_needed = (self.writes && !is_described) || config.validation.is_some();
+        let rows = is_needed.then(|| RowSet::of(&train_path, &form));
+        let rows = rows.transpose()?;
+        let has_split = part.is_some();
+        let validation = match (&config.validation, part) {
+            (Some(name), _) => {
+                let (file, tokens, name) = read(name, "held-out-tokens")?;
+                if let Some(rows) = &rows {
+                    warn_of_shared(rows, &train_path, &file.path, &form)?;
+                }
+                let mut split = DataSplit::new(&file, tokens, batches);
+                split.record.path = name;
+                let held_out = ValidationData::of_file(config, &file.path, split, plan, &form);
+                Some(held_out?)
+            }
+            (None, Some(part)) => {
+                let held_out = ValidationData::of_part(config, &train_path, part, plan, &form);
+                Some(held_out?)
+            }
+            (None, None) => None,
+        };
+        let (seed, per_epoch) = (self.context.seed, train.batches.per_epoch());
         Ok(TrainingData {
+            settings: self.config.resolve(seed, per_epoch, has_split)?,
             train,
-            validation: held_out.map(|(data, _)| data),
+            validation,
             rows,
         })
     }
@@ -211,19 +242,20 @@ impl TrainingRun {
             packed: data.train.record.packed.map(|packed| packed.context),
             validation: data.validation.as_ref().map(|held_out| held_out.identity()),
             rows: self.config.rows(),
-            train: self.train.clone(),
+            train: data.settings.clone(),
         }
     }
 
     /// Trains `parameters` to the end, or goes on where an earlier process of the same identity
-    /// was. With a validator, the result is the best checkpoint.
+    /// was. With a validator, the result is the best checkpoint. `keep` receives the result so far
+    /// at every checkpoint.
     pub(super) fn run<'a, O: Objective>(
-        &self,
-        objective: &'a O,
-        parameters: O::Parameters,
-        data: &TrainingData,
+        &'a self,
+        (objective, parameters): (&'a O, O::Parameters),
+        data: &'a TrainingData,
         mut options: FitOptions<'a, O::Parameters>,
-        identity: &RunIdentity<impl Serialize>,
+        identity: &'a RunIdentity<impl Serialize>,
+        keep: Option<KeepRecord<'a, O::Parameters>>,
         observer: &mut dyn Observer,
     ) -> Result<(O::Parameters, RunRecord), TrainError> {
         let directory = self.out.join(RUN);
@@ -235,34 +267,67 @@ impl TrainingRun {
         if let Some(rows) = rows.filter(|rows| rows.sha256() == data.train.record.sha256) {
             rows.write(&self.out.join(RowSet::FILE))?;
         }
+        let record = move |progress: &RunProgress| {
+            self.record(
+                progress,
+                data,
+                &identity.program,
+                identity.validation.clone(),
+            )
+        };
+        if let Some(keep) = keep {
+            let keep = move |parameters: &O::Parameters, progress: &RunProgress| {
+                keep(parameters, record(progress)?)
+            };
+            options.keep = Some(Box::new(keep));
+        }
         let _ = observer.observe(RunEvent::Data(&data.train.record));
         let batches = |number| Ok(data.train.batches.batch(number)?);
-        let train = self.train.clone();
+        let settings = data.settings.clone();
         let trainer = fit(
             identity.name,
             objective,
             parameters,
-            train,
+            settings,
             options,
             &batches,
             observer,
-        )?;
-        let metrics = RunDir::read_metrics(&directory)?;
-        let record = RunRecord {
-            program: identity.program.clone(),
-            data: data.train.record.clone(),
-            rows: self.config.rows(),
-            settings: self.train.clone(),
-            step: trainer.best().map_or(trainer.completed(), |best| best.step),
-            steps_done: trainer.completed(),
-            skipped_steps: trainer.skipped(),
-            validation: identity.validation.clone(),
-            best: trainer.best().cloned(),
-            final_loss: metrics.last().map(|last| last.loss),
-            seconds: (StepMetrics::total_seconds(&metrics) * 1e3).round() / 1e3,
-        };
+        );
+        let trainer = trainer.map_err(|error| data.train.in_file(error))?;
+        let record = record(&trainer.progress())?;
         Ok((trainer.into_parameters(), record))
     }
+
+    fn record(
+        &self,
+        progress: &RunProgress,
+        data: &TrainingData,
+        program: &str,
+        validation: Option<ValidationIdentity>,
+    ) -> Result<RunRecord, TrainError> {
+        let metrics = RunDir::read_metrics(&self.out.join(RUN))?;
+        let progress = progress.clone();
+        Ok(RunRecord {
+            program: program.to_owned(),
+            data: data.train.record.clone(),
+            rows: self.config.rows(),
+            settings: data.settings.clone(),
+            step: progress.step,
+            steps_done: progress.steps_done,
+            skipped_steps: progress.skipped_steps,
+            validation,
+            best: progress.best,
+            summary: progress.summary,
+            final_loss: metrics.last().map(|last| last.loss),
+            seconds: (StepMetrics::total_seconds(&metrics) * 1e3).round() / 1e3,
+        })
+    }
+}
+
+/// Whether the run in this directory was begun without held-out data, as those of before there was
+/// a share of it. It goes on as it began.
+fn holds_nothing_out(directory: &Path) -> bool {
+    RunDescription::read(directory).is_ok_and(|run| run.settings["validation"].is_null())
 }
 
 /// Warns of held-out examples that are learnt as well.

@@ -12,8 +12,9 @@ use super::data::TrainingData;
 use super::estimate::Estimate;
 use super::footprint::Footprint;
 use super::record::{RunIdentity, RunRecord};
+use super::reference::of_decoder;
 use super::training::{FitOptions, TrainingRun};
-use crate::{LanguageModelling, TrainError};
+use crate::{LanguageModelling, ReferenceModel, TrainError};
 
 /// Training of a model in `f32`, or of adapters on it.
 pub(super) struct Tuning<'a> {
@@ -22,6 +23,8 @@ pub(super) struct Tuning<'a> {
     pub(super) model: &'a FrozenModel,
     /// Adapters; none if all weights are trained.
     pub(super) lora: Option<LoraPlan>,
+    /// What the model is called as it begins.
+    pub(super) begins_as: ReferenceModel,
 }
 
 impl Tuning<'_> {
@@ -38,13 +41,16 @@ impl Tuning<'_> {
         let merged = |decoder: &Decoder| decoder.clone().materialize();
         let held_out = data.validation.as_ref();
         let validator = held_out.map(|data| data.validator(&objective, merged));
+        let decoder = &self.model.decoder;
         let options = FitOptions {
             validator: validator.transpose()?,
+            references: vec![of_decoder(self.begins_as, decoder, data.measured()?)],
             ..FitOptions::default()
         };
         let (run, parameters) = (self.run, self.parameters());
-        let (trained, record) =
-            run.run(&objective, parameters, data, options, identity, observer)?;
+        let begun = (&objective, parameters);
+        // A whole model may be large: it is written once, at the end.
+        let (trained, record) = run.run(begun, data, options, identity, None, observer)?;
         let model = self.model.with_decoder(trained.valid().materialize());
         model.save(&run.out, dtype)?;
         Ok(record)

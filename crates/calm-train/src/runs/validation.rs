@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use calm_compose::ComposedPrompt;
-use calm_data::{Batch, DataError, ExampleForm, ExampleReader, TooLong};
+use calm_data::{Batch, DataError, ExampleForm, ExampleReader, Record, TooLong};
 use calm_models::{AnswerOptions, CausalLm, Question, Tokenizer, answer};
 
 use super::config::{ValidationConfig, ValidationMetric};
 use super::plan::TextPlan;
 use super::record::ValidationIdentity;
-use super::split::DataSplit;
+use super::split::{DataSplit, HeldOutPart};
 use crate::{DataTokenizer, HeldOut, Metric, Objective, Questions, TrainError, Validator};
 
 /// Examples of which a score is taken unless another number is given.
@@ -21,24 +21,58 @@ pub(super) struct ValidationData {
     metric: Option<ValidationMetric>,
     /// Examples of which the score is taken.
     scored: Vec<Question<ComposedPrompt>>,
+    /// Number of examples that were held out of the training data.
+    held_out: Option<usize>,
     tokenizer: Tokenizer,
     stop_ids: Vec<u32>,
 }
 
 impl ValidationData {
     /// The examples of a file, of which `data` has the tokens.
-    pub(super) fn new(
+    pub(super) fn of_file(
         config: &ValidationConfig,
         path: &Path,
         data: DataSplit,
         plan: &TextPlan<'_>,
         form: &ExampleForm,
     ) -> Result<Self, TrainError> {
+        let count = config.validation_examples.unwrap_or(SCORED);
+        let records = match config.validation_metric {
+            Some(_) => ExampleReader::read(path, form, Some(count))?,
+            None => Vec::new(),
+        };
+        Self::new(config, path, data, records, plan)
+    }
+
+    /// Examples that were held out of a file.
+    pub(super) fn of_part(
+        config: &ValidationConfig,
+        path: &Path,
+        part: HeldOutPart,
+        plan: &TextPlan<'_>,
+        form: &ExampleForm,
+    ) -> Result<Self, TrainError> {
+        let records = match config.validation_metric {
+            Some(_) => scored(path, &part, form)?,
+            None => Vec::new(),
+        };
+        let held_out = Self::new(config, path, part.split, records, plan)?;
+        Ok(Self {
+            held_out: Some(part.numbers.len()),
+            ..held_out
+        })
+    }
+
+    fn new(
+        config: &ValidationConfig,
+        path: &Path,
+        data: DataSplit,
+        mut records: Vec<Record>,
+        plan: &TextPlan<'_>,
+    ) -> Result<Self, TrainError> {
         let (mut scored, mut stop_ids) = (Vec::new(), vec![plan.end_of_text]);
-        if config.validation_metric.is_some() {
-            let count = config.validation_examples.unwrap_or(SCORED);
-            let mut records = ExampleReader::read(path, form, Some(count))?;
-            records.truncate(count);
+        if !records.is_empty() {
+            records.truncate(config.validation_examples.unwrap_or(SCORED));
             let tokenizer = DataTokenizer(plan.tokenizer);
             let questions = Questions {
                 tokenizing: plan.tokenizing(&tokenizer, TooLong::Error),
@@ -59,6 +93,7 @@ impl ValidationData {
             data,
             metric: config.validation_metric,
             scored,
+            held_out: None,
             tokenizer: plan.tokenizer.clone(),
             stop_ids,
         })
@@ -69,6 +104,7 @@ impl ValidationData {
             data_sha256: self.data.record.sha256.clone(),
             metric: self.metric,
             scored_examples: self.scored.len(),
+            held_out: self.held_out,
         }
     }
 
@@ -109,4 +145,17 @@ impl ValidationData {
             value: 100.0 * hits as f64 / answers.len() as f64 / 100.0,
         })
     }
+}
+
+/// The examples that were held out of a file.
+fn scored(path: &Path, part: &HeldOutPart, form: &ExampleForm) -> Result<Vec<Record>, TrainError> {
+    let all = ExampleReader::read(path, form, None)?;
+    if all.len() != part.of {
+        let reason = "needs --validation where examples are left out or cut";
+        return Err(TrainError::setting("validation-metric", reason));
+    }
+    let is_held_out = |number: &u32| part.numbers.binary_search(number).is_ok();
+    let numbered = (0u32..).zip(all);
+    let held_out = numbered.filter(|(number, _)| is_held_out(number));
+    Ok(held_out.map(|(_, record)| record).collect())
 }

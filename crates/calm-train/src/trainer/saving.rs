@@ -4,8 +4,26 @@ use burn::module::Module;
 use burn::store::{ModuleRecord, RecordError};
 
 use super::Trainer;
-use crate::run_dir::{Checkpoint, Damaged, Rewound, RunDir};
+use crate::run_dir::{Checkpoint, Damaged, Rewound, RunDir, RunSummary};
 use crate::{EventKind, Objective, TrainError, ValidationMetrics};
+
+/// Receives the result so far, and how far the run is.
+pub type Keep<'a, P> = Box<dyn FnMut(&P, &RunProgress) -> Result<(), TrainError> + 'a>;
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunProgress {
+    /// Step whose parameters are the result so far: that of the best validation, or the last.
+    pub step: usize,
+    /// Steps that are done.
+    pub steps_done: usize,
+    /// Steps of these that moved nothing.
+    pub skipped_steps: usize,
+    /// The best validation.
+    pub best: Option<ValidationMetrics>,
+    /// What the run came to so far.
+    pub summary: Option<RunSummary>,
+}
 
 impl<O: Objective> Trainer<'_, O> {
     /// Writes a checkpoint of the last step.
@@ -25,11 +43,33 @@ impl<O: Objective> Trainer<'_, O> {
         self.write(|dir| dir.save(&checkpoint, keep))?;
         self.saved = self.state.step;
         self.tell(EventKind::Checkpoint)?;
-        match self.state.best.clone() {
-            Some(ValidationMetrics { loss, metric, .. }) if is_best => {
-                self.tell(EventKind::Best { loss, metric })
-            }
-            _ => Ok(()),
+        if let Some(ValidationMetrics { loss, metric, .. }) = self.state.best.clone()
+            && is_best
+        {
+            self.tell(EventKind::Best { loss, metric })?;
+        }
+        self.hand_over()
+    }
+
+    /// Hands the result so far to whoever keeps it.
+    fn hand_over(&mut self) -> Result<(), TrainError> {
+        let Some(mut keep) = self.keep.take() else {
+            return Ok(());
+        };
+        let result = self.best.as_ref().unwrap_or(&self.parameters);
+        let kept = keep(result, &self.progress());
+        self.keep = Some(keep);
+        self.write(|_| kept)
+    }
+
+    /// How far the run is.
+    pub fn progress(&self) -> RunProgress {
+        RunProgress {
+            step: self.best().map_or(self.state.step, |best| best.step),
+            steps_done: self.state.step,
+            skipped_steps: self.state.skipped,
+            best: self.state.best.clone(),
+            summary: self.summary(),
         }
     }
 
@@ -98,6 +138,8 @@ impl<O: Objective> Trainer<'_, O> {
             is_resumed,
             lost_steps,
         } = dir.rewind(step)?;
+        let steps = RunDir::read_metrics(dir.path())?;
+        self.remember_steps(&steps);
         for Damaged { step: from, reason } in damaged {
             let there = match step {
                 0 => "the beginning".to_owned(),

@@ -47,7 +47,7 @@ impl Workshop {
             ..PretrainConfig::default()
         };
         config.training.train = self.path("texts.jsonl");
-        config.training.steps = 12;
+        config.training.steps = Some(12);
         config.training.rows = Some(2);
         config.training.checkpoint_steps = 5;
         config.training.optimizer.learning_rate = Some(5e-3);
@@ -231,7 +231,11 @@ fn of_texts_all_tokens_are_learnt_however_long_they_are() {
     // The first token is predicted by nothing, but there is one more, the end.
     let tokens = TEXTS.map(|text| model.tokenizer.encode(text, true).unwrap().ids.len());
     assert_eq!(estimate.data.target_tokens, tokens.iter().sum::<usize>());
-    assert_eq!(estimate.data.tokens, estimate.data.target_tokens);
+    let all = estimate.data.target_tokens + TEXTS.len();
+    assert!(
+        estimate.data.tokens >= all as u64,
+        "the first of each text, too"
+    );
     assert!(estimate.memory_bytes.length <= 8);
 }
 

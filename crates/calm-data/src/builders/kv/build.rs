@@ -67,7 +67,7 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
             calm_files::write_with(&path, |file| write_lines(file, dataset, task, pool, count))?;
         }
     }
-    calm_files::write_with(&directory.join(MIXED_FILE), |file| {
+    calm_files::write_with(directory.join(MIXED_FILE), |file| {
         let operands = [1, dataset.config().operands[1]];
         let mut examples = dataset.training_examples(DataMixture::Mixed, operands, sizes.held_in);
         examples.try_for_each(|example| file.write_all(&line(example)?))

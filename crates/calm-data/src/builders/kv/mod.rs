@@ -5,9 +5,9 @@
 //!
 //! | task | prompt | target |
 //! | --- | --- | --- |
-//! | KV-Substitution | `kip + qat - zu :` | `10 + 22 - 24` |
-//! | Numeric-Arithmetic | `10 + 22 - 24 =` | `8 0 0 0` |
-//! | KV-Arithmetic | `kip + qat - zu =` | `8 0 0 0` |
+//! | KV-Substitution | `fig + ned - pal :` | `183 + 236 - 78` |
+//! | Numeric-Arithmetic | `183 + 236 - 78 =` | `1 4 3 0` |
+//! | KV-Arithmetic | `fig + ned - pal =` | `1 4 3 0` |
 //!
 //! How numbers are written is decided in `notation.rs` and nowhere else. Keys are split into
 //! held-in and held-out ones; what a composition is trained on holds held-in keys only, what it is

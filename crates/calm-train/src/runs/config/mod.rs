@@ -1,6 +1,9 @@
 //! Settings of runs. The structs are the schema: files, flags and programs fill the same fields, by
 //! the same names. Each name is in kebab-case in files, as the flag of `calm` is.
 
+mod text;
+mod validation;
+
 use std::path::PathBuf;
 
 use calm_backend::{ComputeType, FloatType};
@@ -11,6 +14,8 @@ use calm_data::TooLong;
 use calm_models::ModelSource;
 use serde::{Deserialize, Serialize};
 
+pub use self::validation::{ValidationConfig, ValidationMetric};
+use super::data::TrainingData;
 use super::examples::ExampleConfig;
 #[cfg(feature = "cli")]
 use super::flags::{any_path, named};
@@ -33,6 +38,12 @@ pub struct ComposeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "COMPOSITION"))]
     pub extend: Option<PathBuf>,
+    /// Composition to train further, with all its bridges, perhaps on other data
+    ///
+    /// Nothing of it is changed: DIR gets another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "COMPOSITION", value_hint = clap::ValueHint::AnyPath))]
+    pub init_from: Option<PathBuf>,
     /// An augmenting model m_A, which the anchor reads; may be given several times
     #[serde(with = "text::list")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "MODEL", value_hint = clap::ValueHint::AnyPath))]
@@ -211,9 +222,14 @@ pub struct TrainingConfig {
     /// Go on with the interrupted run in the output directory, if there is one
     #[cfg_attr(feature = "cli", arg(long))]
     pub resume: bool,
-    /// Optimiser steps
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = TrainConfig::default().steps))]
-    pub steps: usize,
+    /// Optimiser steps [default: 1000]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub steps: Option<usize>,
+    /// Passes over the training data, instead of --steps
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", conflicts_with = "steps"))]
+    pub epochs: Option<f64>,
     /// Batch size: examples in a batch [default: 32; of packed rows with --from 4]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
@@ -322,50 +338,6 @@ pub struct OptimizerConfig {
     /// Largest norm of all gradients together; larger ones are scaled down
     #[cfg_attr(feature = "cli", arg(long, value_name = "NORM", allow_negative_numbers = true, default_value_t = TrainConfig::default().clip_norm))]
     pub clip_norm: f64,
-}
-
-/// Validation of a run on held-out data.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(
-    feature = "cli",
-    derive(clap::Args),
-    command(next_help_heading = "Validation")
-)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct ValidationConfig {
-    /// Held-out examples, by whose loss the best checkpoint becomes the result
-    ///
-    /// In the form of --train. Without them the last checkpoint is the result.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
-    pub validation: Option<PathBuf>,
-    /// Steps between validations, which make checkpoints [default: --checkpoint-steps]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
-    pub validation_steps: Option<usize>,
-    /// Stop after so many validations without a better one [default: never]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
-    pub patience: Option<usize>,
-    /// Choose the best checkpoint by a score instead of the loss: `exact`
-    ///
-    /// The share of greedily decoded answers that equal the target token for token. The loss decides
-    /// among equals.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", value_parser = named::<ValidationMetric>))]
-    pub validation_metric: Option<ValidationMetric>,
-    /// Examples of the score, the first of the file [default: 100]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
-    pub validation_examples: Option<usize>,
-}
-
-/// A score by which the best checkpoint is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ValidationMetric {
-    /// Share of greedily decoded answers that equal the target token for token.
-    Exact,
 }
 
 /// The cache of hidden states that no bridge changes.
@@ -522,6 +494,7 @@ impl Default for ComposeConfig {
         Self {
             anchor: None,
             extend: None,
+            init_from: None,
             augmenting: Vec::new(),
             augmenting_device: None,
             out: PathBuf::new(),
@@ -568,7 +541,8 @@ impl Default for TrainingConfig {
             train: PathBuf::new(),
             data: DataConfig::default(),
             resume: false,
-            steps: train.steps,
+            steps: None,
+            epochs: None,
             rows: None,
             accumulation: train.accumulation,
             checkpoint_steps: train.checkpoint_steps,
@@ -667,14 +641,21 @@ impl ComposeConfig {
     /// [`TrainError::Missing`], [`TrainError::Setting`] or [`TrainError::Config`].
     pub fn validate(&self) -> Result<(), TrainError> {
         let is_extended = self.extend.is_some();
+        let goes_on = self.init_from.is_some();
         let is_baseline = self.baseline.is_some();
         require(&[
-            ("anchor", self.anchor.is_some() || is_extended),
-            ("augmenting", !self.augmenting.is_empty()),
+            ("anchor", self.anchor.is_some() || is_extended || goes_on),
+            ("augmenting", !self.augmenting.is_empty() || goes_on),
             ("out", !self.out.as_os_str().is_empty()),
             ("train", self.training.has_data()),
         ])?;
         let bridges = &self.bridges;
+        let has_models = self.anchor.is_some()
+            || is_extended
+            || is_baseline
+            || !self.augmenting.is_empty()
+            || !self.connections.is_empty()
+            || self.random_augmenting.is_some();
         let has_default_bridges =
             *bridges == BridgeConfig::default() && self.mode == Mode::default();
         check([
@@ -693,6 +674,12 @@ impl ComposeConfig {
                 !is_extended || has_default_bridges,
                 "takes mode, heads and options of bridges from the composition; leave out the flags \
                  for them",
+            ),
+            (
+                "init-from",
+                !goes_on || has_default_bridges && !has_models,
+                "takes models, connections, mode, heads and options of bridges from the composition; \
+                 leave out the flags for them",
             ),
             (
                 "noise",
@@ -875,62 +862,84 @@ impl TrainingConfig {
     }
 
     /// Sets what was left open to what it resolves to.
-    pub(super) fn resolve_open(&mut self, train: &TrainConfig) {
+    pub(super) fn resolve_open(&mut self, data: &TrainingData) {
+        let settings = &data.settings;
         self.rows = Some(self.rows());
+        self.steps = Some(settings.steps);
+        self.epochs = None;
+        let validation = &mut self.validation;
+        validation.validation_steps = settings.validation_steps;
+        if validation.validation.is_none() {
+            validation.validation_share = Some(data.held_out_share());
+        }
         let optimizer = &mut self.optimizer;
-        optimizer.learning_rate = Some(train.learning_rate);
-        optimizer.warmup_steps = Some(train.warmup_steps);
+        optimizer.learning_rate = Some(settings.learning_rate);
+        optimizer.warmup_steps = Some(settings.warmup_steps);
     }
 
     fn has_data(&self) -> bool {
         !self.train.as_os_str().is_empty()
     }
 
-    /// The settings of the trainer, checked.
+    /// The settings of the trainer, checked as far as the data does not matter.
     ///
     /// # Errors
     ///
     /// [`TrainError::Setting`] or [`TrainError::Config`] with the setting that is wrong.
-    pub fn resolve(&self, seed: u64) -> Result<TrainConfig, TrainError> {
-        let validation = &self.validation;
-        let needs = |name, is_given: bool, other: bool, reason| (name, !is_given || other, reason);
-        let has_data = validation.validation.is_some();
-        let needs_data = "needs --validation";
+    pub(super) fn check(&self, seed: u64) -> Result<(), TrainError> {
         check([
             ("rows", self.rows() >= 1, "must be at least 1"),
-            needs(
-                "validation-steps",
-                validation.validation_steps.is_some(),
-                has_data,
-                needs_data,
-            ),
-            needs(
-                "patience",
-                validation.patience.is_some(),
-                has_data,
-                needs_data,
-            ),
-            needs(
-                "validation-metric",
-                validation.validation_metric.is_some(),
-                has_data,
-                needs_data,
-            ),
-            needs(
-                "validation-examples",
-                validation.validation_examples.is_some(),
-                validation.validation_metric.is_some(),
-                "needs --validation-metric",
+            (
+                "epochs",
+                self.steps.is_none() || self.epochs.is_none(),
+                "cannot be used with --steps",
             ),
             (
-                "validation-examples",
-                validation.validation_examples != Some(0),
-                "must be at least 1",
+                "epochs",
+                self.epochs
+                    .is_none_or(|epochs| epochs > 0.0 && epochs <= MOST_EPOCHS),
+                "must be above 0, and at most 1000000",
             ),
         ])?;
-        let default = TrainConfig::default().with_steps(self.steps);
-        let optimizer = &self.optimizer;
-        let config = TrainConfig {
+        self.validation.check()?;
+        let steps = match self.epochs {
+            // How many they are is known once the data is read.
+            Some(_) => 1 << 40,
+            None => self.steps.unwrap_or(TrainConfig::default().steps),
+        };
+        self.in_steps(steps, seed).validate()
+    }
+
+    /// The settings of the trainer, for this data.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Config`] with the setting that is wrong.
+    pub(super) fn resolve(
+        &self,
+        seed: u64,
+        batches_per_epoch: usize,
+        has_split: bool,
+    ) -> Result<TrainConfig, TrainError> {
+        let of_epochs = |epochs: f64| {
+            let batches = epochs * batches_per_epoch as f64;
+            ((batches / self.accumulation as f64).ceil() as usize).max(1)
+        };
+        let steps = self.epochs.map(of_epochs).or(self.steps);
+        let steps = steps.unwrap_or(TrainConfig::default().steps);
+        let mut config = self.in_steps(steps, seed);
+        if has_split && config.validation_steps.is_none() {
+            let often = steps.div_ceil(LEAST_VALIDATIONS);
+            config.validation_steps = Some(often.min(self.checkpoint_steps));
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn in_steps(&self, steps: usize, seed: u64) -> TrainConfig {
+        let default = TrainConfig::default().with_steps(steps);
+        let (optimizer, validation) = (&self.optimizer, &self.validation);
+        TrainConfig {
             optimizer: optimizer.optimizer,
             accumulation: self.accumulation,
             learning_rate: optimizer.learning_rate.unwrap_or(default.learning_rate),
@@ -947,12 +956,14 @@ impl TrainingConfig {
             patience: validation.patience,
             seed,
             ..default
-        };
-        config.validate()?;
-        Ok(config)
+        }
     }
 }
 
+/// Far more than any run has.
+const MOST_EPOCHS: f64 = 1e6;
+/// A run that holds out a part of its data is validated at least so often.
+const LEAST_VALIDATIONS: usize = 5;
 impl BridgeConfig {
     /// The options in the form in which a composition has them.
     pub fn options(&self) -> BridgeOptions {
@@ -971,97 +982,6 @@ impl BridgeConfig {
             output_init: self.output_init,
             output_unit: self.output_unit.unwrap_or(form.output_unit),
             dtype: self.bridge_dtype,
-        }
-    }
-}
-
-/// Values that files write as text, as flags do.
-mod text {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    /// One text, or a list of them.
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a text in quotes, or a list of them")]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-    }
-
-    impl From<OneOrMany> for Vec<String> {
-        fn from(texts: OneOrMany) -> Self {
-            match texts {
-                OneOrMany::One(text) => vec![text],
-                OneOrMany::Many(texts) => texts,
-            }
-        }
-    }
-
-    pub(super) mod option {
-        use super::*;
-
-        #[expect(clippy::ref_option, reason = "serde's signature")]
-        pub(in super::super) fn serialize<T: Display, S: Serializer>(
-            value: &Option<T>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            value.as_ref().map(T::to_string).serialize(serializer)
-        }
-
-        pub(in super::super) fn deserialize<'de, T, D>(
-            deserializer: D,
-        ) -> Result<Option<T>, D::Error>
-        where
-            T: FromStr<Err: Display>,
-            D: Deserializer<'de>,
-        {
-            let text = Option::<String>::deserialize(deserializer)?;
-            text.map(|text| text.parse().map_err(serde::de::Error::custom))
-                .transpose()
-        }
-    }
-
-    pub(super) mod list {
-        use super::*;
-
-        pub(in super::super) fn serialize<T: Display, S: Serializer>(
-            values: &[T],
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            serializer.collect_seq(values.iter().map(T::to_string))
-        }
-
-        pub(in super::super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
-        where
-            T: FromStr<Err: Display>,
-            D: Deserializer<'de>,
-        {
-            let texts: Vec<String> = OneOrMany::deserialize(deserializer)?.into();
-            let values = texts.iter().map(|text| text.parse());
-            values
-                .collect::<Result<_, _>>()
-                .map_err(serde::de::Error::custom)
-        }
-    }
-
-    pub(super) mod comma_separated {
-        use super::*;
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            values: &[String],
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            values.serialize(serializer)
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Vec<String>, D::Error> {
-            let texts: Vec<String> = OneOrMany::deserialize(deserializer)?.into();
-            let parts = texts.iter().flat_map(|text| text.split(','));
-            Ok(parts.map(str::to_owned).collect())
         }
     }
 }
