@@ -13,7 +13,7 @@ use super::dry_run;
 use super::seeds::{SeedArgs, SeedRun};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, significant, table};
+use crate::report::{Report, connection_rows, count, significant, table};
 use crate::settings::CallArgs;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
@@ -169,17 +169,18 @@ fn train(run: &ComposeRun, args: &ComposeArgs, common: &Common) -> Result<SeedRu
 fn composed_report(out: &Path, composition: &Composition, record: &BridgeRecord) -> Report {
     let connections: Vec<&[Connection]> = composition.connections().collect();
     let (added, run) = (record.added_parameters, &record.run);
-    let plans = serde_json::to_string(&connections).expect("pairs of numbers");
-    let text = table(&[
-        ("written to", out.display().to_string()),
-        ("connections", plans),
+    let (stored, paper) = (count(added.stored), count(added.paper));
+    let mut rows = vec![("written to", out.display().to_string())];
+    rows.extend(connection_rows(&connections));
+    rows.extend([
         (
             "added parameters",
-            format!("{}, {} by the paper's count", added.stored, added.paper),
+            format!("{stored}, {paper} by the paper's count"),
         ),
         ("result", result(run)),
         ("time", format!("{:.1} s", run.seconds)),
     ]);
+    let text = table(&rows);
     let json = ComposedReport {
         out,
         connections,
@@ -200,8 +201,10 @@ fn baseline_report(outcome: &BaselineOutcome) -> Report {
         (
             "trained parameters",
             format!(
-                "{trained}, {difference:+} ({:+.2} %) beside the {bridges} of the bridges",
-                100.0 * difference as f64 / bridges.max(1) as f64
+                "{}, {:+.2} % beside the {} of the bridges",
+                count(trained),
+                100.0 * difference as f64 / bridges.max(1) as f64,
+                count(bridges)
             ),
         ),
         ("result", result(&outcome.training)),

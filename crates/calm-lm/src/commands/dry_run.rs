@@ -10,7 +10,7 @@ use toml::Table;
 
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, table};
+use crate::report::{Report, count, table};
 use crate::settings;
 
 /// A run that was described, for programs.
@@ -51,7 +51,8 @@ fn rows(estimate: &Estimate) -> Vec<(&'static str, String)> {
             "parameters",
             format!(
                 "{} frozen, {} trained",
-                parameters.frozen, parameters.trained
+                count(parameters.frozen),
+                count(parameters.trained)
             ),
         )),
         Some((

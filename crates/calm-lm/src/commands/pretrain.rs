@@ -8,7 +8,7 @@ use super::dry_run;
 use super::seeds::{SeedArgs, SeedRun};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, table};
+use crate::report::{Report, count, table};
 use crate::settings::CallArgs;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
@@ -85,7 +85,7 @@ fn train(run: &PretrainRun, args: &PretrainArgs, common: &Common) -> Result<Seed
     }
     rows.extend(outcome.rank.map(|rank| ("rank", rank.to_string())));
     rows.extend([
-        ("trained parameters", outcome.trained_parameters.to_string()),
+        ("trained parameters", count(outcome.trained_parameters)),
         ("result", result(&outcome.training)),
         ("time", format!("{:.1} s", outcome.training.seconds)),
     ]);

@@ -217,7 +217,7 @@ const FLAGS: &[Hint] = &[
     (
         &["validation-split-percentage"],
         &[],
-        "give held-out examples with --validation",
+        "--validation-share takes a share, as 0.1 for a tenth",
     ),
     (
         &["resume-from-checkpoint"],
