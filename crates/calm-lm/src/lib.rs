@@ -12,7 +12,10 @@
 //! | [`eval`] | metrics and tasks |
 //! | [`files`] | files written whole or not at all, hashes, locks |
 //! | [`chart`] | curves as pictures |
+//! | [`Error`] | any error of any of them, for programs |
 //! | [`terminal`] | progress, Ctrl-C and warnings of programs with a terminal |
+//!
+//! Complete programs are in `examples/` at the top of the repository.
 //!
 //! Two checkpoints are loaded, composed, trained on pairs of prompt and target, saved, opened, and
 //! generate. [`ComposeRun`](train::runs::ComposeRun) does the same from files, with a directory

@@ -19,6 +19,8 @@ struct OfRun {
     name: String,
     steps: Losses,
     held_out: Losses,
+    /// Losses to compare with, such as that of the anchor alone, and their names.
+    references: Vec<(String, f64)>,
 }
 
 /// The losses of these runs over their steps.
@@ -34,7 +36,7 @@ pub(super) fn losses(runs: &[Run]) -> Chart {
                 })
             });
             let mut curves: Vec<Curve> = curves.collect();
-            let all = [Style::Faint, Style::Line, Style::Marks];
+            let all = [Style::Faint, Style::Line, Style::Marks, Style::Dashed];
             let drawn = all.map(|style| curves.iter().any(|curve| curve.style == style));
             let drawn = all.into_iter().zip(drawn).filter(|(_, is_drawn)| *is_drawn);
             curves.extend(drawn.map(|(style, _)| Curve {
@@ -71,10 +73,13 @@ impl OfRun {
             losses.map(|(step, loss)| (step as f64, loss)).collect()
         };
         let (steps, validations) = (&run.log.steps, &run.log.validations);
+        let references = run.log.references().filter(|one| one.loss.is_finite());
+        let references = references.map(|one| (one.model.to_string(), one.loss));
         Self {
             name: run.name.clone(),
             steps: finite(&mut steps.iter().map(|one| (one.step, f64::from(one.loss)))),
             held_out: finite(&mut validations.iter().map(|one| (one.step, one.loss))),
+            references: references.collect(),
         }
     }
 
@@ -90,7 +95,14 @@ impl OfRun {
             (Style::Line, thin(&moving_mean(&self.steps))),
             (Style::Marks, thin(&self.held_out)),
         ];
-        let curves = curves.into_iter().filter(|(_, points)| !points.is_empty());
+        let last = self.steps.last().map_or(1.0, |(step, _)| *step);
+        let references = self.references.iter();
+        let references =
+            references.map(|(_, loss)| (Style::Dashed, vec![(0.0, *loss), (last, *loss)]));
+        let curves = curves
+            .into_iter()
+            .chain(references)
+            .filter(|(_, points)| !points.is_empty());
         let curves = curves.map(|(style, points)| Curve {
             name: name(style),
             color: Color::Of(number),
@@ -111,7 +123,13 @@ fn style_name(style: Style, runs: &[OfRun]) -> String {
     match style {
         Style::Faint => "each step".to_owned(),
         Style::Marks => "held-out examples".to_owned(),
-        Style::Dashed => "anchor alone".to_owned(),
+        Style::Dashed => {
+            let names = runs.iter().flat_map(|run| &run.references);
+            let mut names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names.join(", ")
+        }
         Style::Line | Style::Marked => match runs {
             [first, others @ ..] if others.iter().all(|run| run.window() == first.window()) => {
                 match first.window() {
@@ -199,6 +217,7 @@ mod tests {
             name: String::new(),
             steps: points(|_| 1.0)[..steps].to_vec(),
             held_out: Vec::new(),
+            references: Vec::new(),
         };
         let name = |runs: &[OfRun]| style_name(Style::Line, runs);
         assert_eq!(name(&[run(1000), run(1000)]), "mean of 41 steps, centred");
@@ -206,6 +225,21 @@ mod tests {
             name(&[run(1000), run(500)]),
             "mean of 4 % of the steps, centred"
         );
+    }
+
+    #[test]
+    fn the_anchor_alone_is_a_line_from_the_first_step_to_the_last() {
+        let run = OfRun {
+            name: "run".to_owned(),
+            steps: points(|_| 1.0),
+            held_out: Vec::new(),
+            references: vec![("anchor alone".to_owned(), 1.5)],
+        };
+        let curves = run.curves(0, |style| style_name(style, std::slice::from_ref(&run)));
+        let line = curves.iter().find(|curve| curve.style == Style::Dashed);
+        let line = line.unwrap();
+        assert_eq!(line.name, "anchor alone");
+        assert_eq!(line.points, [(0.0, 1.5), (999.0, 1.5)]);
     }
 
     #[test]
