@@ -15,7 +15,7 @@ pub struct GreedySample {
     pub target: String,
     /// Text that it wrote, without the end of text.
     pub output: String,
-    /// Whether it wrote the whole target, and nothing after it.
+    /// Whether that is right: the whole target, and nothing after it, unless another metric decides.
     pub correct: bool,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use calm_lm::data::{DataError, ExampleReader, Record, RenderChat, Tokenizing, TooLong, jsonl};
 use calm_lm::eval::examples::{Perplexity, SHOT_END, TargetLoss, with_shots};
 use calm_lm::eval::{Estimate, GreedySample, Proportion, Statistics, accuracy};
-use calm_lm::models::{AnswerOptions, Question, answer};
+use calm_lm::models::{Answer, AnswerOptions, Question, answer};
 use calm_lm::terminal::Progress;
 use calm_lm::train::runs::locate_examples;
 use calm_lm::train::{
@@ -234,33 +234,33 @@ impl Examples<'_> {
             options.max_new_tokens.get_or_insert(MAX_NEW_TOKENS);
         }
         let is_by_token = metric == EvalMetric::Exact && options.stop_texts.is_empty();
-        let samples = self.answered(&asked, &options, is_by_token)?;
+        let is_right = |answer: &Answer, target: &str| match scoring {
+            Scoring::Share(_) if is_by_token => answer.is_correct,
+            Scoring::Share(metric) => {
+                let counted = Statistics::of(&**metric, &[&*answer.output], &[vec![target]]);
+                counted.is_ok_and(|counted| counted.sentence(0) > 0.0)
+            }
+            Scoring::Texts(_) => answer.output.trim() == target.trim(),
+        };
+        let samples = self.answered(&asked, &options, is_right)?;
         if let Some(path) = &self.args.samples {
             jsonl::write(path, &samples)?;
         }
-        let outputs: Vec<&str> = samples.iter().map(|sample| &*sample.output).collect();
-        let targets = samples.iter().map(|sample| &*sample.target).collect();
-        let texts = [targets];
-        let count = |metric| Statistics::of(metric, &outputs, &texts);
+        let share = accuracy(&samples);
         let (name, estimate, share, signature) = match scoring {
             Scoring::Share(_) if is_by_token => {
-                let share = accuracy(&samples);
                 let name = "exact-match".to_owned();
                 (name, share.into(), Some(share), "match:tokens".to_owned())
             }
             Scoring::Share(metric) => {
-                let sums = count(&**metric)?.sums(0..samples.len());
-                let [hits, n] = [sums[0] as usize, sums[1] as usize];
-                let share = Proportion { hits, n };
-                (
-                    metric.name(),
-                    share.into(),
-                    Some(share),
-                    metric.signature(1),
-                )
+                let signature = metric.signature(1);
+                (metric.name(), share.into(), Some(share), signature)
             }
             Scoring::Texts(metric) => {
-                let estimate = Estimate::of_texts(&count(&**metric)?, self.common.seed)?;
+                let outputs: Vec<&str> = samples.iter().map(|sample| &*sample.output).collect();
+                let targets: Vec<&str> = samples.iter().map(|sample| &*sample.target).collect();
+                let counted = Statistics::of(&**metric, &outputs, &[targets])?;
+                let estimate = Estimate::of_texts(&counted, self.common.seed)?;
                 (metric.name(), estimate, None, metric.signature(1))
             }
         };
@@ -271,7 +271,7 @@ impl Examples<'_> {
         &self,
         asked: &[AskedExample],
         options: &AnswerOptions,
-        is_by_token: bool,
+        is_right: impl Fn(&Answer, &str) -> bool,
     ) -> Result<Vec<GreedySample>, Failure> {
         let mut progress = (!self.common.quiet).then(|| Progress::new("eval", asked.len(), 0));
         let mut samples = Vec::with_capacity(asked.len());
@@ -280,19 +280,16 @@ impl Examples<'_> {
             let questions: Vec<Question<_>> = part.iter().map(|one| one.question.clone()).collect();
             let (model, tokenizer) = (&self.model.composition.model, self.model.tokenizer());
             let answers = answer(model, tokenizer, options, &questions)?;
-            samples.extend(part.iter().zip(answers).map(|(asked, answer)| {
-                let is_text = answer.stopped && answer.output.trim() == asked.target.trim();
-                GreedySample {
-                    prompt: asked.prompt.clone(),
-                    target: asked.target.clone(),
-                    correct: if is_by_token {
-                        answer.is_correct
-                    } else {
-                        is_text
-                    },
-                    output: answer.output,
-                }
-            }));
+            samples.extend(
+                part.iter()
+                    .zip(answers)
+                    .map(|(asked, answer)| GreedySample {
+                        prompt: asked.prompt.clone(),
+                        target: asked.target.clone(),
+                        correct: is_right(&answer, &asked.target),
+                        output: answer.output,
+                    }),
+            );
             if let Some(progress) = &mut progress {
                 let message = format!("{:.1} %", accuracy(&samples).percent());
                 progress.advance(samples.len(), &message);
