@@ -26,7 +26,7 @@ struct OfRun {
 /// The losses of these runs over their steps.
 pub(super) fn losses(runs: &[Run]) -> Chart {
     let runs: Vec<OfRun> = runs.iter().map(OfRun::new).collect();
-    let curves = match runs.as_slice() {
+    let mut curves = match runs.as_slice() {
         [run] => run.curves(0, |style| style_name(style, &runs)),
         _ => {
             let curves = runs.iter().enumerate().flat_map(|(number, run)| {
@@ -48,6 +48,16 @@ pub(super) fn losses(runs: &[Run]) -> Chart {
             curves
         }
     };
+    // An anchor that all runs have is of no run's colour.
+    if runs
+        .windows(2)
+        .all(|pair| pair[0].references == pair[1].references)
+    {
+        let dashed = curves
+            .iter_mut()
+            .filter(|curve| curve.style == Style::Dashed);
+        dashed.for_each(|curve| curve.color = Color::Neutral);
+    }
     let losses = curves.iter().flat_map(|curve| &curve.points);
     let (least, most) = losses.fold((f64::MAX, 0.0_f64), |(least, most), (_, loss)| {
         (least.min(*loss), most.max(*loss))
@@ -96,15 +106,17 @@ impl OfRun {
             (Style::Marks, thin(&self.held_out)),
         ];
         let last = self.steps.last().map_or(1.0, |(step, _)| *step);
-        let references = self.references.iter();
-        let references =
-            references.map(|(_, loss)| (Style::Dashed, vec![(0.0, *loss), (last, *loss)]));
-        let curves = curves
-            .into_iter()
-            .chain(references)
-            .filter(|(_, points)| !points.is_empty());
-        let curves = curves.map(|(style, points)| Curve {
-            name: name(style),
+        let references = self.references.iter().map(|(reference, loss)| {
+            let is_named = !name(Style::Dashed).is_empty();
+            let named = is_named.then(|| format!("{reference}, {loss:.2}"));
+            let points = vec![(0.0, *loss), (last, *loss)];
+            (named.unwrap_or_default(), Style::Dashed, points)
+        });
+        let curves = curves.map(|(style, points)| (name(style), style, points));
+        let curves = curves.into_iter().chain(references);
+        let curves = curves.filter(|(.., points)| !points.is_empty());
+        let curves = curves.map(|(name, style, points)| Curve {
+            name,
             color: Color::Of(number),
             style,
             points,
@@ -238,7 +250,7 @@ mod tests {
         let curves = run.curves(0, |style| style_name(style, std::slice::from_ref(&run)));
         let line = curves.iter().find(|curve| curve.style == Style::Dashed);
         let line = line.unwrap();
-        assert_eq!(line.name, "anchor alone");
+        assert_eq!(line.name, "anchor alone, 1.50");
         assert_eq!(line.points, [(0.0, 1.5), (999.0, 1.5)]);
     }
 
