@@ -26,8 +26,29 @@ struct OfRun {
 /// The losses of these runs over their steps.
 pub(super) fn losses(runs: &[Run]) -> Chart {
     let runs: Vec<OfRun> = runs.iter().map(OfRun::new).collect();
-    let mut curves = match runs.as_slice() {
-        [run] => run.curves(0, |style| style_name(style, &runs)),
+    let curves = curves(&runs);
+    let losses = curves.iter().flat_map(|curve| &curve.points);
+    let (least, most) = losses.fold((f64::MAX, 0.0_f64), |(least, most), (_, loss)| {
+        (least.min(*loss), most.max(*loss))
+    });
+    let is_wide = least > 0.0 && most > WIDE * least;
+    Chart {
+        x: Axis::new("optimiser step", AxisKind::FromZero),
+        y: Axis::new(
+            "loss, nats per target token",
+            match is_wide {
+                true => AxisKind::Logarithmic,
+                false => AxisKind::Linear,
+            },
+        ),
+        curves,
+    }
+}
+
+/// The curves of all runs, and what their styles mean.
+fn curves(runs: &[OfRun]) -> Vec<Curve> {
+    let mut curves = match runs {
+        [run] => run.curves(0, |style| style_name(style, runs)),
         _ => {
             let curves = runs.iter().enumerate().flat_map(|(number, run)| {
                 run.curves(number, |style| match style {
@@ -40,7 +61,7 @@ pub(super) fn losses(runs: &[Run]) -> Chart {
             let drawn = all.map(|style| curves.iter().any(|curve| curve.style == style));
             let drawn = all.into_iter().zip(drawn).filter(|(_, is_drawn)| *is_drawn);
             curves.extend(drawn.map(|(style, _)| Curve {
-                name: style_name(style, &runs),
+                name: style_name(style, runs),
                 color: Color::Neutral,
                 style,
                 points: Vec::new(),
@@ -58,22 +79,7 @@ pub(super) fn losses(runs: &[Run]) -> Chart {
             .filter(|curve| curve.style == Style::Dashed);
         dashed.for_each(|curve| curve.color = Color::Neutral);
     }
-    let losses = curves.iter().flat_map(|curve| &curve.points);
-    let (least, most) = losses.fold((f64::MAX, 0.0_f64), |(least, most), (_, loss)| {
-        (least.min(*loss), most.max(*loss))
-    });
-    let is_wide = least > 0.0 && most > WIDE * least;
-    Chart {
-        x: Axis::new("optimiser step", AxisKind::FromZero),
-        y: Axis::new(
-            "loss, nats per target token",
-            match is_wide {
-                true => AxisKind::Logarithmic,
-                false => AxisKind::Linear,
-            },
-        ),
-        curves,
-    }
+    curves
 }
 
 impl OfRun {
