@@ -12,6 +12,7 @@ mod checks;
 mod pretrain;
 mod reproduce;
 mod scale;
+mod walk;
 
 use std::process::{Command, ExitCode};
 
@@ -45,6 +46,8 @@ enum Task {
     Measure(bench::MeasureArgs),
     /// Compare options of bridges by their first steps.
     Bridges(bridges::BridgesArgs),
+    /// Execute every command of README, docs and help texts.
+    Walk(walk::WalkArgs),
     /// Run all tests.
     Test(checks::TestArgs),
     /// Type-check what builds for GPUs have.
@@ -72,6 +75,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Bench(args) => bench::run(args),
         Task::Measure(args) => bench::measure(args),
         Task::Bridges(args) => bridges::run(args),
+        Task::Walk(args) => walk::run(args),
         Task::Test(args) => checks::test(args),
         Task::CheckGpus => checks::check_gpus(),
         Task::Ci => checks::ci(),

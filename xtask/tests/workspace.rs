@@ -461,3 +461,21 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     }
     files
 }
+
+/// Every command of README, docs and `--help`, those that train for two steps, and those that need
+/// a network or other models by their flags alone.
+#[test]
+fn what_the_pages_tell_to_paste_works() {
+    let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("walk");
+    let mut walk = Command::new(xtask);
+    walk.args(["walk", "--quick", "--dir"]).arg(directory);
+    let output = walk.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed: Vec<&str> = said
+        .split('\n')
+        .filter(|line| line.contains("FAILED"))
+        .collect();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{error}", failed.join("\n"));
+}
