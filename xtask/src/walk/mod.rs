@@ -144,9 +144,10 @@ impl<'a> Walk<'a> {
         self.make(&format!("cp -a stage '{}'", directory.display()), &self.dir)?;
         let mut stage = self.plan.stage_of(&page.name);
         stage.try_for_each(|line| self.make(line, directory))?;
-        let made = scene
-            .iter()
-            .filter(|command| !command.ends_with(" --resume"));
+        let made = scene.iter().filter(|command| {
+            let entry = self.plan.entry(&page.name, command);
+            entry.is_none_or(|entry| self.missing(entry).is_none())
+        });
         for out in made.filter_map(|command| value_of(command, "--out")) {
             self.make(&format!("rm -rf '{out}'"), directory)?;
         }

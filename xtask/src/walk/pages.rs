@@ -90,15 +90,21 @@ fn verbs(help: &str) -> Vec<String> {
         .collect()
 }
 
-/// Scenes of examples: lines that are indented by four, up to an empty one.
+/// Scenes of examples: lines that are indented by four, up to an empty one. Lists are indented as
+/// well, and their lines begin with a flag.
 fn of_help(help: &str) -> Vec<Vec<String>> {
     let lines: Vec<&str> = help
         .lines()
         .skip_while(|line| *line != "EXAMPLES")
         .collect();
     let groups = lines.split(|line| line.is_empty());
-    let scenes =
-        groups.map(|group| joined(group.iter().filter_map(|line| line.strip_prefix("    "))));
+    let scenes = groups.map(|group| {
+        let commands = joined(group.iter().filter_map(|line| line.strip_prefix("    ")));
+        let commands = commands
+            .into_iter()
+            .filter(|command| !command.starts_with('-'));
+        commands.collect::<Vec<_>>()
+    });
     scenes.filter(|scene| !scene.is_empty()).collect()
 }
 

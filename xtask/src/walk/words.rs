@@ -24,7 +24,7 @@ pub(super) fn stale(root: &Path, calm: &Path, foreign: &Foreign<'_>) -> Result<V
         flag: Regex::new(r"(?:^|[^\w-])(--[a-z][a-z0-9-]*)").into_diagnostic()?,
         file: Regex::new(r"`([\w/.-]+\.(?:rs|py|tsv))`").into_diagnostic()?,
         link: Regex::new(r"\]\(([^)#:]+)(?:#[^)]*)?\)").into_diagnostic()?,
-        flags: flags(calm)?,
+        flags: flags(root, calm)?,
         files: tracked(root)?,
         foreign,
     };
@@ -88,14 +88,20 @@ fn captures<'l>(pattern: &Regex, line: &'l str) -> impl Iterator<Item = &'l str>
         .filter_map(|found| found.get(1).map(|word| word.as_str()))
 }
 
+/// Names of other programs that `calm` takes as well; a test of calm-lm holds the page to the code.
+const ALIASES: &str = "docs/names.md";
+
 /// All flags of `calm` and of `cargo xtask`.
-fn flags(calm: &Path) -> Result<BTreeSet<String>> {
+fn flags(root: &Path, calm: &Path) -> Result<BTreeSet<String>> {
     let flag = Regex::new(r"(?m)^ +(?:-\w, )?(--[a-z][a-z0-9-]*)").into_diagnostic()?;
     let help = pages::help(calm)?;
     let mut flags: BTreeSet<String> = help
         .iter()
         .flat_map(|(_, text)| captures(&flag, text).map(str::to_owned).collect::<Vec<_>>())
         .collect();
+    let aliases = fs::read_to_string(root.join(ALIASES)).into_diagnostic()?;
+    let alias = Regex::new(r"`(--[a-z][a-z0-9-]*)`").into_diagnostic()?;
+    flags.extend(captures(&alias, &aliases).map(str::to_owned));
     add_flags(&crate::Cli::command(), &mut flags);
     flags.extend(["--help", "--version"].map(str::to_owned));
     Ok(flags)

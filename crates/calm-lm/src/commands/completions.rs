@@ -9,12 +9,14 @@ use crate::names::with_aliases;
 use crate::report::Report;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
-  For bash, zsh and fish, each where it looks for them:
-    calm completions bash > ~/.local/share/bash-completion/completions/calm
-    calm completions zsh > ~/.zfunc/_calm
-    calm completions fish > ~/.config/fish/completions/calm.fish
+  For bash, whose ~/.bashrc then reads the file with `source ~/.calm.bash`:
+    calm completions bash > ~/.calm.bash
 
-zsh looks into ~/.zfunc if ~/.zshrc has `fpath+=~/.zfunc` before `compinit`.";
+  For zsh, likewise in ~/.zshrc behind `compinit`, and for fish:
+    calm completions zsh > ~/.calm.zsh
+    calm completions fish > ~/.config/fish/conf.d/calm.fish
+
+Without a file, `source <(calm completions bash)` does the same each time a shell starts.";
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {

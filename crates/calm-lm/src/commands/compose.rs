@@ -37,7 +37,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm compose --anchor anchor --augmenting specialist --train data.jsonl \
         --validation held-out.jsonl --out composition
     calm compose --anchor anchor --augmenting specialist --train data.jsonl \
-        --validation-share 0.1 --out composition
+        --validation-share 0.1 --out other
 
   Two specialists, read through narrower bridges with a gate:
     calm compose --anchor anchor --augmenting code --augmenting law \

@@ -42,7 +42,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm generate anchor --chat --tools tools.json --prompt 'Will it rain in Oslo?'
 
   A composition without its second specialist, and with half the weight of the first:
-    calm generate composition --scale 0.5 --scale 0 --prompt 'Once'
+    calm generate both --scale 0.5 --scale 0 --prompt 'Once'
 
   A composition whose models have moved since it was made:
     calm generate composition --anchor models/anchor \

@@ -31,7 +31,9 @@ executing anything. docs/composition.md has which of its names becomes which of 
 
 pub(super) const EXPORT_EXAMPLES: &str = r"EXAMPLES
   For CALM(...).load_state_dict of lucidrains/CALM-pytorch:
-    calm export composition --to lucidrains --out calm.safetensors
+    calm compose --anchor anchor --augmenting specialist --bridge paper \
+        --train data.jsonl --out paper
+    calm export paper --to lucidrains --out calm.safetensors
 
 What can be exported:
   deepmind    one augmenting model, --bridge paper --output-norm, with or without

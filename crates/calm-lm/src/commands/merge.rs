@@ -11,7 +11,7 @@ use crate::report::{Report, connection_rows, table};
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   An anchor that reads a model of code, and one that reads a model of law, as one:
-    calm merge code law --out both
+    calm merge code-composition law-composition --out both
 
 Each of them can be switched off or read more softly then, as by --scale 1 --scale 0.5 of
 `calm generate`. Both must be over the same anchor, by the hash of its weights. No model is loaded, and

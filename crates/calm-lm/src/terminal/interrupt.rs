@@ -20,10 +20,7 @@ pub fn listen() {
             super::keys::restore_terminal();
             std::process::exit(EXIT_CODE.into());
         }
-        if let Some(line) = *IDLE.lock().unwrap_or_else(PoisonError::into_inner) {
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(std::io::stderr(), "\n{line}");
-        }
+        say(*IDLE.lock().unwrap_or_else(PoisonError::into_inner));
     });
     // Without a handler Ctrl-C still ends the process, and the last checkpoint still holds.
     let _ = installed;
@@ -40,7 +37,18 @@ pub fn take() -> bool {
     REQUESTED.swap(false, Ordering::SeqCst)
 }
 
-/// Says this to a first Ctrl-C from now on, or nothing.
+/// Says this to a first Ctrl-C from now on, or nothing. One that came since [`take`] is answered at
+/// once, or nobody would answer it.
 pub fn when_idle(line: Option<&'static str>) {
     *IDLE.lock().unwrap_or_else(PoisonError::into_inner) = line;
+    if requested() {
+        say(line);
+    }
+}
+
+fn say(line: Option<&str>) {
+    if let Some(line) = line {
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(std::io::stderr(), "\n{line}");
+    }
 }

@@ -181,15 +181,21 @@ fn a_composition_finds_its_models_where_they_were_or_are_said_to_be() {
         let output = command.current_dir(workshop.path("elsewhere")).output();
         Run::new(line, output.unwrap())
     };
+    from_elsewhere(generate).done();
+
+    fs::create_dir(workshop.path("moved")).unwrap();
+    for model in ["adds", "knows"] {
+        fs::rename(workshop.path(model), workshop.path("moved").join(model)).unwrap();
+    }
     from_elsewhere(generate).refused(&["../composition: ", "anchor model adds", "--anchor MODEL"]);
     from_elsewhere(&format!(
-        "{generate} --anchor ../adds --augmenting ../knows"
+        "{generate} --anchor ../moved/adds --augmenting ../moved/knows"
     ))
     .done();
 
     for model in ["adds", "knows"] {
         let inside = workshop.path("composition").join(model);
-        fs::rename(workshop.path(model), inside).unwrap();
+        fs::rename(workshop.path("moved").join(model), inside).unwrap();
     }
     from_elsewhere(generate).done();
 }

@@ -26,8 +26,9 @@ use Kind::{Compare, Examples, List, Show, Tasks};
 
 /// Every flag of the verb, with the kinds that use it. A flag that is not used is refused, so that
 /// nobody takes a score for another one.
-pub(super) const USED_BY: [(&str, &[Kind]); 30] = [
+pub(super) const USED_BY: [(&str, &[Kind]); 31] = [
     ("MODEL", &[Examples, Tasks]),
+    ("--model", &[Examples, Tasks]),
     ("--dtype", &[Examples, Tasks]),
     ("--lenient", &[Examples, Tasks]),
     ("--scale", &[Examples, Tasks]),
