@@ -210,7 +210,7 @@ impl<'a> Walk<'a> {
         if !command.starts_with("calm ") {
             return Ok(Outcome::Accepted(why));
         }
-        let output = self.shell(&with_flags(command, "--help"), dir)?;
+        let output = self.shell(&format!("{} --help", call(command)), dir)?;
         let said = String::from_utf8_lossy(&output.stderr);
         Ok(match output.status.success() {
             true => Outcome::Accepted(why),
@@ -257,12 +257,15 @@ fn calm() -> Result<PathBuf> {
 
 /// A command with more flags, before it is redirected.
 fn with_flags(command: &str, flags: &str) -> String {
-    let redirection = command
-        .find(" < ")
-        .or(command.find(" > "))
-        .or(command.find(" | "));
-    let (call, rest) = command.split_at(redirection.unwrap_or(command.len()));
-    format!("{call} {flags}{rest}")
+    let call = call(command);
+    format!("{call} {flags}{}", &command[call.len()..])
+}
+
+/// A command up to where it is redirected.
+fn call(command: &str) -> &str {
+    let ends = [" < ", " > ", " | "].map(|sign| command.find(sign));
+    let end = ends.into_iter().flatten().min();
+    &command[..end.unwrap_or(command.len())]
 }
 
 /// A command with other values of these flags, each followed by one.
