@@ -29,7 +29,8 @@ pub(super) fn stale(root: &Path, calm: &Path, foreign: &Foreign<'_>) -> Result<V
         foreign,
     };
     let mut stale = Vec::new();
-    for page in pages::markdown_files(root)? {
+    let pages = pages::markdown_files(root)?.into_iter();
+    for page in pages.filter(|page| page != Path::new(ALIASES)) {
         let path = root.join(&page);
         let text = fs::read_to_string(&path).into_diagnostic()?;
         let directory = path.parent().unwrap_or(root);
