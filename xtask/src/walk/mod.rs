@@ -177,8 +177,8 @@ impl<'a> Walk<'a> {
             None => command.to_owned(),
         };
         let output = self.shell(&line, dir)?;
-        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
-        said += &String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let said = format!("{printed}{}", String::from_utf8_lossy(&output.stderr));
         let exit = entry.map_or(0, |entry| entry.exit);
         if output.status.code() != Some(exit) {
             let status = output.status;
@@ -191,7 +191,8 @@ impl<'a> Walk<'a> {
                 pattern.as_str(),
                 last_line(&said)
             ))),
-            _ => Ok(Outcome::Done(last_line(&said))),
+            _ if printed.trim().is_empty() => Ok(Outcome::Done(last_line(&said))),
+            _ => Ok(Outcome::Done(last_line(&printed))),
         }
     }
 

@@ -40,7 +40,7 @@ impl<M: CausalLm> SharedPrefix<M> {
     }
 
     /// As much of it as this text begins with, short of the text's last token; none if that takes
-    /// forgetting more than the last [`UNDONE`] tokens, which a cache may be unable to.
+    /// forgetting more than the last few tokens, which a cache may be unable to.
     pub fn shared_with(mut self, text: &[u32]) -> Option<Self> {
         let same = self.ids.iter().zip(text).take_while(|(a, b)| a == b);
         let shared = same.count().min(text.len().saturating_sub(1));

@@ -55,7 +55,7 @@ pub struct ComposeConfig {
     /// Directory for the composition
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", value_parser = any_path(), default_value = "", hide_default_value = true))]
     pub out: PathBuf,
-    /// Blocks of m_A that are read, and where: every:K, or pairs [[1,1],[2,3]] [default: every:4]
+    /// Blocks of m_A that are read, and where: every:K, or pairs `[[1,1],[2,3]]` [default: every:4]
     ///
     /// Also even:N, first:N, middle:N or last:N blocks. A pair is [block of m_A, block of m_B],
     /// counted from 1. Once for all augmenting models, or once for each.
