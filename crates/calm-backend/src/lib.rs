@@ -31,7 +31,6 @@
 mod allocator;
 mod device;
 mod dtype;
-mod guard;
 mod init;
 mod mapped;
 mod memory;
@@ -40,9 +39,9 @@ mod threads;
 
 #[cfg(feature = "allocator")]
 pub use allocator::{Allocator, keep_freed_memory};
+pub use calm_files::guard;
 pub use device::{Backend, DeviceError, compiled, device, device_name, is_processor, probe};
 pub use dtype::{ComputeType, FloatType, UnknownComputeType, UnknownFloatType};
-pub use guard::guard;
 pub use init::SeededInit;
 pub use mapped::{MappedFile, takes_mapped};
 pub use memory::peak_memory;

@@ -27,7 +27,6 @@ pub mod bundle;
 pub mod corpus;
 mod error;
 mod examples;
-mod guard;
 mod mixture;
 mod packing;
 mod row_set;

@@ -1,4 +1,5 @@
-//! Files: written whole or not at all, hashed, locked; and their texts, without byte order marks.
+//! Files: written whole or not at all, hashed, locked; their texts, without byte order marks; and
+//! panics of libraries that read them as errors.
 //!
 //! [`write()`] and [`AtomicFile`] are the only way in which the other crates put a file that somebody
 //! may read at the same time, or that a killed process must not leave half-written.
@@ -13,6 +14,7 @@
 
 mod atomic;
 mod difference;
+mod guard;
 mod hash;
 mod lock;
 mod text;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use atomic::{AtomicFile, sync_directory, write, write_with};
 pub use difference::{Difference, first_difference};
+pub use guard::guard;
 pub use hash::{Digest, Hashed, Sha256, hex, sha256, sha256_file, sha256_reader};
 pub use lock::{Lock, try_lock};
 pub use text::{TextError, read_text, text, without_mark};

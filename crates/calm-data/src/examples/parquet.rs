@@ -12,7 +12,6 @@ use serde_json::{Number, Value};
 
 use super::Fields;
 use crate::DataError;
-use crate::guard::guard;
 
 /// Rows of a file, with their numbers from 0.
 pub(super) struct ParquetRows {
@@ -67,7 +66,7 @@ impl Iterator for ParquetRows {
 /// A call of the library, which panics at some damaged files.
 fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     let broken = || ParquetError::General("it contradicts itself".to_owned());
-    guard(call).unwrap_or_else(|| Err(broken()))
+    calm_files::guard(call).unwrap_or_else(|_| Err(broken()))
 }
 
 fn failure(path: &Path, error: &ParquetError) -> DataError {
