@@ -8,7 +8,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 /// A crate may only use those before it.
-const LAYERS: [&str; 11] = [
+const LAYERS: [&str; 12] = [
     "calm-files",
     "calm-template",
     "calm-backend",
@@ -18,6 +18,7 @@ const LAYERS: [&str; 11] = [
     "calm-train",
     "calm-sandbox",
     "calm-eval",
+    "calm-experiments",
     "calm-lm",
     "xtask",
 ];

@@ -60,6 +60,7 @@ pub use calm_backend as backend;
 pub use calm_compose as compose;
 pub use calm_data as data;
 pub use calm_eval as eval;
+pub use calm_experiments as experiments;
 pub use calm_files as files;
 pub use calm_models as models;
 pub use calm_sandbox as sandbox;
