@@ -150,6 +150,9 @@ pub struct SeedResult {
     pub seed: Option<u64>,
     /// Its score, as [`calm_eval::run::TaskResults::score`].
     pub score: f64,
+    /// Its score in every language, in the order of the frame; empty if the task has none.
+    #[serde(default)]
+    pub languages: Vec<(String, f64)>,
     /// Directory of the evaluation, with every sample.
     pub directory: PathBuf,
     /// Wall-clock seconds of the evaluation.
