@@ -22,7 +22,7 @@
 
 mod batch;
 mod batches;
-mod builders;
+pub mod builders;
 pub mod bundle;
 pub mod corpus;
 mod error;

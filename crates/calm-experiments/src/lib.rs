@@ -1,3 +1,17 @@
 //! Tables as data: experiment files, a runner, statistics and reports.
+//!
+//! An [`Experiment`] is a TOML file: models, data, systems (a model as it is, a composition, a
+//! baseline), tasks and seeds. [`Plan`](plan::Plan) works out the jobs and what each depends on,
+//! [`run`](runner::run) does those whose results are not there yet, and the outcome is a
+//! [`Table`](table::Table).
 
+mod error;
+pub mod plan;
+mod spec;
 pub mod table;
+
+pub use error::ExperimentError;
+pub use spec::{
+    DataSpec, Defaults, Experiment, ExperimentFile, LAYOUT, Mode, ModelSpec, Ordered, Seeds,
+    SystemSpec, TaskSpec,
+};

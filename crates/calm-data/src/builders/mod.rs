@@ -1,3 +1,47 @@
-//! Builders of datasets, one folder each.
+//! Builders of datasets: settings in, a directory of files out, the same bytes for the same settings.
 
 pub mod kv;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::DataError;
+use kv::{KvConfig, KvDataset, KvSizes};
+
+/// A builder with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "builder", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum BuilderConfig {
+    /// Key-value arithmetic.
+    Kv {
+        /// Keys, values and expressions.
+        #[serde(default)]
+        config: KvConfig,
+        /// Numbers of examples.
+        #[serde(default)]
+        sizes: KvSizes,
+    },
+}
+
+impl BuilderConfig {
+    /// Version of the builder. It changes when the same settings would give other bytes.
+    pub fn version(&self) -> u32 {
+        match self {
+            Self::Kv { .. } => kv::BUILDER_VERSION,
+        }
+    }
+
+    /// Writes the dataset to a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Setting`] if a setting is out of range, [`DataError::Io`].
+    pub fn build(&self, directory: &Path) -> Result<(), DataError> {
+        match self {
+            Self::Kv { config, sizes } => {
+                kv::build(&KvDataset::new(config.clone())?, *sizes, directory)
+            }
+        }
+    }
+}

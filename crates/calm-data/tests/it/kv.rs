@@ -12,6 +12,7 @@ const SIZES: KvSizes = KvSizes {
     all: 300,
     held_in: 300,
     held_out: 300,
+    mixture: None,
 };
 
 /// The paper's settings with fewer pairs: all operators, up to six operands.

@@ -57,6 +57,21 @@ impl Evaluation {
         subsets.map(|subset| subset.items.len()).sum()
     }
 
+    /// The tasks, with hashes of their definitions and examples.
+    pub fn run_tasks(&self) -> &[RunTask] {
+        &self.description.tasks
+    }
+
+    /// Languages of a task that are evaluated; one without a name if it has none.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such task.
+    pub fn languages(&self, task: usize) -> Vec<&str> {
+        let subsets = self.subsets[task].iter();
+        subsets.map(|subset| &*subset.language).collect()
+    }
+
     /// The examples of every task as they would stand in training data, where they have such a form.
     pub fn rows(&self) -> impl Iterator<Item = (&str, Vec<Record>)> {
         let form = ExampleForm::default();

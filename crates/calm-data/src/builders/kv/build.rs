@@ -20,10 +20,13 @@ pub const BUILDER_VERSION: u32 = 1;
 pub struct KvSizes {
     /// Expressions over all keys, for the augmenting model.
     pub all: usize,
-    /// Expressions over held-in keys, for the composition; its mixture has as many.
+    /// Expressions over held-in keys.
     pub held_in: usize,
     /// Expressions over held-out keys, for evaluation.
     pub held_out: usize,
+    /// Expressions in each mixture, for the composition; as many as over held-in keys, if none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<usize>,
 }
 
 impl Default for KvSizes {
@@ -32,6 +35,7 @@ impl Default for KvSizes {
             all: 20_000,
             held_in: 20_000,
             held_out: 2_000,
+            mixture: None,
         }
     }
 }
@@ -42,12 +46,9 @@ const SCHEMA: u32 = 1;
 /// Examples that are held in memory at a time.
 const CHUNK: usize = 1 << 15;
 
-/// The file of D_C, the training data of a composition.
-pub const MIXED_FILE: &str = "mixed.jsonl";
-
 /// Writes `kv.json` (settings and table), `tokenizer.json`, one `TASK.POOL.jsonl` for every task of
-/// Table 1 and every pool of keys, and [`MIXED_FILE`], the data that a composition learns from
-/// ([`DataMixture::Mixed`], from one operand on). The bytes depend on the settings alone.
+/// Table 1 and every pool of keys, and one file for each [`DataMixture`] that a composition can learn
+/// from (D_C, from one operand on). The bytes depend on the settings alone.
 ///
 /// # Errors
 ///
@@ -67,11 +68,14 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
             calm_files::write_with(&path, |file| write_lines(file, dataset, task, pool, count))?;
         }
     }
-    calm_files::write_with(directory.join(MIXED_FILE), |file| {
-        let operands = [1, dataset.config().operands[1]];
-        let mut examples = dataset.training_examples(DataMixture::Mixed, operands, sizes.held_in);
-        examples.try_for_each(|example| file.write_all(&line(example)?))
-    })?;
+    let operands = [1, dataset.config().operands[1]];
+    let count = sizes.mixture.unwrap_or(sizes.held_in);
+    for mixture in DataMixture::ALL {
+        calm_files::write_with(directory.join(mixture.file_name()), |file| {
+            let mut examples = dataset.training_examples(mixture, operands, count);
+            examples.try_for_each(|example| file.write_all(&line(example)?))
+        })?;
+    }
     let tokenizer = dataset.tokenizer_json();
     calm_files::write(directory.join("tokenizer.json"), tokenizer)?;
     let description = description(dataset, sizes);
@@ -177,6 +181,7 @@ mod tests {
             all: 3,
             held_in: 2,
             held_out: 1,
+            mixture: Some(4),
         };
         build(&dataset, sizes, dir.path()).unwrap();
         let count = |name: &str| {
@@ -187,7 +192,9 @@ mod tests {
         assert_eq!(count("kv-substitution.all.jsonl"), 3);
         assert_eq!(count("numeric-arithmetic.held-in.jsonl"), 2);
         assert_eq!(count("kv-arithmetic.held-out.jsonl"), 1);
-        assert_eq!(count(MIXED_FILE), 2);
+        for mixture in DataMixture::ALL {
+            assert_eq!(count(&mixture.file_name()), 4);
+        }
         assert!(dir.path().join("kv.json").is_file());
         assert!(dir.path().join("tokenizer.json").is_file());
     }

@@ -33,6 +33,11 @@ impl DataMixture {
         }
     }
 
+    /// Its file in the directory of a dataset.
+    pub fn file_name(self) -> String {
+        format!("{}.jsonl", self.name())
+    }
+
     /// Shares of the tasks.
     fn tasks(self) -> Mixture<KvTask> {
         Mixture::new(match self {

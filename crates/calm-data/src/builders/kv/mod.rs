@@ -25,7 +25,7 @@ mod mixture;
 mod notation;
 mod vocabulary;
 
-pub use build::{BUILDER_VERSION, KvSizes, MIXED_FILE, build};
+pub use build::{BUILDER_VERSION, KvSizes, build};
 pub use config::KvConfig;
 pub use curriculum::{CONTEXT, Curriculum, Lesson};
 pub use dataset::{Example, ExampleKind, KeyPool, KvDataset, KvTask};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use calm_lm::data::kv::{
-    BUILDER_VERSION, KvConfig, KvDataset, KvSizes, MIXED_FILE, Operator, build,
+    BUILDER_VERSION, DataMixture, KvConfig, KvDataset, KvSizes, Operator, build,
 };
 use clap::Args;
 use serde::Serialize;
@@ -26,7 +26,8 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 
 DIR gets TASK.POOL.jsonl for three tasks and three pools of keys; mixed.jsonl, what a
 composition learns from (60 % kv-arithmetic and 10 % kv-substitution over held-in keys,
-30 % numeric-arithmetic); tokenizer.json; and kv.json with all settings and the secret
+30 % numeric-arithmetic), and arithmetic.jsonl and substitution.jsonl, one of these tasks
+alone; tokenizer.json; and kv.json with all settings and the secret
 table. The same settings and --seed always
 give the same bytes.";
 
@@ -62,7 +63,7 @@ pub(super) struct KvArgs {
     /// Expressions per task over all keys
     #[arg(long, value_name = "N", default_value_t = KvSizes::default().all)]
     all: usize,
-    /// Expressions per task over held-in keys, and in mixed.jsonl
+    /// Expressions per task over held-in keys, and in each file to compose with
     #[arg(long, value_name = "N", default_value_t = KvSizes::default().held_in)]
     held_in: usize,
     /// Expressions per task over held-out keys
@@ -134,6 +135,7 @@ impl KvArgs {
             all: self.all,
             held_in: self.held_in,
             held_out: self.held_out,
+            mixture: None,
         }
     }
 }
@@ -168,7 +170,8 @@ pub(super) fn run(args: &KvArgs, common: &Common) -> Result<Report, Failure> {
         (
             "to compose",
             format!(
-                "{MIXED_FILE}: {} expressions over held-in keys, of all three tasks",
+                "{}: {} expressions over held-in keys, of all three tasks",
+                DataMixture::Mixed.file_name(),
                 sizes.held_in
             ),
         ),

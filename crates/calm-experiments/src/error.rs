@@ -1,0 +1,106 @@
+//! Errors of experiments.
+
+use std::path::PathBuf;
+
+use calm_compose::ComposeError;
+use calm_data::DataError;
+use calm_eval::run::RunError;
+use calm_eval::tasks::TaskError;
+use calm_models::ModelError;
+use calm_train::TrainError;
+
+/// Why an experiment cannot be read or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExperimentError {
+    /// A file of experiments, or of their data, cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Something in an experiment is wrong.
+    #[error("{place}: {reason}")]
+    File {
+        /// The file, and the line where that is known.
+        place: String,
+        /// What is wrong, and what would mend it.
+        reason: String,
+    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Files(#[from] calm_files::FileError),
+    /// A task cannot be evaluated.
+    #[error("task '{task}': {source}")]
+    Task {
+        /// Id of the task.
+        task: String,
+        /// Why.
+        source: TaskError,
+    },
+    /// A model cannot be used.
+    #[error("model '{model}': {source}")]
+    Model {
+        /// Id of the model.
+        model: String,
+        /// Why.
+        source: ModelError,
+    },
+    /// A system cannot be trained.
+    #[error("{job}: {source}")]
+    Training {
+        /// System and seed.
+        job: String,
+        /// Why.
+        source: Box<TrainError>,
+    },
+    /// A system cannot be loaded.
+    #[error("{job}: {source}")]
+    Loading {
+        /// System and seed.
+        job: String,
+        /// Why.
+        source: Box<ComposeError>,
+    },
+    /// A system cannot be evaluated.
+    #[error("{job}: {source}")]
+    Evaluation {
+        /// System and seed.
+        job: String,
+        /// Why.
+        source: Box<RunError>,
+    },
+    /// There is less memory than a single job takes.
+    #[error(
+        "{job} takes about {needed_mib} MiB, and {available_mib} MiB are free; free some, or give \
+         it less to hold (fewer --rows, --gradient-checkpointing)"
+    )]
+    Memory {
+        /// System and seed.
+        job: String,
+        /// Memory of the job.
+        needed_mib: u64,
+        /// Memory of the machine that is free.
+        available_mib: u64,
+    },
+    /// A directory holds the table of another experiment.
+    #[error(
+        "{}: holds the table of the experiment {}, which has the same name; rename one of the two \
+         files, or give another --out",
+        path.display(),
+        other.display()
+    )]
+    SameName {
+        /// Directory of the table.
+        path: PathBuf,
+        /// File of the other experiment.
+        other: PathBuf,
+    },
+    /// The user interrupted it.
+    #[error(
+        "interrupted with {done} of {jobs} jobs done; the same command goes on from where it was"
+    )]
+    Interrupted {
+        /// Jobs that are done.
+        done: usize,
+        /// All jobs.
+        jobs: usize,
+    },
+}

@@ -1,0 +1,152 @@
+//! Models of an experiment: files, or what a recipe makes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use calm_models::{Fetching, ModelSource};
+use calm_train::runs::PretrainConfig;
+
+use super::data::{Data, of_directory};
+use super::files::Store;
+use super::settings::Settings;
+use super::{Job, Work, key};
+use crate::{Experiment, ExperimentError, ModelSpec};
+
+/// A model that systems are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Its id.
+    pub id: String,
+    /// Name for people: that of its directory, file or repository.
+    pub name: String,
+    /// Where it is, or will be.
+    pub source: ModelSource,
+    /// Hash of its files, or of its recipe.
+    pub sha256: String,
+    /// Key of the job that makes it.
+    pub made_by: Option<String>,
+}
+
+/// Models by id.
+pub(super) struct Models<'a> {
+    pub(super) experiment: &'a Experiment,
+    pub(super) data: &'a Data<'a>,
+    pub(super) store: &'a Store,
+    pub(super) fetching: &'a mut dyn FnMut(Fetching<'_>),
+    pub(super) known: BTreeMap<String, Model>,
+    /// Jobs of recipes that were asked for, each behind those that it needs.
+    pub(super) jobs: Vec<Job>,
+    /// Recipes that are being resolved, to find circles.
+    pub(super) open: Vec<String>,
+}
+
+impl Models<'_> {
+    /// The model of an id, which the key at `keys` names.
+    pub(super) fn get(&mut self, id: &str, keys: &[&str]) -> Result<Model, ExperimentError> {
+        if let Some(model) = self.known.get(id) {
+            return Ok(model.clone());
+        }
+        let (experiment, file) = (self.experiment, &self.experiment.file);
+        experiment.known(keys, "model", id, &file.models.ids())?;
+        if self.open.iter().any(|open| open == id) {
+            let circle = self.open.join(" → ");
+            let reason = format!("model '{id}' is made from itself: {circle} → {id}");
+            return Err(experiment.wrong(&["models", id], reason));
+        }
+        self.open.push(id.to_owned());
+        let model = match file.models.get(id) {
+            Some(ModelSpec {
+                source: Some(source),
+                ..
+            }) => self.of_files(id, source)?,
+            Some(spec) => self.of_recipe(id, spec)?,
+            None => unreachable!("it is known"),
+        };
+        self.open.pop();
+        self.known.insert(id.to_owned(), model.clone());
+        Ok(model)
+    }
+
+    fn of_files(&mut self, id: &str, source: &ModelSource) -> Result<Model, ExperimentError> {
+        if let ModelSource::Path(path) = source
+            && !path.exists()
+        {
+            let path = path.display();
+            let reason = format!("model '{id}': {path}: there is no such file or directory");
+            return Err(self.experiment.wrong(&["models", id, "source"], reason));
+        }
+        let files = source.resolve(&[], &mut *self.fetching);
+        let files = files.map_err(|source| ExperimentError::Model {
+            model: id.to_owned(),
+            source,
+        })?;
+        let sha256 = match files.path.is_dir() {
+            true => of_directory(&files.path)?,
+            false => calm_files::sha256_file(&files.path)?,
+        };
+        let name = match &files.source {
+            ModelSource::Path(path) => name_of(path),
+            ModelSource::Hub(model) => model.to_string(),
+        };
+        Ok(Model {
+            id: id.to_owned(),
+            name,
+            source: files.source,
+            sha256,
+            made_by: None,
+        })
+    }
+
+    fn of_recipe(&mut self, id: &str, spec: &ModelSpec) -> Result<Model, ExperimentError> {
+        let mut values = self.experiment.file.defaults.pretrain.clone();
+        values.extend(spec.pretrain.clone().unwrap_or_default());
+        let settings = Settings {
+            experiment: self.experiment,
+            places: vec![vec!["models", id, "pretrain"], vec!["defaults", "pretrain"]],
+            values,
+        };
+        let data = self.data;
+        let (config, inputs) = settings.resolve::<PretrainConfig>(self, data)?;
+        let key = key::of(&(
+            "pretrain",
+            without_places(&config),
+            &inputs.hashes,
+            spec.seed,
+        ));
+        let directory = self.store.trained(&key);
+        let mut config = config;
+        config.out = directory.clone();
+        config.training.resume = true;
+        self.jobs.push(Job {
+            title: format!("model '{id}'"),
+            system: None,
+            seed: Some(spec.seed),
+            work: Work::Pretrain(Box::new(config)),
+            key: key.clone(),
+            needs: inputs.needs(),
+            models: inputs.models,
+        });
+        Ok(Model {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            source: ModelSource::Path(directory),
+            sha256: key.clone(),
+            made_by: Some(key),
+        })
+    }
+}
+
+/// Settings without the places of files, which their hashes stand for.
+pub(super) fn without_places(config: &PretrainConfig) -> PretrainConfig {
+    let mut config = config.clone();
+    config.from = None;
+    config.tokenizer.clear();
+    config.training.train.clear();
+    config.training.validation.validation = None;
+    config
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}

@@ -1,0 +1,214 @@
+//! Experiment files: models, data, systems and tasks of a table, in TOML.
+
+mod document;
+mod ordered;
+mod read;
+mod seeds;
+
+use std::path::PathBuf;
+
+use calm_data::builders::BuilderConfig;
+use calm_eval::tasks::TaskMetric;
+use calm_models::ModelSource;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+pub use ordered::Ordered;
+pub use read::{Experiment, Mode};
+pub use seeds::Seeds;
+
+/// Version of the layout of experiment files.
+pub const LAYOUT: u32 = 1;
+
+/// An experiment, as its file has it. Every field may be left out, so that a file that extends
+/// another holds only what differs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ExperimentFile {
+    /// Version of the layout; 1.
+    pub layout: u32,
+    /// Name or file of an experiment, over which this one is laid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
+    /// Systems and tasks of that experiment which this one has not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+    /// Heading.
+    pub title: String,
+    /// Place in the paper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paper: Option<String>,
+    /// Question and setting, in a few sentences.
+    pub about: String,
+    /// System that the table is about; by default the first with bridges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub main: Option<String>,
+    /// System that gains are measured against; by default the anchor of the main one, alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Seeds of every system that is trained; by default 0, 1 and 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<Seeds>,
+    /// Models, by id.
+    pub models: Ordered<ModelSpec>,
+    /// Data, by id.
+    pub data: Ordered<DataSpec>,
+    /// Settings that systems and tasks share.
+    pub defaults: Defaults,
+    /// Systems, by id, in the order of columns.
+    pub systems: Ordered<SystemSpec>,
+    /// Tasks, by id, in the order of rows.
+    pub tasks: Ordered<TaskSpec>,
+    /// What differs with `--quick`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quick: Option<Box<ExperimentFile>>,
+    /// What differs with `--full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full: Option<Box<ExperimentFile>>,
+}
+
+/// Settings that systems and tasks share.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Defaults {
+    /// Of composed systems and baselines: flags of `calm compose`.
+    pub compose: Map<String, Value>,
+    /// Of trained models: flags of `calm pretrain`.
+    pub pretrain: Map<String, Value>,
+    /// Of tasks.
+    pub task: Map<String, Value>,
+}
+
+/// A model: files, or a recipe.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ModelSpec {
+    /// Directory, `.gguf` file, or `hf:owner/name@revision`; of a checkpoint or a composition.
+    #[serde(with = "source", skip_serializing_if = "Option::is_none")]
+    pub source: Option<ModelSource>,
+    /// Recipe: flags of `calm pretrain`, where `from` may be the id of a model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<Map<String, Value>>,
+    /// Seed of the recipe.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub seed: u64,
+}
+
+/// Data: files that are there, or a builder that makes them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct DataSpec {
+    /// File or directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Builder with its settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuilderConfig>,
+}
+
+/// A system: a model as it is, or one that is trained.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SystemSpec {
+    /// Heading; by default the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// System whose settings this one begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
+    /// Id of a model, which is evaluated as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Flags of `calm compose`, where models and data may be ids: a composition, or a baseline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compose: Option<Map<String, Value>>,
+    /// Flags of `calm pretrain`, likewise: a model that is trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<Map<String, Value>>,
+    /// Its seeds, if other than those of the experiment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<Seeds>,
+}
+
+/// A task: a benchmark of `calm eval`, or prompts and targets of a file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TaskSpec {
+    /// Heading; by default the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Heading of the tasks that it stands among.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Name of a benchmark (`calm eval --list`), or `ID/file` of data: a task file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Directory of the benchmark's files: `ID` or `ID/folder` of data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// File of prompts and targets: `ID` or `ID/file` of data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Prompt of a row of that file; by default `{{ prompt }}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Right answer of a row of that file; by default `{{ target|trim }}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Answer in the output; by default all of it, `{{ output|trim }}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Metric of that file's answers; by default `exact_match`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<TaskMetric>,
+    /// Largest number of tokens that are generated; by default 128, or the benchmark's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_new_tokens: Option<usize>,
+    /// Texts that end an answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop_texts: Vec<String>,
+    /// Number of worked examples, if other than the benchmark's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shots: Option<usize>,
+    /// Most examples of each language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Languages, from low to high resource; by default all, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
+    /// Whether differences are tested; by default they are. Scores on training data are only shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tested: Option<bool>,
+    /// Parts of the examples that are scored by themselves: a title, and an expression over the
+    /// fields of a row.
+    pub parts: Ordered<String>,
+    /// The paper's figures, by id of the system.
+    pub paper: Ordered<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A model's source as text.
+mod source {
+    use super::*;
+
+    #[expect(clippy::ref_option, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(
+        source: &Option<ModelSource>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = source.as_ref().map(ModelSource::to_string);
+        text.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<ModelSource>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let source = text.map(|text| text.parse().map_err(serde::de::Error::custom));
+        source.transpose()
+    }
+}
