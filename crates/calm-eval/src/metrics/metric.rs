@@ -179,7 +179,55 @@ impl<'a> Statistics<'a> {
         self.metric
     }
 
-    pub(super) fn row(&self, index: usize) -> &[u64] {
+    /// Statistics of some sentences; they may repeat.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such sentence.
+    #[must_use]
+    pub fn select(&self, sentences: impl IntoIterator<Item = usize>) -> Self {
+        let rows = sentences.into_iter();
+        Self {
+            metric: self.metric,
+            rows: rows
+                .flat_map(|index| self.row(index).iter().copied())
+                .collect(),
+        }
+    }
+
+    /// Sums of the statistics of several outputs for the same sentences, such as those of several
+    /// seeds. Its score is that of all outputs together.
+    ///
+    /// # Errors
+    ///
+    /// [`ScoreError`] if there are none, or they have different numbers of sentences.
+    pub fn pooled<'s>(outputs: impl IntoIterator<Item = &'s Self>) -> Result<Self, ScoreError>
+    where
+        'a: 's,
+    {
+        let mut outputs = outputs.into_iter();
+        let first = outputs.next().ok_or(ScoreError::Empty)?;
+        let (metric, mut rows) = (first.metric, first.rows.clone());
+        for output in outputs {
+            check_pair(first, output)?;
+            add(&mut rows, &output.rows);
+        }
+        Ok(Self { metric, rows })
+    }
+
+    /// The same as if every output were there so many times.
+    #[must_use]
+    pub fn times(mut self, factor: u64) -> Self {
+        self.rows.iter_mut().for_each(|count| *count *= factor);
+        self
+    }
+
+    /// Statistics of a sentence, `[width]`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such sentence.
+    pub fn row(&self, index: usize) -> &[u64] {
         let width = self.metric.width();
         &self.rows[index * width..(index + 1) * width]
     }
@@ -189,6 +237,20 @@ pub(super) fn add(sums: &mut [u64], row: &[u64]) {
     for (sum, count) in sums.iter_mut().zip(row) {
         *sum += count;
     }
+}
+
+/// Checks that two belong to the same sentences.
+pub(super) fn check_pair(
+    baseline: &Statistics<'_>,
+    system: &Statistics<'_>,
+) -> Result<(), ScoreError> {
+    if baseline.len() == system.len() {
+        return Ok(());
+    }
+    Err(ScoreError::Counts {
+        hypotheses: system.len(),
+        references: baseline.len(),
+    })
 }
 
 fn check<T>(hypotheses: usize, references: &[impl AsRef<[T]>]) -> Result<(), ScoreError> {
@@ -204,4 +266,35 @@ fn check<T>(hypotheses: usize, references: &[impl AsRef<[T]>]) -> Result<(), Sco
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Chrf;
+
+    #[test]
+    fn outputs_of_several_seeds_are_scored_together() {
+        let chrf = Chrf::chrf1();
+        let references = [vec!["the cat sat", "on the mat"]];
+        let of = |texts: [&str; 2]| Statistics::of(&chrf, &texts, &references).unwrap();
+        let (one, two) = (of(["the cat", "on a mat"]), of(["a dog sat", ""]));
+        let pooled = Statistics::pooled([&one, &two]).unwrap();
+        let all = ["the cat", "a dog sat", "on a mat", ""];
+        let twice = [vec![
+            "the cat sat",
+            "the cat sat",
+            "on the mat",
+            "on the mat",
+        ]];
+        let expected = Statistics::of(&chrf, &all, &twice).unwrap();
+        assert_eq!(pooled.corpus(), expected.corpus());
+        assert_eq!(pooled.sentence(0), expected.subset([0, 1]));
+        assert_eq!(pooled.select([1]).corpus(), pooled.sentence(1));
+        assert_eq!(pooled.select([1, 1]).corpus(), pooled.sentence(1));
+        assert_eq!(one.select([0, 1]).times(3).corpus(), one.corpus());
+        let short = one.select([0]);
+        assert!(Statistics::pooled([&one, &short]).is_err());
+        assert_eq!(Statistics::pooled([]).err(), Some(ScoreError::Empty));
+    }
 }

@@ -33,6 +33,27 @@ impl Proportion {
         let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt() / scale;
         [(centre - half).max(0.0), (centre + half).min(1.0)].map(|bound| 100.0 * bound)
     }
+
+    /// 95 % interval of the mean of independent shares, in percent: the distances from each share
+    /// to the bounds of its own interval add up by their squares (Newcombe 1998, Zou and Donner
+    /// 2008). That of a single share is [`Self::interval`].
+    pub fn interval_of_mean(shares: &[Self]) -> [f64; 2] {
+        if let [share] = shares {
+            return share.interval();
+        }
+        let count = shares.len().max(1) as f64;
+        let mean = shares.iter().map(|share| share.percent()).sum::<f64>() / count;
+        let distance = |bound: usize| {
+            let squares = shares
+                .iter()
+                .map(|share| (share.interval()[bound] - share.percent()).powi(2));
+            squares.sum::<f64>().sqrt() / count
+        };
+        [
+            (mean - distance(0)).max(0.0),
+            (mean + distance(1)).min(100.0),
+        ]
+    }
 }
 
 impl std::iter::Sum for Proportion {
@@ -61,6 +82,22 @@ mod tests {
         assert!(close(some, [25.53, 36.62]), "{some:?}");
         let none = Proportion { hits: 0, n: 20 }.interval();
         assert!(close(none, [0.0, 16.11]), "{none:?}");
+    }
+
+    #[test]
+    fn the_interval_of_a_mean_adds_up_squares() {
+        let some = Proportion { hits: 81, n: 263 };
+        assert_eq!(Proportion::interval_of_mean(&[some]), some.interval());
+        // 0 of 20 and 20 of 20: from 0 up 16.11, from 100 down 16.11.
+        let ends = [0, 20].map(|hits| Proportion { hits, n: 20 });
+        let [low, high] = Proportion::interval_of_mean(&ends);
+        assert!((low - (50.0 - 16.113 / 2.0)).abs() < 0.01, "{low}");
+        assert!((high - (50.0 + 16.113 / 2.0)).abs() < 0.01, "{high}");
+        // Four equal shares are known twice as well as one.
+        let [low, high] = Proportion::interval_of_mean(&[some; 4]);
+        let [of_one, _] = some.interval();
+        assert!((some.percent() - low - (some.percent() - of_one) / 2.0).abs() < 1e-9);
+        assert!(high < 100.0);
     }
 
     #[test]

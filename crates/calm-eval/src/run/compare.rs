@@ -111,7 +111,7 @@ fn differ(
     second: &[&Sample],
     seed: u64,
 ) -> Result<PairedDifference, crate::ScoreError> {
-    let metric = kind.counter(false);
+    let metric = kind.of_all();
     let [first, second] = [first, second].map(|samples| counted(kind, &*metric, samples));
     difference(&first?, &second?, TRIALS, RESAMPLES, seed)
 }

@@ -24,4 +24,4 @@ pub use evaluation::{Evaluation, Selection};
 #[cfg(feature = "models")]
 pub use generate::{Answering, Decoding};
 pub use results::{GroupScore, LanguageScore, Results, TaskResults};
-pub use score::{Sample, Scorer, Written};
+pub use score::{Sample, Scorer, Written, counted};

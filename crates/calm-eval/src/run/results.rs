@@ -167,7 +167,7 @@ fn by_language<'a>(
         languages.entry(&sample.language).or_default().push(sample);
     }
     let kind = task.score.metric;
-    let metric = kind.counter(false);
+    let metric = kind.of_all();
     let score = |(language, mut samples): (&str, Vec<&Sample>)| {
         // Samples are logged in the order in which they were generated.
         samples.sort_by_key(|sample| sample.index);

@@ -157,8 +157,12 @@ fn of_one(task: &Task, answer: &str, reference: &str) -> Result<f64, RunError> {
         .map_err(|source| RunError::score(&task.name, source))
 }
 
-/// Statistics of samples: of their texts, or of right answers.
-pub(super) fn counted<'m>(
+/// Statistics of samples: of their texts, or of right answers. `metric` is [`TaskMetric::of_all`].
+///
+/// # Errors
+///
+/// [`ScoreError::Empty`] if there are texts to score, and none is given.
+pub fn counted<'m>(
     kind: TaskMetric,
     metric: &'m dyn crate::Metric,
     samples: &[&Sample],

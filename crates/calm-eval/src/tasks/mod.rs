@@ -13,6 +13,7 @@
 //! ```
 
 mod error;
+mod expression;
 mod prompt;
 mod read;
 mod source;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::{AnswerMatch, Bleu, Chrf, Metric, VERSION, passk};
 
 pub use error::TaskError;
+pub use expression::Expression;
 pub use prompt::{Item, Subset};
 pub use source::{DataSource, Format, GivenFile};
 pub use template::{ProgramTemplates, Template};
@@ -165,12 +167,17 @@ impl TaskMetric {
     }
 
     /// All settings, in sacreBLEU's form.
-    pub(crate) fn signature(self) -> String {
+    pub fn signature(self) -> String {
         match self {
             Self::ExactMatch => format!("nrefs:1|case:mixed|match:exact|version:{VERSION}"),
             Self::PassAt1 => passk::signature(1, 1),
-            _ => self.counter(false).signature(1),
+            _ => self.of_all().signature(1),
         }
+    }
+
+    /// Metric of all answers together.
+    pub fn of_all(self) -> Box<dyn Metric> {
+        self.counter(false)
     }
 
     /// Metric that counts. With `of_one` text, BLEU skips orders of which it has no n-gram.

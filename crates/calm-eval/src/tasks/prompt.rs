@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::expression::Expression;
 use super::read::Fields;
-use super::template::{ProgramTemplates, Template, holds};
+use super::template::{ProgramTemplates, Template};
 use super::{DataSource, Shots, Task, TaskError};
 use calm_sandbox::Program;
 
@@ -128,14 +129,15 @@ impl Task {
         directory: &Path,
         language: &str,
     ) -> Result<Vec<Fields>, TaskError> {
+        let records = source.records(directory, language)?;
+        let Some(keep) = &source.keep else {
+            return Ok(records);
+        };
+        let bad = |reason| self.bad("keep", reason);
+        let keep = Expression::parse(keep).map_err(bad)?;
         let mut kept = Vec::new();
-        for record in source.records(directory, language)? {
-            let is_kept = source.keep.as_deref().map(|keep| holds(keep, &record));
-            let is_kept = is_kept.transpose();
-            if is_kept
-                .map_err(|reason| self.bad("keep", reason))?
-                .unwrap_or(true)
-            {
+        for record in records {
+            if keep.holds(&record).map_err(bad)? {
                 kept.push(record);
             }
         }

@@ -48,29 +48,29 @@ impl Template {
         let environment = environment();
         let template = environment.template_from_str(&self.0).map_err(one_line)?;
         let wanted = template.undeclared_variables(false);
-        let is_known = |name: &&String| fields.contains_key(*name) || is_global(name);
-        if let Some(missing) = wanted.iter().filter(|name| !is_known(name)).min() {
-            let known: Vec<&str> = fields.keys().map(String::as_str).collect();
-            return Err(format!(
-                "there is no field '{missing}'; did you mean '{}'? There are: {}",
-                nearest(missing, &known),
-                known.join(", ")
-            ));
-        }
+        known(wanted.iter(), fields)?;
         template.render(value_of_record(fields)).map_err(one_line)
     }
 }
 
-/// Whether an expression holds for a record.
-pub(super) fn holds(expression: &str, record: &Fields) -> Result<bool, String> {
-    let expression = environment()
-        .compile_expression(expression)
-        .map_err(one_line)?;
-    let value = expression.eval(value_of_record(record)).map_err(one_line)?;
-    Ok(value.is_true())
+/// Checks that there is a field, or something of the language, of each of these names.
+pub(super) fn known<'a>(
+    names: impl Iterator<Item = &'a String>,
+    fields: &Fields,
+) -> Result<(), String> {
+    let is_known = |name: &&String| fields.contains_key(*name) || is_global(name);
+    let Some(missing) = names.filter(|name| !is_known(name)).min() else {
+        return Ok(());
+    };
+    let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+    Err(format!(
+        "there is no field '{missing}'; did you mean '{}'? There are: {}",
+        nearest(missing, &known),
+        known.join(", ")
+    ))
 }
 
-fn value_of_record(record: &Fields) -> Value {
+pub(super) fn value_of_record(record: &Fields) -> Value {
     let fields = record.iter();
     Value::from_pairs(fields.map(|(name, value)| (name.as_str(), value_of(value))))
 }
@@ -90,7 +90,7 @@ fn value_of(json: &Json) -> Value {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "so that map_err takes it")]
-fn one_line(error: minijinja::Error) -> String {
+pub(super) fn one_line(error: minijinja::Error) -> String {
     error
         .to_string()
         .lines()
@@ -110,7 +110,7 @@ fn syntax() -> SyntaxConfig {
     syntax.build().expect("no delimiter is changed")
 }
 
-fn environment() -> &'static Environment<'static> {
+pub(super) fn environment() -> &'static Environment<'static> {
     static ENVIRONMENT: OnceLock<Environment<'static>> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| {
         let mut environment = Environment::new();

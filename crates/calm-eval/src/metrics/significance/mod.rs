@@ -4,11 +4,17 @@
 //! two of its seeds do, not digit for digit. A seed fixes all numbers on any number of cores: every
 //! resample has its own stream.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
+mod holm;
+mod swaps;
+mod trials;
 
-use super::metric::{ScoreError, Statistics, add};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::metric::{ScoreError, Statistics, check_pair};
+
+pub use holm::holm;
+pub use trials::Trials;
 
 /// Mean over resamples, and half the width of the interval that holds 95 % of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,8 +59,7 @@ pub fn bootstrap(
     samples: usize,
     seed: u64,
 ) -> Result<Confidence, ScoreError> {
-    check_samples(samples)?;
-    Ok(confidence(resampled(statistics, samples, seed)))
+    Ok(confidence(&Trials::bootstrap(statistics, samples, seed)?))
 }
 
 /// Paired bootstrap test. Both systems are scored on the same resamples; the p-value is the share of
@@ -69,19 +74,15 @@ pub fn paired_bootstrap(
     samples: usize,
     seed: u64,
 ) -> Result<PairedTest, ScoreError> {
-    check_samples(samples)?;
     check_pair(baseline, system)?;
-    let scores = resampled(system, samples, seed);
-    let differences: Vec<f64> = resampled(baseline, samples, seed)
-        .iter()
-        .zip(&scores)
-        .map(|(baseline, system)| (system - baseline).abs())
-        .collect();
+    let scores = Trials::bootstrap(system, samples, seed)?;
+    let differences = scores.minus(&Trials::bootstrap(baseline, samples, seed)?);
+    let differences: Vec<f64> = differences.outcomes().iter().map(|d| d.abs()).collect();
     let mean = differences.iter().sum::<f64>() / samples as f64;
     let centred = differences.iter().map(|difference| difference - mean);
     Ok(PairedTest {
         p_value: p_value(centred, found_difference(baseline, system), samples),
-        confidence: confidence(scores),
+        confidence: confidence(&scores),
     })
 }
 
@@ -99,10 +100,11 @@ pub fn paired_randomisation(
     samples: usize,
     seed: u64,
 ) -> Result<PairedTest, ScoreError> {
-    let differences = randomised(baseline, system, trials, seed)?;
+    let differences = Trials::randomised(baseline, system, trials, seed)?;
+    let differences = differences.outcomes().iter().map(|d| d.abs());
     let found = found_difference(baseline, system);
     Ok(PairedTest {
-        p_value: p_value(differences.into_iter(), found, trials),
+        p_value: p_value(differences, found, trials),
         confidence: bootstrap(system, samples, seed)?,
     })
 }
@@ -123,68 +125,16 @@ pub fn difference(
     samples: usize,
     seed: u64,
 ) -> Result<PairedDifference, ScoreError> {
-    check_samples(samples)?;
-    let found = found_difference(baseline, system);
-    // Sums of the same numbers in another order differ in their last digits.
-    let threshold = found - 1e-9 * found.max(1.0);
-    let differences = randomised(baseline, system, trials, seed)?;
-    let as_large = differences
-        .iter()
-        .filter(|&&difference| difference >= threshold);
-    let mut resamples = resampled(system, samples, seed);
-    for (system, baseline) in resamples.iter_mut().zip(resampled(baseline, samples, seed)) {
-        *system -= baseline;
-    }
+    let randomised = Trials::randomised(baseline, system, trials, seed)?;
+    let resamples = Trials::bootstrap(system, samples, seed)?;
+    let resamples = resamples.minus(&Trials::bootstrap(baseline, samples, seed)?);
+    let (baseline, system) = (baseline.corpus(), system.corpus());
     Ok(PairedDifference {
-        baseline: baseline.corpus(),
-        system: system.corpus(),
-        p_value: (1 + as_large.count()) as f64 / (1 + trials) as f64,
-        interval_95: bounds(&mut resamples),
+        baseline,
+        system,
+        p_value: randomised.p_value(system - baseline),
+        interval_95: resamples.interval_95(),
     })
-}
-
-/// Absolute differences of randomly mixed systems, one for each trial.
-fn randomised(
-    baseline: &Statistics<'_>,
-    system: &Statistics<'_>,
-    trials: usize,
-    seed: u64,
-) -> Result<Vec<f64>, ScoreError> {
-    check_samples(trials)?;
-    check_pair(baseline, system)?;
-    let trials = (0..trials).into_par_iter();
-    let differences =
-        trials.map(|trial| swapped_difference(baseline, system, &mut stream(seed, trial)));
-    Ok(differences.collect())
-}
-
-/// Absolute difference of two randomly mixed systems.
-fn swapped_difference(
-    baseline: &Statistics<'_>,
-    system: &Statistics<'_>,
-    random: &mut ChaCha8Rng,
-) -> f64 {
-    let metric = baseline.metric();
-    let mut sums = [vec![0; metric.width()], vec![0; metric.width()]];
-    let mut bits = 0_u64;
-    for index in 0..baseline.len() {
-        if index % 64 == 0 {
-            bits = random.random();
-        }
-        let swap = (bits >> (index % 64) & 1) as usize;
-        add(&mut sums[swap], baseline.row(index));
-        add(&mut sums[1 - swap], system.row(index));
-    }
-    (metric.score(&sums[0]) - metric.score(&sums[1])).abs()
-}
-
-fn resampled(statistics: &Statistics<'_>, samples: usize, seed: u64) -> Vec<f64> {
-    let count = statistics.len();
-    let samples = (0..samples).into_par_iter().map(|sample| {
-        let mut random = stream(seed, sample);
-        statistics.subset((0..count).map(|_| random.random_range(0..count)))
-    });
-    samples.collect()
 }
 
 /// Random generator of one resample.
@@ -204,20 +154,14 @@ fn p_value(differences: impl Iterator<Item = f64>, found: f64, samples: usize) -
     (larger + 1) as f64 / (samples + 1) as f64
 }
 
-fn confidence(mut scores: Vec<f64>) -> Confidence {
-    let [low, high] = bounds(&mut scores);
+fn confidence(scores: &Trials) -> Confidence {
+    let [low, high] = scores.interval_95();
+    let scores = scores.outcomes();
     Confidence {
         mean: scores.iter().sum::<f64>() / scores.len() as f64,
         half_width: (high - low) / 2.0,
         interval_95: [low, high],
     }
-}
-
-/// Interval that holds 95 % of some numbers.
-fn bounds(numbers: &mut [f64]) -> [f64; 2] {
-    numbers.sort_unstable_by(f64::total_cmp);
-    let outside = numbers.len() / 40;
-    [numbers[outside], numbers[numbers.len() - 1 - outside]]
 }
 
 fn check_samples(samples: usize) -> Result<(), ScoreError> {
@@ -228,16 +172,6 @@ fn check_samples(samples: usize) -> Result<(), ScoreError> {
         setting: "the number of resamples",
         found: samples.to_string(),
         expected: "1 or more",
-    })
-}
-
-fn check_pair(baseline: &Statistics<'_>, system: &Statistics<'_>) -> Result<(), ScoreError> {
-    if baseline.len() == system.len() {
-        return Ok(());
-    }
-    Err(ScoreError::Counts {
-        hypotheses: system.len(),
-        references: baseline.len(),
     })
 }
 
@@ -323,7 +257,7 @@ mod tests {
     #[test]
     fn the_interval_leaves_out_a_fortieth_at_each_end() {
         let scores = (0..1000).rev().map(f64::from).collect();
-        let found = confidence(scores);
+        let found = confidence(&Trials::of(scores));
         assert_eq!(
             (found.mean, found.half_width),
             (499.5, (974.0 - 25.0) / 2.0)
