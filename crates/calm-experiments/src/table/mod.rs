@@ -1,12 +1,23 @@
 //! A table of results: systems beside each other over tasks, with everything that a reader needs to
 //! judge them. The runner makes it, reports show it, `table.json` holds it.
 
+mod breakdowns;
+mod build;
+mod contrasts;
+mod error;
+mod measured;
+mod scores;
+mod verdict;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use calm_eval::Spread;
 use calm_eval::tasks::TaskMetric;
 use serde::{Deserialize, Serialize};
+
+pub use self::build::{Evaluated, TableOptions};
+pub use self::error::TableError;
 
 /// Version of the layout of `table.json`.
 pub const SCHEMA: u32 = 1;
@@ -136,8 +147,8 @@ pub struct Cell {
 pub struct Score {
     /// Mean and standard deviation over seeds.
     pub spread: Spread,
-    /// 95 % interval over the examples of all seeds: Wilson's of a share, else of a bootstrap. None
-    /// for a mean over languages of a corpus metric, and where the examples tell nothing of one.
+    /// 95 % interval over the examples of all seeds, in each language by itself: Wilson's of shares,
+    /// else of a bootstrap. None where the examples tell nothing of one.
     pub interval_95: Option<[f64; 2]>,
     /// Examples of a seed.
     pub n: usize,

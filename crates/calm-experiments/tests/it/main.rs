@@ -1,1 +1,3 @@
 //! Tests of experiments from outside.
+
+mod tables;

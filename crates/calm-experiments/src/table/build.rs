@@ -1,0 +1,187 @@
+//! A table from evaluations.
+
+use std::path::PathBuf;
+
+use calm_eval::run::{Results, Sample};
+use rayon::prelude::*;
+
+use super::breakdowns::breakdowns;
+use super::contrasts::contrasts;
+use super::measured::Measured;
+use super::{
+    AttentionSample, Circumstances, Frame, SCHEMA, SampleOutput, SampleRow, Table, TableError,
+    TaskFrame, TrainedRun,
+};
+
+/// The evaluation of a system on a task.
+#[derive(Debug, Clone)]
+pub struct Evaluated {
+    /// Id of the system.
+    pub system: String,
+    /// Id of the task.
+    pub task: String,
+    /// The seed; none for a system that is not trained.
+    pub seed: Option<u64>,
+    /// Scores.
+    pub results: Results,
+    /// Every answer.
+    pub samples: Vec<Sample>,
+    /// Directory of the evaluation.
+    pub directory: PathBuf,
+    /// Wall-clock seconds that it took.
+    pub seconds: f64,
+}
+
+/// Numbers of random trials, and their seed. The same ones give the same table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableOptions {
+    /// Trials of a randomisation test. The least p is 1 / (trials + 1).
+    pub trials: usize,
+    /// Resamples of a bootstrap.
+    pub resamples: usize,
+    /// Seed of both.
+    pub seed: u64,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            trials: 10_000,
+            resamples: 1000,
+            seed: 0,
+        }
+    }
+}
+
+impl Table {
+    /// Scores, intervals and tests of these evaluations, which may come in any order. Languages that
+    /// the frame does not name are added to it.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError`] naming the directories that do not belong into one table, or the expression
+    /// that does not suit its task.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "samples are large, and go when the table is there"
+    )]
+    pub fn build(
+        mut frame: Frame,
+        evaluated: Vec<Evaluated>,
+        runs: Vec<TrainedRun>,
+        attention: Vec<AttentionSample>,
+        circumstances: Circumstances,
+        options: TableOptions,
+    ) -> Result<Self, TableError> {
+        check(&frame, &evaluated)?;
+        let metrics: Vec<_> = frame
+            .tasks
+            .iter()
+            .map(|task| task.metric.of_all())
+            .collect();
+        let measured = frame
+            .tasks
+            .par_iter()
+            .zip(&metrics)
+            .map(|(task, metric)| Measured::new(&frame, task, &**metric, &evaluated, options));
+        let measured: Vec<Measured<'_>> = measured.collect::<Result<_, _>>()?;
+        let systems = frame.systems.iter().enumerate();
+        let cells = systems.flat_map(|(number, system)| {
+            let tasks = measured.iter();
+            tasks.filter_map(move |task| task.cell(number, &system.id))
+        });
+        let cells = cells.collect();
+        let contrasts = contrasts(&frame, &measured, options)?;
+        let breakdowns = breakdowns(&measured, options)?;
+        let samples = measured.iter().filter(|task| task.frame.tested);
+        let samples = samples.flat_map(sample_rows).collect();
+        let languages: Vec<Vec<String>> = measured.iter().map(Measured::names).collect();
+        drop(measured);
+        for (task, languages) in frame.tasks.iter_mut().zip(languages) {
+            task.languages = languages;
+        }
+        Ok(Self {
+            schema: SCHEMA,
+            frame,
+            cells,
+            contrasts,
+            breakdowns,
+            runs,
+            samples,
+            attention,
+            circumstances,
+        })
+    }
+}
+
+/// Checks that the frame is sound, and has every system and task.
+fn check(frame: &Frame, evaluated: &[Evaluated]) -> Result<(), TableError> {
+    let systems: Vec<&str> = frame.systems.iter().map(|system| &*system.id).collect();
+    let tasks: Vec<&str> = frame
+        .tasks
+        .iter()
+        .map(|task: &TaskFrame| &*task.id)
+        .collect();
+    for (role, id) in [("subject", &frame.main), ("reference", &frame.reference)] {
+        if !systems.contains(&id.as_str()) {
+            return Err(TableError::Frame {
+                role,
+                id: id.clone(),
+                known: systems.join(", "),
+            });
+        }
+    }
+    for evaluation in evaluated {
+        let ids = [
+            ("system", &evaluation.system, &systems),
+            ("task", &evaluation.task, &tasks),
+        ];
+        let unknown = ids
+            .into_iter()
+            .find(|(_, id, known)| !known.contains(&id.as_str()));
+        if let Some((kind, id, known)) = unknown {
+            return Err(TableError::Unknown {
+                directory: evaluation.directory.clone(),
+                kind,
+                id: id.clone(),
+                known: known.join(", "),
+            });
+        }
+    }
+    match evaluated.is_empty() {
+        true => Err(TableError::Empty),
+        false => Ok(()),
+    }
+}
+
+/// All examples of a task, with the outputs of each system's first seed.
+fn sample_rows(task: &Measured<'_>) -> Vec<SampleRow> {
+    let outputs = |language: usize, example: usize| {
+        let systems = task.systems.iter();
+        let of = systems.map(|system| {
+            let sample = system.as_ref()?.seeds[0].samples[language][example];
+            Some(SampleOutput {
+                text: sample.output.clone(),
+                score: sample.score,
+            })
+        });
+        of.collect()
+    };
+    let mut rows = Vec::new();
+    for (language, samples) in task.examples() {
+        rows.extend(
+            samples
+                .iter()
+                .enumerate()
+                .map(|(example, sample)| SampleRow {
+                    task: task.frame.id.clone(),
+                    language: sample.language.clone(),
+                    index: sample.index,
+                    prompt: sample.prompt.clone(),
+                    reference: sample.reference.clone(),
+                    outputs: outputs(language, example),
+                }),
+        );
+    }
+    rows
+}

@@ -1,0 +1,258 @@
+//! Differences between systems on the same examples.
+
+use calm_eval::significance::{Trials, holm};
+use calm_eval::{ScoreError, Statistics};
+use rayon::prelude::*;
+
+use super::build::TableOptions;
+use super::measured::{Measured, MeasuredSystem};
+use super::scores::{Uncertainty, seed_of};
+use super::verdict::{LEVEL, verdict};
+use super::{Contrast, Difference, Frame, TableError};
+
+/// The main system against every other, and every other against the reference, on every tested task.
+pub(super) fn contrasts(
+    frame: &Frame,
+    measured: &[Measured<'_>],
+    options: TableOptions,
+) -> Result<Vec<Contrast>, TableError> {
+    let pairs = pairs(frame);
+    let mut contrasts = Vec::new();
+    for task in measured.iter().filter(|task| task.frame.tested) {
+        let tested = Tested::new(task, options)?;
+        for &[system, against] in &pairs {
+            contrasts.extend(tested.contrast(frame, [system, against])?);
+        }
+    }
+    let p_values: Vec<f64> = contrasts
+        .iter()
+        .map(|contrast| contrast.difference.p)
+        .collect();
+    let family = p_values.len();
+    for (contrast, corrected) in contrasts.iter_mut().zip(holm(&p_values)) {
+        contrast.difference.p_corrected = corrected;
+        let title = |id: &str| {
+            let system = frame.systems.iter().find(|system| system.id == id);
+            system.map_or_else(|| id.to_owned(), |system| system.title.clone())
+        };
+        let titles = [&contrast.system, &contrast.against].map(|id| title(id));
+        contrast.verdict = verdict(&titles, &contrast.difference, family);
+    }
+    Ok(contrasts)
+}
+
+/// Numbers of the systems that are compared, each pair once.
+fn pairs(frame: &Frame) -> Vec<[usize; 2]> {
+    let number = |id: &str| frame.systems.iter().position(|system| system.id == id);
+    let (Some(main), Some(reference)) = (number(&frame.main), number(&frame.reference)) else {
+        return Vec::new();
+    };
+    let others = || (0..frame.systems.len()).filter(move |other| *other != main);
+    let of_main = others().map(|other| [main, other]);
+    let of_others = others().filter(|other| *other != reference && main != reference);
+    of_main
+        .chain(of_others.map(|other| [other, reference]))
+        .collect()
+}
+
+/// A task whose systems are compared.
+struct Tested<'m, 'a> {
+    task: &'m Measured<'a>,
+    /// By system and language.
+    systems: Vec<Option<Vec<Pooled<'a>>>>,
+    options: TableOptions,
+}
+
+/// Outputs of all seeds for the examples of a language.
+struct Pooled<'a> {
+    /// As if every system had been run with the same number of seeds.
+    statistics: Statistics<'a>,
+    score: f64,
+    resamples: Trials,
+}
+
+/// A difference in a language, with its random trials.
+struct Tried {
+    points: f64,
+    randomised: Trials,
+    resamples: Trials,
+    n: usize,
+}
+
+impl<'m, 'a> Tested<'m, 'a> {
+    fn new(task: &'m Measured<'a>, options: TableOptions) -> Result<Self, TableError> {
+        let counts = task
+            .systems
+            .iter()
+            .flatten()
+            .map(|system| system.seeds.len() as u64);
+        let common = counts.fold(1, least_common_multiple);
+        let systems = task.systems.par_iter().map(|system| {
+            let Some(system) = system else {
+                return Ok(None);
+            };
+            let factor = common / system.seeds.len() as u64;
+            let languages = (0..system.scores.len()).into_par_iter();
+            let pooled = languages.map(|language| Pooled::new(system, language, factor, options));
+            pooled.collect::<Result<Vec<_>, _>>().map(Some)
+        });
+        let systems: Result<_, ScoreError> = systems.collect();
+        Ok(Self {
+            task,
+            systems: systems.map_err(|source| error(task, source))?,
+            options,
+        })
+    }
+
+    /// The difference between two systems, if both were evaluated. Overall p-values are not
+    /// corrected yet.
+    fn contrast(&self, frame: &Frame, numbers: [usize; 2]) -> Result<Option<Contrast>, TableError> {
+        let [Some(system), Some(against)] = numbers.map(|number| self.systems[number].as_ref())
+        else {
+            return Ok(None);
+        };
+        let pairs = against.par_iter().zip(system).enumerate();
+        let tried = pairs.map(|(language, (baseline, system))| {
+            Tried::new(
+                baseline,
+                system,
+                seed_of(language, self.options),
+                self.options.trials,
+            )
+        });
+        let tried: Result<Vec<Tried>, ScoreError> = tried.collect();
+        let tried = tried.map_err(|source| error(self.task, source))?;
+        let Some(overall) = Tried::mean(&tried) else {
+            return Ok(None);
+        };
+        let languages = self.languages(&tried);
+        let count = |sign: f64, level: f64| {
+            let of_sign = languages.iter().filter(|(_, difference)| {
+                sign * difference.points > 0.0 && difference.p_corrected < level
+            });
+            of_sign.count()
+        };
+        let [system, against] = numbers.map(|number| frame.systems[number].id.clone());
+        Ok(Some(Contrast {
+            task: self.task.frame.id.clone(),
+            system,
+            against,
+            difference: overall.difference(),
+            wins: [1.0, -1.0].map(|sign| count(sign, f64::INFINITY)),
+            significant_wins: [1.0, -1.0].map(|sign| count(sign, LEVEL)),
+            languages,
+            verdict: String::new(),
+        }))
+    }
+
+    /// Every language by itself, corrected for their number; empty if the task has none.
+    fn languages(&self, tried: &[Tried]) -> Vec<(String, Difference)> {
+        let differences: Vec<Difference> = tried.iter().map(Tried::difference).collect();
+        let p_values: Vec<f64> = differences.iter().map(|difference| difference.p).collect();
+        let corrected = holm(&p_values).into_iter();
+        let names = self.task.names().into_iter();
+        let languages = names.zip(differences).zip(corrected);
+        let languages = languages.map(|((name, difference), p_corrected)| {
+            (
+                name,
+                Difference {
+                    p_corrected,
+                    ..difference
+                },
+            )
+        });
+        languages.collect()
+    }
+}
+
+impl<'a> Pooled<'a> {
+    fn new(
+        system: &MeasuredSystem<'a>,
+        language: usize,
+        factor: u64,
+        options: TableOptions,
+    ) -> Result<Self, ScoreError> {
+        let statistics = system.pooled(language).times(factor);
+        let resamples = match &system.scores[language].uncertainty {
+            Uncertainty::Texts(trials) if factor == 1 => trials.clone(),
+            _ => {
+                let seed = seed_of(language, options);
+                Trials::bootstrap(&statistics, options.resamples, seed)?
+            }
+        };
+        Ok(Self {
+            score: statistics.corpus(),
+            statistics,
+            resamples,
+        })
+    }
+}
+
+impl Tried {
+    fn new(
+        baseline: &Pooled<'_>,
+        system: &Pooled<'_>,
+        seed: u64,
+        trials: usize,
+    ) -> Result<Self, ScoreError> {
+        let statistics = [&baseline.statistics, &system.statistics];
+        Ok(Self {
+            points: system.score - baseline.score,
+            randomised: Trials::randomised(statistics[0], statistics[1], trials, seed)?,
+            resamples: system.resamples.minus(&baseline.resamples),
+            n: system.statistics.len(),
+        })
+    }
+
+    /// The mean over languages, in which everything is drawn by itself.
+    fn mean(languages: &[Self]) -> Option<Self> {
+        let points = languages.iter().map(|language| language.points);
+        Some(Self {
+            points: points.sum::<f64>() / languages.len() as f64,
+            randomised: Trials::mean(languages.iter().map(|language| &language.randomised))?,
+            resamples: Trials::mean(languages.iter().map(|language| &language.resamples))?,
+            n: languages.iter().map(|language| language.n).sum(),
+        })
+    }
+
+    fn difference(&self) -> Difference {
+        let p = self.randomised.p_value(self.points);
+        Difference {
+            points: self.points,
+            interval_95: self.resamples.interval_95(),
+            p,
+            p_corrected: p,
+            n: self.n,
+        }
+    }
+}
+
+fn error(task: &Measured<'_>, source: ScoreError) -> TableError {
+    let first = task.systems.iter().flatten().next();
+    TableError::Score {
+        directory: first.map_or_else(Default::default, |system| {
+            system.seeds[0].evaluated.directory.clone()
+        }),
+        task: task.frame.id.clone(),
+        source,
+    }
+}
+
+fn least_common_multiple(a: u64, b: u64) -> u64 {
+    let (mut divisor, mut rest) = (a, b);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    a / divisor * b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_seeds_have_a_common_multiple() {
+        assert_eq!([1, 5, 3].into_iter().fold(1, least_common_multiple), 15);
+        assert_eq!([4, 6].into_iter().fold(1, least_common_multiple), 12);
+    }
+}
