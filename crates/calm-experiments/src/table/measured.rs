@@ -121,7 +121,11 @@ impl<'a> Measured<'a> {
                 .filter_map(|(name, language)| Some((name, mean_score(&[language])?)))
                 .collect(),
             groups: self.groups(&measured.scores),
-            seeds: measured.seeds.iter().map(MeasuredSeed::result).collect(),
+            seeds: measured
+                .seeds
+                .iter()
+                .map(|seed| seed.result(&self.names()))
+                .collect(),
             signature: results.signature.clone(),
             prompts_sha256: results.prompts_sha256.clone(),
         })
@@ -287,10 +291,14 @@ impl<'a> MeasuredSeed<'a> {
         }
     }
 
-    fn result(&self) -> SeedResult {
+    fn result(&self, names: &[String]) -> SeedResult {
+        let languages = names.iter().zip(&self.counted);
         SeedResult {
             seed: self.evaluated.seed,
             score: self.results.score,
+            languages: languages
+                .map(|(name, counted)| (name.clone(), counted.corpus()))
+                .collect(),
             directory: self.evaluated.directory.clone(),
             seconds: self.evaluated.seconds,
             commit: self.evaluated.results.commit.clone(),
