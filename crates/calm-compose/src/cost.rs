@@ -30,6 +30,11 @@ pub struct BridgesCost {
 pub struct Overhead {
     /// m_B alone, its head included.
     pub anchor: TokenCost,
+    /// The part of it below the first bridge, which training computes once for each example if the
+    /// activations are cached.
+    pub anchor_below_flops: u64,
+    /// The part of it that is its head, which training computes for tokens that carry loss alone.
+    pub anchor_head_flops: u64,
     /// Every m_A, per token that it reads: its blocks up to the last that is connected, no head.
     pub augmenting: Vec<TokenCost>,
     /// The bridges of every m_A.
@@ -66,8 +71,11 @@ impl Overhead {
             });
         let (augmenting, bridges) = read.unzip();
         let above = |context| of_blocks(&anchor.blocks[first..], anchor, context, dtype).flops;
+        let below = of_blocks(&anchor.blocks[..first], anchor, context, dtype);
         Self {
             anchor: cost,
+            anchor_below_flops: below.flops,
+            anchor_head_flops: head,
             augmenting,
             bridges,
             // Each product of attention has two inputs, both of which have a gradient.
@@ -189,6 +197,8 @@ mod tests {
         let attended = 4 * 8 * (100 + 10);
         assert_eq!(found.anchor.flops, 2 * (2 * matrices + 8 * 50) + attended);
         assert_eq!(found.anchor.cache_bytes, 2 * 2 * 8 * 2);
+        assert_eq!(found.anchor_below_flops, 2 * matrices + 4 * 8 * 100);
+        assert_eq!(found.anchor_head_flops, 2 * 8 * 50);
         // The first bridge is at block 1, so that block 2 is gone back through, and the head.
         let expected = 2 * (matrices + 8 * 50) + 2 * 4 * 8 * 10;
         assert_eq!(found.anchor_backward_flops, expected);

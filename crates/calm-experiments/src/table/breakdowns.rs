@@ -21,7 +21,7 @@ type Part = BTreeMap<usize, Vec<usize>>;
 /// Scores by the parts that the frame asks for, of all tasks.
 pub(super) fn breakdowns(
     measured: &[Measured<'_>],
-    options: TableOptions,
+    options: &TableOptions,
 ) -> Result<Vec<Breakdown>, TableError> {
     let all = measured.iter().flat_map(|task| {
         let parts = task.frame.parts.iter();
@@ -34,7 +34,7 @@ fn breakdown(
     task: &Measured<'_>,
     title: &str,
     expression: &str,
-    options: TableOptions,
+    options: &TableOptions,
 ) -> Result<Breakdown, TableError> {
     let bad = |reason| TableError::Parts {
         task: task.frame.id.clone(),
@@ -84,7 +84,7 @@ fn score(
     task: &Measured<'_>,
     system: &MeasuredSystem<'_>,
     part: &Part,
-    options: TableOptions,
+    options: &TableOptions,
 ) -> Option<Score> {
     let of_language = |(&language, numbers): (&usize, &Vec<usize>)| {
         let seeds = system.seeds.iter();

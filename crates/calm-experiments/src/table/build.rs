@@ -71,7 +71,7 @@ impl Table {
         runs: Vec<TrainedRun>,
         attention: Vec<AttentionSample>,
         circumstances: Circumstances,
-        options: TableOptions,
+        options: &TableOptions,
     ) -> Result<Self, TableError> {
         check(&frame, &evaluated)?;
         let metrics: Vec<_> = frame

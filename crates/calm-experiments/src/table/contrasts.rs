@@ -14,7 +14,7 @@ use super::{Contrast, Difference, Frame, TableError};
 pub(super) fn contrasts(
     frame: &Frame,
     measured: &[Measured<'_>],
-    options: TableOptions,
+    options: &TableOptions,
 ) -> Result<Vec<Contrast>, TableError> {
     let pairs = pairs(frame);
     let mut contrasts = Vec::new();
@@ -60,7 +60,7 @@ struct Tested<'m, 'a> {
     task: &'m Measured<'a>,
     /// By system and language.
     systems: Vec<Option<Vec<Pooled<'a>>>>,
-    options: TableOptions,
+    options: &'m TableOptions,
 }
 
 /// Outputs of all seeds for the examples of a language.
@@ -80,7 +80,7 @@ struct Tried {
 }
 
 impl<'m, 'a> Tested<'m, 'a> {
-    fn new(task: &'m Measured<'a>, options: TableOptions) -> Result<Self, TableError> {
+    fn new(task: &'m Measured<'a>, options: &'m TableOptions) -> Result<Self, TableError> {
         let counts = task
             .systems
             .iter()
@@ -170,7 +170,7 @@ impl<'a> Pooled<'a> {
         system: &MeasuredSystem<'a>,
         language: usize,
         factor: u64,
-        options: TableOptions,
+        options: &TableOptions,
     ) -> Result<Self, ScoreError> {
         let statistics = system.pooled(language).times(factor);
         let resamples = match &system.scores[language].uncertainty {

@@ -47,7 +47,7 @@ impl<'a> Measured<'a> {
         task: &'a TaskFrame,
         metric: &'a dyn Metric,
         evaluated: &'a [Evaluated],
-        options: TableOptions,
+        options: &TableOptions,
     ) -> Result<Self, TableError> {
         let own: Vec<&Evaluated> = evaluated.iter().filter(|e| e.task == task.id).collect();
         let Some(first) = own.first() else {
@@ -155,7 +155,7 @@ impl<'a> MeasuredSystem<'a> {
     fn new(
         task: &TaskFrame,
         mut seeds: Vec<MeasuredSeed<'a>>,
-        options: TableOptions,
+        options: &TableOptions,
     ) -> Result<Self, TableError> {
         seeds.sort_by_key(|seed| seed.evaluated.seed);
         for pair in seeds.windows(2) {

@@ -6,6 +6,7 @@ mod build;
 mod contrasts;
 mod error;
 mod measured;
+mod runs;
 mod scores;
 mod verdict;
 

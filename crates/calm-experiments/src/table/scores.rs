@@ -30,7 +30,7 @@ impl LanguageScores {
         metric: TaskMetric,
         seeds: &[&Statistics<'_>],
         number: usize,
-        options: TableOptions,
+        options: &TableOptions,
     ) -> Result<Self, ScoreError> {
         let pooled = Statistics::pooled(seeds.iter().copied())?;
         let uncertainty = match metric.is_of_texts() {
@@ -53,7 +53,7 @@ impl LanguageScores {
 }
 
 /// Seed of the draws in a language: those of two languages are independent.
-pub(super) fn seed_of(language: usize, options: TableOptions) -> u64 {
+pub(super) fn seed_of(language: usize, options: &TableOptions) -> u64 {
     options.seed.wrapping_add(language as u64)
 }
 

@@ -120,7 +120,7 @@ fn frame(systems: &[&str], tasks: &[(&str, TaskMetric)]) -> Frame {
 
 fn build(frame: Frame, evaluated: Vec<Evaluated>) -> Result<Table, TableError> {
     let circumstances = Circumstances::default();
-    let options = TableOptions::default();
+    let options = &TableOptions::default();
     Table::build(
         frame,
         evaluated,

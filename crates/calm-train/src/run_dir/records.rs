@@ -142,6 +142,12 @@ impl StepMetrics {
             .map(|pair| pair[0].seconds);
         lasts.sum::<f64>() + steps.last().map_or(0.0, |last| last.seconds)
     }
+
+    /// The most memory that any process held, in bytes, where the system tells.
+    pub fn peak_bytes(steps: &[Self]) -> Option<u64> {
+        let held = steps.iter().filter_map(|step| step.peak_memory_mib);
+        held.map(|mib| (mib * f64::from(1 << 20)) as u64).max()
+    }
 }
 
 impl Event {
@@ -214,6 +220,17 @@ mod tests {
         let steps = [at(1.0), at(4.0), at(0.5), at(1.5)];
         assert_eq!(StepMetrics::total_seconds(&steps), 5.5);
         assert_eq!(StepMetrics::total_seconds(&[]), 0.0);
+    }
+
+    #[test]
+    fn the_memory_of_a_run_is_the_most_of_its_processes() {
+        let at = |peak_memory_mib| StepMetrics {
+            peak_memory_mib,
+            ..StepMetrics::default()
+        };
+        let steps = [at(Some(1.5)), at(Some(3.0)), at(None), at(Some(2.0))];
+        assert_eq!(StepMetrics::peak_bytes(&steps), Some(3 << 20));
+        assert_eq!(StepMetrics::peak_bytes(&[at(None)]), None);
     }
 
     #[test]

@@ -17,18 +17,20 @@ use super::bridges::{calibrated, continued};
 use super::config::ComposeConfig;
 use super::data::TrainingData;
 use super::estimate::Estimate;
+use super::flops::{Read, TrainingFlops, mean_seen};
 use super::footprint::Footprint;
 use super::plan::TextPlan;
 use super::ranks::{self, LocalDevices};
 use super::record::{
     AddedParameters, BaselineOutcome, BridgeIdentity, BridgeRecord, ComposedIdentity, RunIdentity,
+    RunRecord,
 };
 use super::reference::{of_decoder, of_objective};
 use super::training::{FitOptions, KeepRecord, TrainingRun};
 use super::{Observer, RunContext, RunEvent, end_of_text};
 use crate::{
-    ActivationCache, BridgeTraining, ChatTokenizer, Ranks, Reference, ReferenceModel, TrainError,
-    WorkerServer,
+    ActivationCache, ActivationStatistics, BridgeTraining, ChatTokenizer, Ranks, Reference,
+    ReferenceModel, TrainError, WorkerServer,
 };
 
 /// Trains the bridges of a composition (section 3.1 of the paper), or a baseline in their place.
@@ -553,19 +555,58 @@ impl BridgeJob<'_> {
         Ok(references)
     }
 
+    /// Operations of all steps. What was found in the cache, if there is one, was not computed; of a
+    /// run that went on, this process stands for all.
+    fn flops(&self, run: &RunRecord, cached: Option<&ActivationStatistics>) -> Option<f64> {
+        let Prepared { models, data, .. } = self.prepared;
+        let (parts, composition) = (models.parts(), &models.composition);
+        let examples = data.train.batches.examples();
+        let of_anchor: usize = (0..examples.len())
+            .map(|number| examples.tokens_of(number).saturating_sub(1))
+            .sum();
+        let tokens = |model: usize| match &self.tokens {
+            None => 1.0,
+            Some(rows) => {
+                let counts = rows.iter().map(|row| row.node_counts()[model]);
+                let own: Option<usize> = counts.sum();
+                own.map_or(1.0, |own| own as f64 / of_anchor.max(1) as f64)
+            }
+        };
+        let sets = parts.bridge_sets_with(composition.heads, composition.options);
+        let read = parts.augmenting.iter().zip(&sets).enumerate();
+        let read = read.map(|(number, (part, (bridge, connections)))| Read {
+            model: part.decoder.config(),
+            tokens: tokens(number),
+            connections,
+            bridge: *bridge,
+        });
+        let read: Vec<Read<'_>> = read.collect();
+        let checkpointing = self.of.config.gradient_checkpointing;
+        let (anchor, seen) = (parts.anchor.config(), mean_seen(data));
+        let computed = cached.map_or(1.0, |cached| {
+            let all = cached.computed + cached.reused;
+            cached.computed as f64 / all.max(1) as f64
+        });
+        TrainingFlops::of_bridges(anchor, &read, seen, checkpointing).of_run(run, computed)
+    }
+
     /// Saves the composition with trained bridges.
     fn save(
         &self,
         trained: Bridges,
-        run: super::RunRecord,
+        run: RunRecord,
         workers: Option<Vec<String>>,
     ) -> Result<ComposeOutcome, TrainError> {
         let (config, models) = (&self.of.config, &self.prepared.models);
         let mut composition = models.composition.clone();
         composition.model = models.model(trained);
         let bridges = &composition.model.bridges;
+        let activations = self.caches[0].as_ref().map(ActivationCache::statistics);
         let record = BridgeRecord {
-            run,
+            run: RunRecord {
+                flops: self.flops(&run, activations.as_ref()),
+                ..run
+            },
             device: calm_backend::device_name(self.prepared.local.main()),
             added_parameters: AddedParameters {
                 stored: bridges.parameter_count(),
@@ -573,7 +614,7 @@ impl BridgeJob<'_> {
             },
             noise: config.noise,
             dtype: self.compute_type(),
-            activations: self.caches[0].as_ref().map(ActivationCache::statistics),
+            activations,
             workers,
             extended: models.extended.as_ref().map(|file| file.training.clone()),
             continued: models

@@ -15,6 +15,7 @@ mod estimate;
 mod examples;
 #[cfg(feature = "cli")]
 mod flags;
+mod flops;
 mod footprint;
 mod located;
 mod plan;

@@ -180,6 +180,19 @@ pub struct RunRecord {
     pub final_loss: Option<f32>,
     /// Seconds that the steps took, those of earlier processes included.
     pub seconds: f64,
+    /// Tokens that all steps read; 0 in records of before they were counted.
+    #[serde(default)]
+    pub tokens_read: u64,
+    /// Tokens that carried loss in all steps, likewise.
+    #[serde(default)]
+    pub target_tokens: u64,
+    /// Floating-point operations of all steps by arithmetic, those that were done twice and those
+    /// of validations not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flops: Option<f64>,
+    /// The most memory that any process of the run held, in bytes, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
 }
 
 /// The commit that this program was built from, if `CALM_COMMIT` was set at that time.

@@ -306,6 +306,7 @@ impl TrainingRun {
         validation: Option<ValidationIdentity>,
     ) -> Result<RunRecord, TrainError> {
         let metrics = RunDir::read_metrics(&self.out.join(RUN))?;
+        let sum = |of: fn(&StepMetrics) -> usize| metrics.iter().map(|step| of(step) as u64).sum();
         let progress = progress.clone();
         Ok(RunRecord {
             program: program.to_owned(),
@@ -320,6 +321,10 @@ impl TrainingRun {
             summary: progress.summary,
             final_loss: metrics.last().map(|last| last.loss),
             seconds: (StepMetrics::total_seconds(&metrics) * 1e3).round() / 1e3,
+            tokens_read: sum(|step| step.tokens),
+            target_tokens: sum(|step| step.target_tokens),
+            flops: None,
+            peak_bytes: StepMetrics::peak_bytes(&metrics).max(calm_backend::peak_memory()),
         })
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Observer;
 use super::data::TrainingData;
 use super::estimate::Estimate;
+use super::flops::{TrainingFlops, mean_seen};
 use super::footprint::Footprint;
 use super::record::{RunIdentity, RunRecord};
 use super::reference::of_decoder;
@@ -51,9 +52,12 @@ impl Tuning<'_> {
         let begun = (&objective, parameters);
         // A whole model may be large: it is written once, at the end.
         let (trained, record) = run.run(begun, data, options, identity, None, observer)?;
+        let rank = self.lora.map(|plan| plan.rank);
+        let flops = TrainingFlops::of_decoder(decoder.config(), rank, mean_seen(data));
+        let flops = flops.of_run(&record, 1.0);
         let model = self.model.with_decoder(trained.valid().materialize());
         model.save(&run.out, dtype)?;
-        Ok(record)
+        Ok(RunRecord { flops, ..record })
     }
 
     /// Size, memory and time of the run.
