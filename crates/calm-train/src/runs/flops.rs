@@ -199,7 +199,7 @@ mod tests {
         let found = TrainingFlops::of_bridges(&anchor, &read, 10, false);
         let one = 2.0 * MATRICES + ATTENTION;
         // One block of m_A, of width 6.
-        let block = 2.0 * (4 * 6 * 6 + 3 * 6 * 24) as f64 + (4 * 6 * 10) as f64;
+        let block = 2.0 * (4 * 6 * 6 + 3 * 6 * 16) as f64 + (4 * 6 * 10) as f64;
         let bridge = 2.0 * (2 * 8 * 8) as f64 + ATTENTION + 1.5 * 2.0 * (6 * 8 + 2 * 8 * 8) as f64;
         let backward = 2.0 * MATRICES + 2.0 * ATTENTION;
         let expected = TrainingFlops {
