@@ -244,7 +244,8 @@ impl EvaluationDirectory {
     ///
     /// # Errors
     ///
-    /// [`RunError::Unfinished`] before the end of the run, [`RunError::File`].
+    /// [`RunError::Unfinished`] before the end of the run, [`RunError::Layout`] for a file of
+    /// another layout, [`RunError::File`].
     pub fn results(path: &Path) -> Result<Results, RunError> {
         Self::description(path)?;
         let file = path.join("results.json");
@@ -253,7 +254,15 @@ impl EvaluationDirectory {
             return Err(RunError::Unfinished { path });
         }
         let text = calm_files::read_text(&file).map_err(DataError::io(&file))?;
-        read_json(&file, &text)
+        let results: Results = read_json(&file, &text)?;
+        match results.schema {
+            SCHEMA => Ok(results),
+            found => Err(RunError::Layout {
+                path: file,
+                found,
+                expected: SCHEMA,
+            }),
+        }
     }
 }
 
@@ -284,8 +293,21 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Sample>, RunError> {
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, RunError> {
+    /// The field that every layout has.
+    #[derive(Deserialize)]
+    struct Layout {
+        schema: u32,
+    }
+
     let read = serde_json::from_str(text);
-    read.map_err(|error| DataError::file(path, error.to_string()).into())
+    read.map_err(|error| match serde_json::from_str(text) {
+        Ok(Layout { schema }) if schema != SCHEMA => RunError::Layout {
+            path: path.to_owned(),
+            found: schema,
+            expected: SCHEMA,
+        },
+        _ => DataError::file(path, error.to_string()).into(),
+    })
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {

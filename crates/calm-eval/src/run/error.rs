@@ -61,6 +61,20 @@ pub enum RunError {
         /// The directory.
         path: PathBuf,
     },
+    /// A file of another version of the program.
+    #[error(
+        "{}: has layout {found}, and this program reads {expected}; evaluate anew, or read it with \
+         the program that wrote it",
+        path.display()
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+        /// That of this program.
+        expected: u32,
+    },
     /// Another process works on this run.
     #[error(
         "{}: another process goes on with this run; wait for it, or give another directory with --out",

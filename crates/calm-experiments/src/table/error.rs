@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use calm_compose::ComposeError;
 use calm_eval::ScoreError;
 use calm_eval::run::RunError;
 use calm_train::TrainError;
@@ -141,9 +142,12 @@ pub enum TableError {
     /// A training run cannot be read.
     #[error(transparent)]
     Training(#[from] TrainError),
+    /// A composition cannot be read.
+    #[error(transparent)]
+    Composition(#[from] ComposeError),
     /// A directory that is no run.
     #[error(
-        "{}: {reason}; give directories that calm eval --out or a training run wrote",
+        "{}: {reason}; give directories that calm eval --out or calm compose wrote",
         directory.display()
     )]
     NoRun {
@@ -151,6 +155,22 @@ pub enum TableError {
         directory: PathBuf,
         /// What it is.
         reason: &'static str,
+    },
+    /// Two evaluations of models that have one name, and are not the same.
+    #[error(
+        "{} and {}: both are of the model '{model}', with other weights or settings; give the \
+         evaluations of one of them, or put them into directories seed-0, seed-1, … if they are seeds \
+         of one system",
+        first.display(),
+        second.display()
+    )]
+    OtherModel {
+        /// Name of the model.
+        model: String,
+        /// An evaluation.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
     },
     /// Evaluations without a common task.
     #[error(

@@ -4,6 +4,7 @@
 mod breakdowns;
 mod build;
 mod contrasts;
+mod directories;
 mod error;
 mod measured;
 mod runs;
