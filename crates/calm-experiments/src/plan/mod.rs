@@ -16,6 +16,7 @@ use calm_models::Fetching;
 use calm_train::runs::{ComposeConfig, PretrainConfig};
 
 pub use self::files::Store;
+#[allow(unused_imports, reason = "for the runner")]
 pub(crate) use self::key::PROGRAM;
 pub use self::models::Model;
 pub use self::tasks::PlannedTask;
@@ -86,6 +87,7 @@ impl Job {
 }
 
 /// How an experiment is planned.
+#[derive(Debug)]
 pub struct PlanOptions<'a> {
     /// Directory of all results, which experiments share.
     pub store: &'a Path,
@@ -93,18 +95,20 @@ pub struct PlanOptions<'a> {
     pub device: &'a str,
     /// Systems to plan; all if there are none.
     pub only: &'a [String],
-    /// Shows what is fetched from the Hub.
-    pub fetching: &'a mut dyn FnMut(Fetching<'_>),
 }
 
 impl Plan {
-    /// Works out the jobs of an experiment. Models of the Hub are fetched, data is built if it is
+    /// Works out the jobs of an experiment; `fetching` shows what comes from the Hub. Models of the Hub are fetched, data is built if it is
     /// not there yet, every task's examples are read: what is missing is an error now, not in hours.
     ///
     /// # Errors
     ///
     /// [`ExperimentError`] with file and line, or of the model, data or task that cannot be used.
-    pub fn new(experiment: Experiment, options: PlanOptions<'_>) -> Result<Self, ExperimentError> {
+    pub fn new(
+        experiment: Experiment,
+        options: &PlanOptions<'_>,
+        fetching: &mut dyn FnMut(Fetching<'_>),
+    ) -> Result<Self, ExperimentError> {
         let store = Store::new(options.store);
         let file = &experiment.file;
         let all = file.systems.ids();
@@ -116,7 +120,7 @@ impl Plan {
             experiment: &experiment,
             data: &data,
             store: &store,
-            fetching: options.fetching,
+            fetching,
             known: BTreeMap::new(),
             jobs: Vec::new(),
             open: Vec::new(),
