@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use calm_compose::{FrozenParts, OwnTokens, PromptTexts, RowTokens};
-use calm_data::{ChatTurn, DataError, TokenizedExample};
+use calm_data::{ChatTurn, DataError, Examples, TokenizedExample};
 use calm_models::ModelError;
 
-use crate::ChatTokenizer;
+use crate::{ChatTokenizer, TrainError};
 
 /// An example, and the texts that augmenting models read of its prompt in renderings of their own.
 pub(crate) struct PromptedExample {
@@ -62,4 +62,34 @@ pub(crate) fn read(
         (example.inputs(), example.target_start, &prompted.texts)
     });
     parts.read_rows_in(&rows.collect::<Vec<_>>(), own)
+}
+
+/// Tokens that the augmenting models read of every example, if any of them has tokens of its own.
+/// They are held in memory, unlike the examples. `prompts` has the texts of the examples' prompts;
+/// nothing if no prompt has any.
+pub(crate) fn read_all(
+    parts: &FrozenParts,
+    examples: &Examples,
+    prompts: &[PromptTexts],
+) -> Result<Option<Vec<RowTokens>>, TrainError> {
+    const PART: usize = 1024;
+
+    let own = readers(parts, &prompts.iter().collect::<Vec<_>>());
+    if own.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let mut examples = examples.iter().enumerate();
+    let mut rows = Vec::with_capacity(examples.size_hint().0);
+    loop {
+        let part = examples.by_ref().take(PART).map(|(number, example)| {
+            let texts = prompts.get(number).cloned().unwrap_or_default();
+            let example = example?;
+            Ok(PromptedExample { example, texts })
+        });
+        let part: Vec<_> = part.collect::<Result<_, DataError>>()?;
+        if part.is_empty() {
+            return Ok(Some(rows));
+        }
+        rows.extend(read(parts, &part, &own)?);
+    }
 }

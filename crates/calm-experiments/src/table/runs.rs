@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use calm_train::runs::{BaselineOutcome, BridgeRecord, PretrainOutcome, RunRecord};
+use calm_train::runs::{BaselineOutcome, BridgeRecord, ModelOutcome, RunRecord};
 use calm_train::{OptimizerKind, RunLog};
 
 use super::{TableError, TrainedRun};
@@ -34,7 +34,7 @@ impl TrainedRun {
     }
 
     /// Training of a model, or of adapters on one.
-    pub fn of_model(outcome: &PretrainOutcome) -> Self {
+    pub fn of_model(outcome: &ModelOutcome) -> Self {
         Self {
             directory: outcome.out.clone(),
             ..Self::of(&outcome.training, outcome.trained_parameters)

@@ -4,12 +4,25 @@ use std::path::PathBuf;
 
 use calm_backend::FloatType;
 use calm_compose::{CompositionFile, FrozenParts, RowTokens};
+use calm_data::Batches;
 
 use super::config::ActivationConfig;
-use super::data::TrainingData;
 use crate::{ActivationCache, ActivationPlace, ActivationPlan, TrainError};
 
 impl ActivationConfig {
+    /// Nothing is kept.
+    pub fn off() -> Self {
+        Self {
+            activation_cache: "off".to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether anything is kept.
+    pub(super) fn is_on(&self) -> bool {
+        self.place().is_some()
+    }
+
     fn place(&self) -> Option<ActivationPlace> {
         match self.activation_cache.as_str() {
             "off" => None,
@@ -24,7 +37,7 @@ impl ActivationConfig {
         &self,
         parts: &FrozenParts,
         file: &CompositionFile,
-        data: &TrainingData,
+        batches: &Batches,
         rows: Option<&[RowTokens]>,
         epochs: f64,
         is_described: bool,
@@ -39,7 +52,7 @@ impl ActivationConfig {
         let hashes = models.map(|model| (&model.weights_sha256, &model.tokenizer_sha256));
         let hashes: Vec<_> = hashes.collect();
         let mut plan = ActivationPlan::new(parts, &hashes, self.activation_type);
-        for (number, example) in data.train.batches.examples().iter().enumerate() {
+        for (number, example) in batches.examples().iter().enumerate() {
             plan.add_example(&example?, rows.map(|rows| &rows[number]));
         }
         let budget = self.activation_budget.saturating_mul(1 << 20);
@@ -56,6 +69,6 @@ impl ActivationConfig {
     /// The type of the cache where it changes the outcome of a run.
     pub(super) fn identity(&self) -> Option<&'static str> {
         let is_rounded = self.activation_type != FloatType::F32;
-        (self.place().is_some() && is_rounded).then(|| self.activation_type.name())
+        (self.is_on() && is_rounded).then(|| self.activation_type.name())
     }
 }

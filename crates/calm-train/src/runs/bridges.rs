@@ -2,18 +2,20 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
-use calm_compose::{Bridges, Composition, FrozenParts};
+use calm_compose::{Bridges, Composition, CompositionFile, FrozenParts, RowTokens};
 use calm_data::Batches;
 
 use super::Observer;
+use super::config::ActivationConfig;
 use super::training::{FitOptions, fit};
+use crate::reading::read_all;
 use crate::{
-    BridgeTraining, Keep, RunDir, RunProgress, TrainConfig, TrainError, calibrate,
+    ActivationCache, BridgeTraining, Keep, RunDir, RunProgress, TrainConfig, TrainError, calibrate,
     calibrate_trained,
 };
 
 /// Settings of [`train_bridges`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct BridgeTrainingConfig {
     /// Optimiser, schedule and number of steps.
     pub train: TrainConfig,
@@ -21,6 +23,53 @@ pub struct BridgeTrainingConfig {
     pub noise: f64,
     /// Whether to trade time for memory, as in [`BridgeTraining::with_checkpointing`].
     pub gradient_checkpointing: bool,
+    /// Hidden states that are kept from epoch to epoch. Default: none, for they may take more memory
+    /// than the models.
+    pub activations: ActivationConfig,
+}
+
+impl Default for BridgeTrainingConfig {
+    fn default() -> Self {
+        Self {
+            train: TrainConfig::default(),
+            noise: 0.0,
+            gradient_checkpointing: false,
+            activations: ActivationConfig::off(),
+        }
+    }
+}
+
+impl BridgeTrainingConfig {
+    /// The cache of the hidden states of these models; none if it would not be read from. A run that
+    /// is only described leaves no file behind.
+    pub(super) fn open_cache(
+        &self,
+        parts: &FrozenParts,
+        file: &CompositionFile,
+        batches: &Batches,
+        tokens: Option<&[RowTokens]>,
+        is_described: bool,
+    ) -> Result<Option<ActivationCache>, TrainError> {
+        let all = self.train.steps * self.train.accumulation;
+        let epochs = all as f64 / batches.per_epoch() as f64;
+        self.activations
+            .open(parts, file, batches, tokens, epochs, is_described)
+    }
+
+    /// An objective with these settings.
+    pub(super) fn objective<'a>(
+        &self,
+        objective: BridgeTraining<'a>,
+        cache: Option<&'a ActivationCache>,
+    ) -> BridgeTraining<'a> {
+        let objective = objective
+            .with_noise(self.noise)
+            .with_checkpointing(self.gradient_checkpointing);
+        match cache {
+            Some(cache) => objective.with_cache(cache),
+            None => objective,
+        }
+    }
 }
 
 /// Trains all bridges of a composition (section 3.1 of the paper) on batches of its anchor's
@@ -29,12 +78,12 @@ pub struct BridgeTrainingConfig {
 ///
 /// With a directory, the run goes on from the newest checkpoint in it; the composition must then be
 /// the one that it began with. The composition so far is saved there at every checkpoint, so that
-/// it can be opened before the run is over. [`ComposeRun`](super::ComposeRun) trains from files, and also knows
-/// validation, further devices and a cache of activations.
+/// it can be opened before the run is over. [`ComposeRun`](super::ComposeRun) trains from files, and
+/// also knows validation and further devices.
 ///
 /// # Errors
 ///
-/// As of [`fit`], and [`TrainError::Model`] if an augmenting model cannot read the first batch.
+/// As of [`fit`], and [`TrainError::Model`] if an augmenting model cannot read an example.
 pub fn train_bridges(
     name: &str,
     mut composition: Composition,
@@ -46,9 +95,19 @@ pub fn train_bridges(
     let model = &composition.model;
     let device = composition.device();
     let bridges = calibrated(&model.parts, model.bridges.clone(), &device, batches)?;
-    let objective = BridgeTraining::new(&model.parts)
-        .with_noise(config.noise)
-        .with_checkpointing(config.gradient_checkpointing);
+    let tokens = read_all(&model.parts, batches.examples(), &[])?;
+    let cache = match config.activations.is_on() {
+        true => {
+            let (parts, file) = (&model.parts, composition.file()?);
+            config.open_cache(parts, &file, batches, tokens.as_deref(), false)?
+        }
+        false => None,
+    };
+    let mut objective = BridgeTraining::new(&model.parts);
+    if let Some(tokens) = &tokens {
+        objective = objective.with_tokens(tokens);
+    }
+    let objective = config.objective(objective, cache.as_ref());
     let saved = directory.as_ref().map(|directory| {
         let (path, composition) = (directory.path().to_owned(), &composition);
         move |bridges: &Bridges, _: &RunProgress| {

@@ -12,11 +12,11 @@ use calm_compose::{
 };
 use calm_models::{Decoder, Fetching, LoadOptions, ModelFiles, ModelSource, Strictness};
 
-use super::baseline::BaselineRun;
-use super::bridges::{calibrated, continued};
-use super::config::ComposeConfig;
+use super::bridges::{BridgeTrainingConfig, calibrated, continued};
+use super::config::{Baseline, ComposeConfig, FinetuneConfig, TrainingConfig, TunedWeights};
 use super::data::TrainingData;
 use super::estimate::Estimate;
+use super::finetune::FinetuneRun;
 use super::flops::{Read, TrainingFlops, mean_seen};
 use super::footprint::Footprint;
 use super::plan::TextPlan;
@@ -85,11 +85,15 @@ impl ComposeRun {
     /// observer breaks off, and those of [`Trainer::run`](crate::Trainer::run).
     pub fn run(&self, observer: &mut dyn Observer) -> Result<ComposeOutcome, TrainError> {
         let server = self.config.ranks.bind()?;
-        let prepared = self.prepare(false, observer)?;
-        if let Some(baseline) = self.baseline(&prepared) {
-            let outcome = baseline.run(&prepared.data, observer)?;
+        if let Some(kind) = self.config.baseline {
+            let models = self.load(&self.run.context.device, observer)?;
+            let bridges = models.composition.model.bridges.parameter_count();
+            let trained = self.baseline(kind, &models);
+            let trained = trained.run_on(&models.composition.anchor, observer)?;
+            let outcome = BaselineOutcome::new(kind, bridges, trained);
             return Ok(ComposeOutcome::Baseline(Box::new(outcome)));
         }
+        let prepared = self.prepare(false, observer)?;
         let job = self.job(&prepared, false, observer)?;
         match &server {
             Some(server) => job.serve(server, observer),
@@ -106,26 +110,33 @@ impl ComposeRun {
         &self,
         observer: &mut dyn Observer,
     ) -> Result<(Estimate, ComposeConfig), TrainError> {
+        if let Some(kind) = self.config.baseline {
+            let models = self.load(&self.run.context.device, observer)?;
+            let run = self.baseline(kind, &models);
+            let (estimate, resolved) = run.estimate_on(&models.composition.anchor, observer)?;
+            return Ok((estimate, self.resolved(&models, resolved.training)));
+        }
         let prepared = self.prepare(true, observer)?;
-        let estimate = match self.baseline(&prepared) {
-            Some(baseline) => baseline.estimate(&prepared.data)?,
-            None => self.job(&prepared, true, observer)?.estimate()?,
-        };
-        Ok((estimate, self.resolved(&prepared)))
+        let estimate = self.job(&prepared, true, observer)?.estimate()?;
+        let (data, mut training) = (&prepared.data, self.config.training.clone());
+        training.resolve_open(&data.settings, data.held_out_share());
+        Ok((estimate, self.resolved(&prepared.models, training)))
     }
 
     /// The settings with values for those that were left open. Those of a composition that is
     /// extended come with it.
-    fn resolved(&self, prepared: &Prepared) -> ComposeConfig {
-        let mut config = self.config.clone();
-        config.training.resolve_open(&prepared.data);
-        let mut types = prepared.models.parts().compute_types();
+    fn resolved(&self, models: &Models, training: TrainingConfig) -> ComposeConfig {
+        let mut config = ComposeConfig {
+            training,
+            ..self.config.clone()
+        };
+        let mut types = models.parts().compute_types();
         if let Some(dtype) = types.next()
             && types.all(|other| other == dtype)
         {
             config.dtype = dtype.into();
         }
-        let composition = &prepared.models.composition;
+        let composition = &models.composition;
         if self.config.extend.is_none() && self.config.init_from.is_none() {
             config.bridges.heads = Some(composition.heads);
             if config.connections.is_empty() {
@@ -231,14 +242,25 @@ impl ComposeRun {
         })
     }
 
-    fn baseline<'a>(&'a self, prepared: &'a Prepared) -> Option<BaselineRun<'a>> {
-        let composition = &prepared.models.composition;
-        Some(BaselineRun {
-            baseline: self.config.baseline?,
-            anchor: &composition.anchor.model,
-            bridge_parameters: composition.model.bridges.parameter_count(),
-            run: &self.run,
-        })
+    /// The training of the anchor in place of the bridges between these models.
+    fn baseline(&self, kind: Baseline, models: &Models) -> FinetuneRun {
+        let (config, composition) = (&self.config, &models.composition);
+        let bridges = composition.model.bridges.parameter_count();
+        let config = FinetuneConfig {
+            from: config.anchor.clone(),
+            out: config.out.clone(),
+            tuned: match kind {
+                Baseline::Lora => TunedWeights::LoraParameters(bridges),
+                Baseline::Finetune => TunedWeights::All,
+            },
+            pack: false,
+            // The examples that the bridges would be trained on.
+            context: Some(composition.context_length()),
+            dtype: FloatType::F32.into(),
+            lenient: config.lenient,
+            training: config.training.clone(),
+        };
+        FinetuneRun::of_baseline(kind, config, self.run.clone())
     }
 
     /// Everything that depends on models and data and is computed before the first step.
@@ -277,6 +299,12 @@ impl ComposeRun {
         let file = models.composition.file()?;
         let mut job = BridgeJob {
             of: self,
+            config: BridgeTrainingConfig {
+                train: data.settings.clone(),
+                noise: self.config.noise,
+                gradient_checkpointing: self.config.gradient_checkpointing,
+                activations: self.config.activations.clone(),
+            },
             prepared,
             others,
             tokens,
@@ -372,6 +400,7 @@ impl Models {
 /// Bridges that are ready to be trained.
 struct BridgeJob<'a> {
     of: &'a ComposeRun,
+    config: BridgeTrainingConfig,
     prepared: &'a Prepared,
     /// The same models on further devices.
     others: Vec<Models>,
@@ -391,34 +420,20 @@ impl BridgeJob<'_> {
     }
 
     fn open_caches(&self, is_described: bool) -> Result<Vec<Option<ActivationCache>>, TrainError> {
-        let data = &self.prepared.data;
-        let (epochs, tokens) = (data.epochs(), self.tokens.as_deref());
-        let activations = &self.of.config.activations;
+        let (batches, tokens) = (&self.prepared.data.train.batches, self.tokens.as_deref());
         let caches = self.everywhere().map(|models| {
-            activations.open(
-                models.parts(),
-                &self.file,
-                data,
-                tokens,
-                epochs,
-                is_described,
-            )
+            let parts = models.parts();
+            self.config
+                .open_cache(parts, &self.file, batches, tokens, is_described)
         });
         caches.collect()
     }
 
     /// The objective on every device.
     fn objectives(&self) -> Vec<BridgeTraining<'_>> {
-        let config = &self.of.config;
         let objectives = self.everywhere().zip(&self.caches).map(|(models, cache)| {
-            let objective = models
-                .objective(self.tokens.as_deref())
-                .with_noise(config.noise)
-                .with_checkpointing(config.gradient_checkpointing);
-            match cache {
-                Some(cache) => objective.with_cache(cache),
-                None => objective,
-            }
+            let objective = models.objective(self.tokens.as_deref());
+            self.config.objective(objective, cache.as_ref())
         });
         objectives.collect()
     }

@@ -1,18 +1,19 @@
 //! Whole runs: settings in, progress events out, a directory that a killed run goes on from.
 //!
-//! [`ComposeRun`] trains the bridges of a composition, or a baseline in their place, [`PretrainRun`]
-//! a small model from random weights, or one that is loaded. Both take a settings struct that serde
-//! reads, and tell an [`Observer`] how far they are. Models that are loaded already are composed by [`train_bridges`].
-//! [`fit`] trains whatever the caller has an objective for.
+//! [`ComposeRun`] trains the bridges of a composition, [`FinetuneRun`] a checkpoint, by low-rank
+//! adapters or with all its weights, and [`PretrainRun`] a small model from random weights. All take
+//! a settings struct that serde reads, and tell an [`Observer`] how far they are. Models that are
+//! loaded already are composed by [`train_bridges`]. [`fit`] trains whatever the caller has an
+//! objective for.
 
 mod activations;
-mod baseline;
 mod bridges;
 mod compose;
 mod config;
 mod data;
 mod estimate;
 mod examples;
+mod finetune;
 #[cfg(feature = "cli")]
 mod flags;
 mod flops;
@@ -38,17 +39,18 @@ pub use self::bridges::{BridgeTrainingConfig, train_bridges};
 pub use self::compose::{ComposeOutcome, ComposeRun};
 pub use self::config::{
     ActivationConfig, Baseline, BridgeConfig, BridgeForm, ComposeConfig, DataConfig,
-    OptimizerConfig, PretrainConfig, RankConfig, TrainingConfig, ValidationConfig,
-    ValidationMetric,
+    FinetuneConfig, OptimizerConfig, PretrainConfig, RankConfig, TrainingConfig, TunedWeights,
+    ValidationConfig, ValidationMetric,
 };
 pub use self::estimate::{DataEstimate, Estimate, MeasuredMemory, TimeEstimate};
 pub use self::examples::ExampleConfig;
+pub use self::finetune::FinetuneRun;
 pub use self::footprint::{Footprint, MemoryEstimate, ParameterCounts};
 pub use self::located::{LocatedExamples, locate_examples};
-pub use self::pretrain::{BaseModel, PretrainOutcome, PretrainRun};
+pub use self::pretrain::PretrainRun;
 pub use self::record::{
-    AddedParameters, BaselineOutcome, BridgeRecord, DataRecord, Environment, PackedRecord,
-    RunRecord, ValidationIdentity, commit, program,
+    AddedParameters, BaseModel, BaselineOutcome, BridgeRecord, DataRecord, Environment,
+    ModelOutcome, PackedRecord, RunRecord, ValidationIdentity, commit, program,
 };
 pub use self::training::{FitOptions, fit};
 use crate::{ReferenceLoss, RunSummary, StepMetrics, TrainError, ValidationMetrics, WorkerEvent};

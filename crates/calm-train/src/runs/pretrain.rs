@@ -1,66 +1,38 @@
 //! Training a small model: a Llama from random weights, or a checkpoint that goes on being trained.
 
-use std::path::PathBuf;
-
-use calm_backend::FloatType;
-use calm_compose::{LoadedModel, LoraPlan};
-use calm_models::{
-    Decoder, DecoderConfig, Fetching, FrozenModel, LoadOptions, ModelSource, SpecialIds,
-    Strictness, Tokenizer,
-};
+use calm_models::{Decoder, DecoderConfig, FrozenModel, SpecialIds, Tokenizer};
 use serde::Serialize;
 
 use super::config::PretrainConfig;
 use super::data::TrainingData;
 use super::estimate::Estimate;
+use super::finetune::{FinetuneRun, check_context};
 use super::plan::TextPlan;
-use super::record::RunRecord;
+use super::record::ModelOutcome;
 use super::training::TrainingRun;
 use super::tuning::Tuning;
-use super::{Observer, RunContext, RunEvent, end_of_text};
-use crate::{ChatTokenizer, ReferenceModel, TrainError};
+use super::{Observer, RunContext};
+use crate::{ReferenceModel, TrainError};
 
-/// Trains a small Llama from random weights, or goes on training a checkpoint.
+/// Trains a small Llama from random weights; with `from`, it is a [`FinetuneRun`].
 #[derive(Debug)]
 pub struct PretrainRun {
     config: PretrainConfig,
-    run: TrainingRun,
+    kind: Kind,
 }
 
-/// The result of a [`PretrainRun`].
-#[derive(Debug, Clone, Serialize)]
-pub struct PretrainOutcome {
-    /// Directory of the checkpoint.
-    pub out: PathBuf,
-    /// The model that training began with, unless its weights were random.
-    pub from: Option<BaseModel>,
-    /// Rank of the adapters that are merged into the weights, if not all weights were trained.
-    pub rank: Option<usize>,
-    /// Parameters that were trained.
-    pub trained_parameters: usize,
-    /// How it was trained.
-    pub training: RunRecord,
+/// The beginning of a run.
+#[derive(Debug)]
+enum Kind {
+    Fresh(Box<TrainingRun>),
+    Finetuning(Box<FinetuneRun>),
 }
 
-/// A model that training begins with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BaseModel {
-    /// Its name.
-    pub source: String,
-    /// SHA-256 of its weights.
-    pub weights_sha256: String,
-    /// SHA-256 of its tokenizer.
-    pub tokenizer_sha256: String,
-}
-
-/// The beginning of a run, and what is trained of it.
+/// A model of random weights.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum PretrainIdentity<'a> {
-    /// A model from nothing.
     Pretrained(Shape<'a>),
-    /// A checkpoint.
-    Specialised(Specialised<'a>),
 }
 
 #[derive(Debug, Serialize)]
@@ -74,31 +46,13 @@ struct Shape<'a> {
     tokenizer_sha256: &'a str,
 }
 
-/// The place of the checkpoint's files is no part of it.
-#[derive(Debug, Serialize)]
-struct Specialised<'a> {
-    weights_sha256: &'a str,
-    tokenizer_sha256: &'a str,
-    context: usize,
-    rank: Option<usize>,
-}
-
-/// The model as it begins, and its data.
-struct Prepared {
+/// The training of a model that begins with random weights.
+struct Fresh<'a> {
+    config: &'a PretrainConfig,
+    run: &'a TrainingRun,
     model: FrozenModel,
-    base: Option<BaseModel>,
-    lora: Option<LoraPlan>,
     context: usize,
     data: TrainingData,
-}
-
-/// A model, and the token that ends its texts.
-struct Beginning {
-    model: FrozenModel,
-    base: Option<BaseModel>,
-    end_of_text: u32,
-    /// Its chat template.
-    chat: Option<ChatTokenizer>,
 }
 
 impl PretrainRun {
@@ -109,9 +63,14 @@ impl PretrainRun {
     /// [`TrainError`] naming the setting, or the directory, that cannot be used.
     pub fn new(config: PretrainConfig, context: RunContext) -> Result<Self, TrainError> {
         config.validate()?;
-        let config = config.with_defaults();
-        let run = TrainingRun::new(&config.training, context, &config.out, true)?;
-        Ok(Self { config, run })
+        let kind = match config.finetuning() {
+            Some(config) => Kind::Finetuning(Box::new(FinetuneRun::new(config, context)?)),
+            None => {
+                let (training, out) = (&config.training, &config.out);
+                Kind::Fresh(Box::new(TrainingRun::new(training, context, out, true)?))
+            }
+        };
+        Ok(Self { config, kind })
     }
 
     /// Trains to the end, or goes on with the run in the output directory, and saves the model.
@@ -119,19 +78,11 @@ impl PretrainRun {
     /// # Errors
     ///
     /// As [`ComposeRun::run`](super::ComposeRun::run).
-    pub fn run(&self, observer: &mut dyn Observer) -> Result<PretrainOutcome, TrainError> {
-        let prepared = self.prepare(false, observer)?;
-        let (subject, tuning) = (self.subject(&prepared), self.tuning(&prepared));
-        let data = &prepared.data;
-        let identity = self.run.identity("pretrain", data, subject);
-        let training = tuning.run(data, &identity, self.config.stored_type(), observer)?;
-        Ok(PretrainOutcome {
-            out: self.run.out.clone(),
-            rank: prepared.lora.map(|plan| plan.rank),
-            trained_parameters: tuning.trained_parameters(),
-            from: prepared.base,
-            training,
-        })
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<ModelOutcome, TrainError> {
+        match &self.kind {
+            Kind::Fresh(run) => Fresh::prepare(&self.config, run, false, observer)?.train(observer),
+            Kind::Finetuning(run) => run.run(observer),
+        }
     }
 
     /// Size, memory and time of the run, by arithmetic and a few steps. Nothing is written.
@@ -143,140 +94,108 @@ impl PretrainRun {
         &self,
         observer: &mut dyn Observer,
     ) -> Result<(Estimate, PretrainConfig), TrainError> {
-        let prepared = self.prepare(true, observer)?;
-        let estimate = self.tuning(&prepared).estimate(&prepared.data)?;
         let mut config = self.config.clone();
-        config.context = Some(prepared.context);
         config.dtype = config.stored_type().into();
-        config.training.resolve_open(&prepared.data);
+        let estimate = match &self.kind {
+            Kind::Fresh(run) => {
+                let fresh = Fresh::prepare(&self.config, run, true, observer)?;
+                let data = &fresh.data;
+                config.context = Some(fresh.context);
+                config
+                    .training
+                    .resolve_open(&data.settings, data.held_out_share());
+                fresh.tuning().estimate(data)?
+            }
+            Kind::Finetuning(run) => {
+                let (estimate, resolved) = run.estimate(observer)?;
+                config.context = resolved.context;
+                config.pack = resolved.pack;
+                config.training = resolved.training;
+                estimate
+            }
+        };
         Ok((estimate, config))
     }
+}
 
-    fn tuning<'a>(&'a self, prepared: &'a Prepared) -> Tuning<'a> {
-        Tuning {
-            run: &self.run,
-            model: &prepared.model,
-            lora: prepared.lora,
-            begins_as: match prepared.base {
-                Some(_) => ReferenceModel::ModelBefore,
-                None => ReferenceModel::UntrainedModel,
-            },
-        }
-    }
-
-    fn subject<'a>(&'a self, prepared: &'a Prepared) -> PretrainIdentity<'a> {
-        let (config, context) = (&self.config, prepared.context);
-        match &prepared.base {
-            Some(base) => PretrainIdentity::Specialised(Specialised {
-                weights_sha256: &base.weights_sha256,
-                tokenizer_sha256: &base.tokenizer_sha256,
-                context,
-                rank: prepared.lora.map(|plan| plan.rank),
-            }),
-            None => PretrainIdentity::Pretrained(Shape {
-                vocab_size: prepared.model.tokenizer.vocab_size(),
-                blocks: config.blocks(),
-                d_model: config.d_model(),
-                heads: config.heads(),
-                context,
-                eos: config.eos(),
-                tokenizer_sha256: prepared.model.tokenizer.sha256(),
-            }),
-        }
-    }
-
+impl<'a> Fresh<'a> {
     fn prepare(
-        &self,
+        config: &'a PretrainConfig,
+        run: &'a TrainingRun,
         is_described: bool,
         observer: &mut dyn Observer,
-    ) -> Result<Prepared, TrainError> {
-        let Beginning {
-            model,
-            base,
-            end_of_text,
-            chat,
-        } = match &self.config.from {
-            Some(source) => self.load(source, observer)?,
-            None => self.untrained()?,
-        };
-        let context = self.context(&model)?;
-        let lora = self.lora(&model)?;
+    ) -> Result<Self, TrainError> {
+        let tokenizer = Tokenizer::load(&config.tokenizer)?;
+        let end_of_text = config.end_of_text(&tokenizer)?;
+        let decoder = config.decoder(&tokenizer, end_of_text)?;
+        let decoder = Decoder::untrained(&decoder, run.context.seed, &run.context.device);
+        let model = FrozenModel::new(decoder, tokenizer);
+        let longest = model.config().context_length;
+        let context = check_context(config.context.unwrap_or(longest), longest)?;
         let plan = TextPlan {
             tokenizer: &model.tokenizer,
             special: &model.special,
             end_of_text,
             context,
-            is_packed: self.config.pack,
-            chat: chat.as_ref(),
+            is_packed: config.pack,
+            chat: None,
         };
-        let data = self.run.read_data(&plan, is_described, observer)?;
-        Ok(Prepared {
+        let data = run.read_data(&plan, is_described, observer)?;
+        Ok(Self {
+            config,
+            run,
             model,
-            base,
-            lora,
             context,
             data,
         })
     }
 
-    /// The model that `--from` names, in the type that it is trained in.
-    fn load(
-        &self,
-        source: &ModelSource,
-        observer: &mut dyn Observer,
-    ) -> Result<Beginning, TrainError> {
-        let mut fetched = |fetching: Fetching<'_>| {
-            let _ = observer.observe(RunEvent::Fetching(fetching));
-        };
-        let options = LoadOptions {
-            device: self.run.context.device.clone(),
-            dtype: FloatType::F32.into(),
-            strictness: Strictness::lenient(self.config.lenient),
-            ..LoadOptions::default()
-        };
-        let loaded = LoadedModel::from_files(source.resolve(&[], &mut fetched)?, &options)?;
-        let end_of_text = end_of_text(&loaded.model, &loaded.files.path)?;
-        let chat = ChatTokenizer::of_model(&loaded, end_of_text);
-        let (model, files) = (loaded.model, loaded.files);
-        Ok(Beginning {
-            end_of_text,
-            chat: Some(chat),
-            base: Some(BaseModel {
-                source: files.source.to_string(),
-                weights_sha256: model.weights_sha256()?.to_owned(),
-                tokenizer_sha256: model.tokenizer.sha256().to_owned(),
-            }),
-            model,
+    fn train(&self, observer: &mut dyn Observer) -> Result<ModelOutcome, TrainError> {
+        let (tuning, data) = (self.tuning(), &self.data);
+        let identity = self.run.identity("pretrain", data, self.subject());
+        let training = tuning.run(data, &identity, self.config.stored_type(), observer)?;
+        Ok(ModelOutcome {
+            out: self.run.out.clone(),
+            from: None,
+            rank: None,
+            trained_parameters: tuning.trained_parameters(),
+            training,
         })
     }
 
-    /// A Llama with random weights.
-    fn untrained(&self) -> Result<Beginning, TrainError> {
-        let tokenizer = Tokenizer::load(&self.config.tokenizer)?;
-        let end_of_text = self.end_of_text(&tokenizer)?;
-        let config = self.decoder_config(&tokenizer, end_of_text)?;
-        let (seed, device) = (self.run.context.seed, &self.run.context.device);
-        let decoder = Decoder::untrained(&config, seed, device);
-        Ok(Beginning {
-            model: FrozenModel::new(decoder, tokenizer),
-            base: None,
-            end_of_text,
-            chat: None,
-        })
+    fn tuning(&self) -> Tuning<'_> {
+        Tuning {
+            run: self.run,
+            model: &self.model,
+            lora: None,
+            begins_as: ReferenceModel::UntrainedModel,
+        }
     }
 
-    fn decoder_config(
+    fn subject(&self) -> PretrainIdentity<'_> {
+        let (config, tokenizer) = (self.config, &self.model.tokenizer);
+        PretrainIdentity::Pretrained(Shape {
+            vocab_size: tokenizer.vocab_size(),
+            blocks: config.blocks(),
+            d_model: config.d_model(),
+            heads: config.heads(),
+            context: self.context,
+            eos: config.eos(),
+            tokenizer_sha256: tokenizer.sha256(),
+        })
+    }
+}
+
+impl PretrainConfig {
+    /// A Llama for the texts of a tokenizer.
+    fn decoder(
         &self,
         tokenizer: &Tokenizer,
         end_of_text: u32,
     ) -> Result<DecoderConfig, TrainError> {
-        let (width, blocks, heads) = (
-            self.config.d_model(),
-            self.config.blocks(),
-            self.config.heads(),
-        );
+        let (width, blocks, heads) = (self.d_model(), self.blocks(), self.heads());
         let mut config = DecoderConfig::llama(tokenizer.vocab_size(), width, blocks, heads);
-        config.context_length = self.config.context.unwrap_or(FRESH_CONTEXT);
+        config.context_length = self.context.unwrap_or(FRESH_CONTEXT);
         config.special = SpecialIds {
             bos: tokenizer.token_id("<s>"),
             eos: vec![end_of_text],
@@ -287,44 +206,17 @@ impl PretrainRun {
     }
 
     fn end_of_text(&self, tokenizer: &Tokenizer) -> Result<u32, TrainError> {
-        let eos = self.config.eos();
+        let eos = self.eos();
         tokenizer
             .token_id(eos)
             .ok_or_else(|| TrainError::Malformed {
-                path: self.config.tokenizer.clone(),
+                path: self.tokenizer.clone(),
                 reason: format!(
                     "has no token '{eos}' to end a text with; name the one that it has with --eos"
                 ),
             })
     }
-
-    /// Tokens of a row.
-    fn context(&self, model: &FrozenModel) -> Result<usize, TrainError> {
-        let longest = model.config().context_length;
-        let context = self.config.context;
-        match context.unwrap_or(longest.min(TUNED_CONTEXT)) {
-            context if (1..=longest).contains(&context) => Ok(context),
-            context => {
-                let reason = format!("is {context}; the model reads 1 to {longest} tokens");
-                Err(TrainError::setting("context", reason))
-            }
-        }
-    }
-
-    fn lora(&self, model: &FrozenModel) -> Result<Option<LoraPlan>, TrainError> {
-        let Some(rank) = self.config.lora else {
-            return Ok(None);
-        };
-        let widest = model.config().d_model;
-        if rank > widest {
-            let reason = format!("has rank {rank}; the model's width is {widest}, give less");
-            return Err(TrainError::setting("lora", reason));
-        }
-        Ok(Some(LoraPlan::of_rank(&model.decoder, rank)))
-    }
 }
 
 /// Tokens that a fresh model reads unless told otherwise.
 const FRESH_CONTEXT: usize = 128;
-/// Tokens of a row of a model that was loaded and reads more, unless told otherwise.
-const TUNED_CONTEXT: usize = 512;

@@ -4,13 +4,13 @@ use std::env;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use calm_compose::{BridgeOptions, CompositionFile, Connection, Mode, TrainingRecord};
+use calm_compose::{BridgeOptions, CompositionFile, Connection, LoadedModel, Mode, TrainingRecord};
 use calm_data::TooLong;
 use serde::{Deserialize, Serialize};
 
 use super::config::{Baseline, ValidationMetric};
 use super::examples::ExampleConfig;
-use crate::{ActivationStatistics, RunSummary, TrainConfig, ValidationMetrics};
+use crate::{ActivationStatistics, RunSummary, TrainConfig, TrainError, ValidationMetrics};
 
 /// Everything that the outcome of a run depends on. A run that differs in it is another run.
 #[derive(Debug, Clone, Serialize)]
@@ -247,6 +247,42 @@ pub struct AddedParameters {
     pub paper: usize,
 }
 
+/// The result of a run that trains one model.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelOutcome {
+    /// Directory of the checkpoint.
+    pub out: PathBuf,
+    /// The model that training began with, unless its weights were random.
+    pub from: Option<BaseModel>,
+    /// Rank of the adapters that are merged into the weights, if not all weights were trained.
+    pub rank: Option<usize>,
+    /// Parameters that were trained.
+    pub trained_parameters: usize,
+    /// How it was trained.
+    pub training: RunRecord,
+}
+
+/// A model that training begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BaseModel {
+    /// Its name.
+    pub source: String,
+    /// SHA-256 of its weights.
+    pub weights_sha256: String,
+    /// SHA-256 of its tokenizer.
+    pub tokenizer_sha256: String,
+}
+
+impl BaseModel {
+    pub(super) fn of(loaded: &LoadedModel) -> Result<Self, TrainError> {
+        Ok(Self {
+            source: loaded.files.source.to_string(),
+            weights_sha256: loaded.model.weights_sha256()?.to_owned(),
+            tokenizer_sha256: loaded.model.tokenizer.sha256().to_owned(),
+        })
+    }
+}
+
 /// A trained baseline.
 #[derive(Debug, Clone, Serialize)]
 pub struct BaselineOutcome {
@@ -262,4 +298,17 @@ pub struct BaselineOutcome {
     pub out: PathBuf,
     /// The run.
     pub training: RunRecord,
+}
+
+impl BaselineOutcome {
+    pub(super) fn new(baseline: Baseline, bridge_parameters: usize, trained: ModelOutcome) -> Self {
+        Self {
+            baseline,
+            rank: trained.rank,
+            trainable_parameters: trained.trained_parameters,
+            bridge_parameters,
+            out: trained.out,
+            training: trained.training,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::config::{DataConfig, ValidationConfig};
 use super::record::{DataRecord, PackedRecord};
 use super::{Observer, RunEvent};
-use crate::reading::{PromptedExample, read, readers};
+use crate::reading::read_all;
 use crate::{ChatTokenizer, TrainError};
 
 /// Up to this size a file is tokenised anew each time, which takes a second or a few, and leaves
@@ -193,38 +193,21 @@ impl DataSplit {
         }
     }
 
-    /// Tokens that the augmenting models read of every example, if any of them has tokens of its
-    /// own. They are held in memory, unlike the examples.
+    /// Tokens that the augmenting models read of every example, as [`read_all`] has them.
     pub(super) fn read_by(
         &self,
         parts: &FrozenParts,
         chat: &ChatTokenizer,
     ) -> Result<Option<Vec<RowTokens>>, TrainError> {
-        const PART: usize = 1024;
-
         let prompts = self.prompts(chat)?;
-        let own = readers(parts, &prompts.iter().collect::<Vec<_>>());
-        if own.iter().all(Option::is_none) {
-            return Ok(None);
-        }
-        let mut examples = self.batches.examples().iter().enumerate();
-        let mut rows = Vec::with_capacity(examples.size_hint().0);
-        loop {
-            let part = examples.by_ref().take(PART).map(|(number, example)| {
-                let texts = prompts.get(number).cloned().unwrap_or_default();
-                let example = example?;
-                Ok(PromptedExample { example, texts })
-            });
-            let part: Vec<_> = part.collect::<Result<_, DataError>>()?;
-            if part.is_empty() {
-                return Ok(Some(rows));
-            }
-            let read = read(parts, &part, &own).map_err(|error| TrainError::Malformed {
+        let read = read_all(parts, self.batches.examples(), &prompts);
+        read.map_err(|error| match error {
+            TrainError::Model(unreadable) => TrainError::Malformed {
                 path: self.record.path.clone(),
-                reason: error.to_string(),
-            });
-            rows.extend(read?);
-        }
+                reason: unreadable.to_string(),
+            },
+            other => other,
+        })
     }
 
     /// What augmenting models read of every example's prompt in renderings of their own; nothing if

@@ -118,7 +118,7 @@ pub fn fit<'a, O: Objective>(
 }
 
 /// A run whose settings are sound.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct TrainingRun {
     pub(super) config: TrainingConfig,
     pub(super) context: RunContext,

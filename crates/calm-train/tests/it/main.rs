@@ -1,6 +1,7 @@
 //! Training through the public interface of the crate.
 
 mod activations;
+mod bridges;
 mod chat;
 mod common;
 mod frozen;

@@ -8,7 +8,10 @@ use burn::module::Module;
 use burn::tensor::Device;
 use calm_data::{Batch, TokenizedExample};
 use calm_models::{Decoder, DecoderConfig, FrozenModel, LoadOptions, ModelSource};
-use calm_train::runs::{PretrainConfig, PretrainOutcome, PretrainRun, RunContext, RunEvent};
+use calm_train::runs::{
+    Baseline, ComposeConfig, ComposeOutcome, ComposeRun, FinetuneConfig, FinetuneRun, ModelOutcome,
+    PretrainConfig, PretrainRun, RunContext, RunEvent, TunedWeights,
+};
 use calm_train::{HeldOut, LanguageModelling, RunDir, TrainError, Validator};
 use tempfile::TempDir;
 
@@ -60,7 +63,7 @@ impl Workshop {
 }
 
 /// Runs, and breaks off after a step if one is given.
-fn run(config: PretrainConfig, until: Option<usize>) -> Result<PretrainOutcome, TrainError> {
+fn run(config: PretrainConfig, until: Option<usize>) -> Result<ModelOutcome, TrainError> {
     let context = RunContext::new(Device::default(), 5);
     PretrainRun::new(config, context)?.run(&mut |event: RunEvent<'_>| match event {
         RunEvent::Step(metrics) if Some(metrics.step) == until => ControlFlow::Break(()),
@@ -202,6 +205,85 @@ fn adapters_change_the_matrices_of_blocks_and_nothing_else() {
         (merged.loss / best.loss - 1.0).abs() < 1e-5,
         "{merged:?} {best:?}"
     );
+}
+
+fn finetuned(config: FinetuneConfig) -> Result<ModelOutcome, TrainError> {
+    let run = FinetuneRun::new(config, RunContext::new(Device::default(), 5))?;
+    run.run(&mut |_: RunEvent<'_>| ControlFlow::Continue(()))
+}
+
+#[test]
+fn adapters_of_a_number_of_parameters_are_those_of_the_nearest_rank() {
+    let workshop = Workshop::new();
+    let of_rank = PretrainConfig {
+        lora: Some(3),
+        ..workshop.config("by-rank")
+    };
+    let config = |out, tuned| FinetuneConfig {
+        from: of_rank.from.clone(),
+        out: workshop.path(out),
+        tuned,
+        context: of_rank.context,
+        training: of_rank.training.clone(),
+        ..FinetuneConfig::default()
+    };
+    let by_rank = run(of_rank.clone(), None).unwrap();
+    // Rank 3 has fewer parameters, rank 4 is further away.
+    let wanted = by_rank.trained_parameters + by_rank.trained_parameters / 7;
+    let tuned = TunedWeights::LoraParameters(wanted);
+    let by_count = finetuned(config("by-count", tuned)).unwrap();
+    assert_eq!(by_count.rank, Some(3));
+    assert_eq!(by_count.trained_parameters, by_rank.trained_parameters);
+    assert_eq!(by_count.from, by_rank.from);
+    assert!(workshop.weights("by-count") == workshop.weights("by-rank"));
+
+    let refused = |tuned| finetuned(config("none", tuned)).unwrap_err().to_string();
+    let none = refused(TunedWeights::LoraParameters(1));
+    assert!(none.contains("rank 1"), "{none}");
+    assert!(refused(TunedWeights::LoraRank(0)).contains("at least 1"));
+    assert!(!workshop.path("none").exists());
+}
+
+#[test]
+fn a_baseline_of_a_composition_is_the_run_of_its_anchor_alone() {
+    let workshop = Workshop::new();
+    workshop.write(
+        "pairs.jsonl",
+        "{\"prompt\": \"ABC\", \"target\": \"DE\"}\n{\"prompt\": \"A\", \"target\": \"BCD\"}\n",
+    );
+    let mut training = workshop.config("").training;
+    training.train = workshop.path("pairs.jsonl");
+    for (baseline, name) in [(Baseline::Lora, "lora"), (Baseline::Finetune, "finetune")] {
+        let composed = ComposeConfig {
+            anchor: Some(ModelSource::Path(fixture())),
+            augmenting: vec![ModelSource::Path(fixture())],
+            connections: vec!["every:1".parse().unwrap()],
+            out: workshop.path(name),
+            baseline: Some(baseline),
+            training: training.clone(),
+            ..ComposeConfig::default()
+        };
+        let run = ComposeRun::new(composed, RunContext::new(Device::default(), 5)).unwrap();
+        let outcome = run.run(&mut |_: RunEvent<'_>| ControlFlow::Continue(()));
+        let ComposeOutcome::Baseline(outcome) = outcome.unwrap() else {
+            panic!("a baseline");
+        };
+        let alone = finetuned(FinetuneConfig {
+            from: Some(ModelSource::Path(fixture())),
+            out: workshop.path(&format!("{name}-alone")),
+            tuned: match baseline {
+                Baseline::Lora => TunedWeights::LoraParameters(outcome.bridge_parameters),
+                Baseline::Finetune => TunedWeights::All,
+            },
+            pack: false,
+            training: training.clone(),
+            ..FinetuneConfig::default()
+        });
+        assert_eq!(alone.unwrap().rank, outcome.rank);
+        let run = fs::read_to_string(workshop.path(name).join("run/run.json")).unwrap();
+        assert!(run.contains(&format!("\"{name}\"")), "{run}");
+        assert!(workshop.weights(name) == workshop.weights(&format!("{name}-alone")));
+    }
 }
 
 /// A text in the pieces that rows of 8 tokens hold.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::check;
+use super::checks::check;
 use crate::TrainError;
 #[cfg(feature = "cli")]
 use crate::runs::flags::named;
@@ -113,7 +113,7 @@ impl ValidationConfig {
         given.map(|(setting, _)| setting)
     }
 
-    pub(super) fn check(&self) -> Result<(), TrainError> {
+    pub(in crate::runs) fn check(&self) -> Result<(), TrainError> {
         let holds_out = self.validation.is_some() || self.validation_share != Some(0.0);
         check([
             (
