@@ -7,11 +7,12 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::fixture;
+use crate::damaged::{Checkpoint, joined};
 use calm_models::{
     Chat, ChatTemplate, CheckpointInfo, Family, FrozenModel, LoadOptions, Strictness, Tokenizer,
 };
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Places, as shares of a length, and what to write there.
 fn edits() -> impl Strategy<Value = Vec<(f64, u8)>> {
@@ -149,115 +150,96 @@ fn copy(name: &str) -> tempfile::TempDir {
 const OPEN: &str = "CALM_TEST_OPEN";
 
 /// A name, what is done to a checkpoint, and a factor.
-type Greedy = (&'static str, fn(&Path), usize);
+type Greedy = (&'static str, fn(&Checkpoint), usize);
 
 /// Files that ask for much, each with how many times their own size opening them may take: JSON
 /// values and lists take more room than their texts.
 const GREEDY: &[Greedy] = &[
     (
         "a billion blocks",
-        |dir| config(dir, "num_hidden_layers", json!(1_000_000_000)),
+        |c| c.config("num_hidden_layers", json!(1_000_000_000)),
         1,
     ),
     (
         "a vocabulary of 2^24 and 4096 blocks",
-        |dir| {
-            config(dir, "vocab_size", json!(1 << 24));
-            config(dir, "num_hidden_layers", json!(4096));
-            config(dir, "intermediate_size", json!(1 << 20));
-            config(dir, "max_position_embeddings", json!(1 << 30));
+        |c| {
+            c.config("vocab_size", json!(1 << 24));
+            c.config("num_hidden_layers", json!(4096));
+            c.config("intermediate_size", json!(1 << 20));
+            c.config("max_position_embeddings", json!(1 << 30));
         },
         1,
     ),
     (
         "a million factors for each of 4096 blocks",
-        |dir| {
+        |c| {
             let factors = json!(vec![1; 1_000_000]);
             let scaling = json!({
                 "rope_type": "longrope", "short_factor": factors, "long_factor": factors,
             });
-            config(dir, "rope_parameters", scaling);
-            config(dir, "num_hidden_layers", json!(4096));
+            c.config("rope_parameters", scaling);
+            c.config("num_hidden_layers", json!(4096));
         },
         64,
     ),
     (
         "settings without end",
-        |dir| {
-            fs::write(dir.join("config.json"), "[0,".repeat(32 << 20)).unwrap();
+        |c| {
+            c.write("config.json", "[0,".repeat(32 << 20));
         },
         1,
     ),
     (
         "settings of small values",
-        |dir| {
+        |c| {
             let text = format!("{{\"a\": [{}0]}}", "0,".repeat(2_000_000));
-            fs::write(dir.join("config.json"), text).unwrap();
+            c.write("config.json", text);
         },
         64,
     ),
     (
         "an index of many tensors",
-        |dir| {
-            fs::remove_file(dir.join("model.safetensors")).unwrap();
+        |c| {
+            fs::remove_file(c.path("model.safetensors")).unwrap();
             let names = (0..500_000).map(|i| format!("\"{i}\":\"a\""));
             let text = format!(
                 "{{\"weight_map\":{{{}}}}}",
                 names.collect::<Vec<_>>().join(",")
             );
-            fs::write(dir.join("model.safetensors.index.json"), text).unwrap();
+            c.write("model.safetensors.index.json", text);
         },
         32,
     ),
     (
         "a header of empty tensors",
-        |dir| {
+        |c| {
             let tensor = r#"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#;
             let tensors = (0..200_000).map(|i| format!("\"{i}\":{tensor}"));
-            write_weights(
-                dir,
-                &format!("{{{}}}", tensors.collect::<Vec<_>>().join(",")),
-            );
+            let header = format!("{{{}}}", tensors.collect::<Vec<_>>().join(","));
+            c.write("model.safetensors", joined(&header, &[]));
         },
         32,
     ),
     (
         "a header of one long shape",
-        |dir| {
+        |c| {
             let shape = vec!["1"; 2_000_000].join(",");
-            write_weights(
-                dir,
-                &format!(r#"{{"a":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,0]}}}}"#),
-            );
+            let header =
+                format!(r#"{{"a":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,0]}}}}"#);
+            c.write("model.safetensors", joined(&header, &[]));
         },
         32,
     ),
     (
         "a table of replacements of gigabytes",
-        |dir| {
-            let path = dir.join("tokenizer.json");
-            let mut tokenizer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        |c| {
             let table = "/////wAA"; // 2^32 - 1
-            tokenizer["normalizer"] =
-                json!({ "type": "Precompiled", "precompiled_charsmap": table });
-            fs::write(path, tokenizer.to_string()).unwrap();
+            let part = json!({ "type": "Precompiled", "precompiled_charsmap": table });
+            c.tokenizer("normalizer", part);
         },
         1,
     ),
 ];
-
-fn config(dir: &Path, key: &str, value: Value) {
-    let path = dir.join("config.json");
-    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    config[key] = value;
-    fs::write(path, config.to_string()).unwrap();
-}
-
-fn write_weights(dir: &Path, header: &str) {
-    let length = (header.len() as u64).to_le_bytes();
-    let file = [&length, header.as_bytes()].concat();
-    fs::write(dir.join("model.safetensors"), file).unwrap();
-}
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -272,14 +254,14 @@ fn memory_is_bounded_by_the_files() {
         std::io::stdout().write_all(line.as_bytes()).unwrap();
         return;
     }
-    let (usual, serves) = open(copy("llama").path());
+    let (usual, serves) = open(Checkpoint::new().dir());
     assert!(serves);
     for (name, damage, times) in GREEDY {
-        let dir = copy("llama");
-        damage(dir.path());
-        let (peak, serves) = open(dir.path());
+        let checkpoint = Checkpoint::new();
+        damage(&checkpoint);
+        let (peak, serves) = open(checkpoint.dir());
         assert!(!serves, "{name}");
-        let files = fs::read_dir(dir.path()).unwrap();
+        let files = fs::read_dir(checkpoint.dir()).unwrap();
         let bytes: u64 = files
             .map(|file| file.unwrap().metadata().unwrap().len())
             .sum();

@@ -1,10 +1,10 @@
 //! Behaviour of the whole crate, through its public interface.
 
-mod bad_input;
 mod chat;
 mod chosen;
 mod common;
 mod continuations;
+mod damaged;
 mod decoding;
 mod families;
 mod forms;
