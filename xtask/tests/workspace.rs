@@ -8,11 +8,12 @@ use std::process::Command;
 use serde::Deserialize;
 
 /// A crate may only use those before it.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "calm-files",
     "calm-template",
     "calm-backend",
     "calm-models",
+    TESTING,
     "calm-compose",
     "calm-data",
     "calm-train",
@@ -27,6 +28,9 @@ const BACKENDS: [&str; 6] = ["flex", "cuda", "wgpu", "vulkan", "metal", "rocm"];
 
 /// The one crate that may name a backend.
 const NAMES_BACKENDS: &str = "calm-backend";
+
+/// Only tests use it, so that it is part of no program. It may stand above the crate that it tests.
+const TESTING: &str = "calm-testing";
 
 /// No tensors: these neither use Burn nor forward its features.
 const WITHOUT_BURN: [&str; 4] = ["calm-files", "calm-template", "calm-data", "calm-sandbox"];
@@ -49,6 +53,17 @@ fn every_crate_uses_only_those_below_it() {
                 layer[below] < *own,
                 "{name} must not use {below}: see docs/architecture.md"
             );
+        }
+    }
+}
+
+#[test]
+fn what_tests_share_is_part_of_no_program() {
+    for package in &metadata().packages {
+        let used = package.dependencies.iter();
+        for dependency in used.filter(|dependency| dependency.name == TESTING) {
+            let kind = dependency.kind.as_deref();
+            assert_eq!(kind, Some("dev"), "{}: [dev-dependencies]", package.name);
         }
     }
 }
@@ -406,6 +421,8 @@ struct Target {
 #[derive(Debug, Deserialize)]
 struct Dependency {
     name: String,
+    /// `dev` for tests.
+    kind: Option<String>,
     uses_default_features: bool,
 }
 
@@ -434,13 +451,14 @@ fn package<'a>(metadata: &'a Metadata, name: &str) -> &'a Package {
     packages.find(|package| package.name == name).unwrap()
 }
 
-/// Our own crates among the dependencies of a package, those of its tests included.
+/// Our own crates among the dependencies of a package, those of its tests included, but for what
+/// only tests use.
 fn layers_used_by(package: &Package) -> impl Iterator<Item = &str> {
     package
         .dependencies
         .iter()
         .map(|dependency| dependency.name.as_str())
-        .filter(|name| LAYERS.contains(name))
+        .filter(|name| LAYERS.contains(name) && *name != TESTING)
 }
 
 fn root() -> PathBuf {

@@ -6,9 +6,7 @@ use crate::common::{
 };
 use burn::tensor::Device;
 use calm_compose::{Augmenting, Bridges, ComposedModel, FrozenParts, Mode};
-use calm_models::{
-    Cache, CausalLm, Decoder, DecoderConfig, PaddingMask, SequenceOptions, generate,
-};
+use calm_models::{Cache, CausalLm, DecoderConfig, PaddingMask, SequenceOptions, generate};
 use proptest::prelude::*;
 
 const TEXT: [u32; 8] = [1, 30, 12, 45, 7, 7, 41, 20];
@@ -221,7 +219,7 @@ fn windows_bound_the_caches_of_both_models() {
         // Of all blocks of the one model, and of some of the other.
         let windowed = config.blocks.iter_mut().take(3);
         windowed.for_each(|block| block.attention.window = Some(5));
-        Decoder::untrained(&config, seed, &Device::default())
+        calm_testing::decoder(&config, seed)
     };
     let connections = vec![[2, 1].into(), [4, 3].into()];
     let parts = FrozenParts {

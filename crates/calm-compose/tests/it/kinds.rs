@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use calm_compose::{Augmenting, Bridges, ComposedModel, FrozenParts};
 use calm_models::{
-    BlockConfig, CausalLm, Decoder, DecoderConfig, EmbeddingScale, ExpertWeights, ExpertsConfig,
+    BlockConfig, CausalLm, DecoderConfig, EmbeddingScale, ExpertWeights, ExpertsConfig,
     FeedForwardKind, NormKind, PaddingMask, QkNorm, ResidualConfig, ScoreScale, SequenceOptions,
     generate,
 };
@@ -64,7 +64,7 @@ fn parts(change: Change) -> FrozenParts {
     let decoder = |width, seed| {
         let mut config = DecoderConfig::llama(48, width, 3, 4);
         change(&mut config);
-        Decoder::untrained(&config, seed, &Device::default())
+        calm_testing::decoder(&config, seed)
     };
     let connections = [[2, 1], [3, 2]].map(Into::into).to_vec();
     FrozenParts {

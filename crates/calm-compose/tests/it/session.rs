@@ -6,12 +6,12 @@ use std::fs;
 use burn::tensor::Device;
 use calm_compose::{ChatFormat, ComposedModel, ComposedPrompt, FrozenParts, LoadedModel, Mode};
 use calm_models::{
-    Chat, DecoderConfig, FinishReason, FrozenModel, ModelFiles, ModelSource, SamplingParams,
-    SequenceId, SequenceOptions, Session,
+    Chat, FinishReason, FrozenModel, ModelFiles, ModelSource, SamplingParams, SequenceId,
+    SequenceOptions, Session,
 };
 
 use crate::common::two_streams::{
-    anchor_model, augmenting_model, composed, decoder, join, pairs, three, tokenizer,
+    anchor_model, augmenting_model, composed, join, pairs, three, tokenizer,
 };
 use crate::common::{model, random_bridges};
 
@@ -101,8 +101,8 @@ fn check_in_both_modes(model: &ComposedModel) -> bool {
 fn padding_of_the_anchors_vocabulary_is_never_generated() {
     let tokenizer = tokenizer("byte-level");
     let tokens = tokenizer.vocab_size();
-    let config = DecoderConfig::llama(4 * tokens, 16, 3, 4);
-    let anchor = FrozenModel::new(decoder(&config, 1), tokenizer.clone());
+    let anchor = calm_testing::llama(4 * tokens, [16, 3, 4], 1);
+    let anchor = FrozenModel::new(anchor, tokenizer.clone());
     let parts = join(&anchor, &augmenting_model(tokenizer));
     assert!(parts.augmenting[0].tokens.is_none());
     let bridges = random_bridges(&parts, &Device::default());

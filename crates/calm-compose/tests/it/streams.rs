@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::common::two_streams::{
-    anchor_model, augmenting_model, composed, decoder, join, logits_seeing, model_fixtures, pairs,
-    seen_by_definition, three, tokenizer, word_level,
+    anchor_model, augmenting_model, composed, join, logits_seeing, pairs, seen_by_definition,
+    three, tokenizer, words,
 };
 use crate::common::{
     assert_close, fresh_bridges, ids, logits, logits_after, random_bridges, values,
@@ -16,8 +16,7 @@ use calm_compose::{
 };
 use calm_models::{
     Cache, CausalLm, Chat, ChatTemplate, DecoderConfig, FrozenModel, LoadOptions, ModelError,
-    PaddingMask, PositionEmbedding, PositionEncoding, SequenceOptions, TextStream, Tokenizer,
-    generate,
+    PaddingMask, PositionEmbedding, PositionEncoding, SequenceOptions, TextStream, generate,
 };
 use proptest::prelude::*;
 
@@ -238,7 +237,7 @@ fn fresh_bridges_leave_the_anchor_as_it_is() {
 #[test]
 fn every_family_can_read_along() {
     let anchor = anchor_model(tokenizer("byte-level"));
-    for entry in std::fs::read_dir(model_fixtures()).unwrap() {
+    for entry in std::fs::read_dir(calm_testing::fixtures("calm-models")).unwrap() {
         let directory = entry.unwrap().path();
         if !directory.join("config.json").exists() {
             continue;
@@ -248,7 +247,7 @@ fn every_family_can_read_along() {
         let mut config = fixture.config().clone();
         config.vocab_size = own.vocab_size();
         config.special = Default::default();
-        let augmenting = FrozenModel::new(decoder(&config, 3), own);
+        let augmenting = FrozenModel::new(calm_testing::decoder(&config, 3), own);
         let blocks = augmenting.decoder.block_count();
         let connections = vec![[1, 1].into(), [blocks, 2].into()];
         let parts = FrozenParts::join(&anchor, [(&augmenting, connections)]).unwrap();
@@ -377,10 +376,8 @@ fn memory_is_bounded_by_the_texts() {
 
 #[test]
 fn texts_that_cannot_be_read_along_are_errors() {
-    let words = word_level().replace(r#","unk_token":"?""#, r#","unk_token":"none""#);
-    let words = Tokenizer::from_json(words, Path::new("words.json")).unwrap();
     let anchor = anchor_model(tokenizer("byte-level"));
-    let parts = join(&anchor, &augmenting_model(words));
+    let parts = join(&anchor, &augmenting_model(words("none")));
     let unknown = anchor.tokenizer.encode("one zebra", true).unwrap().ids;
     let error = parts.read_rows(&[(&unknown, 0)]).unwrap_err();
     assert!(matches!(error, ModelError::Tokenize { .. }), "{error}");
@@ -392,7 +389,10 @@ fn texts_that_cannot_be_read_along_are_errors() {
         block.attention.encoding = PositionEncoding::None;
     }
     let own = tokenizer("byte-fallback");
-    let parts = join(&anchor, &FrozenModel::new(decoder(&config, 1), own));
+    let parts = join(
+        &anchor,
+        &FrozenModel::new(calm_testing::decoder(&config, 1), own),
+    );
     let read = |text: &str| {
         let ids = anchor.tokenizer.encode(text, true).unwrap().ids;
         parts.read_rows(&[(&ids, 0)])

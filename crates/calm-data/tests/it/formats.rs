@@ -22,7 +22,7 @@ fn pair(prompt: &str, target: &str) -> Record {
     })
 }
 
-/// What every format holds.
+/// The rows that every format holds.
 fn expected() -> [Record; 2] {
     [pair("a, \"b\"\nc", "1"), pair("é", "2")]
 }

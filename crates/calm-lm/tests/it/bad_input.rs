@@ -18,10 +18,8 @@ static INPUTS: LazyLock<Contents> = LazyLock::new(|| {
     workshop.copy(&workshop.path("anchor"), "foreign");
     replace(&workshop, "foreign/config.json", "\"llama\"", "\"mamba2\"");
     workshop.copy(&workshop.path("anchor"), "odd");
-    let words = r#"{"version":"1.0","added_tokens":[],"normalizer":null,
-        "pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,
-        "model":{"type":"WordLevel","vocab":{"one":0},"unk_token":"?"}}"#;
-    workshop.write("odd/tokenizer.json", words);
+    let words = calm_testing::words_json(&["one"], "?");
+    workshop.write("odd/tokenizer.json", &words);
     workshop.copy(&workshop.path("anchor"), "cut");
     let weights = workshop.bytes("cut/model.safetensors");
     fs::write(

@@ -28,7 +28,7 @@ fn turns(workshop: &Workshop, line: &str, input: &str) -> Vec<Value> {
     json["turns"].as_array().unwrap().clone()
 }
 
-/// What `generate` writes behind a prompt.
+/// The text that `generate` writes behind a prompt.
 fn generated(workshop: &Workshop, rest: &str) -> String {
     let json = workshop
         .calm(&format!("generate {rest} -n 4 --json --quiet"))

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use calm_testing::fixtures;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -207,12 +208,6 @@ pub(crate) fn example(prompt: &str, target: &str) -> String {
         "{}\n",
         serde_json::json!({ "prompt": prompt, "target": target })
     )
-}
-
-/// The fixtures of another crate.
-pub(crate) fn fixtures(of: &str) -> PathBuf {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    crates.join(of).join("tests/fixtures")
 }
 
 /// Ends a process with a signal that it cannot handle.

@@ -1,8 +1,8 @@
-//! What people type who know other programs.
+//! Command lines of people who know other programs.
 
 use crate::common::{Run, Workshop};
 
-/// What a command prints with other names of its flags is what it prints with ours.
+/// A command prints the same with other names of its flags as with ours.
 fn same(workshop: &Workshop, ours: &str, others: &[&str]) {
     let expected = workshop.calm(ours).done();
     for other in others {

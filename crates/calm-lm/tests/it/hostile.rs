@@ -2,50 +2,26 @@
 //! code 2. The library's own tests (`damaged` in `calm-models`) have all of them.
 
 use std::fs;
-use std::path::PathBuf;
 
 use crate::common::Workshop;
-use serde_json::{Value, json};
+use calm_testing::Checkpoint;
+use serde_json::json;
 
 /// A name, a damage to a checkpoint, and words of the one line that it is refused with.
 type Row = (&'static str, fn(&Checkpoint), &'static [&'static str]);
-
-/// A checkpoint to be damaged: a Llama of 3 blocks of width 16 with 48 tokens.
-struct Checkpoint(PathBuf);
-
-impl Checkpoint {
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn json(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        let mut value = serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap();
-        change(&mut value);
-        self.write(name, value.to_string());
-    }
-
-    fn cut(&self, name: &str, length: usize) {
-        let bytes = fs::read(self.path(name)).unwrap();
-        self.write(name, &bytes[..length]);
-    }
-}
 
 /// Rows are damaged copies of one checkpoint, which serves before it is damaged.
 fn assert_refused_by(line: &str, rows: &[Row]) {
     let workshop = Workshop::new();
     let original = workshop.path("anchor");
-    let checkpoint = Checkpoint(workshop.path("checkpoint"));
+    let checkpoint = Checkpoint::at(workshop.path("checkpoint"));
     for (name, damage, words) in rows {
         workshop.copy(&original, "checkpoint");
         damage(&checkpoint);
         let mut run = workshop.calm(line);
         run.line = format!("{line}, {name}");
         run.refused(&[&["error: checkpoint"], *words].concat());
-        fs::remove_dir_all(&checkpoint.0).unwrap();
+        fs::remove_dir_all(checkpoint.dir()).unwrap();
     }
     workshop.copy(&original, "checkpoint");
     checkpoint.write("chat_template.jinja", "{{ messages[0].content }}");
@@ -59,16 +35,12 @@ fn files_of_all_kinds() {
         &[
             (
                 "weights that are cut off",
-                |c| c.cut("model.safetensors", 3000),
+                |c| c.bytes("model.safetensors", |file| file.truncate(3000)),
                 &["model.safetensors: "],
             ),
             (
                 "many tensors missing",
-                |c| {
-                    c.json("config.json", |config| {
-                        config["num_hidden_layers"] = json!(4096)
-                    })
-                },
+                |c| c.config("num_hidden_layers", json!(4096)),
                 &[
                     "layers.3.self_attn.q_proj.weight is missing",
                     "more problems",
@@ -88,7 +60,7 @@ fn files_of_all_kinds() {
             ),
             (
                 "settings that cannot be",
-                |c| c.json("config.json", |config| config["hidden_size"] = json!(-16)),
+                |c| c.config("hidden_size", json!(-16)),
                 &["config.json: hidden_size: ", "-16"],
             ),
             (
@@ -106,7 +78,7 @@ fn files_of_all_kinds() {
                 "pieces of no length",
                 |c| {
                     let part = json!({ "type": "FixedLength", "length": 0 });
-                    c.json("tokenizer.json", |file| file["pre_tokenizer"] = part);
+                    c.tokenizer("pre_tokenizer", part);
                 },
                 &["tokenizer.json: ", "chunk size must be non-zero"],
             ),
@@ -118,7 +90,7 @@ fn files_of_all_kinds() {
                         "type": "TemplateProcessing", "single": second, "pair": [],
                         "special_tokens": {},
                     });
-                    c.json("tokenizer.json", |file| file["post_processor"] = part);
+                    c.tokenizer("post_processor", part);
                 },
                 &["tokenizer.json: ", "index out of bounds"],
             ),
@@ -191,11 +163,7 @@ fn what_a_description_says() {
         "inspect checkpoint",
         &[(
             "another model's weights",
-            |c| {
-                c.json("config.json", |config| {
-                    config["num_hidden_layers"] = json!(2)
-                })
-            },
+            |c| c.config("num_hidden_layers", json!(2)),
             &["tensor model.layers.2.input_layernorm.weight is not part of this model"],
         )],
     );

@@ -1,4 +1,4 @@
-//! What a run says of itself: where it began, what it came to, on which data.
+//! A run says where it began, what it came to, and on which data.
 
 use std::fs;
 

@@ -17,7 +17,7 @@ fn template(source: &str) -> Result<ChatTemplate, ModelError> {
     ChatTemplate::new(source, &special_tokens(), Path::new("t.jinja"))
 }
 
-/// What a template makes of a short conversation.
+/// A short conversation, written by a template.
 fn render(source: &str) -> Result<String, ModelError> {
     template(source)?.render(&Chat::question(Some("sys"), "user's"))
 }

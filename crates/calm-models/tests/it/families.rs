@@ -24,7 +24,7 @@ fn read(settings: &Value) -> Result<DecoderConfig, ModelError> {
     )
 }
 
-/// What a fixture's settings mean once they were changed.
+/// The config of a fixture whose settings were changed.
 fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Result<DecoderConfig, ModelError> {
     let mut settings = settings(name);
     change(&mut settings);
@@ -615,7 +615,7 @@ fn what_a_family_cannot_say_is_not_written() {
         ..RopeConfig::plain(1e4)
     });
     config.blocks[0].attention.qk_norm = Some(QkNorm::Heads(config.final_norm));
-    let decoder = calm_models::Decoder::untrained(&config, 0, &Default::default());
+    let decoder = calm_testing::decoder(&config, 0);
     model = calm_models::FrozenModel::new(decoder, model.tokenizer);
     let path = dir.path().join("new");
     let error = model.save(&path, Default::default()).unwrap_err();
@@ -624,7 +624,7 @@ fn what_a_family_cannot_say_is_not_written() {
         "{error}"
     );
     config.blocks[0].attention.encoding = PositionEncoding::Rope(RopeConfig::plain(1e4));
-    let decoder = calm_models::Decoder::untrained(&config, 0, &Default::default());
+    let decoder = calm_testing::decoder(&config, 0);
     model = calm_models::FrozenModel::new(decoder, model.tokenizer);
     let error = model.save(&path, Default::default()).unwrap_err();
     assert!(matches!(error, ModelError::Inexpressible { .. }), "{error}");

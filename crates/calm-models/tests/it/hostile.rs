@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::fixture;
-use crate::damaged::{Checkpoint, joined};
 use calm_models::{
     Chat, ChatTemplate, CheckpointInfo, Family, FrozenModel, LoadOptions, Strictness, Tokenizer,
 };
+use calm_testing::{Checkpoint, joined};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -98,27 +98,26 @@ proptest! {
 
     #[test]
     fn indices(edits in edits(), kept in kept()) {
-        let dir = copy("gpt2");
+        let checkpoint = copy("gpt2");
         let shard = "model-00001-of-00001.safetensors";
-        fs::rename(dir.path().join("model.safetensors"), dir.path().join(shard)).unwrap();
+        fs::rename(checkpoint.path("model.safetensors"), checkpoint.path(shard)).unwrap();
         let index = json!({
             "metadata": { "total_size": 4096 },
             "weight_map": { "transformer.wte.weight": shard, "transformer.wpe.weight": shard },
         });
         let index = edited(index.to_string().as_bytes(), &edits, kept);
-        fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
-        if let Err(error) = CheckpointInfo::read(dir.path(), Strictness::Strict) {
+        checkpoint.write("model.safetensors.index.json", index);
+        if let Err(error) = CheckpointInfo::read(checkpoint.dir(), Strictness::Strict) {
             assert_one_line(&error);
         }
     }
 
     #[test]
     fn special_ids(edits in edits(), kept in kept()) {
-        let dir = copy("gpt2");
-        let path = dir.path().join("generation_config.json");
+        let checkpoint = copy("gpt2");
         let text = fs::read(fixture("gpt2").join("generation_config.json")).unwrap();
-        fs::write(path, edited(&text, &edits, kept)).unwrap();
-        if let Err(error) = FrozenModel::load(dir.path(), &LoadOptions::default()) {
+        checkpoint.write("generation_config.json", edited(&text, &edits, kept));
+        if let Err(error) = checkpoint.load() {
             assert_one_line(&error);
         }
     }
@@ -138,12 +137,11 @@ proptest! {
     }
 }
 
-fn copy(name: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        fs::copy(fixture(name).join(file), dir.path().join(file)).unwrap();
-    }
-    dir
+fn copy(name: &str) -> Checkpoint {
+    Checkpoint::copied(
+        &fixture(name),
+        &["config.json", "tokenizer.json", "model.safetensors"],
+    )
 }
 
 /// Tells a process that runs this test to open the checkpoint, and to say what that took.
@@ -275,7 +273,7 @@ fn memory_is_bounded_by_the_files() {
     }
 }
 
-/// What a process that opens a checkpoint takes at most, and whether it was opened.
+/// Memory that a process that opens a checkpoint takes at most, and whether it was opened.
 #[cfg(target_os = "linux")]
 fn open(dir: &Path) -> (usize, bool) {
     let mut command = Command::new(std::env::current_exe().unwrap());

@@ -50,7 +50,7 @@ impl Bench {
         fetch(source, &self.hub)
     }
 
-    /// What it is refused with; none of it looks like a whole file afterwards.
+    /// Words of the refusal; none of the file looks like a whole file afterwards.
     fn refused(&self, source: &str) -> HubError {
         match self.fetch(source) {
             Err(ModelError::Hub {
@@ -120,7 +120,7 @@ fn names(directory: &Path) -> Vec<String> {
     files(directory).into_keys().collect()
 }
 
-/// What was asked of the host that stores weights.
+/// The requests to the host that stores weights.
 fn of_storage(requests: &[Request]) -> Vec<&Request> {
     requests.iter().filter(|r| r.is_storage).collect()
 }

@@ -4,11 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{assert_close, halves, ids, load};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 use calm_backend::FloatType;
 use calm_models::{
-    Context, Decoder, DecoderConfig, FrozenModel, LoadOptions, PaddingMask, SequenceOptions,
-    generate,
+    Context, DecoderConfig, FrozenModel, LoadOptions, PaddingMask, SequenceOptions, generate,
 };
 
 /// Matrices of a mebibyte and more, in `f32` and in half precision.
@@ -24,8 +23,7 @@ fn large(tied_head: bool) -> FrozenModel {
         block.attention.output_bias = true;
     });
     config.head.tied = tied_head;
-    let decoder = Decoder::untrained(&config, 0, &Device::default());
-    FrozenModel::new(decoder, load("llama").tokenizer)
+    FrozenModel::new(calm_testing::decoder(&config, 0), load("llama").tokenizer)
 }
 
 fn loaded(dir: &Path, dtype: FloatType) -> FrozenModel {

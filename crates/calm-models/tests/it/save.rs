@@ -1,10 +1,9 @@
-//! What is saved can be loaded again, here and elsewhere.
+//! Saved models can be loaded again, here and elsewhere.
 
 use std::fs;
 
 use crate::common::{FIXTURES, ids, load, values};
 use burn::module::Module;
-use burn::tensor::Device;
 use calm_backend::FloatType;
 use calm_models::{
     DecoderConfig, FrozenModel, LoadOptions, PaddingMask, PositionEncoding, RopeConfig, RopeScaling,
@@ -126,7 +125,7 @@ fn every_setting_survives() {
     config.head.tied = false;
     config.context_length = 99;
     config.special.eos = vec![2, 95];
-    let decoder = calm_models::Decoder::untrained(&config, 0, &Device::default());
+    let decoder = calm_testing::decoder(&config, 0);
     FrozenModel::new(decoder, tokenizer)
         .save(dir.path(), FloatType::F32)
         .unwrap();

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use crate::common::{FIXTURES, load};
-use burn::tensor::Device;
 use calm_models::{
-    CausalLm, Decoder, DecoderConfig, FinishReason, ModelError, PositionEncoding, RopeConfig,
-    RopeScaling, SamplingParams, SequenceId, SequenceOptions, Session, SharedPrefix,
+    CausalLm, DecoderConfig, FinishReason, ModelError, PositionEncoding, RopeConfig, RopeScaling,
+    SamplingParams, SequenceId, SequenceOptions, Session, SharedPrefix,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +18,7 @@ struct Outcome {
     finished: Option<FinishReason>,
 }
 
-/// What every sequence of a session has got, by its number.
+/// Outcomes of the sequences of a session, by their numbers.
 #[derive(Default)]
 struct Outcomes(HashMap<SequenceId, Outcome>);
 
@@ -151,7 +150,7 @@ fn sequences_may_have_frequencies_of_their_own() {
             ..RopeConfig::plain(100.0)
         });
     }
-    let decoder = Decoder::untrained(&config, 3, &Device::default());
+    let decoder = calm_testing::decoder(&config, 3);
     let mut random = ChaCha8Rng::seed_from_u64(4);
     let requests = requests(&mut random, 80, 30);
     come_and_go(|| Session::new(&decoder), &requests, &mut random);
@@ -226,7 +225,7 @@ fn a_sequence_that_is_removed_moves_no_other() {
     }
 }
 
-/// What was padding when rows came late is not kept when those before them have left.
+/// Padding of rows that came late is not kept when those before them have left.
 #[test]
 fn a_session_that_goes_on_does_not_grow() {
     let decoder = load("llama").decoder;

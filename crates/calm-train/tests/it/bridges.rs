@@ -1,37 +1,25 @@
 //! Bridges between models that are loaded already.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
-use burn::tensor::Device;
 use calm_backend::FloatType;
 use calm_compose::{Composition, CompositionConfig, LoadedModel};
 use calm_data::{Batches, TokenizedExample};
-use calm_models::{Decoder, DecoderConfig, FrozenModel, LoadOptions, ModelSource, Tokenizer};
+use calm_models::{LoadOptions, ModelSource, Tokenizer};
+use calm_testing::{bits, model, tokenizer, words};
 use calm_train::runs::{ActivationConfig, BridgeTrainingConfig, RunEvent, train_bridges};
 use calm_train::{TrainConfig, TrainError};
 use tempfile::TempDir;
 
-use crate::common::bits;
-
-fn fixture(tokenizer: &str) -> Tokenizer {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let path = crates.join(format!("calm-models/tests/fixtures/text/{tokenizer}.json"));
-    Tokenizer::load(&path).unwrap()
-}
-
 /// An anchor of bytes and pieces of words, and a model that reads it in these tokens.
 fn composition(dir: &TempDir, augmenting: Tokenizer) -> Composition {
-    let load = |tokenizer: Tokenizer, blocks| {
-        let mut config = DecoderConfig::llama(tokenizer.vocab_size(), 16, blocks, 2);
-        config.context_length = 64;
-        let decoder = Decoder::untrained(&config, 1, &Device::default());
+    let load = |tokenizer, blocks| {
         let path = dir.path().join(format!("{blocks}"));
-        let model = FrozenModel::new(decoder, tokenizer);
+        let model = model(tokenizer, [16, blocks, 2], 1);
         model.save(&path, FloatType::F32).unwrap();
         LoadedModel::load(&ModelSource::Path(path), &LoadOptions::default()).unwrap()
     };
-    let anchor = load(fixture("byte-level"), 3);
+    let anchor = load(tokenizer("byte-level"), 3);
     let augmenting = vec![(load(augmenting, 2), "every:1".parse().unwrap())];
     Composition::new(anchor, augmenting, &CompositionConfig::default(), 1).unwrap()
 }
@@ -80,7 +68,7 @@ fn trained(
 #[test]
 fn states_that_are_kept_change_no_bit_of_the_bridges() {
     let dir = tempfile::tempdir().unwrap();
-    let composition = composition(&dir, fixture("byte-fallback"));
+    let composition = composition(&dir, tokenizer("byte-fallback"));
     let bits = |trained: Composition| bits(&trained.model.bridges);
     let plain = bits(trained(&composition, ActivationConfig::off()).unwrap());
     assert_ne!(plain, bits(composition.clone()));
@@ -105,10 +93,7 @@ fn states_that_are_kept_change_no_bit_of_the_bridges() {
 fn a_text_that_an_augmenting_model_cannot_read_is_an_error_before_the_first_step() {
     let dir = tempfile::tempdir().unwrap();
     // It has no token for "reads", and none for what it has no token for.
-    let words = r#"{"version":"1.0","added_tokens":[],"normalizer":null,"post_processor":null,
-        "pre_tokenizer":{"type":"Whitespace"},"decoder":null,"model":{"type":"WordLevel",
-        "unk_token":"none","vocab":{"the":0,"one":1,"two":2,"anchor":3,",":4}}}"#;
-    let words = Tokenizer::from_json(words, Path::new("words.json")).unwrap();
+    let words = words(&["the", "one", "two", "anchor", ","], "none");
     let composition = composition(&dir, words);
     let error = trained(&composition, ActivationConfig::off())
         .map(drop)

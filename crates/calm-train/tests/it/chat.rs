@@ -1,7 +1,6 @@
 //! Conversations in training: what generating reads, token for token.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::activation::log_softmax;
@@ -14,8 +13,7 @@ use calm_data::{
     ChatTurn, Conversation, EncodedTurn, ExampleForm, Record, RenderChat, Tokenizing, TooLong,
 };
 use calm_models::{
-    CausalLm, Chat, Decoder, DecoderConfig, FrozenModel, ModelFiles, ModelSource, PaddingMask,
-    SpecialIds, Tokenizer,
+    CausalLm, Chat, DecoderConfig, FrozenModel, ModelFiles, ModelSource, PaddingMask, SpecialIds,
 };
 use calm_train::{ChatTokenizer, DataTokenizer, example_losses};
 use serde_json::json;
@@ -28,9 +26,7 @@ const OWN: &str = "{% for m in messages %}[{{ m.role }}] {{ m.content | trim }} 
 
 /// A model whose chat template lies in a directory.
 fn loaded(tokenizer: &str, template: Option<&str>, directory: &TempDir) -> LoadedModel {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let path = crates.join(format!("calm-models/tests/fixtures/text/{tokenizer}.json"));
-    let tokenizer = Tokenizer::load(&path).unwrap();
+    let tokenizer = calm_testing::tokenizer(tokenizer);
     let mut config = DecoderConfig::llama(tokenizer.vocab_size(), 16, 3, 2);
     config.special = SpecialIds {
         bos: tokenizer.token_id("<s>"),
@@ -42,10 +38,7 @@ fn loaded(tokenizer: &str, template: Option<&str>, directory: &TempDir) -> Loade
     }
     let path = directory.path().to_owned();
     LoadedModel {
-        model: FrozenModel::new(
-            Decoder::untrained(&config, 1, &Device::default()),
-            tokenizer,
-        ),
+        model: FrozenModel::new(calm_testing::decoder(&config, 1), tokenizer),
         files: ModelFiles {
             source: ModelSource::Path(path.clone()),
             path,

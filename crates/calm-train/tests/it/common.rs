@@ -1,23 +1,24 @@
-//! What several test files need: a small composition, data for it, and settings.
+//! A small composition, data for it, and settings, for several test files.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use calm_compose::{Augmenting, BridgeConfig, BridgeOptions, Bridges, Connection, FrozenParts};
 use calm_data::{Batch, Batches, TokenizedExample};
 use calm_models::{Decoder, DecoderConfig};
+pub(crate) use calm_testing::bits;
+use calm_testing::llama;
 use calm_train::{BatchSource, Objective, RunDir, StepMetrics, TrainConfig, TrainError, Trainer};
 use serde_json::json;
 
 /// An anchor of 3 blocks of width 16 that reads one of 2 blocks of width 8 twice.
 pub(crate) fn parts() -> FrozenParts {
-    let device = Device::default();
-    let anchor = Decoder::untrained(&DecoderConfig::llama(16, 16, 3, 4), 0, &device);
-    let decoder = Decoder::untrained(&DecoderConfig::llama(16, 8, 2, 2), 1, &device);
-    let augmenting = vec![Augmenting::new(decoder, connections())];
-    FrozenParts { anchor, augmenting }
+    let augmenting = Augmenting::new(llama(16, [8, 2, 2], 1), connections());
+    FrozenParts {
+        anchor: llama(16, [16, 3, 4], 0),
+        augmenting: vec![augmenting],
+    }
 }
 
 fn connections() -> Vec<Connection> {
@@ -98,19 +99,4 @@ pub(crate) fn train<O: Objective>(
         ControlFlow::Continue(())
     })?;
     Ok((trainer.into_parameters(), seen))
-}
-
-/// The bits of all parameters, adapters included, in the order of the module.
-pub(crate) fn bits<M: Module>(module: &M) -> Vec<Vec<u32>> {
-    struct Bits(Vec<Vec<u32>>);
-    impl ModuleVisitor for Bits {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let values = param.base().into_data();
-            self.0
-                .push(values.iter::<f32>().map(f32::to_bits).collect());
-        }
-    }
-    let mut bits = Bits(Vec::new());
-    module.visit(&mut bits);
-    bits.0
 }

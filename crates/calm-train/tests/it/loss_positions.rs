@@ -1,4 +1,4 @@
-//! What is computed at the positions that carry loss only has the loss and the gradients of a pass
+//! A pass over the positions that carry loss only has the loss and the gradients of one
 //! over all positions.
 
 use burn::module::Module;
@@ -28,15 +28,12 @@ fn batches() -> [Batch; 2] {
 
 /// An anchor whose last block has a window, read at these places.
 fn parts(connections: &[[usize; 2]]) -> FrozenParts {
-    let device = Device::default();
-    let decoder = |mut config: DecoderConfig, window, seed| {
-        config.blocks.last_mut().unwrap().attention.window = window;
-        Decoder::untrained(&config, seed, &device)
-    };
-    let augmenting = decoder(DecoderConfig::llama(16, 8, 2, 2), None, 1);
+    let mut anchor = DecoderConfig::llama(16, 16, 3, 4);
+    anchor.blocks[2].attention.window = Some(3);
+    let augmenting = calm_testing::llama(16, [8, 2, 2], 1);
     let connections: Vec<Connection> = connections.iter().map(|pair| (*pair).into()).collect();
     FrozenParts {
-        anchor: decoder(DecoderConfig::llama(16, 16, 3, 4), Some(3), 0),
+        anchor: calm_testing::decoder(&anchor, 0),
         augmenting: vec![Augmenting::new(augmenting, connections)],
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -86,7 +85,7 @@ fn compare(name: &str, decoder: &Decoder) {
 
 #[test]
 fn examples_in_a_row_learn_what_they_learn_alone() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../calm-models/tests/fixtures");
+    let fixtures = calm_testing::fixtures("calm-models");
     let mut families = 0;
     for entry in fs::read_dir(fixtures).unwrap().map(Result::unwrap) {
         let directory = entry.path();

@@ -17,7 +17,7 @@ use calm_train::{
     Schedule, StepMetrics, TrainConfig, Trainer,
 };
 
-/// What a metrics file says, without the time.
+/// Records of a metrics file, without the time.
 fn recorded(path: &Path) -> Vec<(usize, u32, u64, u64)> {
     let lines = RunDir::read_metrics(path)
         .unwrap()
@@ -192,7 +192,7 @@ fn a_checkpoint_that_is_cut_short_is_passed_over() {
     assert_resumes(&parts(), bridges, kill_in_checkpoint, 5);
 }
 
-/// What happened to a run, with the steps.
+/// Events of a run, with the steps.
 fn events(path: &Path) -> Vec<(usize, EventKind)> {
     let events = RunDir::read_events(path).unwrap().into_iter();
     events

@@ -19,8 +19,7 @@ use tempfile::TempDir;
 const TEXTS: [&str; 4] = ["ABCABCABC", "KLMKLM", "QWERTYQWERTYQWERTYQWERTY", "gfdgfd"];
 
 fn fixture() -> PathBuf {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    crates.join("calm-compose/tests/fixtures/checkpoints/llama")
+    calm_testing::fixtures("calm-compose").join("checkpoints/llama")
 }
 
 /// A directory with data, and settings for runs in it.
@@ -102,7 +101,7 @@ fn large(workshop: &Workshop) -> ModelSource {
         .tokenizer;
     let mut config = DecoderConfig::llama(48, 512, 1, 4);
     config.special.eos = vec![2];
-    let decoder = Decoder::untrained(&config, 0, &Device::default());
+    let decoder = calm_testing::decoder(&config, 0);
     let path = workshop.path("large");
     FrozenModel::new(decoder, tokenizer)
         .save(&path, calm_backend::FloatType::F32)

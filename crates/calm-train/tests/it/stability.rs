@@ -17,7 +17,7 @@ fn decoder([width, blocks]: [usize; 2], seed: u64) -> Decoder {
         .with_blocks(|block| block.norm.epsilon = 1e-12);
     config.final_norm.epsilon = 1e-12;
     config.head.tied = false;
-    Decoder::untrained(&config, seed, &Device::default())
+    calm_testing::decoder(&config, seed)
 }
 
 /// Texts that begin with token 0, in which every word is followed by one other.

@@ -1,28 +1,18 @@
 //! Training where the augmenting model reads in tokens of its own.
 
-use std::path::Path;
-
 use crate::common::train;
 use burn::tensor::{Device, Tensor};
 use calm_compose::{Bridges, FrozenParts, RowTokens};
 use calm_data::{Batch, Batches, TokenizedExample};
-use calm_models::{Decoder, DecoderConfig, FrozenModel, Tokenizer};
+use calm_testing::{model, tokenizer};
 use calm_train::{BridgeTraining, Objective, calibrate, read_examples};
-
-fn model(tokenizer: &str, d_model: usize, blocks: usize) -> FrozenModel {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let path = crates.join(format!("calm-models/tests/fixtures/text/{tokenizer}.json"));
-    let tokenizer = Tokenizer::load(&path).unwrap();
-    let config = DecoderConfig::llama(tokenizer.vocab_size(), d_model, blocks, 2);
-    FrozenModel::new(
-        Decoder::untrained(&config, 1, &Device::default()),
-        tokenizer,
-    )
-}
 
 /// An anchor of bytes and pieces of words, and a model of letters that it reads; and examples.
 fn parts_and_examples() -> (FrozenParts, Vec<TokenizedExample>) {
-    let (anchor, augmenting) = (model("byte-level", 16, 3), model("byte-fallback", 12, 2));
+    let (anchor, augmenting) = (
+        model(tokenizer("byte-level"), [16, 3, 2], 1),
+        model(tokenizer("byte-fallback"), [12, 2, 2], 1),
+    );
     let connections = vec![[1, 1].into(), [2, 2].into()];
     let parts = FrozenParts::join(&anchor, [(&augmenting, connections)]).unwrap();
     let texts = [

@@ -88,7 +88,7 @@ fn the_result_is_the_best_by_loss_or_by_score() {
     }
 }
 
-/// What is written of validations, without the time.
+/// Records of validations, without the time.
 fn recorded(path: &Path) -> Vec<(usize, u64)> {
     let found = RunDir::read_validations(path).unwrap().into_iter();
     found

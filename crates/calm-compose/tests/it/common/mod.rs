@@ -5,24 +5,18 @@ pub(crate) mod two_streams;
 use std::path::PathBuf;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use calm_backend::{FloatType, SeededInit};
+use burn::tensor::{Device, Int, Tensor};
+use calm_backend::SeededInit;
 use calm_compose::{Augmenting, BridgeOptions, Bridges, ComposedModel, FrozenParts, Gate, Text};
-use calm_models::{CausalLm, ChosenPositions, Decoder, FrozenModel, LoadOptions, PaddingMask};
+use calm_models::{CausalLm, ChosenPositions, FrozenModel, LoadOptions, PaddingMask};
+pub(crate) use calm_testing::{assert_close, halves, ids, relative_error, values};
 
 /// Ids that both checkpoints know.
 pub(crate) const VOCAB: u32 = 48;
 pub(crate) const HEADS: usize = 4;
 
-/// The types of half precision that the device of tests computes in.
-pub(crate) fn halves() -> impl Iterator<Item = FloatType> {
-    let device = Device::default();
-    let halves = [FloatType::F16, FloatType::BF16].into_iter();
-    halves.filter(move |dtype| dtype.is_supported_by(&device))
-}
-
 pub(crate) fn fixtures() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+    calm_testing::fixtures("calm-compose")
 }
 
 pub(crate) fn load(name: &str) -> FrozenModel {
@@ -34,7 +28,7 @@ pub(crate) fn load(name: &str) -> FrozenModel {
 /// key-value head, 4 blocks) twice, and another model of its own shape once.
 pub(crate) fn parts() -> FrozenParts {
     let anchor = load("llama").decoder;
-    let other = Decoder::untrained(anchor.config(), 5, &Device::default());
+    let other = calm_testing::decoder(anchor.config(), 5);
     let augmenting = |decoder, pairs: &[[usize; 2]]| {
         Augmenting::new(decoder, pairs.iter().copied().map(Into::into).collect())
     };
@@ -62,9 +56,7 @@ pub(crate) const KINDS: [&str; 8] = [
 
 /// A model that reads another of its own shape below its second and its third block.
 pub(crate) fn parts_of_kind(name: &str) -> FrozenParts {
-    let directory = fixtures()
-        .join("../../../calm-models/tests/fixtures")
-        .join(name);
+    let directory = calm_testing::fixtures("calm-models").join(name);
     let anchor = FrozenModel::load(&directory, &LoadOptions::default()).unwrap();
     let anchor = anchor.decoder;
     let pairs = [[1, 1], [2, 2]].map(Into::into).to_vec();
@@ -151,13 +143,6 @@ pub(crate) fn model(bridges: impl Fn(&FrozenParts, &Device) -> Bridges) -> Compo
     ComposedModel { parts, bridges }
 }
 
-/// Rows of one length as a tensor.
-pub(crate) fn ids(rows: &[&[u32]]) -> Tensor<2, Int> {
-    let ids: Vec<i64> = rows.concat().into_iter().map(i64::from).collect();
-    let shape = [rows.len(), rows[0].len()];
-    Tensor::from_data(TensorData::new(ids, shape), &Device::default())
-}
-
 /// Logits of a whole pass, `[batch, seq, vocab]`.
 pub(crate) fn logits(
     model: &impl CausalLm,
@@ -209,21 +194,4 @@ pub(crate) fn logits_after<M: CausalLm>(
     let hidden = model.hidden_states(ids(rows), &padding, Some(cache));
     let hidden = hidden.unwrap();
     model.head().finish(hidden)
-}
-
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.try_into_vec_as().unwrap()
-}
-
-/// `‖a - b‖ / ‖b‖`.
-pub(crate) fn relative_error<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f64 {
-    assert_eq!(a.dims(), b.dims());
-    let norm = |x: Vec<f32>| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    norm(values(a - b.clone())) / norm(values(b))
-}
-
-#[track_caller]
-pub(crate) fn assert_close<const D: usize>(a: Tensor<D>, b: Tensor<D>) {
-    let relative = relative_error(a, b);
-    assert!(relative < 1e-5, "relative error {relative:e}");
 }

@@ -1,51 +1,27 @@
 //! Pairs that do not share a tokenizer, and the definition of what their anchors see.
 
-use std::path::{Path, PathBuf};
-
 use burn::tensor::{Device, Tensor};
 use calm_compose::{ComposedModel, FrozenParts, Memory};
-use calm_models::{
-    Context, Decoder, DecoderConfig, FrozenModel, PaddingMask, TextStream, Tokenizer,
-};
+use calm_models::{Context, DecoderConfig, FrozenModel, PaddingMask, TextStream, Tokenizer};
+use calm_testing::decoder;
 
 use super::{ids, random_bridges};
 
 pub(crate) const TOKENIZERS: [&str; 3] = ["byte-level", "byte-fallback", "words"];
 
-pub(crate) fn model_fixtures() -> PathBuf {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    crates.join("calm-models/tests/fixtures")
-}
-
 pub(crate) fn tokenizer(name: &str) -> Tokenizer {
-    if name == "words" {
-        let path = Path::new("words.json");
-        return Tokenizer::from_json(word_level(), path).unwrap();
+    match name {
+        "words" => words("?"),
+        _ => calm_testing::tokenizer(name),
     }
-    Tokenizer::load(&model_fixtures().join(format!("text/{name}.json"))).unwrap()
 }
 
 /// A token for each of a few words and signs, one for all others, and none around a text.
-pub(crate) fn word_level() -> String {
+pub(crate) fn words(unknown: &str) -> Tokenizer {
     let words = [
         "?", "the", "anchor", "reads", "one", "two", "é", ".", ",", "!",
     ];
-    let vocab: Vec<String> = words
-        .iter()
-        .enumerate()
-        .map(|(id, word)| format!("{word:?}:{id}"))
-        .collect();
-    format!(
-        r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],
-        "normalizer":{{"type":"NFC"}},"pre_tokenizer":{{"type":"Whitespace"}},
-        "post_processor":null,"decoder":null,
-        "model":{{"type":"WordLevel","vocab":{{{}}},"unk_token":"?"}}}}"#,
-        vocab.join(",")
-    )
-}
-
-pub(crate) fn decoder(config: &DecoderConfig, seed: u64) -> Decoder {
-    Decoder::untrained(config, seed, &Device::default())
+    calm_testing::words(&words, unknown)
 }
 
 pub(crate) fn augmenting_model(tokenizer: Tokenizer) -> FrozenModel {
@@ -59,8 +35,7 @@ pub(crate) fn augmenting_model(tokenizer: Tokenizer) -> FrozenModel {
 }
 
 pub(crate) fn anchor_model(tokenizer: Tokenizer) -> FrozenModel {
-    let config = DecoderConfig::llama(tokenizer.vocab_size(), 16, 3, 4);
-    FrozenModel::new(decoder(&config, 1), tokenizer)
+    calm_testing::model(tokenizer, [16, 3, 4], 1)
 }
 
 pub(crate) fn join(anchor: &FrozenModel, augmenting: &FrozenModel) -> FrozenParts {
@@ -81,7 +56,7 @@ pub(crate) fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
     all.filter(|(a, b)| a != b)
 }
 
-/// What an anchor position sees, by definition: the augmenting model's tokens of the text so far.
+/// The tokens that an anchor position sees, by definition: the augmenting model's tokens of the text so far.
 pub(crate) fn seen_by_definition(model: &ComposedModel, ids: &[u32]) -> Vec<u32> {
     let tokens = model.parts.augmenting[0].tokens.as_ref().unwrap();
     let mut stream = TextStream::new(&tokens.anchor);

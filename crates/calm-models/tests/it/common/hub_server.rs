@@ -39,7 +39,7 @@ pub(crate) struct Behaviour {
     pub(crate) ignore_ranges: bool,
 }
 
-/// What was asked for, and what was answered.
+/// A request, and its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) line: String,
@@ -104,7 +104,7 @@ impl HubServer {
         change(&mut self.state.files.lock().unwrap());
     }
 
-    /// What was asked since this was last called.
+    /// The requests since this was last called.
     pub(crate) fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut *self.state.requests.lock().unwrap())
     }

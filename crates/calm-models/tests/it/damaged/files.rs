@@ -1,10 +1,12 @@
 //! Files that are missing, or no files.
 
 use std::fs;
+use std::path::Path;
 
 use calm_models::ModelError;
+use calm_testing::Checkpoint;
 
-use super::{Checkpoint, assert_all_refused};
+use super::{assert_all_refused, error};
 
 #[cfg(unix)]
 #[test]
@@ -80,17 +82,17 @@ fn files_that_are_no_files() {
 
 #[test]
 fn directories_without_a_checkpoint() {
-    let checkpoint = Checkpoint(tempfile::tempdir().unwrap());
-    assert!(matches!(checkpoint.error(), ModelError::Io { .. }));
+    let checkpoint = Checkpoint::copied(Path::new(""), &[]);
+    assert!(matches!(error(&checkpoint), ModelError::Io { .. }));
     let checkpoint = Checkpoint::new();
     fs::remove_file(checkpoint.path("model.safetensors")).unwrap();
-    assert!(matches!(checkpoint.error(), ModelError::NoWeights { .. }));
+    assert!(matches!(error(&checkpoint), ModelError::NoWeights { .. }));
     let checkpoint = Checkpoint::new();
     fs::remove_file(checkpoint.path("tokenizer.json")).unwrap();
-    assert!(matches!(checkpoint.error(), ModelError::Tokenizer { .. }));
+    assert!(matches!(error(&checkpoint), ModelError::Tokenizer { .. }));
     let checkpoint = Checkpoint::new();
     checkpoint.write("config.json", b"\xff\xfe");
-    assert!(matches!(checkpoint.error(), ModelError::Io { .. }));
+    assert!(matches!(error(&checkpoint), ModelError::Io { .. }));
 }
 
 #[cfg(unix)]
@@ -105,7 +107,7 @@ fn links_that_lead_nowhere() {
         for target in [name, "absent"] {
             let checkpoint = Checkpoint::new();
             checkpoint.link(name, target);
-            let error = checkpoint.error();
+            let error = error(&checkpoint);
             assert!(matches!(error, ModelError::Io { .. }), "{error}");
             assert!(error.to_string().contains(name), "{error}");
         }

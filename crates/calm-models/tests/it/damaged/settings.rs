@@ -1,9 +1,10 @@
 //! `config.json` and `generation_config.json`.
 
 use calm_models::{CheckpointInfo, ConfigError, ModelError, Strictness};
+use calm_testing::Checkpoint;
 use serde_json::{Value, json};
 
-use super::{Checkpoint, assert_all_refused, assert_refused_by, with_config};
+use super::{assert_all_refused, assert_refused_by, error, with_config};
 
 #[test]
 fn settings() {
@@ -121,7 +122,7 @@ fn settings_that_are_no_settings() {
     for text in ["", "{", "[]", "null", &"[".repeat(100_000)] {
         let checkpoint = Checkpoint::new();
         checkpoint.write("config.json", text);
-        assert!(matches!(checkpoint.error(), ModelError::Json { .. }));
+        assert!(matches!(error(&checkpoint), ModelError::Json { .. }));
     }
     let error = with_config(|config| config["hidden_size"] = json!("wide"));
     assert!(matches!(error, ModelError::Json { .. }), "{error}");
@@ -139,7 +140,7 @@ fn settings_that_are_longer_than_any() {
     let checkpoint = Checkpoint::new();
     let text = format!("{{\"model_type\": \"{}\"}}", "x".repeat(5 << 20));
     checkpoint.write("config.json", text);
-    assert!(matches!(checkpoint.error(), ModelError::TooLong { .. }));
+    assert!(matches!(error(&checkpoint), ModelError::TooLong { .. }));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::fs;
 
 use calm_models::{ModelError, WeightProblem};
+use calm_testing::Checkpoint;
 use serde_json::{Value, json};
 
-use super::{Checkpoint, assert_all_refused, problems};
+use super::{assert_all_refused, error, problems};
 
 #[test]
 fn shards() {
@@ -92,12 +93,12 @@ fn shards_stay_in_their_directory() {
     let of = |name| with_index(&json!({ "weight_map": { "lm_head.weight": name } }));
     assert!(of("model-00001-of-00001.safetensors").load().is_ok());
     for name in ["../model.safetensors", "/etc/hostname", ""] {
-        let error = of(name).error();
+        let error = error(&of(name));
         assert!(matches!(error, ModelError::Index { .. }), "{name}");
     }
-    let empty = with_index(&json!({ "weight_map": {} })).error();
+    let empty = error(&with_index(&json!({ "weight_map": {} })));
     assert!(matches!(empty, ModelError::Index { .. }));
-    let absent = of("absent.safetensors").error();
+    let absent = error(&of("absent.safetensors"));
     assert!(matches!(absent, ModelError::Io { .. }));
 }
 
@@ -107,7 +108,7 @@ fn tensors_in_two_shards() {
     let checkpoint = with_index(&index);
     let shard = checkpoint.path("model-00001-of-00001.safetensors");
     fs::copy(shard, checkpoint.path("copy")).unwrap();
-    let problems = problems(checkpoint.error());
+    let problems = problems(error(&checkpoint));
     assert!(
         problems
             .iter()

@@ -1,9 +1,10 @@
 //! `tokenizer.json`.
 
 use calm_models::{ModelError, SequenceOptions, Session};
+use calm_testing::Checkpoint;
 use serde_json::json;
 
-use super::{Checkpoint, assert_all_refused};
+use super::{assert_all_refused, error};
 
 #[test]
 fn tokenizers() {
@@ -101,7 +102,7 @@ fn tokenizers() {
 fn tokenizers_that_do_not_fit() {
     let checkpoint = Checkpoint::new();
     checkpoint.write("tokenizer.json", "{}");
-    assert!(matches!(checkpoint.error(), ModelError::Tokenizer { .. }));
+    assert!(matches!(error(&checkpoint), ModelError::Tokenizer { .. }));
     let checkpoint = Checkpoint::new();
     checkpoint.text("tokenizer.json", "\"~\": 71", "\"~\": 80");
     // A token without embedding is in the way of the texts that hold it alone.

@@ -1,11 +1,12 @@
 //! Files of weights, and the tensors in them.
 
 use calm_models::{FrozenModel, HeaderError, LoadOptions, ModelError, WeightProblem};
+use calm_testing::{Checkpoint, joined, offsets};
 use serde_json::json;
 
 use super::{
-    Checkpoint, HEAD, NORM, assert_all_refused, header_error, joined, offsets, problems,
-    with_config, with_weight_bytes, with_weights,
+    HEAD, NORM, assert_all_refused, error, header_error, problems, with_config, with_weight_bytes,
+    with_weights,
 };
 
 #[test]
@@ -286,7 +287,7 @@ fn numbers_that_are_not_finite_can_be_allowed() {
         let end = file.len();
         file[end - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
     });
-    assert!(matches!(checkpoint.error(), ModelError::Weights { .. }));
+    assert!(matches!(error(&checkpoint), ModelError::Weights { .. }));
     let options = LoadOptions {
         allow_not_finite: true,
         ..LoadOptions::default()

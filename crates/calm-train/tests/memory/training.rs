@@ -1,40 +1,23 @@
-//! What training and decoding take of memory, by the allocator.
+//! Memory of training and decoding.
 
 use std::ops::ControlFlow;
-use std::sync::{Mutex, MutexGuard};
 
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_compose::{Augmenting, Bridges, ComposedModel, FrozenParts};
 use calm_data::{Batch, TokenizedExample};
-use calm_models::{Decoder, DecoderConfig, SequenceOptions, generate};
+use calm_models::{SequenceOptions, generate};
 use calm_train::{Objective, TrainConfig, Trainer};
-use peak_alloc::PeakAlloc;
 
-#[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
-
-/// One test at a time: all share the allocator.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
+use crate::{MEMORY, turn, with_peak};
 
 const WIDTH: usize = 256;
 const VOCAB: usize = 32;
 
-/// An anchor of four blocks that is read behind its first, so that every weight above it is met on
-/// the way back. Texts are so short that weights are almost all there is.
+/// An anchor of four blocks that is read behind its first, so that every weight above it is in
+/// the backward pass. Texts are so short that weights are almost all there is.
 fn parts() -> FrozenParts {
-    let device = Device::default();
-    let decoder = |blocks, seed| {
-        Decoder::untrained(
-            &DecoderConfig::llama(VOCAB, WIDTH, blocks, 4),
-            seed,
-            &device,
-        )
-    };
+    let decoder = |blocks, seed| calm_testing::llama(VOCAB, [WIDTH, blocks, 4], seed);
     let augmenting = Augmenting::new(decoder(2, 1), vec![[2, 1].into()]);
     FrozenParts {
         anchor: decoder(4, 0),
@@ -55,15 +38,10 @@ fn batch() -> Batch {
     Batch::collate([(0, &example)], 0)
 }
 
-/// Bytes that the way back takes at its highest, beyond what the way there has left.
+/// Most bytes that the backward pass takes, beyond those that the forward pass has left.
 fn backward_bytes(parts: &FrozenParts, bridges: &Bridges) -> usize {
     let loss = parts.loss(bridges, &batch());
-    let before = MEMORY.current_usage();
-    MEMORY.reset_peak_usage();
-    let gradients = loss.backward();
-    let peak = MEMORY.peak_usage();
-    drop(gradients);
-    peak - before
+    with_peak(|| loss.backward()).1
 }
 
 #[test]

@@ -1,15 +1,13 @@
-//! Memory of loading a checkpoint, measured by the allocator.
+//! Memory of loading a checkpoint.
 
 use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
 use calm_backend::{ComputeType, FloatType};
-use calm_models::{Decoder, DecoderConfig, FrozenModel, LoadOptions, Tokenizer};
-use peak_alloc::PeakAlloc;
+use calm_models::{Decoder, FrozenModel, LoadOptions, Tokenizer};
 
-#[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
+use crate::{turn, with_peak};
 
 /// Bytes that loading takes at its highest, and those of the weights in their compute type.
 fn peak_and_weights(directory: &Path, dtype: ComputeType) -> (usize, usize) {
@@ -17,20 +15,16 @@ fn peak_and_weights(directory: &Path, dtype: ComputeType) -> (usize, usize) {
         dtype,
         ..LoadOptions::default()
     };
-    let before = MEMORY.current_usage();
-    MEMORY.reset_peak_usage();
-    let decoder = Decoder::load(directory, &options).unwrap();
-    let peak = MEMORY.peak_usage() - before;
+    let (decoder, peak) = with_peak(|| Decoder::load(directory, &options).unwrap());
     (peak, decoder.num_params() * decoder.compute_type().bytes())
 }
 
 /// A Llama of 26 million parameters in matrices of several mebibytes, stored as `dtype`.
 fn stored(dtype: FloatType) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let config = DecoderConfig::llama(4096, 1024, 2, 8);
-    let decoder = Decoder::untrained(&config, 0, &Device::default());
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let tokenizer = Tokenizer::load(&fixtures.join("llama/tokenizer.json")).unwrap();
+    let decoder = calm_testing::llama(4096, [1024, 2, 8], 0);
+    let tokenizer = calm_testing::fixtures("calm-models").join("llama/tokenizer.json");
+    let tokenizer = Tokenizer::load(&tokenizer).unwrap();
     FrozenModel::new(decoder, tokenizer)
         .save(directory.path(), dtype)
         .unwrap();
@@ -39,6 +33,7 @@ fn stored(dtype: FloatType) -> tempfile::TempDir {
 
 #[test]
 fn loading_takes_the_weights_in_their_compute_type_and_a_tenth() {
+    let _turn = turn();
     for from in FloatType::ALL {
         let directory = stored(from);
         for to in FloatType::ALL {
