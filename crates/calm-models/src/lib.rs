@@ -64,7 +64,7 @@ mod verify;
 mod warn;
 
 pub use causal_lm::CausalLm;
-pub use chat::{Chat, ChatTemplate};
+pub use chat::{Chat, ChatTemplate, Message, Role};
 pub use checkpoint::{GgufError, HeaderError, OtherWeights, WeightProblem};
 pub use config::{
     Activation, AlibiKind, AttentionConfig, BlockConfig, ConfigError, DecoderConfig,

@@ -161,6 +161,18 @@ pub enum TaskMetric {
 }
 
 impl TaskMetric {
+    /// Its name in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ExactMatch => "exact_match",
+            Self::Chrf1 => "chrf1",
+            Self::Chrf2 => "chrf2",
+            Self::ChrfPlusPlus => "chrf++",
+            Self::Bleu => "bleu",
+            Self::PassAt1 => "pass@1",
+        }
+    }
+
     /// Whether it compares texts; otherwise an answer is right or wrong.
     pub fn is_of_texts(self) -> bool {
         !matches!(self, Self::ExactMatch | Self::PassAt1)

@@ -339,3 +339,17 @@ fn published_files_are_read() {
     assert_eq!(subsets[0].items.len(), 33);
     assert_eq!(subsets[0].items[0].prompt.matches("# done").count(), 3);
 }
+
+#[test]
+fn metrics_have_the_names_of_files() {
+    for metric in [
+        TaskMetric::ExactMatch,
+        TaskMetric::Chrf1,
+        TaskMetric::Chrf2,
+        TaskMetric::ChrfPlusPlus,
+        TaskMetric::Bleu,
+        TaskMetric::PassAt1,
+    ] {
+        assert_eq!(serde_json::json!(metric), metric.name());
+    }
+}

@@ -8,6 +8,7 @@ pub(crate) use self::files::more_templates;
 use std::path::{Path, PathBuf};
 
 use calm_template::Template;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::ModelError;
@@ -50,16 +51,53 @@ pub struct Chat {
     pub variables: Map<String, Value>,
 }
 
-impl Chat {
-    /// A user's question to a model, which is told before it how to behave.
-    pub fn question(system: Option<&str>, user: &str) -> Self {
-        let system = system.map(|text| json!({ "role": "system", "content": text }));
-        let user = json!({ "role": "user", "content": user });
+/// A message that is a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// The author.
+    pub role: Role,
+    /// The text.
+    pub content: String,
+}
+
+/// The author of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Whoever tells the model, before all others, how to behave.
+    System,
+    /// Whoever asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Message {
+    /// A text of this author.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
         Self {
-            messages: system.into_iter().chain([user]).collect(),
+            role,
+            content: content.into(),
+        }
+    }
+}
+
+impl Chat {
+    /// A conversation that the model is to answer.
+    pub fn to_answer(messages: impl IntoIterator<Item = Message>) -> Self {
+        let messages = messages.into_iter().map(|message| json!(message));
+        Self {
+            messages: messages.collect(),
             add_generation_prompt: true,
             ..Self::default()
         }
+    }
+
+    /// A user's question to a model, which is told before it how to behave.
+    pub fn question(system: Option<&str>, user: &str) -> Self {
+        let system = system.map(|text| Message::new(Role::System, text));
+        let user = Message::new(Role::User, user);
+        Self::to_answer(system.into_iter().chain([user]))
     }
 }
 

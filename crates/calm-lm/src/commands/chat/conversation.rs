@@ -4,10 +4,9 @@ use std::ops::ControlFlow;
 
 use calm_lm::compose::{ChatFormat, ComposedModel, ComposedPrompt};
 use calm_lm::data::encode_prompt;
-use calm_lm::models::{CausalLm, Chat, ChatTemplate, SharedPrefix};
+use calm_lm::models::{CausalLm, Chat, ChatTemplate, Message, Role, SharedPrefix};
 use calm_lm::train::DataTokenizer;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::NEW_TOKENS;
 use crate::commands::decoding::{DecodingArgs, Speed, decode};
@@ -22,7 +21,7 @@ pub(super) struct Conversation {
     format: Option<ChatFormat>,
     system: Option<String>,
     /// Of user and model in turn.
-    messages: Vec<Value>,
+    messages: Vec<Message>,
     /// Scales of the bridges, also while the anchor is alone.
     scales: Vec<f64>,
     is_alone: bool,
@@ -132,7 +131,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// What was computed with other scales is of no use.
+    /// States that were computed with other scales are of no use.
     fn apply_scales(&mut self) {
         self.kept = None;
         let parts = self.model.composition.model.parts.augmenting.iter_mut();
@@ -169,7 +168,7 @@ impl Conversation {
         (decoding, seed): (&DecodingArgs, u64),
         show: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<&Turn, Failure> {
-        let user = json!({ "role": "user", "content": text });
+        let user = Message::new(Role::User, text);
         let prompt = self.prompt(text, &user)?;
         let composed = &self.model.composition.model;
         let kept = self.kept.take();
@@ -187,7 +186,7 @@ impl Conversation {
         self.kept = session.take_kept();
         let answer = answers.pop().unwrap_or_default();
         self.messages.push(user);
-        let message = json!({ "role": "assistant", "content": answer.text });
+        let message = Message::new(Role::Assistant, answer.text.clone());
         self.messages.push(message);
         self.last = Some(Answered {
             prompt,
@@ -204,7 +203,7 @@ impl Conversation {
     }
 
     /// The prompt of a new message.
-    fn prompt(&self, text: &str, user: &Value) -> Result<ComposedPrompt, Failure> {
+    fn prompt(&self, text: &str, user: &Message) -> Result<ComposedPrompt, Failure> {
         let Some(format) = &self.format else {
             let tokenizer = DataTokenizer(self.model.tokenizer());
             let ids = encode_prompt(&tokenizer, 0, text);
@@ -215,13 +214,9 @@ impl Conversation {
             return Ok(ids.into());
         };
         let system = self.system.as_ref();
-        let system = system.map(|text| json!({ "role": "system", "content": text }));
+        let system = system.map(|text| Message::new(Role::System, text));
         let messages = system.into_iter().chain(self.messages.iter().cloned());
-        let chat = Chat {
-            messages: messages.chain([user.clone()]).collect(),
-            add_generation_prompt: true,
-            ..Chat::default()
-        };
+        let chat = Chat::to_answer(messages.chain([user.clone()]));
         Ok(format.prompt(&chat)?)
     }
 }

@@ -369,8 +369,7 @@ fn report(results: &Results, out: Option<&Path>) -> Report {
 
 /// Scores of every language, then of groups of them.
 fn task_rows(task: &TaskResults) -> Vec<(String, String)> {
-    let metric = json!(task.metric);
-    let metric = metric.as_str().unwrap_or_default();
+    let metric = task.metric.name();
     let languages = task.languages.iter().map(|language| {
         let name = format!("{} {}", task.task, language.language);
         let (estimate, n) = (language.estimate(), language.n);
