@@ -1,6 +1,6 @@
 //! Errors of commands, and how they are printed.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use calm_lm::eval::tasks::TaskError;
 use calm_lm::files::FileError;
 use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::sandbox::SandboxError;
-use calm_lm::terminal::{interrupt, silence, visible};
+use calm_lm::terminal::{interrupt, silence, visible, write_line};
 use calm_lm::train::TrainError;
 use clap::error::ErrorKind;
 
@@ -142,8 +142,7 @@ impl From<TrainError> for Failure {
 pub(crate) fn complain(message: &str) -> ExitCode {
     silence::heard();
     let lines: Vec<&str> = message.lines().map(str::trim).collect();
-    // Whoever closed standard error does not want to know.
-    let _ = writeln!(io::stderr(), "error: {}", visible(&lines.join(" ")));
+    write_line(format_args!("error: {}", visible(&lines.join(" "))));
     ExitCode::from(2)
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use calm_lm::compose::Connection;
-use calm_lm::terminal::{silence, visible};
+use calm_lm::terminal::{silence, visible, write_line};
 use indicatif::HumanBytes;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -80,8 +80,7 @@ impl Report {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
             _ => {
                 if let Some(note) = &self.note {
-                    // Whoever closed standard error does not want to know.
-                    let _ = writeln!(io::stderr(), "{note}");
+                    write_line(note);
                 }
                 Ok(code)
             }

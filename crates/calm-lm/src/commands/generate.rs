@@ -16,8 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::decoding::{DecodingArgs, Speed, decode};
-use super::load::LoadArgs;
-use super::model::{Model, ModelArgs, ScaleArgs};
+use super::model::{Model, OpenArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::Report;
@@ -64,11 +63,7 @@ const ROWS: usize = 64;
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    load: LoadArgs,
-    #[command(flatten)]
-    scales: ScaleArgs,
+    open: OpenArgs,
     /// Text to continue; may be given several times [default: lines of standard input]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Vec<String>,
@@ -124,7 +119,7 @@ pub(super) fn run(args: &GenerateArgs, common: &Common) -> Result<Report, Failur
         return Err(Failure::flag("--stream", reason));
     }
     let begun = Instant::now();
-    let model = Model::load(&args.model, &args.load, &args.scales, common)?;
+    let model = args.open.open(common)?;
     let load_seconds = begun.elapsed().as_secs_f64();
     silence::doing("writing");
     let tasks = args.tasks(&model, &prompts, origin, common.seed)?;

@@ -61,6 +61,24 @@ pub(super) struct ScaleArgs {
     scale: Vec<f64>,
 }
 
+/// A model that is opened whole, to continue texts.
+#[derive(Debug, Args)]
+pub(super) struct OpenArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
+    scales: ScaleArgs,
+}
+
+impl OpenArgs {
+    /// Loads the models that the arguments name.
+    pub(super) fn open(&self, common: &Common) -> Result<Model, Failure> {
+        Model::load(&self.model, &self.load, &self.scales, common)
+    }
+}
+
 fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if scale.is_finite() => Ok(scale),

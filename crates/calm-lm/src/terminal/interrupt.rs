@@ -1,15 +1,16 @@
 //! Ctrl-C as a request: the step in progress is finished and saved.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use super::line::write_line;
 
 /// Exit code of a program that Ctrl-C ended, as shells expect it: 128 and the number of the signal.
 pub const EXIT_CODE: u8 = 130;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// What is said to a first Ctrl-C while there is nothing to stop.
+/// The answer to a first Ctrl-C while there is nothing to stop.
 static IDLE: Mutex<Option<&str>> = Mutex::new(None);
 
 /// Makes the first Ctrl-C a request; a second one ends the process at once.
@@ -48,7 +49,6 @@ pub fn when_idle(line: Option<&'static str>) {
 
 fn say(line: Option<&str>) {
     if let Some(line) = line {
-        // Whoever closed standard error does not want to know.
-        let _ = writeln!(std::io::stderr(), "\n{line}");
+        write_line(format_args!("\n{line}"));
     }
 }

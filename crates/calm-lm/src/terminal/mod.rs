@@ -10,6 +10,7 @@ mod file;
 pub mod interrupt;
 #[cfg(feature = "tui")]
 mod keys;
+mod line;
 mod pace;
 mod progress;
 mod run;
@@ -19,6 +20,7 @@ mod visible;
 pub mod warnings;
 
 pub use file::FileProgress;
+pub use line::write_line;
 pub use progress::Progress;
 pub use run::{Display, RunDisplay};
 pub use stream::Stream;

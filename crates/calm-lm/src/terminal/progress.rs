@@ -1,12 +1,13 @@
 //! How far a computation is, and how long it will take.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use calm_train::{StepMetrics, ValidationMetrics};
 use indicatif::{FormattedDuration, HumanBytes, ProgressBar, ProgressStyle};
 
 use super::bars::BARS;
+use super::line::write_line;
 use super::pace::{Pace, peak_memory_mib};
 use super::silence::{self, Excuse};
 
@@ -142,8 +143,7 @@ pub(super) fn show_validation(name: &str, metrics: &ValidationMetrics, is_best: 
 /// Writes a line to standard error, above the bars that are there.
 pub(super) fn say(line: &str) {
     silence::heard();
-    // Whoever closed standard error does not want to know.
-    let _ = BARS.suspend(|| writeln!(std::io::stderr(), "{line}"));
+    BARS.suspend(|| write_line(line));
 }
 
 fn bar(unit: Unit, name: &str, total: usize, completed: usize) -> ProgressBar {

@@ -1,6 +1,6 @@
 //! A sign of life from whatever is silent for long.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::bars::BARS;
+use super::line::write_line;
 
 /// Silence that is taken for a standstill.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -18,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(120);
 static WATCHED: Mutex<Option<Silence>> = Mutex::new(None);
 
 struct Silence {
-    /// What goes on.
+    /// The work that goes on.
     what: String,
     since: Instant,
     /// Whether it was told since it began.
@@ -121,8 +122,7 @@ impl Silence {
             let spinner = self.spinner.get_or_insert_with(|| spinner(&self.what));
             spinner.tick();
         } else if !std::mem::replace(&mut self.is_told, true) {
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(std::io::stderr(), "{} …", self.what);
+            write_line(format_args!("{} …", self.what));
         }
     }
 }

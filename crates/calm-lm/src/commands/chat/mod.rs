@@ -5,10 +5,10 @@ mod input;
 mod reading;
 mod words;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Instant;
 
-use calm_lm::terminal::{Stream, interrupt, silence};
+use calm_lm::terminal::{Stream, interrupt, silence, write_line};
 use clap::Args;
 use serde::Serialize;
 
@@ -16,8 +16,7 @@ use self::conversation::{Conversation, Turn};
 use self::input::Input;
 use self::words::{HELP, Words};
 use super::decoding::DecodingArgs;
-use super::load::LoadArgs;
-use super::model::{Model, ModelArgs, ScaleArgs};
+use super::model::OpenArgs;
 use crate::cli::Common;
 use crate::failure::{Failure, complain};
 use crate::report::Report;
@@ -50,11 +49,7 @@ const NEW_TOKENS: usize = 512;
 #[derive(Debug, Args)]
 pub(crate) struct ChatArgs {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    load: LoadArgs,
-    #[command(flatten)]
-    scales: ScaleArgs,
+    open: OpenArgs,
     /// System message before the conversation
     #[arg(
         long,
@@ -82,7 +77,7 @@ struct Transcript<'a> {
 pub(super) fn run(args: &ChatArgs, common: &Common) -> Result<Report, Failure> {
     common.device()?;
     let begun = Instant::now();
-    let model = Model::load(&args.model, &args.load, &args.scales, common)?;
+    let model = args.open.open(common)?;
     let load_seconds = begun.elapsed().as_secs_f64();
     let conversation = Conversation::new(model, args.system.clone(), args.plain)?;
     let mut talk = Talk {
@@ -205,8 +200,7 @@ impl Talk<'_> {
     fn tell(&self, line: &str) {
         if self.is_told {
             silence::heard();
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(io::stderr(), "{line}");
+            write_line(line);
         }
     }
 }

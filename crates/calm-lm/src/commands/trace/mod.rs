@@ -15,8 +15,7 @@ use serde::Serialize;
 
 use self::panel::shown;
 use self::picture::{Bridge, Picture, draw};
-use super::load::LoadArgs;
-use super::model::{Model, ModelArgs, ScaleArgs};
+use super::model::{Model, OpenArgs};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -39,11 +38,7 @@ const NAMED: usize = 3;
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    load: LoadArgs,
-    #[command(flatten)]
-    scales: ScaleArgs,
+    open: OpenArgs,
     /// Text to read
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     text: String,
@@ -56,7 +51,7 @@ pub(crate) struct TraceArgs {
 }
 
 pub(super) fn run(args: &TraceArgs, common: &Common) -> Result<Report, Failure> {
-    let model = Model::load(&args.model, &args.load, &args.scales, common)?;
+    let model = args.open.open(common)?;
     let Some(composed) = model.composed() else {
         let reason = "is no composition (there is no composition.json in it), and reads nothing";
         return Err(Failure::path(&model.name, reason));
