@@ -84,7 +84,7 @@ pub(crate) fn train(checkpoints: &Path, steps: usize, out: &Path) -> Result<Vec<
     Ok(losses)
 }
 
-/// What a saved composition goes on with.
+/// The continuation of a saved composition.
 pub(crate) fn generate(composition: &Path, prompt: &str) -> Result<String, Error> {
     let opened = Composition::open(composition, &LoadOptions::default())?;
     let mut session = opened.session();

@@ -1,4 +1,4 @@
-//! What it costs to read along in tokens of one's own.
+//! The cost of reading along in tokens of one's own.
 //!
 //! ```text
 //! cargo run --release --workspace --example reading -- ANCHOR AUGMENTING TEXT [TOKENS]

@@ -215,7 +215,7 @@ impl<'a> ByLength<'a> {
         }
         parts
             .into_iter()
-            .map(|parts| self.in_order(parts))
+            .map(|parts| self.in_row_order(parts))
             .collect()
     }
 
@@ -244,8 +244,8 @@ impl<'a> ByLength<'a> {
         Tensor::cat(vec![state, self.zeros(rows, longest - length)], 1)
     }
 
-    /// One after another, the groups have the rows in another order.
-    fn in_order(&self, mut parts: Vec<Tensor<3>>) -> Tensor<3> {
+    /// The groups of rows, one behind the other, in the order of the rows.
+    fn in_row_order(&self, mut parts: Vec<Tensor<3>>) -> Tensor<3> {
         if parts.len() == 1 {
             return parts.remove(0);
         }

@@ -299,7 +299,7 @@ impl Bridge {
         weights.mask_fill(masked, 0.0)
     }
 
-    /// What [`Bridge::forward`] adds: attention over the memory, W_O, norm and gate,
+    /// The term that [`Bridge::forward`] adds: attention over the memory, W_O, norm and gate,
     /// `[batch, seq_anchor, d_anchor]`.
     pub(crate) fn read(&self, anchor: Tensor<3>, memory: Memory) -> Tensor<3> {
         let Memory {

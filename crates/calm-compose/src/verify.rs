@@ -178,7 +178,7 @@ impl Expected {
     }
 }
 
-/// What a composition computes for a batch.
+/// Outputs of a composition for a batch.
 pub(crate) struct Computed {
     /// `[batch, seq, vocab]`.
     pub(crate) logits: Tensor<3>,

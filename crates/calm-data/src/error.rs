@@ -157,7 +157,7 @@ pub enum DataError {
     Example {
         /// The file.
         path: PathBuf,
-        /// What is wrong with the example.
+        /// The fault of the example.
         source: Box<DataError>,
     },
     /// Every example was left out, since none fits the models.

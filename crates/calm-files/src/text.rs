@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fs, io};
 
-/// What editors and exports of some systems write before UTF-8. It is no part of the text.
+/// Byte order mark: editors and exports of some systems write it before UTF-8. It is no part of the text.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Marks of other encodings. That of UTF-32 begins like that of UTF-16, so it stands first.

@@ -95,7 +95,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     Ok(cli)
 }
 
-/// What is wrong with a command line, in our words where they say more than the parser's.
+/// The fault of a command line, in our words where they say more than the parser's.
 fn refused(error: clap::Error, command: &clap::Command, words: &[OsString]) -> Failure {
     let unknown = names::unknown(&error, command, words);
     unknown.map_or(Failure::Usage(error), Failure::Unknown)

@@ -96,7 +96,7 @@ pub enum ModelError {
     NoModel {
         /// The directory.
         dir: PathBuf,
-        /// What it holds.
+        /// Its content.
         found: OtherWeights,
     },
     /// The weights are packed in fewer bits than a number has.

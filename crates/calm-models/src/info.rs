@@ -132,7 +132,7 @@ impl CheckpointInfo {
         let source = stored.weights()?;
         let config = checkpoint::settle_head(&*source, config)?;
         let parts = checkpoint::check_tensors(&*source, &config, strictness)?;
-        let tensors = source.in_order().into_iter();
+        let tensors = source.in_file_order().into_iter();
         let tensors = tensors.map(|(name, file, info)| TensorEntry {
             name: name.to_owned(),
             file,

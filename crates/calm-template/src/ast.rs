@@ -77,7 +77,7 @@ pub(crate) enum Expr {
     Choice(Box<Expr>, Box<Expr>, Option<Box<Expr>>),
 }
 
-/// What a value is assigned to.
+/// The target of an assignment.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
     Name(String),

@@ -178,7 +178,7 @@ fn field(object: &Object, name: &str) -> Outcome<Option<Value>> {
     })
 }
 
-/// What templates can ask a macro for.
+/// A field that templates can ask a macro for.
 fn macro_field(closure: &Closure, name: &str) -> Outcome<Option<Value>> {
     let Body::Macro(definition) = closure.body() else {
         return Ok(None);

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TemplateError {
-    /// What is wrong.
+    /// The fault.
     pub kind: ErrorKind,
     /// 1-based line of the template; of a statement, its first.
     pub line: usize,

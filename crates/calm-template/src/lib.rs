@@ -80,7 +80,7 @@ impl Template {
         Ok(Self { nodes })
     }
 
-    /// What the template writes for these variables.
+    /// The text of the template for these variables.
     ///
     /// # Errors
     ///

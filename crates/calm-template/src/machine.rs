@@ -62,7 +62,7 @@ impl Machine {
         self.line.get()
     }
 
-    /// What a whole template writes.
+    /// The text of a whole template.
     pub(crate) fn run(&self, nodes: &[Node]) -> Outcome<String> {
         let mut out = String::new();
         self.body(nodes, &mut out)?;
@@ -172,7 +172,7 @@ impl Machine {
         })
     }
 
-    /// What a body writes, in a scope of its own.
+    /// The text of a body, in a scope of its own.
     fn captured(&self, nodes: &[Node]) -> Outcome<String> {
         let mut text = String::new();
         self.scoped(self.current.get(), || self.body(nodes, &mut text))?;

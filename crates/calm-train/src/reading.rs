@@ -1,4 +1,4 @@
-//! What augmenting models read of examples: their own tokens, and renderings of conversations.
+//! Texts that augmenting models read of examples: in their own tokens, and renderings of conversations.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct PromptedExample {
 }
 
 impl ChatTokenizer {
-    /// What augmenting models read of the prompt of example `number`, of which `kept` tokens are left.
+    /// Texts that augmenting models read of the prompt of example `number`, of which `kept` tokens are left.
     pub(crate) fn texts(
         &self,
         number: usize,

@@ -10,7 +10,7 @@ pub(super) enum Outcome {
     Done(String),
     /// Not executed, and why; the program knows its flags.
     Accepted(String),
-    /// What is wrong.
+    /// The fault.
     Failed(String),
 }
 

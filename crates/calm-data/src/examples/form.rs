@@ -54,7 +54,7 @@ impl ExampleForm {
     ///
     /// # Errors
     ///
-    /// What is wrong with the row, in words.
+    /// The fault of the row, in words.
     pub fn records(&self, row: &Fields) -> Result<Vec<Record>, String> {
         if let Some(field) = &self.text_field {
             return self.text(&text_of(row, field)?);
@@ -280,7 +280,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// What is wrong, the fields that there are, and the ways out.
+/// The fault, the fields that there are, and the ways out.
 fn misfit(row: &Fields, wrong: &str) -> String {
     let names: Vec<String> = row
         .keys()

@@ -59,7 +59,7 @@ fn is_part(path: &Path, prefix: &str) -> bool {
     continues && is_readable(&name) && path.is_file()
 }
 
-/// What stands behind `-00000-of-00002`, or all if that is not there.
+/// The rest behind `-00000-of-00002`, or all if that is not there.
 fn behind_number(rest: &str) -> &str {
     let number =
         |text: &'_ str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();

@@ -54,7 +54,7 @@ impl ExampleReader {
         self.next_of(|row| form.records(row))
     }
 
-    /// What `of` makes of the fields of the next row; none at the end.
+    /// The next row, as `of` makes it of the fields; none at the end.
     fn next_of<T>(
         &mut self,
         of: impl Fn(&Fields) -> Result<T, String>,

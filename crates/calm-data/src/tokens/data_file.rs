@@ -44,7 +44,7 @@ pub struct Tokenized {
     pub turns: Vec<Option<ChatTurn>>,
 }
 
-/// What reading a file came to, besides its examples.
+/// Outcome of reading a file, besides its examples.
 struct Read {
     sha256: String,
     misfits: Misfits,

@@ -213,7 +213,7 @@ fn baseline_report(outcome: &BaselineOutcome) -> Report {
     Report::new(table(&rows), outcome)
 }
 
-/// What a run came to, in one line.
+/// The result of a run, in one line.
 pub(super) fn result(run: &RunRecord) -> String {
     match (&run.summary, run.final_loss) {
         (Some(summary), _) => summary.to_string(),

@@ -24,7 +24,7 @@ pub(super) struct DecodingArgs {
     stop: Vec<String>,
     /// Draw tokens with logits divided by this; 0 takes the likeliest [default: 0]
     ///
-    /// What is drawn is fixed by --seed. With another flag of sampling the default is 1.
+    /// --seed fixes the tokens that are drawn. With another flag of sampling the default is 1.
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     temperature: Option<f32>,
     /// Draw from this number of the likeliest tokens only; 0 for all

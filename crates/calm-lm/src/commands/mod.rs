@@ -105,7 +105,7 @@ impl Verb {
         }
     }
 
-    /// What goes on, for whoever waits for it.
+    /// The work that goes on, for whoever waits for it.
     pub(crate) fn doing(&self) -> &'static str {
         match self {
             Self::Data(_) => "reading and writing data",

@@ -96,7 +96,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What is verified.
+/// The model that is verified.
 enum Subject {
     /// The path of a checkpoint.
     Checkpoint(PathBuf),
@@ -125,7 +125,7 @@ pub(super) fn run(args: &VerifyArgs, common: &Common) -> Result<Report, Failure>
 }
 
 impl VerifyArgs {
-    /// What is to be verified, and the file of expected values beside it.
+    /// The model to be verified, and the file of expected values beside it.
     fn subject(&self, options: &LoadOptions, quiet: bool) -> Result<(Subject, PathBuf), Failure> {
         let composed = |directory: &Path, composition| {
             let subject = Subject::Composition(Box::new(composition));

@@ -473,7 +473,7 @@ const VERBS: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// What takes the place of a flag of another program at this verb.
+/// The flag that takes the place of another program's at this verb.
 pub(super) fn flag(name: &str, verb: &str) -> Option<&'static str> {
     let is_for = |verbs: &[&str]| verbs.is_empty() || verbs.contains(&verb);
     let found = FLAGS
@@ -492,7 +492,7 @@ pub(super) fn verbs() -> impl Iterator<Item = &'static str> {
     VERBS.iter().flat_map(|(names, _)| names.iter().copied())
 }
 
-/// What takes the place of a verb of another program.
+/// The verb that takes the place of another program's.
 pub(super) fn verb(name: &str) -> Option<&'static str> {
     let found = VERBS.iter().find(|(names, _)| names.contains(&name));
     found.map(|(_, hint)| *hint)

@@ -116,7 +116,7 @@ impl<'a> Place<'a> {
         let foreign = foreign::flag(&name, self.verb()).map(str::to_owned);
         let hint = foreign.or_else(|| {
             let meant = self
-                .meant(&name)
+                .nearest_flag(&name)
                 .map(|meant| format!("did you mean --{meant}?"));
             let near = || foreign::flag(nearest(&name, foreign::flags())?, self.verb());
             meant
@@ -126,8 +126,8 @@ impl<'a> Place<'a> {
         self.unknown("flag ", argument, hint)
     }
 
-    /// The flag that was meant by this name, by our name of it.
-    fn meant(&self, name: &str) -> Option<&'a str> {
+    /// The flag whose names have one that is nearest to this, by our name of it.
+    fn nearest_flag(&self, name: &str) -> Option<&'a str> {
         let commands = [self.command(), self.path[0]];
         let known: Vec<String> = commands
             .iter()
@@ -166,7 +166,7 @@ impl<'a> Place<'a> {
         found.next()
     }
 
-    /// What a word without a flag was meant as.
+    /// The meaning of a word without a flag.
     fn stray(&self, word: &str) -> Option<String> {
         if ["true", "false"].contains(&&*word.to_lowercase()) {
             return Some("a flag of this kind is given without a value, or left out".to_owned());

@@ -45,7 +45,7 @@ pub(crate) fn load(
 /// The type that most numbers of the files are stored in. Those that no model computes in count as
 /// `f32`.
 pub(crate) fn stored_type(source: &dyn TensorSource) -> FloatType {
-    let tensors = source.in_order().into_iter();
+    let tensors = source.in_file_order().into_iter();
     most_frequent(tensors.map(|(_, _, info)| (&*info.dtype, info.shape.iter().product())))
 }
 

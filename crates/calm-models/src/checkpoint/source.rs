@@ -49,7 +49,7 @@ pub(crate) trait TensorSource: Debug + Send + Sync {
     }
 
     /// Every tensor with the number of its file, in the order of the files.
-    fn in_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
+    fn in_file_order(&self) -> Vec<(&str, usize, &TensorInfo)> {
         let tensors = self.held().tensors.iter();
         let tensors = tensors.map(|(name, (file, info))| (name.as_str(), *file, info));
         let mut tensors: Vec<_> = tensors.collect();

@@ -8,7 +8,7 @@ use super::{ConfigError, check_optional};
 pub struct EmbeddingConfig {
     /// Factor of the embeddings of tokens.
     pub scale: Option<EmbeddingScale>,
-    /// What is added to the embedding of a token for its position.
+    /// Embedding of positions, which is added to that of the tokens.
     pub positions: PositionEmbedding,
     /// Norm of the sum.
     pub norm: Option<NormConfig>,

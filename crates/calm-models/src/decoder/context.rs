@@ -222,7 +222,7 @@ impl Context {
         }
     }
 
-    /// What the embeddings of the positions are made of.
+    /// The numbers that embeddings of the positions are made of.
     pub(crate) fn embedded(&self) -> EmbeddedPositions {
         self.embedded.clone()
     }

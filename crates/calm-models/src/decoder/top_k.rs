@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(top_k(&[1.0], 0), [0; 0]);
     }
 
-    /// What `torch.topk` 2.15 gives for them on the processor.
+    /// Expected values are those of `torch.topk` 2.15 on the processor.
     #[test]
     fn ties_are_broken_as_torch_breaks_them() {
         let cases: &[(&str, &[usize])] = &[

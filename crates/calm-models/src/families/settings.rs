@@ -53,7 +53,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// What nobody has asked for yet.
+    /// The keys that nobody has asked for yet.
     pub(super) fn keys(&self) -> &Map<String, Value> {
         &self.keys
     }

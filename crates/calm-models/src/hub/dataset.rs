@@ -40,7 +40,7 @@ pub struct DatasetFiles {
 }
 
 impl HubDataset {
-    /// Whether a text is meant to be the name of a data set of the Hub.
+    /// Whether a text has the form of a name of a data set of the Hub.
     pub fn is_one(text: &str) -> bool {
         text.starts_with(SCHEME)
     }

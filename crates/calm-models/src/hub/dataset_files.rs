@@ -72,7 +72,7 @@ fn is_data(name: &str, endings: &[&str]) -> bool {
     name.split('/').all(is_name) && ending.is_some_and(|ending| endings.contains(&ending))
 }
 
-/// The files that are meant: those of one split.
+/// The files of the split that the name asks for.
 fn chosen(data: &HubDataset, all: &[String]) -> Result<Vec<String>, HubError> {
     let names: Vec<String> = all
         .iter()
@@ -137,7 +137,7 @@ impl Cached {
         }
     }
 
-    /// What is in the cache: at the commit, or at the one where a branch was last seen.
+    /// The files in the cache: at the commit, or at the one where a branch was last seen.
     fn find(data: &HubDataset, hub: &Hub) -> Option<DatasetFiles> {
         let repository = Self::new(data.clone(), hub).repository;
         let commit = match data.commit() {

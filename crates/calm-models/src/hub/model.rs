@@ -11,7 +11,7 @@ use crate::ModelError;
 const SCHEME: &str = "hf:";
 pub(super) const MAIN: &str = "main";
 
-/// What may stand behind it.
+/// Forms of a name, for messages.
 const FORMS: &str = "write hf:owner/name or hf:owner/name/file.gguf, and @revision behind it for another than \
                      main";
 

@@ -48,7 +48,7 @@ pub struct Session<'a, M: CausalLm> {
     tokenizer: Option<&'a Tokenizer>,
     prefix: Option<&'a SharedPrefix<M>>,
     keeps: bool,
-    /// What the last sequence that left has computed.
+    /// Computed states of the last sequence that left.
     kept: Option<SharedPrefix<M>>,
     added: usize,
     /// Sequences to be computed from their beginning.
@@ -93,8 +93,8 @@ impl<'a, M: CausalLm> Session<'a, M> {
         self
     }
 
-    /// What the last sequence that has left computed, if it was alone and this session
-    /// [keeps](Session::with_kept) it.
+    /// Computed states of the last sequence that left, if it was alone and this session
+    /// [keeps](Session::with_kept) them.
     pub fn take_kept(&mut self) -> Option<SharedPrefix<M>> {
         self.kept.take()
     }

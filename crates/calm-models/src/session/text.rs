@@ -18,7 +18,7 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
 /// Decodes tokens one by one, in their place, and gives out whole characters only.
 ///
-/// What a token stands for depends on those before it: some decoders drop the first space of a text,
+/// The text of a token depends on those before it: some decoders drop the first space of a text,
 /// others put spaces between tokens. So the text of a continuation is that of the prompt and the
 /// continuation, decoded together, less that of the prompt. A stream gives it out piece by piece; the
 /// pieces add up to it as long as the tokens make characters at all. Only a few tokens before each one

@@ -131,7 +131,7 @@ fn lookup(value: &Value, path: Option<&Value>, budget: &Budget) -> Outcome<Value
     }
 }
 
-/// What sorting takes a text for, unless case counts.
+/// The value that sorting takes a text for: in lower case, unless case counts.
 fn folded(value: Value, is_case_sensitive: bool) -> Value {
     match value {
         Value::Str(text) if !is_case_sensitive => Value::str(text.to_lowercase()),

@@ -257,7 +257,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What hangs on a value is evaluated, and dropped, within each other.
+    /// Attributes and calls that hang on a value are evaluated, and dropped, within each other.
     fn check_length(&self, length: usize) -> Parsed<()> {
         match length > super::MAX_DEPTH {
             true => self.error("the template is nested too deep"),

@@ -67,7 +67,7 @@ pub struct RunFigures {
     pub best_validation: Option<BestValidation>,
     /// Losses that the run is measured by.
     pub references: Vec<ReferenceLoss>,
-    /// What it came to.
+    /// Its result.
     pub summary: Option<RunSummary>,
     /// Target tokens per second, over all steps.
     pub target_tokens_per_second: Option<f64>,
@@ -163,7 +163,7 @@ impl RunLog {
         })
     }
 
-    /// What the run came to, once it is over.
+    /// Result of the run, once it is over.
     pub fn summary(&self) -> Option<&RunSummary> {
         self.events
             .iter()

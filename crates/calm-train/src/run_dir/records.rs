@@ -93,7 +93,7 @@ pub enum EventKind {
         /// That at the start.
         start: f64,
     },
-    /// What the run came to.
+    /// Result of the run.
     Summary(RunSummary),
     /// A checkpoint was written.
     Checkpoint,

@@ -1,4 +1,4 @@
-//! What a run is measured by, and what it came to.
+//! The measure of a run, and its result.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ pub struct ReferenceLoss {
     pub held_out: bool,
 }
 
-/// What a run came to.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
     /// Losses to compare with. The last is that of the parameters that training began with.

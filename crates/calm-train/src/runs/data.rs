@@ -30,7 +30,7 @@ const MEASURED: usize = 64;
 const MOST_BATCHES: usize = 8;
 
 impl TrainingData {
-    /// What is held out, or else the first that is trained on.
+    /// The held-out examples, or else the first that are trained on.
     pub(super) fn measured(&self) -> Result<MeasuredData, TrainError> {
         let held_out = self.validation.as_ref();
         let of = held_out.map_or(&self.train, |validation| &validation.data);

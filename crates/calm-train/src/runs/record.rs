@@ -173,7 +173,7 @@ pub struct RunRecord {
     pub validation: Option<ValidationIdentity>,
     /// Result of the validation at the best step.
     pub best: Option<ValidationMetrics>,
-    /// What the run came to, beside what it began with.
+    /// Result of the run, beside what it began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<RunSummary>,
     /// Loss of the last step, in nats per target token; none if it was not finite.

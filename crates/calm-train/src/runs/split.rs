@@ -210,7 +210,7 @@ impl DataSplit {
         })
     }
 
-    /// What augmenting models read of every example's prompt in renderings of their own; nothing if
+    /// Texts that augmenting models read of every example's prompt in renderings of their own; nothing if
     /// there is no conversation.
     fn prompts(&self, chat: &ChatTokenizer) -> Result<Vec<PromptTexts>, DataError> {
         let turns = self.turns.par_iter().enumerate();

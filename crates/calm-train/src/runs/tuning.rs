@@ -24,7 +24,7 @@ pub(super) struct Tuning<'a> {
     pub(super) model: &'a FrozenModel,
     /// Adapters; none if all weights are trained.
     pub(super) lora: Option<LoraPlan>,
-    /// What the model is called as it begins.
+    /// Name of the model as it begins.
     pub(super) begins_as: ReferenceModel,
 }
 

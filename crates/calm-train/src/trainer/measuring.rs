@@ -53,7 +53,7 @@ impl<O: Objective> Trainer<'_, O> {
         Ok(taken)
     }
 
-    /// What the run came to so far, if it is measured by anything.
+    /// Result of the run so far, if it is measured by anything.
     pub fn summary(&self) -> Option<RunSummary> {
         let start = self.references.last()?;
         let (loss, metric, step) = match self.best() {

@@ -21,7 +21,7 @@ pub struct RunProgress {
     pub skipped_steps: usize,
     /// The best validation.
     pub best: Option<ValidationMetrics>,
-    /// What the run came to so far.
+    /// Result of the run so far.
     pub summary: Option<RunSummary>,
 }
 

@@ -73,7 +73,7 @@ impl Times<'_> {
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device).require_grad()
     }
 
-    /// What blocks and the loss are made of.
+    /// The operations of blocks and of the loss.
     fn of_blocks(&mut self, shape: Shape) {
         let Shape {
             batch,

@@ -1,9 +1,9 @@
 //! Texts without LaTeX, as far as numbers are concerned.
 
-/// What spaces of LaTeX become.
+/// A space of LaTeX becomes this.
 pub(super) const THIN_SPACE: char = '\u{2009}';
 
-/// What `\frac` becomes; two pairs of braces follow it.
+/// `\frac` becomes this; two pairs of braces follow it.
 pub(super) const FRACTION: char = '\u{2044}';
 
 /// The letters of a text. LaTeX is written with those that it stands for: `4{,}500` is `4,500`,
@@ -42,7 +42,7 @@ fn close(out: &mut Vec<char>) {
     }
 }
 
-/// What a command of LaTeX stands for, from behind its backslash, and the text behind it.
+/// The character of a command of LaTeX, from behind its backslash, and the text behind it.
 fn command(text: &str) -> (Option<char>, &str) {
     let name = text.bytes().take_while(u8::is_ascii_alphabetic).count();
     if name == 0 {

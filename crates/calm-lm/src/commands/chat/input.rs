@@ -11,7 +11,7 @@ use crate::failure::Failure;
 const PROMPT: &str = "> ";
 const MORE: &str = "… ";
 
-/// What is said to Ctrl-C while nothing is written.
+/// The answer to Ctrl-C while nothing is written.
 const IDLE: &str = "Ctrl-C once more ends the conversation, and so do /quit and Ctrl-D";
 
 /// Lines of a person or a program.

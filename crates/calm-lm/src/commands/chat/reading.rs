@@ -1,4 +1,4 @@
-//! What the last answer read of the augmenting models.
+//! Attention of the last answer to the augmenting models.
 
 use calm_lm::compose::{BridgeTrace, ModelTrace};
 use calm_lm::models::token_text;

@@ -50,7 +50,7 @@ pub(crate) struct EvalArgs {
 }
 
 impl EvalArgs {
-    /// What is asked for. Of several, none.
+    /// The kind of evaluation that is asked for. Of several, none.
     pub(super) fn kind(&self) -> Result<Kind, Failure> {
         let asked = [
             (Kind::List, "--list", self.list),

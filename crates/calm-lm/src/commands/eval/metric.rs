@@ -3,7 +3,7 @@
 use calm_lm::eval::{AnswerMatch, Bleu, Chrf, Metric};
 use clap::ValueEnum;
 
-/// What is measured of examples.
+/// Metric of examples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum EvalMetric {
     /// Share of answers that are the target token for token, and ended in the right place; with

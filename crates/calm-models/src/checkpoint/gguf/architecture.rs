@@ -1,6 +1,6 @@
 //! Architectures of GGUF files: for each a family, the names of its tensors, and its keys.
 //!
-//! What a file of an architecture says is put into the words of `config.json`, and then read by the
+//! The settings of a file are put into the words of `config.json`, and then read by the
 //! family, so that a setting has one reader. To add an architecture, add an entry to [`ALL`].
 
 use super::settings::{

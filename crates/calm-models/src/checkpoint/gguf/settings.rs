@@ -34,7 +34,7 @@ enum Kind {
     Number,
 }
 
-/// What a key's absence means.
+/// The meaning of a key's absence.
 #[derive(Debug, Clone, Copy)]
 enum Absent {
     Error,
@@ -229,7 +229,7 @@ impl Draft<'_> {
         self.gguf.weights.numbers(name)
     }
 
-    /// What tensors tell: size of the vocabulary, and whether the head is the embedding.
+    /// Settings that the tensors tell: size of the vocabulary, and whether the head is the embedding.
     fn add_tensors(&mut self) -> Result<(), ModelError> {
         let rows = |name: &str| {
             self.tensor(name)

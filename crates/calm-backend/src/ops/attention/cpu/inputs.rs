@@ -142,7 +142,7 @@ impl Inputs {
     }
 }
 
-/// What is added to the scaled scores of a head, key by key.
+/// Biases that are added to the scaled scores of a head, key by key.
 pub(super) struct Biases<'a> {
     rows: Rows<'a, f32>,
     batches: usize,
