@@ -3,10 +3,12 @@
 //! An [`Experiment`] is a TOML file: models, data, systems (a model as it is, a composition, a
 //! baseline), tasks and seeds. [`Plan`](plan::Plan) works out the jobs and what each depends on,
 //! [`run`](runner::run) does those whose results are not there yet, and the outcome is a
-//! [`Table`](table::Table).
+//! [`Table`](table::Table), which [`report`] shows.
 
+pub mod chart;
 mod error;
 pub mod plan;
+pub mod report;
 mod spec;
 pub mod table;
 

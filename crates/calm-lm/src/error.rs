@@ -58,6 +58,9 @@ pub enum Error {
     /// An evaluation failed.
     #[error(transparent)]
     Evaluation(#[from] calm_eval::run::RunError),
+    /// A report cannot be made or read.
+    #[error(transparent)]
+    Report(#[from] calm_experiments::report::ReportError),
     /// Generated programs cannot be run.
     #[error(transparent)]
     Sandbox(#[from] calm_sandbox::SandboxError),

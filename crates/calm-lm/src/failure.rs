@@ -10,6 +10,7 @@ use calm_lm::data::DataError;
 use calm_lm::eval::ScoreError;
 use calm_lm::eval::run::RunError;
 use calm_lm::eval::tasks::TaskError;
+use calm_lm::experiments::report::ReportError;
 use calm_lm::files::FileError;
 use calm_lm::models::{ConfigError, HubError, ModelError};
 use calm_lm::sandbox::SandboxError;
@@ -81,6 +82,8 @@ pub(crate) enum Failure {
     Run(#[from] RunError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
 }
 
 impl Failure {

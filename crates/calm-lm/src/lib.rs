@@ -11,7 +11,7 @@
 //! | [`sandbox`] | generated programs in a process without rights |
 //! | [`eval`] | metrics and tasks |
 //! | [`files`] | files written whole or not at all, hashes, locks |
-//! | [`chart`] | curves as pictures |
+//! | [`chart`] | curves and bars as pictures |
 //! | [`Error`] | any error of any of them, for programs |
 //! | [`terminal`] | progress, Ctrl-C and warnings of programs with a terminal |
 //!
@@ -61,12 +61,12 @@ pub use calm_compose as compose;
 pub use calm_data as data;
 pub use calm_eval as eval;
 pub use calm_experiments as experiments;
+pub use calm_experiments::chart;
 pub use calm_files as files;
 pub use calm_models as models;
 pub use calm_sandbox as sandbox;
 pub use calm_train as train;
 
-pub mod chart;
 mod error;
 pub mod terminal;
 

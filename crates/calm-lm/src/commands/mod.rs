@@ -15,6 +15,7 @@ mod load;
 mod merge;
 mod model;
 mod pretrain;
+mod report;
 mod runs;
 mod score;
 mod seeds;
@@ -73,6 +74,9 @@ pub(crate) enum Verb {
     /// Look at training runs
     #[command(after_long_help = runs::EXAMPLES)]
     Runs(runs::RunsArgs),
+    /// Show a table of results as one page, Markdown, CSV or text
+    #[command(after_long_help = report::EXAMPLES)]
+    Report(report::ReportArgs),
     /// Make a composition from the state dict of another project
     #[command(after_long_help = import::IMPORT_EXAMPLES)]
     Import(import::ImportArgs),
@@ -115,6 +119,7 @@ impl Verb {
             Self::Inspect(_) | Self::Merge(_) => "reading and hashing weights",
             Self::Verify(_) => "loading and computing",
             Self::Runs(_) => "reading runs",
+            Self::Report(_) => "reading and drawing results",
             Self::Import(_) | Self::Export(_) => "reading and writing weights",
             Self::Doctor => "looking for devices",
             Self::Completions(_) => "writing",
@@ -136,6 +141,7 @@ impl Verb {
             Self::Merge(args) => merge::run(args),
             Self::Verify(args) => verify::run(args, common),
             Self::Runs(args) => runs::run(args),
+            Self::Report(args) => report::run(args),
             Self::Import(args) => import::run_import(args, common),
             Self::Export(args) => import::run_export(args, common),
             Self::Doctor => Ok(doctor::run()),

@@ -16,12 +16,12 @@ mod progress;
 mod run;
 pub mod silence;
 mod stream;
-mod visible;
+
 pub mod warnings;
 
+pub use calm_experiments::report::visible;
 pub use file::FileProgress;
 pub use line::write_line;
 pub use progress::Progress;
 pub use run::{Display, RunDisplay};
 pub use stream::Stream;
-pub use visible::visible;

@@ -1,4 +1,7 @@
-//! Charts of curves as SVG, for the binary `calm` and for `xtask`.
+//! Charts as SVG: curves over common axes, and bars.
+
+mod bars;
+mod smooth;
 
 use std::ops::Range;
 
@@ -9,6 +12,9 @@ use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::Color as _;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+pub use bars::{Bar, Bars};
+pub use smooth::{WINDOW_SHARE, half_window, moving_mean, thin};
 
 /// Size of a picture without its legend, in pixels.
 const SIZE: (i32, i32) = (760, 440);
@@ -271,10 +277,16 @@ impl Chart {
     /// The picture, an SVG text.
     #[must_use]
     pub fn svg(&self) -> String {
-        let legend = self.legend();
+        self.svg_of(SIZE)
+    }
+
+    /// The picture, so many pixels wide and, without its legend, high.
+    #[must_use]
+    pub fn svg_of(&self, (width, height): (i32, i32)) -> String {
+        let legend = self.legend(width);
         let lines = legend.last().map_or(0, |entry| entry.at.1 + 1);
         let top = MARGIN / 2 + lines * ENTRY.0;
-        let size = [SIZE.0, SIZE.1 + top].map(i32::unsigned_abs);
+        let size = [width, height + top].map(i32::unsigned_abs);
         let mut svg = String::new();
         {
             let area = SVGBackend::with_string(&mut svg, size.into()).into_drawing_area();
@@ -287,8 +299,8 @@ impl Chart {
 
     /// Entries one after the other, in as many lines as it takes. Those that explain a style begin
     /// a line.
-    fn legend(&self) -> Vec<Entry<'_>> {
-        let (left, right) = (MARGIN + AXES.0, SIZE.0 - MARGIN);
+    fn legend(&self, width: i32) -> Vec<Entry<'_>> {
+        let (left, right) = (MARGIN + AXES.0, width - MARGIN);
         let (mut x, mut line, mut keys) = (left, 0, false);
         let named = self.curves.iter().filter(|curve| !curve.name.is_empty());
         let entries = named.map(|curve| {
@@ -494,7 +506,11 @@ mod tests {
         let name = "a name of thirty-two characters.";
         let curves = (0..5).map(|_| curve(name, Style::Marked, &[(0.0, 1.0), (1.0, 2.0)]));
         let chart = chart(curves.collect());
-        let lines: Vec<i32> = chart.legend().iter().map(|entry| entry.at.1).collect();
+        let lines: Vec<i32> = chart
+            .legend(SIZE.0)
+            .iter()
+            .map(|entry| entry.at.1)
+            .collect();
         assert_eq!(lines, [0, 0, 1, 1, 2]);
         let top = 3 * ENTRY.0 + MARGIN / 2 + SIZE.1;
         assert!(chart.svg().contains(&format!("height=\"{top}\"")));

@@ -1,0 +1,200 @@
+//! The rows and columns of a table, the same in every form of a report.
+
+use std::collections::HashMap;
+
+use crate::table::{Cell, Contrast, Difference, Score, SystemFrame, Table, TaskFrame, TrainedRun};
+
+/// A table with its cells in place.
+pub(super) struct Sheet<'a> {
+    /// The table.
+    pub(super) table: &'a Table,
+    /// Systems that the paper has figures of.
+    pub(super) paper: Vec<&'a SystemFrame>,
+    /// Tasks, those of a group together.
+    pub(super) blocks: Vec<Block<'a>>,
+}
+
+/// Tasks below one heading.
+pub(super) struct Block<'a> {
+    /// The heading, if they have one.
+    pub(super) group: Option<&'a str>,
+    /// The tasks.
+    pub(super) rows: Vec<TaskRow<'a>>,
+}
+
+/// A task with the scores of all systems, in the order of the frame.
+pub(super) struct TaskRow<'a> {
+    /// The task.
+    pub(super) task: &'a TaskFrame,
+    /// Its cells; none for a system that was not evaluated.
+    pub(super) cells: Vec<Option<&'a Cell>>,
+    /// The paper's figures, of [`Sheet::paper`].
+    pub(super) paper: Vec<Option<f64>>,
+    /// The main system against the reference.
+    pub(super) contrast: Option<&'a Contrast>,
+}
+
+/// Scores of all systems, by name.
+pub(super) type Named<'a> = Vec<(&'a str, Vec<Option<Score>>)>;
+
+/// The outcome of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Better, beyond chance.
+    Better,
+    /// Worse, beyond chance.
+    Worse,
+    /// Not to be told apart.
+    Open,
+}
+
+impl<'a> Sheet<'a> {
+    pub(super) fn of(table: &'a Table) -> Self {
+        let frame = &table.frame;
+        let has_figure = |system: &&SystemFrame| {
+            let figures = frame.tasks.iter().map(|task| &task.paper);
+            figures
+                .into_iter()
+                .any(|paper| paper.contains_key(&system.id))
+        };
+        let paper: Vec<&SystemFrame> = frame.systems.iter().filter(has_figure).collect();
+        let cells = table.cells.iter();
+        let cells = cells.map(|cell| ((cell.system.as_str(), cell.task.as_str()), cell));
+        let cells: HashMap<(&str, &str), &Cell> = cells.collect();
+        let mut blocks: Vec<Block<'a>> = Vec::new();
+        for task in &frame.tasks {
+            let at = |system: &SystemFrame| {
+                let key = (system.id.as_str(), task.id.as_str());
+                cells.get(&key).copied()
+            };
+            let row = TaskRow {
+                task,
+                cells: frame.systems.iter().map(at).collect(),
+                paper: paper
+                    .iter()
+                    .map(|system| task.paper.get(&system.id).copied())
+                    .collect(),
+                contrast: contrast(table, &task.id),
+            };
+            let group = task.group.as_deref();
+            match blocks.iter_mut().find(|block| block.group == group) {
+                Some(block) => block.rows.push(row),
+                None => blocks.push(Block {
+                    group,
+                    rows: vec![row],
+                }),
+            }
+        }
+        Self {
+            table,
+            paper,
+            blocks,
+        }
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = &TaskRow<'a>> {
+        self.blocks.iter().flat_map(|block| &block.rows)
+    }
+
+    /// Heading of a system.
+    pub(super) fn title(&self, system: &'a str) -> &'a str {
+        let found = self.table.frame.systems.iter().find(|one| one.id == system);
+        found.map_or(system, |one| &one.title)
+    }
+
+    /// Heading of a task.
+    pub(super) fn task_title(&self, task: &'a str) -> &'a str {
+        let found = self.table.frame.tasks.iter().find(|one| one.id == task);
+        found.map_or(task, |one| &one.title)
+    }
+
+    /// Place of a system in the frame.
+    pub(super) fn place(&self, system: &str) -> Option<usize> {
+        self.table
+            .frame
+            .systems
+            .iter()
+            .position(|one| one.id == system)
+    }
+
+    /// Training of a system, every seed.
+    pub(super) fn runs(&self, system: &str) -> Vec<&'a TrainedRun> {
+        let runs = self.table.runs.iter();
+        runs.filter(|run| run.system == system).collect()
+    }
+}
+
+impl<'a> TaskRow<'a> {
+    /// Scores of all systems.
+    pub(super) fn scores(&self) -> Vec<Option<Score>> {
+        let scores = self.cells.iter().map(|cell| cell.map(|cell| cell.score));
+        scores.collect()
+    }
+
+    /// Means over groups of languages.
+    pub(super) fn groups(&self) -> Named<'a> {
+        self.named(|cell| &cell.groups)
+    }
+
+    /// Every language from low to high resource; empty if the task has none.
+    pub(super) fn languages(&self) -> Named<'a> {
+        let mut languages = self.named(|cell| &cell.languages);
+        languages.retain(|(language, _)| !language.is_empty());
+        let order = &self.task.languages;
+        let place = |name: &str| order.iter().position(|one| one == name);
+        languages.sort_by_key(|(name, _)| place(name).unwrap_or(order.len()));
+        languages
+    }
+
+    fn named(&self, of: impl Fn(&'a Cell) -> &'a [(String, Score)]) -> Named<'a> {
+        let count = self.cells.len();
+        let mut named: Named<'a> = Vec::new();
+        for (system, cell) in self.cells.iter().enumerate() {
+            for (name, score) in cell.iter().flat_map(|cell| of(cell)) {
+                let found = named.iter().position(|(one, _)| one == name);
+                let place = found.unwrap_or_else(|| {
+                    named.push((name, vec![None; count]));
+                    named.len() - 1
+                });
+                named[place].1[system] = Some(*score);
+            }
+        }
+        named
+    }
+}
+
+impl Outcome {
+    pub(super) fn of(difference: &Difference) -> Self {
+        match (difference.p_corrected < 0.05, difference.points > 0.0) {
+            (true, true) => Self::Better,
+            (true, false) => Self::Worse,
+            (false, _) => Self::Open,
+        }
+    }
+
+    /// A mark that needs no colour.
+    pub(super) fn mark(self) -> &'static str {
+        match self {
+            Self::Better => "▲",
+            Self::Worse => "▼",
+            Self::Open => "≈",
+        }
+    }
+
+    /// The same in a word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// The main system against the reference on a task.
+fn contrast<'a>(table: &'a Table, task: &str) -> Option<&'a Contrast> {
+    let (main, reference) = (&table.frame.main, &table.frame.reference);
+    let contrasts = table.contrasts.iter();
+    let mut contrasts = contrasts.filter(|contrast| contrast.task == task);
+    contrasts.find(|contrast| contrast.system == *main && contrast.against == *reference)
+}
