@@ -5,9 +5,10 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{AXES, Area, Axis, COLORS, Drawn, FONT, FONT_SIZE, LETTER, MARGIN, TEXT};
 
-/// Room of one bar, and its width within.
-const STEPS: std::ops::RangeInclusive<i32> = 20..=76;
+/// Least and largest room of one bar, and its width within.
+const STEPS: [i32; 2] = [20, 160];
 const SHARE: f64 = 0.66;
+const WIDEST: i32 = 46;
 /// Half the width of the ends of an interval.
 const CAP: i32 = 3;
 /// Longest name below a bar, in letters.
@@ -70,10 +71,10 @@ impl Bars {
     fn places(&self, (width, height): (i32, i32)) -> Places {
         let count = self.bars.len().max(1) as i32;
         let room = width - AXES.0 - 2 * MARGIN;
-        let step = (room / count).clamp(*STEPS.start(), *STEPS.end());
         let names = self.bars.iter().map(|bar| shortened(&bar.name));
         let longest = names.map(|name| name.chars().count()).max().unwrap_or(0);
         let longest = (longest as f64 * LETTER) as i32;
+        let step = (room / count).clamp(STEPS[0], STEPS[1].min(longest.max(WIDEST) + 24));
         let is_upright = longest > step - 6;
         Places {
             width: AXES.0 + 2 * MARGIN + count * step,
@@ -141,7 +142,7 @@ impl Bar {
         if !self.value.is_finite() {
             return Ok(());
         }
-        let half = (f64::from(places.step) * SHARE / 2.0) as i32;
+        let half = ((f64::from(places.step) * SHARE) as i32).min(WIDEST) / 2;
         let (from, to) = (pixel(self.value.max(0.0)), pixel(self.value.min(0.0)));
         let color = COLORS[usize::from(self.value < 0.0)];
         let color = color.mix(if self.is_strong { 1.0 } else { 0.45 });

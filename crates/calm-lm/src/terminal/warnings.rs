@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::progress::say;
-use super::visible::visible;
+use super::visible;
 
 /// Shows warnings of the crates of this workspace from now on.
 ///

@@ -1,6 +1,6 @@
 //! The table inside of a page.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 
 use flate2::Compression;
@@ -12,8 +12,10 @@ use super::super::numbers::count;
 use super::super::read::parse;
 use crate::table::{SampleRow, Table};
 
-/// Largest size of the table in a page, in letters of Base64. Samples beyond are left out.
-const LETTERS: usize = 7_500_000;
+/// Largest size of a page, in bytes. Samples beyond are left out.
+const PAGE: usize = 9_800_000;
+/// Size of a packed table that any page has room for.
+const ROOM: usize = 1_500_000;
 /// Texts of a sample, in bytes, that is left out first.
 const LONG: usize = 1 << 16;
 /// Letters of a line, which editors can show.
@@ -32,41 +34,47 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    pub(super) fn of(table: &Table) -> Result<Self, ReportError> {
-        let packed = Self::pack(table)?;
-        if packed.base64.len() <= LETTERS {
-            return Ok(packed);
+    /// A place for all of the table.
+    pub(super) fn empty(table: &Table) -> Self {
+        Self {
+            base64: String::new(),
+            samples: table.samples.len(),
         }
-        let is_long = |row: &&SampleRow| bytes(row) > LONG;
-        let rows: Vec<&SampleRow> = table.samples.iter().filter(|row| !is_long(row)).collect();
-        let rest = Table {
+    }
+
+    /// The table, in a page that has so many bytes without it.
+    pub(super) fn of(table: &Table, page: usize) -> Result<Self, ReportError> {
+        // Base64 makes four letters of three bytes, and lines.
+        let room = (PAGE.saturating_sub(page) * 374 / 500).max(ROOM);
+        if let (Some(base64), _) = Packer::pack(table, room)? {
+            let samples = table.samples.len();
+            return Ok(Self { base64, samples });
+        }
+        let rows: Vec<&SampleRow> = table
+            .samples
+            .iter()
+            .filter(|row| bytes(row) <= LONG)
+            .collect();
+        let mut rest = Table {
             samples: Vec::new(),
             ..table.clone()
         };
         let mut keep = rows.len();
         loop {
-            let samples = spread(&rows, keep).cloned().collect();
-            let packed = Self::pack(&Table {
-                samples,
-                ..rest.clone()
-            })?;
-            if packed.base64.len() <= LETTERS || keep == 0 {
-                return Ok(packed);
+            rest.samples = spread(&rows, keep).cloned().collect();
+            let (packed, share) = Packer::pack(&rest, room)?;
+            if let Some(base64) = packed {
+                return Ok(Self {
+                    base64,
+                    samples: keep,
+                });
             }
-            let share = 0.95 * LETTERS as f64 / packed.base64.len() as f64;
-            keep = (keep as f64 * share) as usize;
+            if keep == 0 {
+                let kind = io::ErrorKind::FileTooLarge;
+                return Err(io::Error::new(kind, "the table without samples fills a page").into());
+            }
+            keep = (keep as f64 * 0.95 * share) as usize;
         }
-    }
-
-    fn pack(table: &Table) -> Result<Self, ReportError> {
-        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-        serde_json::to_writer(io::BufWriter::new(&mut packer), table).map_err(io::Error::from)?;
-        let letters = base64::encode(packer.finish()?);
-        let lines = letters.as_bytes().chunks(LINE).map(String::from_utf8_lossy);
-        Ok(Self {
-            base64: lines.collect::<Vec<_>>().join("\n"),
-            samples: table.samples.len(),
-        })
     }
 
     /// Describes what is inside.
@@ -84,6 +92,55 @@ impl Embedded {
             "This page holds its table as JSON, {samples}: calm report PAGE --json prints it, and \
              calm report PAGE makes the page again."
         )
+    }
+}
+
+/// Packs until the page is full, and then only counts.
+struct Packer {
+    packer: GzEncoder<Vec<u8>>,
+    /// Bytes that it may have.
+    room: usize,
+    /// Bytes that were packed, and all.
+    bytes: [usize; 2],
+}
+
+impl Packer {
+    /// The table as gzip in Base64, if it fits, and the share of it that does.
+    fn pack(table: &Table, room: usize) -> io::Result<(Option<String>, f64)> {
+        let packer = GzEncoder::new(Vec::new(), Compression::default());
+        let mut packer = Self {
+            packer,
+            room,
+            bytes: [0; 2],
+        };
+        serde_json::to_writer(io::BufWriter::with_capacity(1 << 16, &mut packer), table)?;
+        let [packed, all] = packer.bytes;
+        let bytes = packer.packer.finish()?;
+        if packed < all || bytes.len() > room {
+            return Ok((None, packed as f64 / all as f64));
+        }
+        let letters = base64::encode(bytes);
+        let lines = letters.as_bytes().chunks(LINE).map(String::from_utf8_lossy);
+        Ok((Some(lines.collect::<Vec<_>>().join("\n")), 1.0))
+    }
+
+    fn is_full(&self) -> bool {
+        self.packer.get_ref().len() > self.room
+    }
+}
+
+impl io::Write for Packer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes[1] += bytes.len();
+        if !self.is_full() {
+            self.packer.write_all(bytes)?;
+            self.bytes[0] += bytes.len();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

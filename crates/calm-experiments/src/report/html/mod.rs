@@ -17,6 +17,12 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use self::embedded::Embedded;
+use self::figures::{Figure, Gains};
+use self::readings::Readings;
+use self::record::Record;
+use self::samples::Samples;
+use self::scores::{BreakdownView, Contrasts, Scores};
 use super::ReportError;
 use super::sheet::Sheet;
 use super::visible::STEERING;
@@ -39,17 +45,17 @@ struct Page<'a> {
     about: &'a str,
     contents: Vec<Link>,
     #[serde(flatten)]
-    scores: scores::Scores<'a>,
-    gains: Option<figures::Gains>,
-    curves: Vec<figures::Figure>,
-    breakdowns: Vec<scores::BreakdownView<'a>>,
+    scores: Scores<'a>,
+    gains: Option<Gains>,
+    curves: Vec<Figure>,
+    breakdowns: Vec<BreakdownView<'a>>,
     #[serde(flatten)]
-    contrasts: scores::Contrasts<'a>,
+    contrasts: Contrasts<'a>,
     #[serde(flatten)]
-    readings: readings::Readings<'a>,
-    samples: Option<samples::Samples<'a>>,
+    readings: Readings<'a>,
+    samples: Option<Samples<'a>>,
     #[serde(flatten)]
-    record: record::Record<'a>,
+    record: Record<'a>,
     raw_note: String,
     embedded: String,
 }
@@ -68,43 +74,50 @@ struct Link {
 /// [`ReportError`] if this program's template fails, or memory.
 pub fn html(table: &Table) -> Result<String, ReportError> {
     let sheet = Sheet::of(table);
-    let embedded = embedded::Embedded::of(table)?;
-    let (style, script) = (style(), script());
-    let mut page = Page {
-        policy: policy(&style, &script),
-        style,
-        script,
-        title: &table.frame.title,
-        kicker: kicker(table),
-        about: &table.frame.about,
-        contents: Vec::new(),
-        scores: scores::Scores::of(&sheet),
-        gains: figures::gains(&sheet),
-        curves: figures::curves(&sheet),
-        breakdowns: scores::breakdowns(&sheet),
-        contrasts: scores::Contrasts::of(&sheet),
-        readings: readings::Readings::of(&sheet),
-        samples: samples::Samples::of(&sheet, embedded.samples),
-        record: record::Record::of(&sheet),
-        raw_note: embedded.note(table),
-        embedded: embedded.base64,
-    };
-    page.contents = page.contents();
+    let without = render(&sheet, Embedded::empty(table))?;
+    render(&sheet, Embedded::of(table, without.len())?)
+}
+
+fn render(sheet: &Sheet<'_>, embedded: Embedded) -> Result<String, ReportError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_formatter(text::format);
     environment.add_filter("symbol", text::symbol);
-    environment.set_syntax(
-        SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()?,
-    );
+    let mut syntax = SyntaxConfig::builder();
+    syntax.trim_blocks(true).lstrip_blocks(true);
+    environment.set_syntax(syntax.build()?);
     environment.add_template("page.html", PAGE)?;
+    let page = Page::of(sheet, embedded);
     Ok(environment.get_template("page.html")?.render(Serde(page))?)
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
+    fn of(sheet: &Sheet<'a>, embedded: Embedded) -> Self {
+        let table = sheet.table;
+        let (style, script) = (style(), script());
+        let mut page = Self {
+            policy: policy(&style, &script),
+            style,
+            script,
+            title: &table.frame.title,
+            kicker: kicker(table),
+            about: &table.frame.about,
+            contents: Vec::new(),
+            scores: Scores::of(sheet),
+            gains: figures::gains(sheet),
+            curves: figures::curves(sheet),
+            breakdowns: scores::breakdowns(sheet),
+            contrasts: Contrasts::of(sheet),
+            readings: Readings::of(sheet),
+            samples: Samples::of(sheet, embedded.samples),
+            record: Record::of(sheet),
+            raw_note: embedded.note(table),
+            embedded: embedded.base64,
+        };
+        page.contents = page.contents();
+        page
+    }
+
     /// Sections that there are.
     fn contents(&self) -> Vec<Link> {
         let gains = self.gains.as_ref().map(|gains| gains.heading.clone());

@@ -1,5 +1,7 @@
 //! Attention of bridges over sample texts: what of a text the anchor read.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::super::numbers::count;
@@ -10,7 +12,7 @@ use crate::table::AttentionSample;
 /// Shades of a token or a square, beside none.
 pub(super) const LEVELS: u32 = 15;
 /// Squares of all maps that a page shows.
-const SQUARES: usize = 300_000;
+const SQUARES: usize = 100_000;
 /// Longest side of a map, and the sides of its squares, in pixels.
 const SIDE: usize = 420;
 const SQUARE: std::ops::RangeInclusive<usize> = 3..=15;
@@ -107,8 +109,9 @@ impl<'a> Readings<'a> {
         };
         let note = format!(
             "The darker a token of the other model is, the more of the anchor’s attention its state got, as \
-             the mean over bridges, heads and tokens; the darkest got most.{few} Point at a token of the \
-             anchor, or choose it, to see what that one read."
+             the mean over bridges, heads and tokens; the darkest got most. A row of a map is a token of the \
+             anchor, a column one of the other model.{few} Point at a token of the anchor, or choose it, to see \
+             what that one read."
         );
         let heading = "What the anchor read of the other model’s text".to_owned();
         Self {
@@ -147,10 +150,7 @@ impl<'a> Reading<'a> {
         };
         let each = sample.bridges.iter().map(|bridge| {
             let (from, to) = (bridge.augmenting_block, bridge.anchor_block);
-            let title = format!(
-                "block {from} of {} → block {to} of the anchor",
-                sample.model
-            );
+            let title = format!("block {from} → block {to}");
             Map::of(sample, &fitted(&bridge.weights, size), title)
         });
         Self {
@@ -217,7 +217,7 @@ fn shades(weights: &Weights, side: usize, left: f64) -> Vec<Shade> {
         for run in levels.chunk_by(|one, other| one == other) {
             let (x, y, width) = (left + (column * side) as f64, row * side, run.len() * side);
             let path = &mut paths[run[0] as usize];
-            path.push_str(&format!("M{x} {}.5h{width}v{side}h-{width}z", y));
+            let _ = write!(path, "M{x} {y}.5h{width}v{side}h-{width}z");
             column += run.len();
         }
     }

@@ -12,6 +12,9 @@ use crate::table::{Cell, SeedResult, TrainedRun};
 #[derive(Serialize)]
 pub(super) struct Record<'a> {
     cost_note: &'static str,
+    /// Fields that are the same for all runs.
+    common: Vec<(&'static str, String)>,
+    /// The others.
     run_fields: Vec<Name>,
     pub(super) runs: Vec<Vec<Field>>,
     facts: Vec<(&'static str, String)>,
@@ -52,7 +55,15 @@ struct Evaluation<'a> {
 impl<'a> Record<'a> {
     pub(super) fn of(sheet: &Sheet<'a>) -> Self {
         let table = sheet.table;
-        let columns = columns(sheet);
+        // Columns that tell runs apart, and those of which one line says all.
+        let (common, columns): (Vec<Column>, Vec<Column>) =
+            columns(sheet).into_iter().partition(|(title, field)| {
+                let mut texts = table.runs.iter().map(|run| field(run).text);
+                let first = texts.next();
+                !KEYS.contains(title)
+                    && table.runs.len() > 1
+                    && texts.all(|text| Some(text) == first)
+            });
         let evaluations = table.cells.iter().flat_map(|cell| {
             let seeds = cell.seeds.iter();
             seeds.map(move |seed| Evaluation::of(sheet, cell, seed))
@@ -68,6 +79,10 @@ impl<'a> Record<'a> {
             cost_note: "Both counts of parameters: all that were trained, and for bridges the paper’s, \
                         n (D_A D_B + 3 D_B²). Operations are by arithmetic. The peak is of the whole \
                         process, with the trainings that ran beside this one.",
+            common: common
+                .iter()
+                .map(|(title, field)| (*title, field(&table.runs[0]).text))
+                .collect(),
             run_fields: columns
                 .iter()
                 .map(|(title, _)| Name {
@@ -87,6 +102,9 @@ impl<'a> Record<'a> {
         }
     }
 }
+
+/// Columns that name a run.
+const KEYS: [&str; 2] = ["System", "seed"];
 
 /// Columns of texts.
 const TEXTS: [&str; 5] = ["System", "optimiser", "device", "program", "directory"];

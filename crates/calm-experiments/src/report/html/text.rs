@@ -6,6 +6,7 @@ use minijinja::value::Value;
 use minijinja::{Error, HtmlEscape, Output, State, escape_formatter};
 use serde::Serialize;
 
+use super::super::numbers::count;
 use super::super::visible;
 
 /// More letters of a text are in the raw JSON only.
@@ -15,8 +16,8 @@ const LETTERS: usize = 2000;
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Shown<'a> {
     text: &'a str,
-    /// Letters behind it.
-    left_out: usize,
+    /// Number of letters behind it, if there are any.
+    left_out: Option<String>,
 }
 
 impl<'a> Shown<'a> {
@@ -25,9 +26,10 @@ impl<'a> Shown<'a> {
             .char_indices()
             .nth(LETTERS)
             .map_or(text.len(), |(end, _)| end);
+        let rest = text[end..].chars().count();
         Self {
             text: &text[..end],
-            left_out: text[end..].chars().count(),
+            left_out: (rest > 0).then(|| count(rest as u64)),
         }
     }
 }
@@ -121,12 +123,15 @@ mod tests {
     fn a_long_text_is_cut_between_letters() {
         let text = "é".repeat(LETTERS + 5);
         let shown = Shown::of(&text);
-        assert_eq!((shown.text.chars().count(), shown.left_out), (LETTERS, 5));
+        assert_eq!(
+            (shown.text.chars().count(), shown.left_out.as_deref()),
+            (LETTERS, Some("5"))
+        );
         assert_eq!(
             Shown::of("ab"),
             Shown {
                 text: "ab",
-                left_out: 0
+                left_out: None
             }
         );
     }
