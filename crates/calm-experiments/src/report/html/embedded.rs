@@ -1,6 +1,6 @@
 //! The table inside of a page.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::Path;
 
 use flate2::Compression;
