@@ -1,17 +1,15 @@
-//! A table of any evaluations and compositions, without an experiment.
+//! A table of any evaluations and training runs, without an experiment.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use calm_compose::CompositionFile;
-use calm_data::DataError;
-use calm_eval::run::{Description, EvaluationDirectory, Results, RunError, Sample};
+use calm_eval::run::{Description, EvaluationDirectory, Results, Sample};
 use calm_train::RunLog;
-use calm_train::runs::BridgeRecord;
 use serde::Deserialize;
 
 use super::build::{Evaluated, TableOptions};
+use super::trained::Trained;
 use super::{
     Circumstances, Frame, SystemFrame, SystemKind, Table, TableError, TaskFrame, TrainedRun,
 };
@@ -23,7 +21,8 @@ const DEPTH: usize = 4;
 #[derive(Default)]
 struct Found {
     evaluations: Vec<Evaluation>,
-    compositions: Vec<PathBuf>,
+    /// Directories of trained models.
+    trained: Vec<PathBuf>,
 }
 
 /// An evaluation of a model, perhaps on several tasks.
@@ -41,6 +40,8 @@ struct ModelName {
     name: String,
     /// SHA-256 of the bridges, if it is a composition.
     bridges_sha256: Option<String>,
+    /// SHA-256 of the weights, those of the anchor if it is a composition.
+    weights_sha256: Option<String>,
 }
 
 /// A system and a seed of it, as the place of an evaluation tells.
@@ -51,8 +52,9 @@ struct Place {
 }
 
 impl Table {
-    /// A table of evaluations that `calm eval --task … --out` wrote, and of compositions. Directories
-    /// that hold such directories stand for all of them.
+    /// A table of evaluations that `calm eval --task … --out` wrote, and of the compositions and
+    /// checkpoints that `calm compose` and `calm pretrain` wrote, with the cost of their training.
+    /// Directories that hold such directories stand for all of them.
     ///
     /// A model is a system; evaluations in directories `seed-0`, `seed-1` and so on of one directory
     /// are of one system. The first system is the one that others are compared with, and the first
@@ -65,13 +67,11 @@ impl Table {
     pub fn of_runs(directories: &[PathBuf], options: &TableOptions) -> Result<Self, TableError> {
         let mut found = Found::default();
         for directory in directories {
-            let before = found.evaluations.len() + found.compositions.len();
-            found.search(directory, DEPTH)?;
-            if found.evaluations.len() + found.compositions.len() == before {
+            if !found.search(directory, DEPTH)? {
                 return Err(TableError::NoRun {
                     directory: directory.clone(),
                     reason: match directory.is_dir() {
-                        true => "holds neither an evaluation nor a composition",
+                        true => "holds neither an evaluation nor a trained model",
                         false => "is no directory",
                     },
                 });
@@ -82,30 +82,33 @@ impl Table {
 }
 
 impl Found {
-    fn search(&mut self, directory: &Path, depth: usize) -> Result<(), TableError> {
+    /// Whether a directory, or one in it, is a run.
+    fn search(&mut self, directory: &Path, depth: usize) -> Result<bool, TableError> {
         let has = |file: &str| directory.join(file).is_file();
-        if has("composition.json") {
-            self.compositions.push(directory.to_owned());
-        } else if !RunLog::is_run(directory) && (has("results.json") || has("samples.jsonl")) {
-            return self.evaluation(directory);
+        if !RunLog::is_run(directory) && (has("results.json") || has("samples.jsonl")) {
+            self.evaluation(directory)?;
+            return Ok(true);
         }
-        if depth == 0 {
-            return Ok(());
+        let mut is_found = Trained::is_in(directory);
+        if is_found && !self.trained.iter().any(|other| is_same(other, directory)) {
+            self.trained.push(directory.to_owned());
         }
-        let Ok(entries) = fs::read_dir(directory) else {
-            return Ok(());
-        };
-        let entries = entries.flatten().map(|entry| entry.path());
-        let mut inner: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
-        inner.sort();
-        inner
-            .iter()
-            .try_for_each(|inner| self.search(inner, depth - 1))
+        if depth > 0
+            && let Ok(entries) = fs::read_dir(directory)
+        {
+            let entries = entries.flatten().map(|entry| entry.path());
+            let mut inner: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+            inner.sort();
+            for inner in inner {
+                is_found |= self.search(&inner, depth - 1)?;
+            }
+        }
+        Ok(is_found)
     }
 
     fn evaluation(&mut self, directory: &Path) -> Result<(), TableError> {
-        let is_given_twice = |other: &Evaluation| other.directory == directory;
-        if self.evaluations.iter().any(is_given_twice) {
+        let is_same = |other: &Evaluation| is_same(&other.directory, directory);
+        if self.evaluations.iter().any(is_same) {
             return Ok(());
         }
         self.evaluations.push(Evaluation {
@@ -139,7 +142,7 @@ impl Found {
             evaluation.add_to(&mut frame);
         }
         let mut runs = Vec::new();
-        for directory in &self.compositions {
+        for directory in &self.trained {
             runs.push(self.trained(directory, &mut frame)?);
         }
         self.check_tasks(&frame)?;
@@ -208,45 +211,42 @@ impl Found {
         }
     }
 
-    /// The training of a composition. It belongs to the system whose bridges it holds, or is one
-    /// without scores.
+    /// The training of a model. It belongs to the system of its weights, or is one without scores.
     fn trained(&self, directory: &Path, frame: &mut Frame) -> Result<TrainedRun, TableError> {
-        let file = CompositionFile::read(directory)?;
-        let record: BridgeRecord = file.training.read().map_err(|error| {
-            let reason = format!("training: {error}; train again with this program");
-            RunError::from(DataError::file(&directory.join("composition.json"), reason))
-        })?;
-        let sha256 = calm_files::sha256_file(directory.join("bridge.safetensors"));
-        let sha256 = sha256.map_err(|error| RunError::from(DataError::from(error)))?;
-        let of = self
-            .evaluations
-            .iter()
-            .find(|evaluation| evaluation.model().bridges_sha256.as_ref() == Some(&sha256));
-        let system = of.map_or_else(
-            || place(directory, directory).system,
-            |of| of.place().system,
-        );
-        if frame.systems.iter().all(|other| other.id != system) {
-            frame.systems.push(SystemFrame {
+        let Trained { kind, sha256, run } = Trained::read(directory)?;
+        let is_of = |evaluation: &&Evaluation| evaluation.model().is_of(kind, &sha256);
+        let of = self.evaluations.iter().find(is_of);
+        let system = of
+            .map_or_else(|| place(directory, directory), Evaluation::place)
+            .system;
+        match frame.systems.iter_mut().find(|other| other.id == system) {
+            Some(known) => known.kind = kind,
+            None => frame.systems.push(SystemFrame {
                 title: system.clone(),
                 id: system.clone(),
-                kind: SystemKind::Composed,
+                kind,
                 models: Vec::new(),
-            });
+            }),
         }
-        let of_part = |part: &str, model: &calm_compose::ModelReference| {
-            (part.to_owned(), model.weights_sha256.clone())
-        };
-        let augmenting = file.augmenting.iter().map(|model| of_part("m_A", model));
-        let run = TrainedRun {
+        let directory = directory.to_owned();
+        let run = run.with_log(&directory)?;
+        Ok(TrainedRun {
             system,
-            directory: directory.to_owned(),
-            weights_sha256: std::iter::once(of_part("m_B", &file.anchor))
-                .chain(augmenting)
-                .collect(),
-            ..TrainedRun::of_bridges(&record)
+            directory,
+            ..run
+        })
+    }
+}
+
+impl ModelName {
+    /// Whether it is the model of these bridges, or of these weights.
+    fn is_of(&self, kind: SystemKind, sha256: &str) -> bool {
+        let own = match (kind, &self.bridges_sha256) {
+            (SystemKind::Composed, bridges) => bridges.as_deref(),
+            (_, Some(_)) => None,
+            (_, None) => self.weights_sha256.as_deref(),
         };
-        run.with_log(directory)
+        own == Some(sha256)
     }
 }
 
@@ -322,26 +322,29 @@ impl Evaluation {
     }
 }
 
-/// The system and seed of a directory `…/SYSTEM/seed-N` or `…/SYSTEM/seed-N/TASK`, or else of its
-/// model.
+/// Whether two paths name one directory.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    one == other || real(one).is_some_and(|path| real(other) == Some(path))
+}
+
+/// The system and seed of a directory `…/SYSTEM/seed-N` or `…/SYSTEM/seed-N/TASK`, or else those of
+/// its model, which may be in such a directory.
 fn place(directory: &Path, model: &Path) -> Place {
     let seed = |path: &Path| -> Option<u64> {
-        path.file_name()?
-            .to_str()?
-            .strip_prefix("seed-")?
-            .parse()
-            .ok()
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix("seed-")?.parse().ok()
     };
-    let mut seeded = directory
-        .ancestors()
-        .take(2)
-        .filter(|path| seed(path).is_some());
-    match seeded.next() {
-        Some(path) => Place {
-            system: path
-                .parent()
-                .map_or_else(String::new, |system| system.display().to_string()),
-            seed: seed(path),
+    let paths = directory.ancestors().take(2).chain([model]);
+    let seeded = paths.filter_map(|path| Some((path.parent()?, seed(path)?)));
+    match seeded.into_iter().next() {
+        Some((system, seed)) => Place {
+            system: match system.display().to_string() {
+                // The parent of a bare name.
+                name if name.is_empty() => ".".to_owned(),
+                name => name,
+            },
+            seed: Some(seed),
         },
         None => Place {
             system: model.display().to_string(),
@@ -366,6 +369,11 @@ mod tests {
             ("eval/kv".to_owned(), Some(12))
         );
         assert_eq!(of("eval/kv/seed-x"), ("hf:a/b".to_owned(), None));
+        // Models of `calm compose --seeds`.
+        let model = Path::new("runs/both/seed-2");
+        let found = place(Path::new("runs/eval/runs-both-seed-2/gsm8k"), model);
+        assert_eq!((&*found.system, found.seed), ("runs/both", Some(2)));
+        assert_eq!(of("seed-1"), (".".to_owned(), Some(1)));
         assert_eq!(
             of("eval/kv/seed-1/tasks/gsm8k"),
             ("hf:a/b".to_owned(), None)

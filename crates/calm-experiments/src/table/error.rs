@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use calm_compose::ComposeError;
 use calm_eval::ScoreError;
 use calm_eval::run::RunError;
+use calm_models::ModelError;
 use calm_train::TrainError;
 
 /// Why results make no table.
@@ -142,12 +143,15 @@ pub enum TableError {
     /// A training run cannot be read.
     #[error(transparent)]
     Training(#[from] TrainError),
+    /// A checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] ModelError),
     /// A composition cannot be read.
     #[error(transparent)]
     Composition(#[from] ComposeError),
     /// A directory that is no run.
     #[error(
-        "{}: {reason}; give directories that calm eval --out or calm compose wrote",
+        "{}: {reason}; give directories that calm eval or calm compose wrote",
         directory.display()
     )]
     NoRun {

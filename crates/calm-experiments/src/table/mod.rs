@@ -9,6 +9,7 @@ mod error;
 mod measured;
 mod runs;
 mod scores;
+mod trained;
 mod verdict;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use calm_train::runs::{BaselineOutcome, BridgeRecord, ModelOutcome, RunRecord};
+use calm_train::runs::{BaselineOutcome, BridgeRecord, ModelOutcome, RunRecord, TuningRecord};
 use calm_train::{OptimizerKind, RunLog};
 
 use super::{TableError, TrainedRun};
@@ -38,6 +38,14 @@ impl TrainedRun {
         Self {
             directory: outcome.out.clone(),
             ..Self::of(&outcome.training, outcome.trained_parameters)
+        }
+    }
+
+    /// Training of a checkpoint, or of adapters that are merged into it, as its directory tells.
+    pub fn of_checkpoint(record: &TuningRecord) -> Self {
+        Self {
+            device: record.device.clone(),
+            ..Self::of(&record.run, record.trained_parameters)
         }
     }
 

@@ -35,7 +35,7 @@ fn evaluated(
 }
 
 /// The description and the samples of such an evaluation.
-fn described(
+pub(crate) fn described(
     model: &str,
     metric: TaskMetric,
     languages: Languages<'_>,
@@ -43,6 +43,7 @@ fn described(
 ) -> (Description, Vec<Sample>) {
     let mut benchmark = Task::named("flores-v1").unwrap();
     benchmark.score.metric = metric;
+    benchmark.groups = [("low".to_owned(), vec!["ne".to_owned()])].into();
     let record = |index: usize| {
         let kind = ["a", "b"][index % 2];
         let record = json!({"operands": 1 + index % 12, "kind": kind});
@@ -90,7 +91,7 @@ fn reference(index: usize) -> String {
 }
 
 /// Right answers but for those of which `is_wrong` holds, which miss a half.
-fn answers(is_wrong: impl Fn(usize) -> bool) -> impl Fn(&str, usize) -> String {
+pub(crate) fn answers(is_wrong: impl Fn(usize) -> bool) -> impl Fn(&str, usize) -> String {
     move |_, index| match is_wrong(index) {
         true => format!("sentence {index} has"),
         false => reference(index),
@@ -509,7 +510,8 @@ fn any_number_of_threads_gives_the_same_bytes() {
     assert!(serde_json::to_string(&read).unwrap() == one);
 }
 
-/// 40 languages, 6 systems, 5 seeds, 20 400 samples: half a second on two cores.
+/// 40 languages, 6 systems, 5 seeds, 20 400 samples: 1.3 seconds of one core. 600 000 samples, chrF:
+/// 6 seconds on two busy cores.
 #[test]
 fn a_large_table_is_there_at_once() {
     let (begun, all) = large(17);

@@ -50,7 +50,7 @@ pub use self::located::{LocatedExamples, locate_examples};
 pub use self::pretrain::PretrainRun;
 pub use self::record::{
     AddedParameters, BaseModel, BaselineOutcome, BridgeRecord, DataRecord, Environment,
-    ModelOutcome, PackedRecord, RunRecord, ValidationIdentity, commit, program,
+    ModelOutcome, PackedRecord, RunRecord, TuningRecord, ValidationIdentity, commit, program,
 };
 pub use self::training::{FitOptions, fit};
 use crate::{ReferenceLoss, RunSummary, StepMetrics, TrainError, ValidationMetrics, WorkerEvent};

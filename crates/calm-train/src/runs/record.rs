@@ -1,7 +1,7 @@
 //! Records of runs, as files have them: what a run depends on, and what came of it.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use calm_compose::{BridgeOptions, CompositionFile, Connection, LoadedModel, Mode, TrainingRecord};
@@ -236,6 +236,47 @@ pub struct BridgeRecord {
     /// The record of the composition that was trained further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continued: Option<TrainingRecord>,
+}
+
+/// How a checkpoint was trained: `training.json` beside its weights.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TuningRecord {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunRecord,
+    /// Public name of the device.
+    pub device: String,
+    /// Parameters that were trained.
+    pub trained_parameters: usize,
+    /// Rank of the adapters that are merged into the weights, if not all weights were trained.
+    pub rank: Option<usize>,
+}
+
+impl TuningRecord {
+    /// Name of the file.
+    pub const FILE: &str = "training.json";
+
+    /// Reads the record of a checkpoint in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if there is none, [`TrainError::Malformed`] if it is damaged.
+    pub fn read(directory: &Path) -> Result<Self, TrainError> {
+        let path = directory.join(Self::FILE);
+        let text = calm_files::read_text(&path).map_err(|source| TrainError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        serde_json::from_str(&text).map_err(|error| TrainError::Malformed {
+            path,
+            reason: error.to_string(),
+        })
+    }
+
+    pub(super) fn write(&self, directory: &Path) -> Result<(), TrainError> {
+        let text = serde_json::to_vec_pretty(self).expect("a record is plain data");
+        Ok(calm_files::write(directory.join(Self::FILE), text)?)
+    }
 }
 
 /// Counts of the parameters of bridges.

@@ -12,7 +12,7 @@ use super::data::TrainingData;
 use super::estimate::Estimate;
 use super::flops::{TrainingFlops, mean_seen};
 use super::footprint::Footprint;
-use super::record::{RunIdentity, RunRecord};
+use super::record::{RunIdentity, RunRecord, TuningRecord};
 use super::reference::of_decoder;
 use super::training::{FitOptions, TrainingRun};
 use crate::{LanguageModelling, ReferenceModel, TrainError};
@@ -29,7 +29,8 @@ pub(super) struct Tuning<'a> {
 }
 
 impl Tuning<'_> {
-    /// Trains, and saves a checkpoint with its weights stored as `dtype`, adapters merged into them.
+    /// Trains, and saves a checkpoint with its weights stored as `dtype`, adapters merged into them,
+    /// and the record of its training beside it.
     pub(super) fn run(
         &self,
         data: &TrainingData,
@@ -57,7 +58,14 @@ impl Tuning<'_> {
         let flops = flops.of_run(&record, 1.0);
         let model = self.model.with_decoder(trained.valid().materialize());
         model.save(&run.out, dtype)?;
-        Ok(RunRecord { flops, ..record })
+        let record = TuningRecord {
+            run: RunRecord { flops, ..record },
+            device: calm_backend::device_name(&run.context.device),
+            trained_parameters: self.trained_parameters(),
+            rank,
+        };
+        record.write(&run.out)?;
+        Ok(record.run)
     }
 
     /// Size, memory and time of the run.

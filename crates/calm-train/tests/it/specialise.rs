@@ -10,7 +10,7 @@ use calm_data::{Batch, TokenizedExample};
 use calm_models::{Decoder, DecoderConfig, FrozenModel, LoadOptions, ModelSource};
 use calm_train::runs::{
     Baseline, ComposeConfig, ComposeOutcome, ComposeRun, FinetuneConfig, FinetuneRun, ModelOutcome,
-    PretrainConfig, PretrainRun, RunContext, RunEvent, TunedWeights,
+    PretrainConfig, PretrainRun, RunContext, RunEvent, TunedWeights, TuningRecord,
 };
 use calm_train::{HeldOut, LanguageModelling, RunDir, TrainError, Validator};
 use tempfile::TempDir;
@@ -87,6 +87,23 @@ fn a_checkpoint_learns_and_says_where_it_comes_from() {
     let [first, last] = [metrics[0].loss, metrics[11].loss];
     assert!(last < 0.8 * first, "{first} {last}");
     assert_eq!(outcome.training.data.packed.unwrap().context, 8);
+    // The record beside the weights tells the cost: three times the forward pass, at least.
+    let record = TuningRecord::read(&workshop.path("out")).unwrap();
+    assert_eq!(
+        (record.trained_parameters, record.rank),
+        (outcome.trained_parameters, None)
+    );
+    let run = record.run;
+    assert_eq!(run.flops, outcome.training.flops);
+    let tokens: usize = metrics.iter().map(|step| step.tokens).sum();
+    assert_eq!(run.tokens_read, tokens as u64);
+    let blocks = base.config().blocks.iter();
+    let forward: u64 = blocks
+        .map(|block| block.flops_per_token(base.config().d_model, 0))
+        .sum();
+    let flops = run.flops.unwrap();
+    assert!(flops > 3.0 * (forward * run.tokens_read) as f64, "{flops}");
+    assert!(run.peak_bytes.is_none_or(|bytes| bytes > 1 << 20));
     let made = FrozenModel::load(&workshop.path("out"), &LoadOptions::default()).unwrap();
     assert_eq!(made.config(), base.config());
     assert_eq!(made.tokenizer.json(), base.tokenizer.json());
