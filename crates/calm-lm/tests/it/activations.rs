@@ -6,11 +6,16 @@ use serde_json::Value;
 const COMPOSE: &str = "compose --anchor anchor --augmenting specialist --connections every:2 \
                        --train data.jsonl --rows 4 --steps 20 --seed 5 --json";
 
+/// The record and the bridges of a training with these flags.
+fn recorded(workshop: &Workshop, out: &str, flags: &str) -> (Value, Vec<u8>) {
+    let run = workshop.calm(&format!("{COMPOSE} --out {out} {flags}"));
+    (run.json()["training"].take(), workshop.bridges(out))
+}
+
 /// The statistics of activations and the bridges of a training with these flags.
 fn trained(workshop: &Workshop, out: &str, flags: &str) -> (Value, Vec<u8>) {
-    let run = workshop.calm(&format!("{COMPOSE} --out {out} {flags}"));
-    let activations = run.json()["training"]["activations"].take();
-    (activations, workshop.bridges(out))
+    let (mut training, bridges) = recorded(workshop, out, flags);
+    (training["activations"].take(), bridges)
 }
 
 #[test]
@@ -38,6 +43,24 @@ fn runs_come_to_the_same_bridges_wherever_states_are_kept() {
     // A run is gone on with as what it is.
     let run = workshop.calm(&format!("{COMPOSE} --out half --resume"));
     run.refused(&["activations"]);
+}
+
+#[test]
+fn states_that_are_found_take_no_operations() {
+    let workshop = Workshop::new();
+    let flops = |out: &str, flags: &str| {
+        let (training, _) = recorded(&workshop, out, flags);
+        assert!(training["tokens_read"].as_u64() > training["target_tokens"].as_u64());
+        assert!(training["target_tokens"].as_u64() > Some(0), "{training}");
+        training["flops"].as_f64().unwrap()
+    };
+    let all = flops("off", "--activation-cache off");
+    let memory = flops("memory", "--activation-cache states");
+    let found = flops("found", "--activation-cache states");
+    // 24 of 80 were computed, and then none.
+    let share = (all - memory) / (all - found);
+    assert!((share - 56.0 / 80.0).abs() < 1e-9, "{all} {memory} {found}");
+    assert!(found > 0.0);
 }
 
 #[test]
