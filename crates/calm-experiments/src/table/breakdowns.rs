@@ -7,7 +7,7 @@ use calm_eval::Statistics;
 use calm_eval::tasks::Expression;
 use rayon::prelude::*;
 
-use super::build::TableOptions;
+use super::evaluated::TableOptions;
 use super::measured::{Measured, MeasuredSystem};
 use super::scores::{LanguageScores, mean_score};
 use super::{Breakdown, Score, TableError};

@@ -4,7 +4,7 @@ use calm_eval::significance::{Trials, holm};
 use calm_eval::{ScoreError, Statistics};
 use rayon::prelude::*;
 
-use super::build::TableOptions;
+use super::evaluated::TableOptions;
 use super::measured::{Measured, MeasuredSystem};
 use super::scores::{Uncertainty, seed_of};
 use super::verdict::{LEVEL, verdict};

@@ -8,7 +8,7 @@ use calm_eval::run::{Description, EvaluationDirectory, Results, Sample};
 use calm_train::RunLog;
 use serde::Deserialize;
 
-use super::build::{Evaluated, TableOptions};
+use super::evaluated::{Evaluated, TableOptions};
 use super::trained::Trained;
 use super::{
     Circumstances, Frame, SystemFrame, SystemKind, Table, TableError, TaskFrame, TrainedRun,

@@ -6,7 +6,7 @@ use calm_eval::run::{Sample, TaskResults, counted};
 use calm_eval::{Metric, Statistics};
 use rayon::prelude::*;
 
-use super::build::{Evaluated, TableOptions};
+use super::evaluated::{Evaluated, TableOptions};
 use super::scores::{LanguageScores, mean_score};
 use super::{Cell, Frame, SeedResult, TableError, TaskFrame};
 

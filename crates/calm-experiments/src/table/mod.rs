@@ -6,6 +6,7 @@ mod build;
 mod contrasts;
 mod directories;
 mod error;
+mod evaluated;
 mod measured;
 mod runs;
 mod scores;
@@ -19,8 +20,8 @@ use calm_eval::Spread;
 use calm_eval::tasks::TaskMetric;
 use serde::{Deserialize, Serialize};
 
-pub use self::build::{Evaluated, TableOptions};
 pub use self::error::TableError;
+pub use self::evaluated::{Evaluated, TableOptions};
 
 /// Version of the layout of `table.json`.
 pub const SCHEMA: u32 = 1;

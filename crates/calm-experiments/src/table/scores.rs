@@ -5,7 +5,7 @@ use calm_eval::tasks::TaskMetric;
 use calm_eval::{Proportion, ScoreError, Spread, Statistics};
 
 use super::Score;
-use super::build::TableOptions;
+use super::evaluated::TableOptions;
 
 /// Scores of a system on the examples of one language.
 pub(super) struct LanguageScores {
