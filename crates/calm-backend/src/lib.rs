@@ -44,5 +44,5 @@ pub use device::{Backend, DeviceError, compiled, device, device_name, is_process
 pub use dtype::{ComputeType, FloatType, UnknownComputeType, UnknownFloatType};
 pub use init::SeededInit;
 pub use mapped::{MappedFile, takes_mapped};
-pub use memory::peak_memory;
+pub use memory::{available_memory, peak_memory};
 pub use threads::{threads, use_threads};

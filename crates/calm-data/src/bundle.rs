@@ -50,21 +50,27 @@ impl Bundle {
 /// [`DataError::Line`], or [`DataError::File`] if it is about no line.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, DataError> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
-        let message = error.message().lines().next().unwrap_or_default();
-        let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        let reason = match quoted.split_first() {
-            Some((found, known)) if message.starts_with("unknown") && !known.is_empty() => {
-                let nearest = nearest(found, known);
-                format!("unknown key or value '{found}'; did you mean '{nearest}'?")
-            }
-            _ => message.to_owned(),
-        };
+        let reason = mistyped(error.message());
         let line = |at: usize| 1 + text[..at.min(text.len())].matches('\n').count();
         match error.span() {
             Some(span) => DataError::line(path, line(span.start), reason),
             None => DataError::file(path, reason),
         }
     })
+}
+
+/// The message of serde's error about a value; that about a mistyped key or value names the nearest
+/// one.
+pub fn mistyped(message: &str) -> String {
+    let message = message.lines().next().unwrap_or_default();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((found, known)) if message.starts_with("unknown") && !known.is_empty() => {
+            let nearest = nearest(found, known);
+            format!("unknown key or value '{found}'; did you mean '{nearest}'?")
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// The known name that is most like this one.

@@ -30,6 +30,7 @@ mod examples;
 mod mixture;
 mod packing;
 mod row_set;
+pub mod sampling;
 mod tokens;
 
 pub use batch::Batch;

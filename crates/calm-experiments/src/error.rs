@@ -33,7 +33,7 @@ pub enum ExperimentError {
         /// Id of the task.
         task: String,
         /// Why.
-        source: TaskError,
+        source: Box<TaskError>,
     },
     /// A model cannot be used.
     #[error("model '{model}': {source}")]
@@ -41,7 +41,7 @@ pub enum ExperimentError {
         /// Id of the model.
         model: String,
         /// Why.
-        source: ModelError,
+        source: Box<ModelError>,
     },
     /// A system cannot be trained.
     #[error("{job}: {source}")]
@@ -67,6 +67,20 @@ pub enum ExperimentError {
         /// Why.
         source: Box<RunError>,
     },
+    /// A library panicked.
+    #[error("{job}: {reason}")]
+    Panic {
+        /// System and seed.
+        job: String,
+        /// The message of the panic.
+        reason: String,
+    },
+    /// The results cannot be put in a table.
+    #[error(transparent)]
+    Table(#[from] crate::table::TableError),
+    /// The table cannot be shown.
+    #[error(transparent)]
+    Report(#[from] crate::report::ReportError),
     /// There is less memory than a single job takes.
     #[error(
         "{job} takes about {needed_mib} MiB, and {available_mib} MiB are free; free some, or give \

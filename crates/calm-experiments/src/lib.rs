@@ -6,12 +6,15 @@
 //! [`Table`](table::Table), which [`report`] shows.
 
 pub mod chart;
+mod directory;
 mod error;
 pub mod plan;
 pub mod report;
+pub mod runner;
 mod spec;
 pub mod table;
 
+pub use directory::TableDirectory;
 pub use error::ExperimentError;
 pub use spec::{
     DataSpec, Defaults, Experiment, ExperimentFile, LAYOUT, Mode, ModelSpec, Ordered, Seeds,

@@ -105,6 +105,11 @@ impl Common {
         })
     }
 
+    /// Name by which the device was asked for.
+    pub(crate) fn device_name(&self) -> &str {
+        &self.device
+    }
+
     /// The device that was asked for.
     pub(crate) fn device(&self) -> Result<Device, DeviceError> {
         if let Some(device) = self.found.get() {

@@ -55,6 +55,9 @@ pub enum Error {
     /// A task is none.
     #[error(transparent)]
     Task(#[from] calm_eval::tasks::TaskError),
+    /// An experiment cannot be read or run.
+    #[error(transparent)]
+    Experiment(#[from] calm_experiments::ExperimentError),
     /// An evaluation failed.
     #[error(transparent)]
     Evaluation(#[from] calm_eval::run::RunError),

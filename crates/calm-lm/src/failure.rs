@@ -10,6 +10,7 @@ use calm_lm::data::DataError;
 use calm_lm::eval::ScoreError;
 use calm_lm::eval::run::RunError;
 use calm_lm::eval::tasks::TaskError;
+use calm_lm::experiments::ExperimentError;
 use calm_lm::experiments::report::ReportError;
 use calm_lm::files::FileError;
 use calm_lm::models::{ConfigError, HubError, ModelError};
@@ -84,6 +85,8 @@ pub(crate) enum Failure {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
 }
 
 impl Failure {
@@ -112,7 +115,11 @@ impl Failure {
         }
         let code = complain(&self.to_string());
         match self {
-            Self::Interrupted { .. } | Self::Stopped { .. } => ExitCode::from(interrupt::EXIT_CODE),
+            Self::Interrupted { .. }
+            | Self::Stopped { .. }
+            | Self::Experiment(ExperimentError::Interrupted { .. }) => {
+                ExitCode::from(interrupt::EXIT_CODE)
+            }
             _ => code,
         }
     }

@@ -68,6 +68,7 @@ pub use calm_sandbox as sandbox;
 pub use calm_train as train;
 
 mod error;
+pub mod experiment;
 pub mod terminal;
 
 pub use error::Error;

@@ -55,7 +55,7 @@ impl ExampleReader {
     }
 
     /// The next row, as `of` makes it of the fields; none at the end.
-    fn next_of<T>(
+    pub(crate) fn next_of<T>(
         &mut self,
         of: impl Fn(&Fields) -> Result<T, String>,
     ) -> Result<Option<T>, DataError> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use calm_data::DataError;
 use calm_data::builders::BuilderConfig;
+use calm_data::sampling::{SamplePart, sample};
 
 use super::files::Store;
 use super::key;
@@ -21,6 +22,8 @@ pub(super) struct Data<'a> {
     store: &'a Store,
     /// Hashes of files that were asked for.
     hashes: RefCell<BTreeMap<PathBuf, String>>,
+    /// Samples that are being made, to find circles.
+    open: RefCell<Vec<String>>,
 }
 
 impl<'a> Data<'a> {
@@ -29,6 +32,7 @@ impl<'a> Data<'a> {
             experiment,
             store,
             hashes: RefCell::default(),
+            open: RefCell::default(),
         }
     }
 
@@ -46,10 +50,8 @@ impl<'a> Data<'a> {
             return Err(self.experiment.wrong(keys, reason));
         }
         let root = match spec {
-            DataSpec {
-                build: Some(builder),
-                ..
-            } => self.built(builder)?,
+            DataSpec { build: Some(_), .. } => self.built(&self.experiment.builder(id)?)?,
+            spec if !spec.sample.is_empty() => self.sampled(id, spec)?,
             DataSpec { path, .. } => path.clone().unwrap_or_default(),
         };
         let path = match rest {
@@ -82,9 +84,10 @@ impl<'a> Data<'a> {
 
     /// The directory that a builder writes, once.
     fn built(&self, builder: &BuilderConfig) -> Result<PathBuf, ExperimentError> {
-        let directory = self.store.data(&key::of(&(builder.version(), builder)));
+        let key = key::of(&(builder.version(), builder));
+        let directory = self.store.data(&key);
         if !directory.join(BUILT).is_file() {
-            let _lock = calm_files::Lock::acquire(&directory)?;
+            let _lock = self.store.lock(&key)?;
             if !directory.join(BUILT).is_file() {
                 builder.build(&directory)?;
                 let text = serde_json::to_vec_pretty(builder).expect("settings are plain data");
@@ -92,6 +95,37 @@ impl<'a> Data<'a> {
             }
         }
         Ok(directory)
+    }
+}
+
+impl Data<'_> {
+    /// The file that holds a sample of other data, made once.
+    fn sampled(&self, id: &str, spec: &DataSpec) -> Result<PathBuf, ExperimentError> {
+        if self.open.borrow().iter().any(|open| open == id) {
+            let circle = self.open.borrow().join(" → ");
+            let reason = format!("data '{id}' is a sample of itself: {circle} → {id}");
+            return Err(self.experiment.wrong(&["data", id], reason));
+        }
+        self.open.borrow_mut().push(id.to_owned());
+        let mut parts = Vec::new();
+        let mut inputs = Vec::new();
+        for (reference, amount) in spec.sample.iter() {
+            let path = self.path(reference, &["data", id, "sample", reference])?;
+            inputs.push((self.sha256(&path)?, *amount));
+            parts.push(SamplePart {
+                path,
+                amount: *amount,
+            });
+        }
+        self.open.borrow_mut().pop();
+        let key = key::of(&("sample", inputs, spec.seed));
+        let file = self.store.data(&key).join("rows.jsonl");
+        let _lock = self.store.lock(&key)?;
+        // It is written whole or not at all.
+        if !file.is_file() {
+            sample(&parts, spec.seed, &file)?;
+        }
+        Ok(file)
     }
 }
 
@@ -121,4 +155,13 @@ pub(super) fn of_directory(directory: &Path) -> Result<String, ExperimentError> 
         hashes.push((name.into_owned(), calm_files::sha256_file(&path)?));
     }
     Ok(key::of(&hashes))
+}
+
+/// Bytes of a file, or of the files in a directory; 0 if there is none.
+pub(super) fn bytes(path: &Path) -> u64 {
+    let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    match fs::read_dir(path) {
+        Ok(entries) => entries.flatten().map(|entry| length(&entry.path())).sum(),
+        Err(_) => length(path),
+    }
 }

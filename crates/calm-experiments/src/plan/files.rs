@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use calm_files::{FileError, Lock};
+
 /// The directory of all results.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -29,6 +31,15 @@ impl Store {
     /// Directory of the evaluation of a model on a task.
     pub fn cell(&self, key: &str) -> PathBuf {
         self.root.join("cells").join(key)
+    }
+
+    /// Waits until no other process or thread makes what has this key.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if the store cannot be written to.
+    pub fn lock(&self, key: &str) -> Result<Lock, FileError> {
+        Lock::acquire(&self.root.join("locks").join(key))
     }
 
     /// Directory of the table of an experiment.

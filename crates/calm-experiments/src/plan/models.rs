@@ -23,6 +23,8 @@ pub struct Model {
     pub source: ModelSource,
     /// Hash of its files, or of its recipe.
     pub sha256: String,
+    /// Bytes of its files; 0 while they are not made.
+    pub bytes: u64,
     /// Key of the job that makes it.
     pub made_by: Option<String>,
 }
@@ -72,13 +74,19 @@ impl Models<'_> {
             && !path.exists()
         {
             let path = path.display();
-            let reason = format!("model '{id}': {path}: there is no such file or directory");
+            let spec = self.experiment.file.models.get(id);
+            let advice = match spec.and_then(|spec| spec.made_by.as_ref()) {
+                Some(command) => format!("; make it with `{command}`"),
+                None => String::new(),
+            };
+            let reason =
+                format!("model '{id}': {path}: there is no such file or directory{advice}");
             return Err(self.experiment.wrong(&["models", id, "source"], reason));
         }
         let files = source.resolve(&[], &mut *self.fetching);
         let files = files.map_err(|source| ExperimentError::Model {
             model: id.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         let sha256 = match files.path.is_dir() {
             true => of_directory(&files.path)?,
@@ -91,6 +99,7 @@ impl Models<'_> {
         Ok(Model {
             id: id.to_owned(),
             name,
+            bytes: super::data::bytes(&files.path),
             source: files.source,
             sha256,
             made_by: None,
@@ -129,6 +138,7 @@ impl Models<'_> {
         Ok(Model {
             id: id.to_owned(),
             name: id.to_owned(),
+            bytes: super::data::bytes(&directory),
             source: ModelSource::Path(directory),
             sha256: key.clone(),
             made_by: Some(key),

@@ -13,6 +13,15 @@ use crate::{Experiment, ExperimentError, Seeds, SystemSpec};
 /// Seeds of an experiment that names none.
 const SEEDS: &str = "0..2";
 
+/// Settings that a baseline cannot have: as defaults, they are those of the systems with bridges.
+const OF_BRIDGES: [&str; 5] = [
+    "noise",
+    "dtype",
+    "gradient-checkpointing",
+    "devices",
+    "workers",
+];
+
 /// Systems that are planned.
 pub(super) struct Systems<'a, 'm> {
     pub(super) experiment: &'a Experiment,
@@ -122,11 +131,14 @@ impl Systems<'_, '_> {
         spec: &SystemSpec,
         compose: &Map<String, Value>,
     ) -> Result<(SystemKind, Vec<Job>), ExperimentError> {
-        let defaults = &self.experiment.file.defaults.compose;
+        let mut defaults = self.experiment.file.defaults.compose.clone();
+        if compose.contains_key("baseline") {
+            defaults.retain(|name, _| !OF_BRIDGES.contains(&&**name));
+        }
         let settings = Settings {
             experiment: self.experiment,
             places: vec![vec!["systems", id, "compose"], vec!["defaults", "compose"]],
-            values: over(Some(defaults), Some(compose)).unwrap_or_default(),
+            values: over(Some(&defaults), Some(compose)).unwrap_or_default(),
         };
         let (config, inputs) = settings.resolve::<ComposeConfig>(self.models, self.data)?;
         // A flaw that needs no model is found before anything is loaded.

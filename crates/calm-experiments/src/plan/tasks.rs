@@ -16,6 +16,8 @@ use crate::{Experiment, ExperimentError, TaskSpec};
 
 /// Most tokens of an answer to a row of a file.
 const MAX_NEW_TOKENS: usize = 128;
+/// Prompts that are answered together.
+const BATCH: usize = 16;
 
 /// A task with its examples.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct PlannedTask {
     pub frame: TaskFrame,
     /// Its examples.
     pub evaluation: Evaluation,
+    /// Prompts that are answered together.
+    pub rows: usize,
     /// Hash of everything that scores on it depend on.
     pub key: String,
 }
@@ -85,14 +89,17 @@ impl PlannedTask {
                 parts: spec.parts.0,
             },
             evaluation,
+            rows: spec.batch.unwrap_or(BATCH).max(1),
             key,
         })
     }
 }
 
 fn of_task(id: &str, source: TaskError) -> ExperimentError {
-    let task = id.to_owned();
-    ExperimentError::Task { task, source }
+    ExperimentError::Task {
+        task: id.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 /// A task over the defaults of all tasks.

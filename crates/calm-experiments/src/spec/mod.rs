@@ -7,7 +7,7 @@ mod seeds;
 
 use std::path::PathBuf;
 
-use calm_data::builders::BuilderConfig;
+use calm_data::sampling::Amount;
 use calm_eval::tasks::TaskMetric;
 use calm_models::ModelSource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -86,6 +86,9 @@ pub struct ModelSpec {
     /// Directory, `.gguf` file, or `hf:owner/name@revision`; of a checkpoint or a composition.
     #[serde(with = "source", skip_serializing_if = "Option::is_none")]
     pub source: Option<ModelSource>,
+    /// Command that makes these files, for whoever lacks them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
     /// Recipe: flags of `calm pretrain`, where `from` may be the id of a model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrain: Option<Map<String, Value>>,
@@ -94,16 +97,21 @@ pub struct ModelSpec {
     pub seed: u64,
 }
 
-/// Data: files that are there, or a builder that makes them.
+/// Data: files that are there, a builder that makes them, or a sample of other data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct DataSpec {
     /// File or directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Builder with its settings.
+    /// A [`BuilderConfig`](calm_data::builders::BuilderConfig): builder, config, sizes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub build: Option<BuilderConfig>,
+    pub build: Option<Map<String, Value>>,
+    /// Parts of other data: `ID/file` with `{ share = 0.05 }` or `{ examples = 1000 }` of each.
+    pub sample: Ordered<Amount>,
+    /// Seed of the sample.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub seed: u64,
 }
 
 /// A system: a model as it is, or one that is trained.
@@ -173,6 +181,9 @@ pub struct TaskSpec {
     /// Most examples of each language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Prompts that are answered together; by default 16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
     /// Languages, from low to high resource; by default all, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<String>,

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use calm_data::bundle::{Bundle, nearest, parse};
+use calm_data::builders::BuilderConfig;
+use calm_data::bundle::{Bundle, mistyped, nearest, parse};
 use calm_models::ModelSource;
 use serde_json::{Map, Value};
 
@@ -20,6 +21,10 @@ const BUILTIN: Bundle = Bundle {
         (
             "table1-options",
             include_str!("../../experiments/table1-options.toml"),
+        ),
+        (
+            "table1-paper",
+            include_str!("../../experiments/table1-paper.toml"),
         ),
     ],
 };
@@ -111,7 +116,7 @@ impl Experiment {
                 [] => name.to_owned(),
                 settings => format!("--set {}", settings.join(" --set ")),
             };
-            wrong(place, error.to_string())
+            wrong(place, mistyped(&error.to_string()))
         })?;
         let path = sources[0].path.clone();
         let stem = path.file_stem().unwrap_or(path.as_os_str());
@@ -203,9 +208,20 @@ impl Experiment {
             }
         }
         for (id, data) in file.data.iter() {
-            if data.path.is_some() == data.build.is_some() {
-                let reason = format!("data '{id}': give files (path) or a builder (build)");
+            let given = [
+                data.path.is_some(),
+                data.build.is_some(),
+                !data.sample.is_empty(),
+            ];
+            if given.iter().filter(|is_given| **is_given).count() != 1 {
+                let reason = format!(
+                    "data '{id}': give one of `path` (files), `build` (a builder) and `sample` \
+                     (parts of other data)"
+                );
                 return Err(self.wrong(&["data", id], reason));
+            }
+            if data.build.is_some() {
+                self.builder(id)?;
             }
         }
         let ids = file.systems.ids();
@@ -220,6 +236,17 @@ impl Experiment {
             }
         }
         Ok(())
+    }
+
+    /// The builder of this data, which has one.
+    pub(crate) fn builder(&self, id: &str) -> Result<BuilderConfig, ExperimentError> {
+        let data = self.file.data.get(id);
+        let build = data.and_then(|data| data.build.clone()).unwrap_or_default();
+        let read = serde_json::from_value(Value::Object(build));
+        read.map_err(|error| {
+            let reason = format!("data '{id}': {}", mistyped(&error.to_string()));
+            self.wrong(&["data", id, "build"], reason)
+        })
     }
 
     /// Checks that there is something of this id.

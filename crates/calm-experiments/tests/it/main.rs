@@ -1,6 +1,8 @@
-//! Tests of experiments from outside.
+//! Experiments from outside: files, runs, tables.
 
+mod files;
 mod report;
+mod runs;
 mod table_of_runs;
 mod tables;
 mod wide_tables;

@@ -8,6 +8,7 @@ mod decoding;
 mod doctor;
 mod dry_run;
 mod eval;
+mod experiment;
 mod generate;
 mod import;
 mod inspect;
@@ -56,6 +57,9 @@ pub(crate) enum Verb {
         arg.required_unless_present_any(["list", "show", "compare"])
     }))]
     Eval(eval::EvalArgs),
+    /// Make a table of systems beside each other, with a report
+    #[command(after_long_help = experiment::EXAMPLES)]
+    Experiment(experiment::ExperimentVerb),
     /// Score texts against references: chrF, BLEU
     #[command(after_long_help = score::EXAMPLES)]
     Score(score::ScoreArgs),
@@ -115,6 +119,7 @@ impl Verb {
             Self::Data(_) => "reading and writing data",
             Self::Pretrain(_) | Self::Compose(_) => "reading models and data",
             Self::Generate(_) | Self::Chat(_) | Self::Eval(_) | Self::Trace(_) => "loading models",
+            Self::Experiment(_) => "reading experiments",
             Self::Score(_) => "scoring",
             Self::Inspect(_) | Self::Merge(_) => "reading and hashing weights",
             Self::Verify(_) => "loading and computing",
@@ -135,6 +140,7 @@ impl Verb {
             Self::Generate(args) => generate::run(args, common),
             Self::Chat(args) => chat::run(args, common),
             Self::Eval(args) => eval::run(args, common),
+            Self::Experiment(args) => experiment::run(args, common),
             Self::Score(args) => score::run(args, common),
             Self::Inspect(args) => inspect::run(args, common),
             Self::Trace(args) => trace::run(args, common),

@@ -6,6 +6,7 @@
 mod bars;
 #[cfg(feature = "tui")]
 mod dashboard;
+mod experiment;
 mod file;
 pub mod interrupt;
 #[cfg(feature = "tui")]
@@ -20,6 +21,7 @@ mod stream;
 pub mod warnings;
 
 pub use calm_experiments::report::visible;
+pub use experiment::ExperimentDisplay;
 pub use file::FileProgress;
 pub use line::write_line;
 pub use progress::Progress;

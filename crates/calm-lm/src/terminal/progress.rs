@@ -37,6 +37,8 @@ enum Unit {
     Bytes,
     /// Steps of a training run, of which there is much to say.
     Steps,
+    /// Parts that have no unit of their own; their share is shown.
+    Share,
 }
 
 impl Progress {
@@ -53,6 +55,11 @@ impl Progress {
     /// The same of a training run.
     pub(super) fn of_steps(name: &str, total: usize, completed: usize) -> Self {
         Self::of(Unit::Steps, name, total, completed)
+    }
+
+    /// The same of work whose parts are only shares of the whole.
+    pub(super) fn of_share(name: &str, total: usize) -> Self {
+        Self::of(Unit::Share, name, total, 0)
     }
 
     fn of(unit: Unit, name: &str, total: usize, completed: usize) -> Self {
@@ -97,11 +104,10 @@ impl Progress {
         } else if done == self.total || self.last_line.elapsed() >= BETWEEN_LINES {
             self.last_line = Instant::now();
             let left = FormattedDuration(self.left(done));
-            let (name, done, total) =
-                (&self.name, self.unit.text(done), self.unit.text(self.total));
+            let (name, done) = (&self.name, self.unit.text(done, self.total));
             let line = match message {
-                "" => format!("{name}: {done} of {total}, {left} left"),
-                _ => format!("{name}: {done} of {total}, {message}, {left} left"),
+                "" => format!("{name}: {done}, {left} left"),
+                _ => format!("{name}: {done}, {message}, {left} left"),
             };
             say(&line);
         }
@@ -115,10 +121,14 @@ impl Progress {
 }
 
 impl Unit {
-    fn text(self, parts: usize) -> String {
+    fn text(self, done: usize, total: usize) -> String {
         match self {
-            Self::Count | Self::Steps => parts.to_string(),
-            Self::Bytes => HumanBytes(parts as u64).to_string(),
+            Self::Count | Self::Steps => format!("{done} of {total}"),
+            Self::Bytes => {
+                let [done, total] = [done, total].map(|bytes| HumanBytes(bytes as u64));
+                format!("{done} of {total}")
+            }
+            Self::Share => format!("{:.0} %", 100.0 * done as f64 / total.max(1) as f64),
         }
     }
 }
@@ -149,6 +159,7 @@ pub(super) fn say(line: &str) {
 fn bar(unit: Unit, name: &str, total: usize, completed: usize) -> ProgressBar {
     let style = match unit {
         Unit::Count => "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left",
+        Unit::Share => "{prefix} {wide_bar} {percent} %, {msg}, {eta} left",
         Unit::Steps => "{prefix} {wide_bar} {pos}/{len} {eta} left\n{msg}",
         Unit::Bytes => "{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg} {eta} left",
     };

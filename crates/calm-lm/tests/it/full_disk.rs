@@ -72,3 +72,31 @@ fn a_disk_that_fills_up_leaves_the_last_checkpoint_whole() {
     run.refused(&[&last]);
     assert_goes_on(&workshop);
 }
+
+#[test]
+fn an_experiment_loses_nothing_of_what_was_computed() {
+    let workshop = Workshop::new();
+    workshop.write(
+        "letters.toml",
+        r#"layout = 1
+title = "Letters"
+seeds = 0
+models = { anchor.source = "anchor", specialist.source = "specialist" }
+data.rows.path = "data.jsonl"
+systems.alone.model = "anchor"
+systems.both.compose = { anchor = "anchor", augmenting = "specialist", train = "rows", connections = "[[2,1],[4,3]]", steps = 9 }
+tasks.letters = { file = "rows", max-new-tokens = 4 }
+"#,
+    );
+    let line = "experiment run letters.toml --results results --quiet";
+    // The anchor alone is evaluated; the bridges do not fit.
+    limited(&workshop, line, 30).refused(&["both, seed 0: ", "File too large"]);
+    let cells = || {
+        fs::read_dir(workshop.path("results/cells"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(cells(), 1);
+    workshop.calm(line).done();
+    assert_eq!(cells(), 2);
+}

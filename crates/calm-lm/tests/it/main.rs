@@ -11,6 +11,7 @@ mod dashboard;
 mod data_forms;
 mod eval;
 mod examples;
+mod experiments;
 #[cfg(feature = "hub")]
 mod fetch;
 #[cfg(unix)]

@@ -1,0 +1,104 @@
+//! Training what a job trains, once: a result that is there is read.
+
+use std::fs;
+
+use calm_data::DataError;
+use calm_train::TrainError;
+use calm_train::runs::{ComposeOutcome, ComposeRun, PretrainRun, RunContext};
+
+use super::{JobMonitor, RunnerOptions, program};
+use crate::ExperimentError;
+use crate::plan::{Job, PROGRAM, Plan, Work};
+use crate::table::TrainedRun;
+
+/// File that says that a training came to its end, and what it cost.
+const TRAINED: &str = "trained.json";
+
+/// Whether the result of a training is there.
+pub(super) fn is_trained(plan: &Plan, job: &Job) -> bool {
+    job.directory(&plan.store).join(TRAINED).is_file()
+}
+
+/// Trains what the job trains, or goes on with it. The record is none of a model as it is; nothing
+/// is returned at all if the monitor ended it.
+#[expect(
+    clippy::option_option,
+    reason = "an interruption, and a job without training"
+)]
+pub(super) fn train(
+    plan: &Plan,
+    job: &Job,
+    options: &RunnerOptions,
+    jobs_at_once: usize,
+    monitor: &mut dyn JobMonitor,
+) -> Result<Option<Option<TrainedRun>>, ExperimentError> {
+    let Some(seed) = job.seed else {
+        return Ok(Some(None));
+    };
+    let directory = job.directory(&plan.store);
+    let _lock = plan.store.lock(&job.key)?;
+    let path = directory.join(TRAINED);
+    if path.is_file() {
+        let text = fs::read(&path).map_err(DataError::io(&path))?;
+        let run: TrainedRun = serde_json::from_slice(&text).map_err(|error| {
+            let reason = format!("{error}; delete the directory to train again");
+            DataError::file(&path, reason)
+        })?;
+        return Ok(Some(Some(named(run, plan, job))));
+    }
+    let context = RunContext {
+        device: options.device.clone(),
+        device_name: options.device_name.clone(),
+        seed,
+        program: PROGRAM.to_owned(),
+    };
+    let trained = match &job.work {
+        Work::Frozen => return Ok(Some(None)),
+        Work::Compose(config) => ComposeRun::new((**config).clone(), context)
+            .and_then(|run| run.run(monitor))
+            .map(|outcome| match outcome {
+                ComposeOutcome::Composed { record, .. } => TrainedRun::of_bridges(&record),
+                ComposeOutcome::Baseline(outcome) => TrainedRun::of_baseline(&outcome),
+                ComposeOutcome::Served { .. } => unreachable!("the experiment does not listen"),
+            }),
+        Work::Pretrain(config) => PretrainRun::new((**config).clone(), context)
+            .and_then(|run| run.run(monitor))
+            .map(|outcome| TrainedRun::of_model(&outcome)),
+    };
+    let run = match trained {
+        Ok(run) => run,
+        Err(TrainError::Interrupted { .. }) => return Ok(None),
+        Err(source) => {
+            return Err(ExperimentError::Training {
+                job: job.title.clone(),
+                source: Box::new(source),
+            });
+        }
+    };
+    let run = TrainedRun {
+        weights_sha256: job
+            .models
+            .iter()
+            .map(|(part, model)| (part.clone(), model.sha256.clone()))
+            .collect(),
+        program: program(options),
+        device: calm_backend::device_name(&options.device),
+        jobs_at_once,
+        ..named(run, plan, job)
+    };
+    let run = run.with_log(&directory)?;
+    let text = serde_json::to_vec_pretty(&run).expect("a record is plain data");
+    calm_files::write(&path, text)?;
+    Ok(Some(Some(run)))
+}
+
+/// The record for this job: another experiment may have another name for the same training.
+fn named(run: TrainedRun, plan: &Plan, job: &Job) -> TrainedRun {
+    let system = job.system.map(|place| plan.frame.systems[place].id.clone());
+    TrainedRun {
+        system: system.unwrap_or_default(),
+        seed: job.seed.unwrap_or_default(),
+        directory: job.directory(&plan.store),
+        ..run
+    }
+}
