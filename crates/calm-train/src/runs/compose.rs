@@ -86,11 +86,7 @@ impl ComposeRun {
     pub fn run(&self, observer: &mut dyn Observer) -> Result<ComposeOutcome, TrainError> {
         let server = self.config.ranks.bind()?;
         if let Some(kind) = self.config.baseline {
-            let models = self.load(&self.run.context.device, observer)?;
-            let bridges = models.composition.model.bridges.parameter_count();
-            let trained = self.baseline(kind, &models);
-            let trained = trained.run_on(&models.composition.anchor, observer)?;
-            let outcome = BaselineOutcome::new(kind, bridges, trained);
+            let outcome = self.run_baseline(kind, observer)?;
             return Ok(ComposeOutcome::Baseline(Box::new(outcome)));
         }
         let prepared = self.prepare(false, observer)?;
@@ -240,6 +236,22 @@ impl ComposeRun {
             extended,
             continued,
         })
+    }
+
+    fn run_baseline(
+        &self,
+        kind: Baseline,
+        observer: &mut dyn Observer,
+    ) -> Result<BaselineOutcome, TrainError> {
+        let (anchor, run, bridge_parameters) = {
+            // The other models only tell how many parameters the bridges would have.
+            let models = self.load(&self.run.context.device, observer)?;
+            let bridges = models.composition.model.bridges.parameter_count();
+            let run = self.baseline(kind, &models);
+            (models.composition.anchor, run, bridges)
+        };
+        let trained = run.run_on(&anchor, observer)?;
+        Ok(BaselineOutcome::new(kind, bridge_parameters, trained))
     }
 
     /// The training of the anchor in place of the bridges between these models.
