@@ -19,6 +19,8 @@ pub use self::files::Store;
 #[allow(unused_imports, reason = "for the runner")]
 pub(crate) use self::key::PROGRAM;
 pub use self::models::Model;
+#[cfg(test)]
+pub(crate) use self::settings::setting_names;
 pub use self::tasks::PlannedTask;
 use crate::table::{Frame, SystemFrame};
 use crate::{Experiment, ExperimentError};

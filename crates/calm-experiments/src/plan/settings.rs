@@ -104,12 +104,8 @@ impl Settings<'_> {
         if is_setting::<C>(name) {
             return Ok(());
         }
-        let known = to_map(&C::default());
-        let known: Vec<&str> = known.keys().map(String::as_str).chain(OPTIONAL).collect();
-        let known: Vec<&str> = known
-            .into_iter()
-            .filter(|name| is_setting::<C>(name))
-            .collect();
+        let known = setting_names::<C>();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let near = nearest(name, &known);
         Err(self.wrong(
             name,
@@ -186,6 +182,14 @@ fn is_setting<C: Default + Serialize + DeserializeOwned>(name: &str) -> bool {
     let mut values = to_map(&C::default());
     values.insert(name.to_owned(), json!({ "": {} }));
     serde_json::from_value::<C>(Value::Object(values)).is_err()
+}
+
+/// Names of the settings that an experiment may have.
+pub(crate) fn setting_names<C: Default + Serialize + DeserializeOwned>() -> Vec<String> {
+    let written = to_map(&C::default());
+    let names = written.keys().map(String::as_str).chain(OPTIONAL);
+    let names = names.filter(|name| is_setting::<C>(name) && !OF_RUNNER.contains(name));
+    names.map(str::to_owned).collect()
 }
 
 /// Settings that are not written while they are left open, for the nearest name.

@@ -3,6 +3,8 @@
 mod document;
 mod ordered;
 mod read;
+#[cfg(test)]
+mod schema;
 mod seeds;
 
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ pub const LAYOUT: u32 = 1;
 /// An experiment, as its file has it. Every field may be left out, so that a file that extends
 /// another holds only what differs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ExperimentFile {
     /// Version of the layout; 1.
@@ -48,16 +51,24 @@ pub struct ExperimentFile {
     pub reference: Option<String>,
     /// Seeds of every system that is trained; by default 0, 1 and 2.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<seeds::Written>"))]
     pub seeds: Option<Seeds>,
     /// Models, by id.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, ModelSpec>"))]
     pub models: Ordered<ModelSpec>,
     /// Data, by id.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, DataSpec>"))]
     pub data: Ordered<DataSpec>,
     /// Settings that systems and tasks share.
     pub defaults: Defaults,
     /// Systems, by id, in the order of columns.
+    #[cfg_attr(
+        test,
+        schemars(with = "std::collections::BTreeMap<String, SystemSpec>")
+    )]
     pub systems: Ordered<SystemSpec>,
     /// Tasks, by id, in the order of rows.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, TaskSpec>"))]
     pub tasks: Ordered<TaskSpec>,
     /// What differs with `--quick`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +80,7 @@ pub struct ExperimentFile {
 
 /// Settings that systems and tasks share.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Defaults {
     /// Of composed systems and baselines: flags of `calm compose`.
@@ -81,10 +93,12 @@ pub struct Defaults {
 
 /// A model: files, or a recipe.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ModelSpec {
     /// Directory, `.gguf` file, or `hf:owner/name@revision`; of a checkpoint or a composition.
     #[serde(with = "source", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub source: Option<ModelSource>,
     /// Command that makes these files, for whoever lacks them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,15 +113,18 @@ pub struct ModelSpec {
 
 /// Data: files that are there, a builder that makes them, or a sample of other data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct DataSpec {
     /// File or directory.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub path: Option<PathBuf>,
     /// A [`BuilderConfig`](calm_data::builders::BuilderConfig): builder, config, sizes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<Map<String, Value>>,
     /// Parts of other data: `ID/file` with `{ share = 0.05 }` or `{ examples = 1000 }` of each.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, Value>"))]
     pub sample: Ordered<Amount>,
     /// Seed of the sample.
     #[serde(skip_serializing_if = "is_zero")]
@@ -116,6 +133,7 @@ pub struct DataSpec {
 
 /// A system: a model as it is, or one that is trained.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct SystemSpec {
     /// Heading; by default the id.
@@ -135,11 +153,13 @@ pub struct SystemSpec {
     pub pretrain: Option<Map<String, Value>>,
     /// Its seeds, if other than those of the experiment.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<seeds::Written>"))]
     pub seeds: Option<Seeds>,
 }
 
 /// A task: a benchmark of `calm eval`, or prompts and targets of a file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct TaskSpec {
     /// Heading; by default the id.
@@ -168,6 +188,7 @@ pub struct TaskSpec {
     pub answer: Option<String>,
     /// Metric of that file's answers; by default `exact_match`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub metric: Option<TaskMetric>,
     /// Largest number of tokens that are generated; by default 128, or the benchmark's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,8 +213,10 @@ pub struct TaskSpec {
     pub tested: Option<bool>,
     /// Parts of the examples that are scored by themselves: a title, and an expression over the
     /// fields of a row.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, String>"))]
     pub parts: Ordered<String>,
     /// The paper's figures, by id of the system.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, f64>"))]
     pub paper: Ordered<f64>,
 }
 

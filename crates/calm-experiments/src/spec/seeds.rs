@@ -65,8 +65,9 @@ impl Serialize for Seeds {
 
 /// One number is as good as a text.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "seeds as \"0..2\", \"0,1,7\", or one number")]
-enum Written {
+pub(super) enum Written {
     Number(u64),
     Text(String),
 }

@@ -1,9 +1,9 @@
 //! `--seeds`: the same run with several seeds.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use calm_lm::eval::Spread;
+use calm_lm::experiments::Seeds;
 use calm_lm::train::RunSummary;
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -27,60 +27,6 @@ pub(crate) struct SeedArgs {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     seeds: Option<Seeds>,
-}
-
-/// Different numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Seeds(Vec<u64>);
-
-impl TryFrom<String> for Seeds {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Seeds> for String {
-    fn from(Seeds(seeds): Seeds) -> Self {
-        let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
-        seeds.join(",")
-    }
-}
-
-/// More runs are a slip of the pen.
-const MOST: u64 = 1000;
-
-impl FromStr for Seeds {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| {
-            let number = text.trim().parse::<u64>();
-            number.map_err(|_| format!("'{text}' is no seed; give some as 0..2 or 0,1,7"))
-        };
-        let mut seeds = Vec::new();
-        for part in text.split(',') {
-            match part.split_once("..") {
-                None => seeds.push(number(part)?),
-                Some((first, last)) => {
-                    let (first, last) = (number(first)?, number(last.trim_start_matches('='))?);
-                    if last < first || last - first >= MOST {
-                        return Err(format!("'{part}' is not from a seed to a larger one"));
-                    }
-                    seeds.extend(first..=last);
-                }
-            }
-        }
-        let mut sorted = seeds.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        match sorted.len() == seeds.len() {
-            true => Ok(Self(seeds)),
-            false => Err("a seed is given twice".to_owned()),
-        }
-    }
 }
 
 /// One of the runs.
@@ -114,11 +60,11 @@ impl SeedArgs {
         out: &Path,
         mut run: impl FnMut(u64, PathBuf) -> Result<SeedRun, Failure>,
     ) -> Result<Option<Report>, Failure> {
-        let Some(Seeds(seeds)) = &self.seeds else {
+        let Some(seeds) = &self.seeds else {
             return Ok(None);
         };
         let (mut lines, mut runs, mut summaries) = (vec![header()], Vec::new(), Vec::new());
-        for seed in seeds {
+        for seed in seeds.as_slice() {
             let place = out.join(format!("seed-{seed}"));
             let done = run(*seed, place.clone())?;
             let what = match &done.summary {
@@ -183,21 +129,4 @@ fn spread_line(summaries: &[RunSummary], loss: Option<&Spread>, metric: Option<&
         line += " %";
     }
     format!("{line} (mean ± standard deviation, {} seeds)\n", loss.seeds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_are_ranges_and_lists() {
-        let read = |text: &str| text.parse::<Seeds>().map(|Seeds(seeds)| seeds);
-        assert_eq!(read("0..2"), Ok(vec![0, 1, 2]));
-        assert_eq!(read("0..=2"), Ok(vec![0, 1, 2]));
-        assert_eq!(read("5"), Ok(vec![5]));
-        assert_eq!(read("7,0, 3..4"), Ok(vec![7, 0, 3, 4]));
-        for wrong in ["", "2..0", "1,1", "0..9999999", "-1", "a..b", "1..", ".."] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
 }
