@@ -10,6 +10,9 @@ use super::scores::{Uncertainty, seed_of};
 use super::verdict::{LEVEL, verdict};
 use super::{Contrast, Difference, Frame, TableError};
 
+/// Least trials for each comparison of a family: the least p-value, after correction, is a hundredth.
+const TRIALS_EACH: usize = 100;
+
 /// The main system against every other, and every other against the reference, on every tested task.
 pub(super) fn contrasts(
     frame: &Frame,
@@ -17,6 +20,7 @@ pub(super) fn contrasts(
     options: &TableOptions,
 ) -> Result<Vec<Contrast>, TableError> {
     let pairs = pairs(frame);
+    let options = &enough(options, &pairs, measured);
     let mut contrasts = Vec::new();
     for task in measured.iter().filter(|task| task.frame.tested) {
         let tested = Tested::new(task, options)?;
@@ -53,6 +57,22 @@ fn pairs(frame: &Frame) -> Vec<[usize; 2]> {
     of_main
         .chain(of_others.map(|other| [other, reference]))
         .collect()
+}
+
+/// With so many trials that the largest family of comparisons can have significant ones.
+fn enough(options: &TableOptions, pairs: &[[usize; 2]], measured: &[Measured<'_>]) -> TableOptions {
+    let tested = || measured.iter().filter(|task| task.frame.tested);
+    let comparisons = tested().map(|task| {
+        let is_there =
+            |pair: &&[usize; 2]| pair.iter().all(|&system| task.systems[system].is_some());
+        pairs.iter().filter(is_there).count()
+    });
+    let languages = tested().map(|task| task.languages.len()).max();
+    let family = comparisons.sum::<usize>().max(languages.unwrap_or(0));
+    TableOptions {
+        trials: options.trials.max(TRIALS_EACH * family),
+        ..*options
+    }
 }
 
 /// A task whose systems are compared.

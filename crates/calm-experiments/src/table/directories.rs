@@ -42,6 +42,8 @@ struct ModelName {
     bridges_sha256: Option<String>,
     /// SHA-256 of the weights, those of the anchor if it is a composition.
     weights_sha256: Option<String>,
+    /// Hash of all that it was made from, in an experiment: the name of its directory.
+    key: Option<String>,
 }
 
 /// A system and a seed of it, as the place of an evaluation tells.
@@ -214,7 +216,7 @@ impl Found {
     /// The training of a model. It belongs to the system of its weights, or is one without scores.
     fn trained(&self, directory: &Path, frame: &mut Frame) -> Result<TrainedRun, TableError> {
         let Trained { kind, sha256, run } = Trained::read(directory)?;
-        let is_of = |evaluation: &&Evaluation| evaluation.model().is_of(kind, &sha256);
+        let is_of = |evaluation: &&Evaluation| evaluation.model().is_of(directory, kind, &sha256);
         let of = self.evaluations.iter().find(is_of);
         let system = of
             .map_or_else(|| place(directory, directory), Evaluation::place)
@@ -239,8 +241,16 @@ impl Found {
 }
 
 impl ModelName {
-    /// Whether it is the model of these bridges, or of these weights.
-    fn is_of(&self, kind: SystemKind, sha256: &str) -> bool {
+    /// Whether it is the model in this directory, of these bridges or these weights.
+    fn is_of(&self, directory: &Path, kind: SystemKind, sha256: &str) -> bool {
+        let is_key = |key: &String| {
+            directory
+                .file_name()
+                .is_some_and(|name| name == key.as_str())
+        };
+        if self.key.as_ref().is_some_and(is_key) {
+            return true;
+        }
         let own = match (kind, &self.bridges_sha256) {
             (SystemKind::Composed, bridges) => bridges.as_deref(),
             (_, Some(_)) => None,
@@ -256,11 +266,19 @@ impl Evaluation {
     }
 
     fn place(&self) -> Place {
-        let name = match self.model().name {
-            name if name.is_empty() => self.directory.display().to_string(),
-            name => name,
-        };
-        place(&self.directory, Path::new(&name))
+        let name = self.model().name;
+        // As the runner of experiments names it.
+        let seeded = name.rsplit_once(", seed ");
+        if let Some((system, Ok(seed))) = seeded.map(|(name, seed)| (name, seed.parse())) {
+            return Place {
+                system: system.to_owned(),
+                seed: Some(seed),
+            };
+        }
+        match name.is_empty() {
+            true => place(&self.directory, &self.directory),
+            false => place(&self.directory, Path::new(&name)),
+        }
     }
 
     /// Adds the system and the tasks, unless they are there.

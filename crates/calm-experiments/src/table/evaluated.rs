@@ -26,7 +26,8 @@ pub struct Evaluated {
 /// Numbers of random trials, and their seed. The same ones give the same table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableOptions {
-    /// Trials of a randomisation test. The least p is 1 / (trials + 1).
+    /// Trials of a randomisation test. The least p is 1 / (trials + 1). Of many comparisons, there are
+    /// at least 100 for each: with fewer, none could be significant after correction.
     pub trials: usize,
     /// Resamples of a bootstrap.
     pub resamples: usize,

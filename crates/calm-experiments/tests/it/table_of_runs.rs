@@ -72,6 +72,21 @@ fn models_are_systems_and_directories_of_seeds_one() {
     assert_eq!(found.contrasts.len(), 1);
     assert_eq!(found.contrasts[0].wins, [2, 0]);
     assert_eq!(found.samples.len(), 40);
+    // As an experiment keeps them.
+    write(&at("cells/1"), "m_A⊕B, seed 0", 1);
+    write(&at("cells/2"), "m_A⊕B, seed 10", 2);
+    write(&at("cells/3"), "m_B", 9);
+    let cells = table(&[at("cells")]).unwrap();
+    let systems: Vec<&str> = cells
+        .frame
+        .systems
+        .iter()
+        .map(|system| &*system.id)
+        .collect();
+    assert_eq!(
+        (systems, cells.cells[0].seeds.len()),
+        (vec!["m_A⊕B", "m_B"], 2)
+    );
     // A single run is a table, too.
     let alone = table(&[at("m_b")]).unwrap();
     assert!(alone.contrasts.is_empty() && alone.frame.main == "m_b");

@@ -415,6 +415,33 @@ fn languages_are_corrected_by_themselves() {
 }
 
 #[test]
+fn any_number_of_comparisons_can_be_significant() {
+    let (frame, evaluated) = table1();
+    let (circumstances, options) = (
+        Circumstances::default(),
+        TableOptions {
+            trials: 20,
+            ..TableOptions::default()
+        },
+    );
+    let table = Table::build(
+        frame,
+        evaluated,
+        Vec::new(),
+        Vec::new(),
+        circumstances,
+        &options,
+    );
+    let found = table.unwrap();
+    // Three comparisons take 300 trials.
+    let difference = contrast(&found, "both", "m_b").difference;
+    assert_eq!(
+        (difference.p, difference.p_corrected),
+        (1.0 / 301.0, 3.0 / 301.0)
+    );
+}
+
+#[test]
 fn p_values_between_equal_systems_are_uniform() {
     const TABLES: usize = 200;
     let mut p_values: Vec<f64> = Vec::new();
