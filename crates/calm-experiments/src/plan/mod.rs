@@ -16,7 +16,6 @@ use calm_models::Fetching;
 use calm_train::runs::{ComposeConfig, PretrainConfig};
 
 pub use self::files::Store;
-#[allow(unused_imports, reason = "for the runner")]
 pub(crate) use self::key::PROGRAM;
 pub use self::models::Model;
 #[cfg(test)]
