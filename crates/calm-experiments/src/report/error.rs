@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use calm_files::FileError;
 
+use crate::table::TableError;
+
 /// A report that cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,15 +37,19 @@ pub enum ReportError {
         /// Layout of this version.
         expected: u32,
     },
-    /// A directory without results.
+    /// A file among several places.
     #[error(
-        "{}: holds no table.json; give the directory of an experiment, or a page that `calm report` \
-         wrote", path.display()
+        "{}: is a file, of which a report shows one alone; of several places, give directories of \
+         evaluations",
+        path.display()
     )]
-    NoTable {
-        /// The directory.
+    OneFile {
+        /// The file.
         path: PathBuf,
     },
+    /// Directories whose results make no table.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// The page's template and its values do not fit, which is a fault of this program.
     #[error("the page cannot be rendered: {0}")]
     Render(#[from] minijinja::Error),

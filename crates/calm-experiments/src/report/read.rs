@@ -1,32 +1,39 @@
 //! Tables in files: `table.json`, and pages that hold one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use calm_files::FileError;
 use serde::Deserialize;
 
 use super::{ReportError, table_of};
-use crate::table::{SCHEMA, Table};
+use crate::table::{SCHEMA, Table, TableOptions};
 
 /// Name of the table in the directory of an experiment.
 pub const FILE: &str = "table.json";
 
-/// The table of an experiment's directory, of its `table.json`, or of a page that
-/// [`html`](super::html) wrote.
+/// The table of these: of an experiment's directory, of its `table.json`, of a page that
+/// [`html`](super::html) wrote, or of directories of evaluations and compositions, as many as there
+/// are ([`Table::of_runs`]). Several experiments are shown as the evaluations in them.
 ///
 /// # Errors
 ///
-/// [`ReportError`] if there is none, or a damaged one, or one of another layout.
-pub fn read(path: &Path) -> Result<Table, ReportError> {
-    if path.is_dir() {
+/// [`ReportError`] naming the path that is none of these, or damaged, or of another layout.
+pub fn read(paths: &[PathBuf]) -> Result<Table, ReportError> {
+    if let [path] = paths {
         let file = path.join(FILE);
-        return match file.is_file() {
-            true => read(&file),
-            false => Err(ReportError::NoTable {
-                path: path.to_owned(),
-            }),
-        };
+        match (file.is_file(), path.is_dir()) {
+            (true, _) => return of_file(&file),
+            (false, false) => return of_file(path),
+            (false, true) => {}
+        }
     }
+    if let Some(path) = paths.iter().find(|path| path.is_file()) {
+        return Err(ReportError::OneFile { path: path.clone() });
+    }
+    Ok(Table::of_runs(paths, &TableOptions::default())?)
+}
+
+fn of_file(path: &Path) -> Result<Table, ReportError> {
     let text = calm_files::read_text(path);
     let text = text.map_err(|source| FileError {
         path: path.to_owned(),

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use calm_experiments::report::{self, ReportError};
+use calm_experiments::report;
 
-use crate::wide_tables::{Numbers, fixture, hostile, languages, small};
+use crate::wide_tables::{Numbers, hostile, languages, small};
 
 #[test]
 fn a_page_holds_everything_and_its_table() {
@@ -234,12 +234,15 @@ fn what_is_no_table_is_told() {
     let told = |name: &str, text: &str| {
         let path = directory.path().join(name);
         fs::write(&path, text).unwrap();
-        report::read(&path).unwrap_err().to_string()
+        report::read(&[path]).unwrap_err().to_string()
     };
-    assert!(matches!(
-        report::read(directory.path()),
-        Err(ReportError::NoTable { .. })
-    ));
+    let of = |paths: &[&Path]| report::read(&paths.iter().map(Into::into).collect::<Vec<_>>());
+    let page = directory.path().join("page.html");
+    fs::write(&page, "").unwrap();
+    let told_of = |paths: &[&Path]| of(paths).unwrap_err().to_string();
+    assert!(told_of(&[directory.path()]).contains("holds neither an evaluation nor a composition"));
+    assert!(told_of(&[&page, directory.path()]).contains("is a file, of which a report shows one"));
+    assert!(told_of(&[Path::new("nowhere")]).contains("nowhere: "));
     assert!(told("a.html", "<html></html>").contains("is no report of calm"));
     assert!(told("b.json", "{\"schema\": 9}").contains("layout 9; this version reads layout 1"));
     assert!(told("c.json", "{\"schema\": 1}").contains("its table cannot be read: missing field"));
@@ -250,10 +253,7 @@ fn what_is_no_table_is_told() {
     assert!(told("e.html", &damaged).contains("cannot be read"));
     let whole = directory.path().join("f.html");
     fs::write(&whole, &page).unwrap();
-    assert_eq!(
-        report::read(&whole).unwrap(),
-        report::read(&fixture()).unwrap()
-    );
+    assert_eq!(report::read(&[whole]).unwrap(), small());
 }
 
 /// The page in a browser, if `CALM_CHROMIUM` names one: the document that it makes of hostile texts.

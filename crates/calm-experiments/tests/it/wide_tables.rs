@@ -9,13 +9,13 @@ use calm_experiments::table::{
     Contrast, Difference, SampleOutput, SampleRow, Score, SystemFrame, SystemKind, Table, TaskFrame,
 };
 
-pub(crate) fn fixture() -> PathBuf {
+fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/report")
 }
 
 /// The small table.
 pub(crate) fn small() -> Table {
-    report::read(&fixture()).unwrap()
+    report::read(&[fixture()]).unwrap()
 }
 
 /// Numbers that look random, the same every time.

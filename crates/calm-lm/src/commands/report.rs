@@ -19,6 +19,9 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm report experiments/table1 --markdown
     calm report experiments/table1 --out table.csv
 
+  Evaluations that were made one by one, beside each other; the first is the reference:
+    calm report evaluations/anchor evaluations/composition --out compared.html
+
   The page again from an earlier one, which holds its table, and the table for a program:
     calm report report.html --out again.html
     calm report report.html --json
@@ -27,9 +30,10 @@ The page is one file. It needs no network, and no scripts to be read.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Directory of an experiment, or an earlier report.html
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    /// Directory of an experiment, directories that `calm eval --task … --out` wrote, and compositions
+    /// with them, or an earlier report.html
+    #[arg(value_name = "DIR", required = true)]
+    directories: Vec<PathBuf>,
     /// Write the report: FILE.html for the page, .md, .csv, or .json for the table itself
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -60,7 +64,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Report, Failure> {
     let out = args.out.as_deref();
     let out = out.map(|path| Form::of(path).map(|form| (path, form)));
     let out = out.transpose()?;
-    let table = report::read(&args.directory)?;
+    let table = report::read(&args.directories)?;
     if let Some((path, form)) = out {
         calm_files::write(path, form.text(&table)?)?;
     }

@@ -29,6 +29,7 @@ mod output;
 mod places;
 mod precision;
 mod previous_release;
+mod report;
 #[cfg(unix)]
 mod resume;
 mod runs;
