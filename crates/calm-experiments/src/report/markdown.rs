@@ -114,14 +114,19 @@ fn footnotes(sheet: &Sheet<'_>) -> String {
         .map(|row| numbers::metric(row.task.metric))
         .collect();
     metrics.dedup();
-    let (main, reference) = (&sheet.table.frame.main, &sheet.table.frame.reference);
+    let sentences = sheet.compared().map(|[main, reference]| {
+        format!(
+            " Sentences compare {} with {} on the same examples, by paired randomisation, corrected for all \
+             comparisons of this report (Holm).",
+            line(main),
+            line(reference)
+        )
+    });
     format!(
         "{}, from 0 to 100. ± is the standard deviation over seeds; [ ] is the 95 % interval over the examples \
-         of all seeds together. Sentences compare {} with {} on the same examples, by paired randomisation, \
-         corrected for all comparisons of this report (Holm).\n\n",
+         of all seeds together.{}\n\n",
         metrics.join("; "),
-        line(sheet.title(main)),
-        line(sheet.title(reference)),
+        sentences.unwrap_or_default()
     )
 }
 

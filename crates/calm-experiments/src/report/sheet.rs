@@ -117,6 +117,13 @@ impl<'a> Sheet<'a> {
             .position(|one| one.id == system)
     }
 
+    /// Headings of the main system and of the reference, if they are two.
+    pub(super) fn compared(&self) -> Option<[&'a str; 2]> {
+        let (main, reference) = (&self.table.frame.main, &self.table.frame.reference);
+        let places = (self.place(main)?, self.place(reference)?);
+        (places.0 != places.1).then(|| [self.title(main), self.title(reference)])
+    }
+
     /// Training of a system, every seed.
     pub(super) fn runs(&self, system: &str) -> Vec<&'a TrainedRun> {
         let runs = self.table.runs.iter();

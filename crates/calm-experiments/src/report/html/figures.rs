@@ -41,10 +41,8 @@ struct Gain<'a> {
 /// Gains of the main system over the reference, by language or else by task.
 pub(super) fn gains(sheet: &Sheet<'_>) -> Option<Gains> {
     let frame = &sheet.table.frame;
+    let [main_title, reference_title] = sheet.compared()?;
     let (main, reference) = (sheet.place(&frame.main)?, sheet.place(&frame.reference)?);
-    if main == reference {
-        return None;
-    }
     let places = (main, reference);
     let mut figures: Vec<Figure> = sheet
         .rows()
@@ -53,9 +51,8 @@ pub(super) fn gains(sheet: &Sheet<'_>) -> Option<Gains> {
     if figures.is_empty() {
         figures.extend(of_tasks(sheet, places));
     }
-    let (main, reference) = (sheet.title(&frame.main), sheet.title(&frame.reference));
     (!figures.is_empty()).then(|| Gains {
-        heading: format!("Gain of {main} over {reference}"),
+        heading: format!("Gain of {main_title} over {reference_title}"),
         note: "In points of each task’s metric. Lines are 95 % intervals of the paired bootstrap. Pale bars \
                are not told apart from zero after correction, or were not tested.",
         figures,

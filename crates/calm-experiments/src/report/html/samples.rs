@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::super::numbers::{count, points};
 use super::super::sheet::Sheet;
-use super::super::visible;
 use super::text::Shown;
 use crate::table::{SampleOutput, SampleRow};
 
@@ -19,18 +18,17 @@ const STATIC: usize = 12;
 pub(super) struct Samples<'a> {
     note: String,
     chosen: String,
-    main: String,
-    reference: String,
+    /// The main system and the reference.
+    compared: Option<[&'a str; 2]>,
     tasks: Vec<Choice<'a>>,
-    /// Value and text of each.
-    languages: Vec<(&'a str, String)>,
+    languages: Vec<&'a str>,
     cards: Vec<Card<'a>>,
 }
 
 #[derive(Serialize)]
 struct Choice<'a> {
     id: &'a str,
-    title: String,
+    title: &'a str,
 }
 
 #[derive(Serialize)]
@@ -63,46 +61,38 @@ enum Kind {
 impl<'a> Samples<'a> {
     /// The section; `embedded` samples are in the page's JSON.
     pub(super) fn of(sheet: &Sheet<'a>, embedded: usize) -> Option<Self> {
-        let table = sheet.table;
-        if table.samples.is_empty() {
+        let (samples, frame) = (&sheet.table.samples, &sheet.table.frame);
+        if samples.is_empty() {
             return None;
         }
-        let (main, reference) = (&table.frame.main, &table.frame.reference);
         let chosen = chosen(sheet);
-        let languages: BTreeSet<&str> = table
-            .samples
-            .iter()
-            .map(|row| row.language.as_str())
-            .collect();
-        let tasks: BTreeSet<&str> = table.samples.iter().map(|row| row.task.as_str()).collect();
-        let tasks = table
-            .frame
+        let rule = match sheet.compared() {
+            Some([main, reference]) => format!(
+                "of each task the first that {main} answers better than {reference}, the first that it answers \
+                 worse, and the first without a difference"
+            ),
+            None => "the first of each task".to_owned(),
+        };
+        let tasks: BTreeSet<&str> = samples.iter().map(|row| row.task.as_str()).collect();
+        let tasks = frame
             .tasks
             .iter()
             .filter(|task| tasks.contains(task.id.as_str()));
+        let languages: BTreeSet<&str> = samples.iter().map(|row| row.language.as_str()).collect();
         let languages = languages
             .into_iter()
             .filter(|language| !language.is_empty());
         Some(Self {
             note: note(sheet, embedded),
-            chosen: format!(
-                "{} samples, chosen by rule: of each task the first that {} answers better than {}, the first \
-                 that it answers worse, and the first without a difference.",
-                chosen.len(),
-                sheet.title(main),
-                sheet.title(reference)
-            ),
-            main: sheet.title(main).to_owned(),
-            reference: sheet.title(reference).to_owned(),
+            chosen: format!("{} samples, chosen by rule: {rule}.", chosen.len()),
+            compared: sheet.compared(),
             tasks: tasks
                 .map(|task| Choice {
                     id: &task.id,
-                    title: task.title.clone(),
+                    title: &task.title,
                 })
                 .collect(),
-            languages: languages
-                .map(|language| (language, visible(language).into_owned()))
-                .collect(),
+            languages: languages.collect(),
             cards: chosen.into_iter().map(|row| Card::of(sheet, row)).collect(),
         })
     }
@@ -122,6 +112,7 @@ fn note(sheet: &Sheet<'_>, embedded: usize) -> String {
                 .unwrap_or(0)
         })
         .sum();
+    let all = all.max(sheet.table.samples.len());
     let which = match embedded < all {
         true => format!(
             "{} of {} examples are in this page; all are in the directories of the evaluations, listed below.",
@@ -189,7 +180,7 @@ impl<'a> Card<'a> {
             task: sheet.task_title(&row.task),
             language: &row.language,
             index: row.index,
-            prompt: Shown::of(&row.prompt),
+            prompt: Shown::of_prompt(&row.prompt),
             target: Shown::of(&row.reference),
             outputs: outputs.collect(),
         }

@@ -41,8 +41,8 @@ pub(super) struct Heading<'a> {
 #[derive(Serialize)]
 struct MainTable<'a> {
     caption: String,
-    note: String,
-    gain_note: String,
+    note: Option<String>,
+    gain_note: Option<String>,
     columns: usize,
     paper: Vec<&'a str>,
     blocks: Vec<BlockView<'a>>,
@@ -167,11 +167,9 @@ impl<'a> Scores<'a> {
         let table = MainTable {
             caption: caption(sheet),
             note: note(sheet),
-            gain_note: format!(
-                "Gain: {} minus {}, in points.",
-                sheet.title(&frame.main),
-                sheet.title(&frame.reference)
-            ),
+            gain_note: sheet
+                .compared()
+                .map(|[main, reference]| format!("Gain: {main} minus {reference}, in points.")),
             columns: 1 + frame.systems.len() + paper.len(),
             paper,
             blocks: blocks.collect(),
@@ -397,19 +395,17 @@ fn caption(sheet: &Sheet<'_>) -> String {
     )
 }
 
-fn note(sheet: &Sheet<'_>) -> String {
-    let frame = &sheet.table.frame;
-    let untested = sheet.rows().any(|row| !row.task.tested);
-    let untested = match untested {
+/// Which sentences there are.
+fn note(sheet: &Sheet<'_>) -> Option<String> {
+    let [main, reference] = sheet.compared()?;
+    let untested = match sheet.rows().any(|row| !row.task.tested) {
         true => " Rows without a sentence are shown and not tested.",
         false => "",
     };
-    format!(
-        "Sentences compare {} with {} on the same examples, by paired randomisation, corrected for all \
-         comparisons of this report (Holm).{untested}",
-        sheet.title(&frame.main),
-        sheet.title(&frame.reference),
-    )
+    Some(format!(
+        "Sentences compare {main} with {reference} on the same examples, by paired randomisation, corrected for \
+         all comparisons of this report (Holm).{untested}"
+    ))
 }
 
 /// Cost of the systems, below their scores.

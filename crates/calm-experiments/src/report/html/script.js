@@ -11,12 +11,12 @@
   // The same characters as the page itself writes out.
   const STEERING = /[@STEERING@]/gu;
   const visible = (text) => text.replace(STEERING, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
-  // `m_A` with its letters below the line, as in the paper.
+  // `m_A` and `D_C` with their letters below the line, as in the paper.
   const symbols = (text) => {
     const nodes = [];
     let from = 0;
-    for (const found of text.matchAll(/(?<![\p{L}\p{N}_])m_([A-Z][A-Z0-9]*(?:[⊕,][A-Z][A-Z0-9]*)*)(?![\p{L}\p{N}_])/gu)) {
-      nodes.push(visible(text.slice(from, found.index)), "m", element("sub", "", found[1]));
+    for (const found of text.matchAll(/(?<![\p{L}\p{N}_])([mD])_([A-Z][A-Z0-9]*(?:[⊕,][A-Z][A-Z0-9]*)*)(?![\p{L}\p{N}_])/gu)) {
+      nodes.push(visible(text.slice(from, found.index)), found[1], element("sub", "", found[2]));
       from = found.index + found[0].length;
     }
     nodes.push(visible(text.slice(from)));
@@ -118,6 +118,7 @@
 
   const PAGE = 20;
   const LETTERS = 2000;
+  const OF_PROMPT = 800;
   const browse = (table) => {
     const { frame, samples } = table;
     const placeOf = (id) => frame.systems.findIndex((system) => system.id === id);
@@ -147,11 +148,15 @@
       lowest: (one, other) => last(scoreOf(one, main)) - last(scoreOf(other, main)) || 0,
     };
 
-    const text = (whole) => {
+    // The beginning of a text, or the end of a prompt, where the question is.
+    const text = (whole, isPrompt) => {
       const made = element("bdi", "text");
       made.dir = "auto";
-      const cut = whole.length > LETTERS;
-      made.textContent = visible(cut ? whole.slice(0, LETTERS).replace(/[\uD800-\uDBFF]$/, "") : whole);
+      const most = isPrompt ? OF_PROMPT : LETTERS;
+      const cut = whole.length > most;
+      const part = isPrompt ? whole.slice(-most) : whole.slice(0, most);
+      // No half of a letter.
+      made.textContent = visible(cut ? part.replace(/^[\uDC00-\uDFFF]|[\uD800-\uDBFF]$/g, "") : whole);
       if (!cut) return [made];
       const more = element("button", "more", `show all ${whole.length.toLocaleString("en")} characters`);
       more.type = "button";
@@ -159,12 +164,12 @@
         made.textContent = visible(whole);
         more.remove();
       });
-      return [made, more];
+      return isPrompt ? [more, made] : [made, more];
     };
     const entry = (className, title, whole, mark) => {
       const heading = element("dt", "", title);
       if (mark) heading.append(mark);
-      return element("div", className, heading, element("dd", "", ...text(whole)));
+      return element("div", className, heading, element("dd", "", ...text(whole, className === "prompt")));
     };
     const verdict = (task, score) => {
       if (task && ["exact_match", "pass@1"].includes(task.metric)) {
@@ -208,12 +213,12 @@
       const words = byId("words").value.toLowerCase();
       const task = byId("task").value;
       const language = byId("language")?.value ?? "";
-      const kind = kinds[byId("kind").value];
-      const order = orders[byId("order").value];
+      const kind = kinds[byId("kind")?.value ?? "all"];
+      const order = orders[byId("order")?.value ?? "given"];
       found = samples.filter(
         (sample, at) =>
-          (task === "" || sample.task === task) &&
-          (language === "" || sample.language === language) &&
+          (task === "" || visible(sample.task) === task) &&
+          (language === "" || visible(sample.language) === language) &&
           kind(sample) &&
           (words === "" || texts[at].includes(words)),
       );

@@ -9,29 +9,47 @@ use serde::Serialize;
 use super::super::numbers::count;
 use super::super::visible;
 
-/// More letters of a text are in the raw JSON only.
+/// More letters of a text, and of a prompt, are in the raw JSON only.
 const LETTERS: usize = 2000;
+const OF_PROMPT: usize = 800;
 
 /// A text that may be too long to be shown whole.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Shown<'a> {
+    /// Number of letters that are left out before it.
+    before: Option<String>,
     text: &'a str,
-    /// Number of letters behind it, if there are any.
-    left_out: Option<String>,
+    /// Number of letters that are left out behind it.
+    behind: Option<String>,
 }
 
 impl<'a> Shown<'a> {
+    /// The beginning of a text.
     pub(super) fn of(text: &'a str) -> Self {
-        let end = text
-            .char_indices()
-            .nth(LETTERS)
-            .map_or(text.len(), |(end, _)| end);
-        let rest = text[end..].chars().count();
+        let end = text.char_indices().nth(LETTERS);
+        let (text, rest) = text.split_at(end.map_or(text.len(), |(end, _)| end));
         Self {
-            text: &text[..end],
-            left_out: (rest > 0).then(|| count(rest as u64)),
+            before: None,
+            text,
+            behind: letters(rest),
         }
     }
+
+    /// The end of a prompt, where the question is.
+    pub(super) fn of_prompt(text: &'a str) -> Self {
+        let begin = text.char_indices().nth_back(OF_PROMPT - 1);
+        let (rest, text) = text.split_at(begin.map_or(0, |(begin, _)| begin));
+        Self {
+            before: letters(rest),
+            text,
+            behind: None,
+        }
+    }
+}
+
+/// Their number, if there are any.
+fn letters(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| count(text.chars().count() as u64))
 }
 
 /// Writes every value: a text escaped, its steering characters written out.
@@ -48,26 +66,30 @@ pub(super) fn format(
     }
 }
 
-/// A text in a direction of its own, its `m_A` as in the paper: the letters below the line.
+/// A text in a direction of its own, its `m_A` and `D_C` as in the paper: the letters below the line.
 pub(super) fn symbol(text: &str) -> Value {
     let text = visible(text);
     let mut shown = String::from("<bdi>");
     let mut rest: &str = &text;
-    let mut before = None;
-    while let Some(at) = rest.find("m_") {
-        let (left, right) = (&rest[..at], &rest[at + 2..]);
-        let is_inside = left.chars().next_back().or(before).is_some_and(is_of_word);
-        let index = if is_inside { 0 } else { index_of(right) };
+    let mut is_inside = false;
+    while let Some(at) = rest.find('_') {
+        let (left, right) = (&rest[..at], &rest[at + 1..]);
+        let letter = left.strip_suffix(['m', 'D']);
+        let is_letter = letter.is_some_and(|before| match before.chars().next_back() {
+            Some(letter) => !is_of_word(letter),
+            None => !is_inside,
+        });
+        let index = if is_letter { index_of(right) } else { 0 };
         let _ = match index {
-            0 => write!(shown, "{}m_", HtmlEscape(left)),
+            0 => write!(shown, "{}_", HtmlEscape(left)),
             _ => write!(
                 shown,
-                "{}m<sub>{}</sub>",
+                "{}<sub>{}</sub>",
                 HtmlEscape(left),
                 HtmlEscape(&right[..index])
             ),
         };
-        before = Some(right[..index].chars().next_back().unwrap_or('_'));
+        is_inside = true;
         rest = &right[index..];
     }
     let _ = write!(shown, "{}</bdi>", HtmlEscape(rest));
@@ -112,6 +134,7 @@ mod tests {
             "<bdi>LoRA on m<sub>B</sub>, m<sub>A1</sub></bdi>"
         );
         assert_eq!(html("item_A m_a m_ m_Bx"), "<bdi>item_A m_a m_ m_Bx</bdi>");
+        assert_eq!(html("D_A D_B"), "<bdi>D<sub>A</sub> D<sub>B</sub></bdi>");
         assert_eq!(
             html("<b>m_A</b>\u{202e}"),
             "<bdi>&lt;b&gt;m<sub>A</sub>&lt;&#x2f;b&gt;\\u{202e}</bdi>"
@@ -123,16 +146,13 @@ mod tests {
     fn a_long_text_is_cut_between_letters() {
         let text = "é".repeat(LETTERS + 5);
         let shown = Shown::of(&text);
-        assert_eq!(
-            (shown.text.chars().count(), shown.left_out.as_deref()),
-            (LETTERS, Some("5"))
-        );
-        assert_eq!(
-            Shown::of("ab"),
-            Shown {
-                text: "ab",
-                left_out: None
-            }
-        );
+        assert_eq!(shown.text.chars().count(), LETTERS);
+        assert_eq!(shown.behind.as_deref(), Some("5"));
+        let shown = Shown::of_prompt(&text);
+        assert_eq!(shown.text.chars().count(), OF_PROMPT);
+        assert_eq!(shown.before.as_deref(), Some("1205"));
+        for shown in [Shown::of("ab"), Shown::of_prompt("ab")] {
+            assert_eq!((shown.before, shown.text, shown.behind), (None, "ab", None));
+        }
     }
 }
