@@ -49,11 +49,17 @@ pub enum ReportError {
     },
     /// Directories whose results make no table.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(Box<TableError>),
     /// The page's template and its values do not fit, which is a fault of this program.
     #[error("the page cannot be rendered: {0}")]
     Render(#[from] minijinja::Error),
     /// Compressing, or making rows, in memory.
     #[error("the report cannot be written: {0}")]
     Write(#[from] std::io::Error),
+}
+
+impl From<TableError> for ReportError {
+    fn from(error: TableError) -> Self {
+        Self::Table(Box::new(error))
+    }
 }
