@@ -59,7 +59,7 @@ fn what_makes_no_report_is_told_in_a_line() {
             ("nowhere", &["nowhere: "]),
             (
                 "anchor",
-                &["anchor: holds neither an evaluation nor a composition"],
+                &["anchor: holds neither an evaluation nor a trained model"],
             ),
             ("page.html", &["page.html: is no report of calm"]),
             (
