@@ -161,13 +161,21 @@ fn measure(
     let Some((estimate, steps, kept)) = found else {
         return Ok(JobEstimate::default());
     };
-    let trained = estimate.parameters.trained as u64;
+    let [frozen, trained] = [estimate.parameters.frozen, estimate.parameters.trained];
+    let is_bridges = matches!(&job.work, Work::Compose(config) if config.baseline.is_none());
+    // A baseline is a whole checkpoint.
+    let kept_parameters = if is_bridges {
+        trained
+    } else {
+        trained.max(frozen)
+    };
+    let (trained, kept_parameters) = (trained as u64, kept_parameters as u64);
     let memory = estimate.memory_bytes.estimate.total as f64 * SLACK;
     Ok(JobEstimate {
         steps,
         seconds_per_step: estimate.time.seconds / steps.max(1) as f64,
         memory_bytes: memory as u64 + BESIDE,
-        disk_bytes: trained * (4 + CHECKPOINT_BYTES * (kept + 1)),
+        disk_bytes: 4 * kept_parameters + trained * CHECKPOINT_BYTES * (kept + 1),
         ..JobEstimate::default()
     })
 }
