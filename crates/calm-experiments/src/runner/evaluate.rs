@@ -45,16 +45,16 @@ pub(super) fn is_evaluated(directory: &Path) -> bool {
     directory.join(EVALUATED).is_file()
 }
 
-/// Evaluates the model of a job on all tasks, or goes on with that. None if the monitor ended it.
+/// Evaluates the model of a job on all tasks, or goes on with that. Breaks if the monitor ended it.
 pub(super) fn evaluate(
     plan: &Plan,
     job: &Job,
     options: &RunnerOptions,
     monitor: &dyn Monitor,
     of_job: &mut dyn JobMonitor,
-) -> Result<Option<Found>, ExperimentError> {
+) -> Result<ControlFlow<(), Found>, ExperimentError> {
     let Some(system) = job.system else {
-        return Ok(Some((Vec::new(), Vec::new())));
+        return Ok(ControlFlow::Continue(Found::default()));
     };
     let system = &plan.frame.systems[system];
     let mut model = Model {
@@ -77,7 +77,7 @@ pub(super) fn evaluate(
                 of_job,
             );
             if done?.is_break() {
-                return Ok(None);
+                return Ok(ControlFlow::Break(()));
             }
         }
         let read = || -> Result<_, RunError> {
@@ -104,7 +104,7 @@ pub(super) fn evaluate(
         true => attention(plan, job, &evaluated, &mut model)?,
         false => Vec::new(),
     };
-    Ok(Some((evaluated, attention)))
+    Ok(ControlFlow::Continue((evaluated, attention)))
 }
 
 pub(super) fn of_job_error(job: &Job, source: RunError) -> ExperimentError {

@@ -1,6 +1,7 @@
 //! Which job runs when: as many at a time as threads and memory allow, each on its share of the
 //! threads. To cut the small operations of small models up costs more than it gains.
 
+use std::ops::ControlFlow;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
@@ -157,31 +158,38 @@ impl Schedule<'_> {
         !queue.begun[number] && fits && is_free && job.needs.iter().all(is_made)
     }
 
-    /// Trains what a job trains, and evaluates it. None if it was interrupted.
+    /// Does a job. None if it was interrupted; a panic of a library is an error like any other.
     fn do_job(&self, number: usize, job: &Job) -> Result<Option<Outcome>, ExperimentError> {
-        let is_reused = is_done(self.plan, job);
-        let mut monitor = self.monitor.job(number, job);
-        let work = || {
-            let trained = train::train(self.plan, job, self.options, self.at_once, &mut *monitor)?;
-            let Some(run) = trained else {
-                return Ok(None);
-            };
-            evaluate::evaluate(self.plan, job, self.options, self.monitor, &mut *monitor).map(
-                |evaluated| {
-                    evaluated.map(|(evaluated, attention)| Outcome {
-                        evaluated,
-                        attention,
-                        runs: run.into_iter().filter(|_| job.system.is_some()).collect(),
-                        is_reused,
-                    })
-                },
-            )
-        };
-        let done = calm_files::guard(work);
+        let done = calm_files::guard(|| self.train_and_evaluate(number, job));
         done.unwrap_or_else(|reason| {
             let job = job.title.clone();
             Err(ExperimentError::Panic { job, reason })
         })
+    }
+
+    fn train_and_evaluate(
+        &self,
+        number: usize,
+        job: &Job,
+    ) -> Result<Option<Outcome>, ExperimentError> {
+        let (plan, options) = (self.plan, self.options);
+        let is_reused = is_done(plan, job);
+        let mut monitor = self.monitor.job(number, job);
+        let trained = train::train(plan, job, options, self.at_once, &mut *monitor)?;
+        let ControlFlow::Continue(run) = trained else {
+            return Ok(None);
+        };
+        let found = evaluate::evaluate(plan, job, options, self.monitor, &mut *monitor)?;
+        let ControlFlow::Continue((evaluated, attention)) = found else {
+            return Ok(None);
+        };
+        Ok(Some(Outcome {
+            evaluated,
+            attention,
+            // A model that systems are made of is no row of the table.
+            runs: run.into_iter().filter(|_| job.system.is_some()).collect(),
+            is_reused,
+        }))
     }
 }
 
