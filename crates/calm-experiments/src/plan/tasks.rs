@@ -208,7 +208,8 @@ fn rows_of_file(
         layout: 1,
         name: id.to_owned(),
         version: 1,
-        about: spec.title.clone().unwrap_or_default(),
+        // Headings change no score.
+        about: String::new(),
         paper: String::new(),
         data: DataSource {
             format: Format::Jsonl,

@@ -32,7 +32,8 @@ pub(super) fn attention(
     for (_, evaluated) in tested.take(EXAMPLES) {
         for sample in &evaluated.samples {
             if let Some(ids) = tokens_of(composition, sample) {
-                shown.extend(traced(system, composition, &ids).map_err(wrong)?);
+                let place = (&**system, &*evaluated.task);
+                shown.extend(traced(place, composition, &ids).map_err(wrong)?);
                 break;
             }
         }
@@ -48,7 +49,7 @@ fn tokens_of(composition: &Composition, sample: &Sample) -> Option<Vec<u32>> {
 }
 
 fn traced(
-    system: &str,
+    (system, task): (&str, &str),
     composition: &Composition,
     ids: &[u32],
 ) -> Result<Vec<AttentionSample>, ModelError> {
@@ -57,6 +58,7 @@ fn traced(
     let models = composition.augmenting.iter().zip(&trace.models);
     let sample = |(loaded, model): (&calm_compose::LoadedModel, &ModelTrace)| AttentionSample {
         system: system.to_owned(),
+        task: task.to_owned(),
         anchor_tokens: anchor_tokens.clone(),
         model: loaded.name(),
         augmenting_tokens: texts(&loaded.model.tokenizer, &model.tokens),

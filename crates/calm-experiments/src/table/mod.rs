@@ -303,6 +303,9 @@ pub struct SampleOutput {
 pub struct AttentionSample {
     /// Id of the system.
     pub system: String,
+    /// Id of the task that the text is of.
+    #[serde(default)]
+    pub task: String,
     /// Tokens of the anchor.
     pub anchor_tokens: Vec<String>,
     /// Name of the augmenting model.

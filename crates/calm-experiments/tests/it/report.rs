@@ -240,7 +240,9 @@ fn what_is_no_table_is_told() {
     let page = directory.path().join("page.html");
     fs::write(&page, "").unwrap();
     let told_of = |paths: &[&Path]| of(paths).unwrap_err().to_string();
-    assert!(told_of(&[directory.path()]).contains("holds neither an evaluation nor a trained model"));
+    assert!(
+        told_of(&[directory.path()]).contains("holds neither an evaluation nor a trained model")
+    );
     assert!(told_of(&[&page, directory.path()]).contains("is a file, of which a report shows one"));
     assert!(told_of(&[Path::new("nowhere")]).contains("nowhere: "));
     assert!(told("a.html", "<html></html>").contains("is no report of calm"));

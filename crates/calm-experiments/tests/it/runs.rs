@@ -198,7 +198,9 @@ fn what_is_there_is_not_computed_again() {
     let more = valid() + "[systems.other]\nlike = \"both\"\ncompose.noise = 0.1\n";
     assert_eq!(place.whole(&more).1, [3, 8]);
     // Another title, order and comment: everything stays. Another task: nothing is trained.
-    let other = more.replace("title = \"Small\"", "title = \"Other\" # the same");
+    let other = more
+        .replace("title = \"Small\"", "title = \"Other\" # the same")
+        .replace("[tasks.sums]", "[tasks.sums]\ntitle = \"Sums\"");
     assert_eq!(place.whole(&other).1, [0, 0]);
     let task = other + "[tasks.copies]\nfile = \"kv/kv-substitution.held-out.jsonl\"\nlimit = 4\n";
     assert_eq!(place.whole(&task).1, [0, 12]);

@@ -154,7 +154,14 @@ impl<'a> Reading<'a> {
             Map::of(sample, &fitted(&bridge.weights, size), title)
         });
         Self {
-            title: sheet.title(&sample.system).to_owned(),
+            title: match &*sample.task {
+                "" => sheet.title(&sample.system).to_owned(),
+                task => format!(
+                    "{}, {}",
+                    sheet.title(&sample.system),
+                    sheet.task_title(task)
+                ),
+            },
             anchor: "The anchor",
             model: &sample.model,
             of: "as the mean over its tokens",
