@@ -118,3 +118,13 @@ pub enum ExperimentError {
         jobs: usize,
     },
 }
+
+impl ExperimentError {
+    /// A system, of this title, cannot be evaluated.
+    pub(crate) fn evaluation(job: &str, source: RunError) -> Self {
+        Self::Evaluation {
+            job: job.to_owned(),
+            source: Box::new(source),
+        }
+    }
+}

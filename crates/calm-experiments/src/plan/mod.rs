@@ -4,6 +4,7 @@
 mod data;
 mod files;
 mod key;
+mod model;
 mod models;
 mod settings;
 mod systems;
@@ -17,7 +18,7 @@ use calm_train::runs::{ComposeConfig, PretrainConfig};
 
 pub use self::files::Store;
 pub(crate) use self::key::PROGRAM;
-pub use self::models::Model;
+pub use self::model::Model;
 #[cfg(test)]
 pub(crate) use self::settings::setting_names;
 pub use self::tasks::PlannedTask;

@@ -8,26 +8,10 @@ use calm_train::runs::PretrainConfig;
 
 use super::data::{Data, of_directory};
 use super::files::Store;
+use super::model::Model;
 use super::settings::Settings;
 use super::{Job, Work, key};
 use crate::{Experiment, ExperimentError, ModelSpec};
-
-/// A model that systems are made of.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Model {
-    /// Its id.
-    pub id: String,
-    /// Name for people: that of its directory, file or repository.
-    pub name: String,
-    /// Where it is, or will be.
-    pub source: ModelSource,
-    /// Hash of its files, or of its recipe.
-    pub sha256: String,
-    /// Bytes of its files; 0 while they are not made.
-    pub bytes: u64,
-    /// Key of the job that makes it.
-    pub made_by: Option<String>,
-}
 
 /// Models by id.
 pub(super) struct Models<'a> {
@@ -115,7 +99,8 @@ impl Models<'_> {
             values,
         };
         let data = self.data;
-        let (config, inputs) = settings.resolve::<PretrainConfig>(self, data)?;
+        let (config, inputs) =
+            settings.resolve::<PretrainConfig>(&mut |id, keys| self.get(id, keys), data)?;
         let key = key::of(&(
             "pretrain",
             without_places(&config),

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::data::Data;
-use super::models::{Model, Models};
+use super::model::Model;
 use crate::{Experiment, ExperimentError};
 
 /// Settings that name models, each with the part that the model plays.
@@ -25,6 +25,9 @@ const MODELS: [(&str, &str); 5] = [
 const DATA: [&str; 3] = ["train", "validation", "tokenizer"];
 /// Settings that the runner gives.
 const OF_RUNNER: [&str; 2] = ["out", "resume"];
+
+/// Finds the model of an id, which the key at a path of keys names.
+pub(super) type FindModel<'a> = dyn FnMut(&str, &[&str]) -> Result<Model, ExperimentError> + 'a;
 
 /// Settings as the file has them.
 pub(super) struct Settings<'a> {
@@ -59,7 +62,7 @@ impl Settings<'_> {
     /// Settings with values of their type, models and data found, and with what they depend on.
     pub(super) fn resolve<C: Default + Serialize + DeserializeOwned>(
         &self,
-        models: &mut Models<'_>,
+        models: &mut FindModel<'_>,
         data: &Data<'_>,
     ) -> Result<(C, Inputs), ExperimentError> {
         let mut inputs = Inputs::default();
@@ -119,13 +122,13 @@ impl Settings<'_> {
         name: &str,
         part: &str,
         value: &Value,
-        models: &mut Models<'_>,
+        models: &mut FindModel<'_>,
         inputs: &mut Inputs,
     ) -> Result<Value, ExperimentError> {
         let ids = self.texts(name, value, "the id of a model")?;
         let mut sources = Vec::new();
         for (number, id) in ids.iter().enumerate() {
-            let model = models.get(id, &self.keys(name))?;
+            let model = models(id, &self.keys(name))?;
             let part = match ids.len() {
                 1 => part.to_owned(),
                 _ => format!("{part}{}", number + 1),

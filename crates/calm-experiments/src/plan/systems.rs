@@ -140,7 +140,8 @@ impl Systems<'_, '_> {
             places: vec![vec!["systems", id, "compose"], vec!["defaults", "compose"]],
             values: over(Some(&defaults), Some(compose)).unwrap_or_default(),
         };
-        let (config, inputs) = settings.resolve::<ComposeConfig>(self.models, self.data)?;
+        let (config, inputs) = settings
+            .resolve::<ComposeConfig>(&mut |id, keys| self.models.get(id, keys), self.data)?;
         // A flaw that needs no model is found before anything is loaded.
         let mut checked = config.clone();
         checked.out = "out".into();
@@ -185,7 +186,8 @@ impl Systems<'_, '_> {
             ],
             values: over(Some(defaults), Some(pretrain)).unwrap_or_default(),
         };
-        let (config, inputs) = settings.resolve::<PretrainConfig>(self.models, self.data)?;
+        let (config, inputs) = settings
+            .resolve::<PretrainConfig>(&mut |id, keys| self.models.get(id, keys), self.data)?;
         let mut checked = config.clone();
         checked.out = "out".into();
         let valid = checked.validate();

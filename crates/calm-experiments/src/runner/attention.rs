@@ -6,7 +6,7 @@ use calm_eval::run::{RunError, Sample};
 use calm_models::{ModelError, Tokenizer, token_text};
 use calm_train::DataTokenizer;
 
-use super::evaluate::{Model, of_job_error};
+use super::model::Model;
 use crate::ExperimentError;
 use crate::plan::{Job, Plan};
 use crate::table::{AttentionSample, BridgeAttention, Evaluated};
@@ -23,7 +23,8 @@ pub(super) fn attention(
     evaluated: &[Evaluated],
     model: &mut Model<'_>,
 ) -> Result<Vec<AttentionSample>, ExperimentError> {
-    let wrong = |source: ModelError| of_job_error(job, RunError::Model(source));
+    let wrong =
+        |source: ModelError| ExperimentError::evaluation(&job.title, RunError::Model(source));
     let system = &evaluated[0].system;
     let tested = plan.tasks.iter().zip(evaluated);
     let tested = tested.filter(|(task, _)| task.frame.tested);

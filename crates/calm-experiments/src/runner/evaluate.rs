@@ -5,16 +5,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use calm_compose::{ComposeError, Composition, CompositionConfig, LoadedModel};
+use calm_compose::Composition;
 use calm_data::DataError;
 use calm_eval::run::{Answering, Decoding, EvaluationDirectory, PromptOverflow, Results, RunError};
-use calm_models::{LoadOptions, ModelFiles, ModelSource};
 use serde::{Deserialize, Serialize};
 
 use super::attention::attention;
+use super::model::Model;
 use super::{JobMonitor, Monitor, RunnerOptions};
 use crate::ExperimentError;
-use crate::plan::{Job, Plan, PlannedTask, Work};
+use crate::plan::{Job, Plan, PlannedTask};
 use crate::table::{AttentionSample, Evaluated, SystemKind};
 
 /// File that says that an evaluation came to its end, and what it cost.
@@ -57,12 +57,7 @@ pub(super) fn evaluate(
         return Ok(ControlFlow::Continue(Found::default()));
     };
     let system = &plan.frame.systems[system];
-    let mut model = Model {
-        plan,
-        job,
-        options,
-        loaded: None,
-    };
+    let mut model = Model::new(plan, job, options);
     let mut evaluated = Vec::new();
     for task in &plan.tasks {
         let directory = plan.store.cell(&job.cell(task));
@@ -84,7 +79,8 @@ pub(super) fn evaluate(
             let results = EvaluationDirectory::results(&directory)?;
             Ok((results, EvaluationDirectory::samples(&directory)?))
         };
-        let (results, samples) = read().map_err(|source| of_job_error(job, source))?;
+        let (results, samples) =
+            read().map_err(|source| ExperimentError::evaluation(&job.title, source))?;
         evaluated.push(Evaluated {
             system: system.id.clone(),
             task: task.frame.id.clone(),
@@ -105,13 +101,6 @@ pub(super) fn evaluate(
         false => Vec::new(),
     };
     Ok(ControlFlow::Continue((evaluated, attention)))
-}
-
-pub(super) fn of_job_error(job: &Job, source: RunError) -> ExperimentError {
-    ExperimentError::Evaluation {
-        job: job.title.clone(),
-        source: Box::new(source),
-    }
 }
 
 fn record(directory: &Path) -> Result<Record, ExperimentError> {
@@ -135,7 +124,7 @@ fn answer(
     if is_evaluated(directory) {
         return Ok(ControlFlow::Continue(()));
     }
-    let wrong = |source: RunError| of_job_error(job, source);
+    let wrong = |source: RunError| ExperimentError::evaluation(&job.title, source);
     let scorers = task.evaluation.scorers(&options.sandbox).map_err(wrong)?;
     let answering = Answering {
         model: &composition.model,
@@ -172,50 +161,4 @@ fn answer(
     let text = serde_json::to_vec_pretty(&record).expect("a record is plain data");
     calm_files::write(directory.join(EVALUATED), text)?;
     Ok(ControlFlow::Continue(()))
-}
-
-/// The model of a job, loaded when it is first needed.
-pub(super) struct Model<'a> {
-    plan: &'a Plan,
-    job: &'a Job,
-    options: &'a RunnerOptions,
-    loaded: Option<Composition>,
-}
-
-impl Model<'_> {
-    pub(super) fn get(&mut self) -> Result<&Composition, ExperimentError> {
-        let loaded = match self.loaded.take() {
-            Some(loaded) => loaded,
-            None => self.load().map_err(|source| ExperimentError::Loading {
-                job: self.job.title.clone(),
-                source: Box::new(source),
-            })?,
-        };
-        Ok(self.loaded.insert(loaded))
-    }
-
-    fn load(&self) -> Result<Composition, ComposeError> {
-        let options = LoadOptions {
-            device: self.options.device.clone(),
-            dtype: match &self.job.work {
-                Work::Compose(config) => config.dtype,
-                Work::Frozen | Work::Pretrain(_) => LoadOptions::default().dtype,
-            },
-            ..LoadOptions::default()
-        };
-        let source = match &self.job.work {
-            Work::Frozen => self.job.models[0].1.source.clone(),
-            Work::Compose(_) | Work::Pretrain(_) => {
-                ModelSource::Path(self.job.directory(&self.plan.store))
-            }
-        };
-        if let ModelSource::Path(path) = &source
-            && path.join("composition.json").is_file()
-        {
-            return Composition::open(path, &options);
-        }
-        let files: ModelFiles = source.resolve(&[], &mut |_| {})?;
-        let anchor = LoadedModel::from_files(files, &options)?;
-        Composition::new(anchor, Vec::new(), &CompositionConfig::default(), 0)
-    }
 }

@@ -4,6 +4,7 @@
 mod attention;
 mod estimate;
 mod evaluate;
+mod model;
 mod monitor;
 mod schedule;
 mod train;

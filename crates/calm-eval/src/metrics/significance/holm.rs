@@ -38,7 +38,7 @@ mod tests {
         assert_eq!(holm(&[1.0, 0.0, 0.5]), [1.0, 0.0, 1.0]);
     }
 
-    /// `p.adjust(p, "holm")` of R has these, to the digits that are given.
+    /// By hand: the k-th least p times the number of those that are not less, and never below the one before.
     #[test]
     fn as_other_programs_have_it() {
         let p = [0.01, 0.02, 0.03, 0.005, 0.9, 0.04, 0.0001];
