@@ -40,7 +40,7 @@ mod tests {
 
     /// By hand: the k-th least p times the number of those that are not less, and never below the one before.
     #[test]
-    fn as_other_programs_have_it() {
+    fn each_is_multiplied_by_the_number_of_those_that_are_left() {
         let p = [0.01, 0.02, 0.03, 0.005, 0.9, 0.04, 0.0001];
         let expected = [0.05, 0.08, 0.09, 0.03, 0.9, 0.09, 0.0007];
         for (found, expected) in holm(&p).into_iter().zip(expected) {
