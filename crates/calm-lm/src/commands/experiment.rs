@@ -35,6 +35,17 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 Results are kept by what they depend on: the same command goes on after any interruption, a
 changed system alone is computed again, and experiments share what is the same.";
 
+const LIST_EXAMPLES: &str = r"EXAMPLES
+  Names that `calm experiment run` and `show` take:
+    calm experiment list";
+
+const SHOW_EXAMPLES: &str = r"EXAMPLES
+  The file of an experiment, to begin one of your own with:
+    calm experiment show table1
+
+  The same as --quick runs it, with another setting:
+    calm experiment show table1 --quick --set defaults.compose.noise=0.05";
+
 #[derive(Debug, Args)]
 pub(crate) struct ExperimentVerb {
     #[command(subcommand)]
@@ -44,8 +55,10 @@ pub(crate) struct ExperimentVerb {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the experiments of this program
+    #[command(after_long_help = LIST_EXAMPLES)]
     List,
     /// Print an experiment as one file, with all that is laid over it
+    #[command(after_long_help = SHOW_EXAMPLES)]
     Show(ShowArgs),
     /// Train and evaluate what has no result yet, and write the table and a report
     #[command(after_long_help = EXAMPLES)]
