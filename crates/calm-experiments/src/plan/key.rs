@@ -16,3 +16,14 @@ pub(super) fn of(value: &impl Serialize) -> String {
     key.truncate(DIGITS);
     key
 }
+
+/// The key of a training, of settings that are `hashed` without the places of files, and of the hashes
+/// of these `inputs`.
+pub(super) fn of_training(
+    hashed: &impl Serialize,
+    inputs: &[(String, String)],
+    seed: u64,
+    device: &str,
+) -> String {
+    of(&(hashed, inputs, seed, device))
+}

@@ -122,6 +122,7 @@ impl Plan {
             experiment: &experiment,
             data: &data,
             store: &store,
+            device: options.device,
             fetching,
             known: BTreeMap::new(),
             jobs: Vec::new(),
@@ -132,7 +133,6 @@ impl Plan {
             experiment: &experiment,
             data: &data,
             models: &mut models,
-            device: options.device,
         };
         let mut frames = Vec::new();
         let mut jobs = Vec::new();

@@ -18,6 +18,8 @@ pub(super) struct Models<'a> {
     pub(super) experiment: &'a Experiment,
     pub(super) data: &'a Data<'a>,
     pub(super) store: &'a Store,
+    /// Public name of the device, on which results depend.
+    pub(super) device: &'a str,
     pub(super) fetching: &'a mut dyn FnMut(Fetching<'_>),
     pub(super) known: BTreeMap<String, Model>,
     /// Jobs of recipes that were asked for, each behind those that it needs.
@@ -101,12 +103,8 @@ impl Models<'_> {
         let data = self.data;
         let (config, inputs) =
             settings.resolve::<PretrainConfig>(&mut |id, keys| self.get(id, keys), data)?;
-        let key = key::of(&(
-            "pretrain",
-            without_places(&config),
-            &inputs.hashes,
-            spec.seed,
-        ));
+        let hashed = ("pretrain", without_places(&config));
+        let key = key::of_training(&hashed, &inputs.hashes, spec.seed, self.device);
         let directory = self.store.trained(&key);
         let mut config = config;
         config.out = directory.clone();

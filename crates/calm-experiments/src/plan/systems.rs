@@ -1,11 +1,14 @@
 //! Systems of an experiment, and the jobs that make them.
 
+use std::path::PathBuf;
+
 use calm_train::runs::{Baseline, ComposeConfig, PretrainConfig};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::data::Data;
 use super::models::{Models, without_places};
-use super::settings::Settings;
+use super::settings::{Inputs, Settings};
 use super::{Job, Work, key};
 use crate::table::{SystemFrame, SystemKind};
 use crate::{Experiment, ExperimentError, Seeds, SystemSpec};
@@ -27,7 +30,6 @@ pub(super) struct Systems<'a, 'm> {
     pub(super) experiment: &'a Experiment,
     pub(super) data: &'a Data<'a>,
     pub(super) models: &'a mut Models<'m>,
-    pub(super) device: &'a str,
 }
 
 impl Systems<'_, '_> {
@@ -119,7 +121,7 @@ impl Systems<'_, '_> {
             system: None,
             seed: None,
             work: Work::Frozen,
-            key: key::of(&("frozen", &model.sha256, self.device)),
+            key: key::of(&("frozen", &model.sha256, self.models.device)),
             needs: model.made_by.clone().into_iter().collect(),
             models: vec![("model".to_owned(), model)],
         })
@@ -152,23 +154,14 @@ impl Systems<'_, '_> {
             Some(Baseline::Lora) => SystemKind::Lora,
             Some(Baseline::Finetune) => SystemKind::Finetuned,
         };
-        let jobs = self.seeds(spec).into_iter().map(|seed| {
-            let hashed = ("compose", without_models(&config), &inputs.hashes, seed);
-            let key = key::of(&(hashed, self.device));
+        let hashed = ("compose", without_models(&config));
+        let jobs = self.jobs(spec, &hashed, &inputs, |out| {
             let mut config = config.clone();
-            config.out = self.models.store.trained(&key);
+            config.out = out;
             config.training.resume = true;
-            Job {
-                title: String::new(),
-                system: None,
-                seed: Some(seed),
-                work: Work::Compose(Box::new(config)),
-                key,
-                needs: inputs.needs(),
-                models: inputs.models.clone(),
-            }
+            Work::Compose(Box::new(config))
         });
-        Ok((kind, jobs.collect()))
+        Ok((kind, jobs))
     }
 
     fn pretrained(
@@ -192,22 +185,38 @@ impl Systems<'_, '_> {
         checked.out = "out".into();
         let valid = checked.validate();
         valid.map_err(|error| settings.wrong("", format!("system '{id}': {error}")))?;
-        let jobs = self.seeds(spec).into_iter().map(|seed| {
-            let key = key::of(&("pretrain", without_places(&config), &inputs.hashes, seed));
+        let hashed = ("pretrain", without_places(&config));
+        Ok(self.jobs(spec, &hashed, &inputs, |out| {
             let mut config = config.clone();
-            config.out = self.models.store.trained(&key);
+            config.out = out;
             config.training.resume = true;
+            Work::Pretrain(Box::new(config))
+        }))
+    }
+
+    /// A job for each seed, of settings that are `hashed` without places; `work` is told where its
+    /// result goes.
+    fn jobs(
+        &self,
+        spec: &SystemSpec,
+        hashed: &impl Serialize,
+        inputs: &Inputs,
+        work: impl Fn(PathBuf) -> Work,
+    ) -> Vec<Job> {
+        let seeds = self.seeds(spec).into_iter();
+        let job = |seed| {
+            let key = key::of_training(hashed, &inputs.hashes, seed, self.models.device);
             Job {
                 title: String::new(),
                 system: None,
                 seed: Some(seed),
-                work: Work::Pretrain(Box::new(config)),
+                work: work(self.models.store.trained(&key)),
                 key,
                 needs: inputs.needs(),
                 models: inputs.models.clone(),
             }
-        });
-        Ok(jobs.collect())
+        };
+        seeds.map(job).collect()
     }
 }
 

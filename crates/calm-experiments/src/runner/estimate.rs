@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use calm_train::TrainError;
-use calm_train::runs::{ComposeRun, Estimate, PretrainRun, RunContext, RunEvent};
+use calm_train::runs::{ComposeRun, PretrainRun, RunContext, RunEvent};
 
 use super::RunnerOptions;
 use super::evaluate::is_evaluated;
@@ -129,38 +128,21 @@ fn measure(
         program: PROGRAM.to_owned(),
     };
     let mut silent = |_: RunEvent<'_>| ControlFlow::Continue(());
-    let estimate = || -> Result<Option<(Estimate, usize, u64)>, TrainError> {
-        Ok(match &job.work {
-            Work::Frozen => None,
-            Work::Compose(config) => {
-                let run = ComposeRun::new((**config).clone(), context)?;
-                let (estimate, config) = run.estimate(&mut silent)?;
-                let training = config.training;
-                Some((
-                    estimate,
-                    training.steps.unwrap_or_default(),
-                    training.keep_checkpoints as u64,
-                ))
-            }
-            Work::Pretrain(config) => {
-                let run = PretrainRun::new((**config).clone(), context)?;
-                let (estimate, config) = run.estimate(&mut silent)?;
-                let training = config.training;
-                Some((
-                    estimate,
-                    training.steps.unwrap_or_default(),
-                    training.keep_checkpoints as u64,
-                ))
-            }
-        })
+    let estimated = match &job.work {
+        Work::Frozen => return Ok(JobEstimate::default()),
+        Work::Compose(config) => ComposeRun::new((**config).clone(), context)
+            .and_then(|run| run.estimate(&mut silent))
+            .map(|(estimate, config)| (estimate, config.training)),
+        Work::Pretrain(config) => PretrainRun::new((**config).clone(), context)
+            .and_then(|run| run.estimate(&mut silent))
+            .map(|(estimate, config)| (estimate, config.training)),
     };
-    let found = estimate().map_err(|source| ExperimentError::Training {
+    let (estimate, training) = estimated.map_err(|source| ExperimentError::Training {
         job: job.title.clone(),
         source: Box::new(source),
     })?;
-    let Some((estimate, steps, kept)) = found else {
-        return Ok(JobEstimate::default());
-    };
+    let steps = training.steps.unwrap_or_default();
+    let checkpoints = training.keep_checkpoints as u64 + 1;
     let [frozen, trained] = [estimate.parameters.frozen, estimate.parameters.trained];
     let is_bridges = matches!(&job.work, Work::Compose(config) if config.baseline.is_none());
     // A baseline is a whole checkpoint.
@@ -175,7 +157,7 @@ fn measure(
         steps,
         seconds_per_step: estimate.time.seconds / steps.max(1) as f64,
         memory_bytes: memory as u64 + BESIDE,
-        disk_bytes: 4 * kept_parameters + trained * CHECKPOINT_BYTES * (kept + 1),
+        disk_bytes: 4 * kept_parameters + trained * CHECKPOINT_BYTES * checkpoints,
         ..JobEstimate::default()
     })
 }
