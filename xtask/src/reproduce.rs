@@ -66,7 +66,8 @@ fn with_table(text: &str, page: &Path, table: &Table) -> Result<String> {
             page.display()
         ));
     };
-    let table = report::markdown(table);
+    // Its heading stands below those of the page.
+    let table = report::markdown(table).replacen("# ", "### ", 1);
     Ok(format!(
         "{before}{begin}\n\n{}\n\n{end}{after}",
         table.trim()
