@@ -97,7 +97,9 @@ fn a_file_becomes_a_table_and_a_report() {
 
 #[test]
 fn a_run_that_is_killed_ten_times_comes_to_the_same_table() {
-    let workshop = workshop();
+    let workshop = Workshop::new();
+    // Long enough to be killed in the middle, also where nothing else runs.
+    workshop.write("letters.toml", &FILE.replace("steps = 60", "steps = 300"));
     workshop
         .calm("experiment run letters.toml --results straight --quiet")
         .done();
@@ -106,14 +108,14 @@ fn a_run_that_is_killed_ten_times_comes_to_the_same_table() {
     let mut killed = 0;
     while killed < 10 {
         let child = workshop.command(line).spawn().unwrap();
-        thread::sleep(Duration::from_millis(rng.random_range(50..900)));
+        thread::sleep(Duration::from_millis(rng.random_range(30..300)));
         if kill(child).status.success() {
             break;
         }
         killed += 1;
     }
     let made = workshop.calm(line).json();
-    assert!(killed > 3, "{killed}");
+    assert!(killed > 1, "{killed}");
     assert_eq!(made["report"], "killed/letters/report.html");
     assert_eq!(
         findings(&workshop, "killed"),
