@@ -68,7 +68,7 @@ impl TableDirectory {
     ///
     /// [`ExperimentError::Files`], [`ExperimentError::Report`].
     pub fn write(&self, table: &Table) -> Result<(), ExperimentError> {
-        calm_files::write(self.path.join("table.json"), report::json(table)?)?;
+        calm_files::write(self.path.join(report::FILE), report::json(table)?)?;
         calm_files::write(self.report(), report::html(table)?)?;
         calm_files::write(self.path.join("report.md"), report::markdown(table))?;
         calm_files::write(self.path.join("table.csv"), report::csv(table)?)?;

@@ -67,7 +67,7 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// SHA-256 of a file.
+    /// SHA-256 of a file, or of the files in a directory.
     pub(super) fn sha256(&self, path: &Path) -> Result<String, ExperimentError> {
         if let Some(hash) = self.hashes.borrow().get(path) {
             return Ok(hash.clone());
@@ -133,7 +133,7 @@ impl Data<'_> {
 const OF_PEOPLE: [&str; 4] = ["md", "png", "svg", "html"];
 
 /// SHA-256 of the files in a directory, by name.
-pub(super) fn of_directory(directory: &Path) -> Result<String, ExperimentError> {
+fn of_directory(directory: &Path) -> Result<String, ExperimentError> {
     let io = |source| DataError::Io {
         path: directory.to_owned(),
         source,

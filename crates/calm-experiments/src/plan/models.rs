@@ -6,7 +6,7 @@ use std::path::Path;
 use calm_models::{Fetching, ModelSource};
 use calm_train::runs::PretrainConfig;
 
-use super::data::{Data, of_directory};
+use super::data::Data;
 use super::files::Store;
 use super::model::Model;
 use super::settings::Settings;
@@ -74,10 +74,7 @@ impl Models<'_> {
             model: id.to_owned(),
             source: Box::new(source),
         })?;
-        let sha256 = match files.path.is_dir() {
-            true => of_directory(&files.path)?,
-            false => calm_files::sha256_file(&files.path)?,
-        };
+        let sha256 = self.data.sha256(&files.path)?;
         let name = match &files.source {
             ModelSource::Path(path) => name_of(path),
             ModelSource::Hub(model) => model.to_string(),

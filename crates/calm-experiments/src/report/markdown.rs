@@ -3,12 +3,9 @@
 use std::fmt::Write as _;
 
 use super::numbers;
-use super::sheet::{Named, Outcome, Sheet, TaskRow};
+use super::sheet::{FEW, Named, Outcome, Sheet, TaskRow};
 use super::visible;
 use crate::table::{Score, Table, TrainedRun};
-
-/// Languages of a task that are shown without asking.
-const FEW: usize = 8;
 
 /// The table beside the paper's figures, with verdicts, languages, parts, and cost.
 pub fn markdown(table: &Table) -> String {
@@ -32,17 +29,7 @@ pub fn markdown(table: &Table) -> String {
 
 /// Rows are tasks, columns systems, then the paper's.
 fn scores(sheet: &Sheet<'_>) -> String {
-    let systems = sheet
-        .table
-        .frame
-        .systems
-        .iter()
-        .map(|system| line(&system.title));
-    let paper = sheet
-        .paper
-        .iter()
-        .map(|system| format!("paper: {}", line(&system.title)));
-    let columns: Vec<String> = systems.chain(paper).collect();
+    let columns = sheet.columns(line);
     let mut text = heading("", &columns);
     for block in &sheet.blocks {
         if let Some(group) = block.group {
@@ -95,17 +82,9 @@ fn heading(first: &str, columns: &[String]) -> String {
 }
 
 fn cells(name: &str, scores: &[Option<Score>], rest: Vec<String>) -> String {
-    let scores = scores
-        .iter()
-        .map(|score| score.as_ref().map_or("–".to_owned(), cell));
+    let scores = scores.iter().map(|score| numbers::score(score.as_ref()));
     let all: Vec<String> = scores.chain(rest).collect();
     format!("| {name} | {} |\n", all.join(" | "))
-}
-
-fn cell(score: &Score) -> String {
-    let interval = score.interval_95.map(numbers::interval);
-    let interval = interval.map_or(String::new(), |interval| format!(" {interval}"));
-    format!("{}{interval}", numbers::mean(score))
 }
 
 fn footnotes(sheet: &Sheet<'_>) -> String {
@@ -152,13 +131,7 @@ fn languages(sheet: &Sheet<'_>, row: &TaskRow<'_>) -> String {
     if languages.is_empty() {
         return String::new();
     }
-    let systems = sheet
-        .table
-        .frame
-        .systems
-        .iter()
-        .map(|system| line(&system.title));
-    let systems: Vec<String> = systems.collect();
+    let systems = sheet.systems(line);
     let rows = languages
         .iter()
         .map(|(name, scores)| cells(&line(name), scores, Vec::new()));
@@ -176,13 +149,7 @@ fn languages(sheet: &Sheet<'_>, row: &TaskRow<'_>) -> String {
 }
 
 fn parts(sheet: &Sheet<'_>) -> String {
-    let systems = sheet
-        .table
-        .frame
-        .systems
-        .iter()
-        .map(|system| line(&system.title));
-    let systems: Vec<String> = systems.collect();
+    let systems = sheet.systems(line);
     let breakdowns = sheet
         .table
         .breakdowns

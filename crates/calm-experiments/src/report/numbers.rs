@@ -41,7 +41,18 @@ pub(super) fn interval([low, high]: [f64; 2]) -> String {
     format!("[{}, {}]", points(low), points(high))
 }
 
-/// The same of a difference.
+/// `93.5 ± 0.9 [92.6, 94.3]`, or a dash for a system that was not evaluated.
+pub(super) fn score(score: Option<&Score>) -> String {
+    let Some(score) = score else {
+        return "–".to_owned();
+    };
+    match score.interval_95 {
+        Some(bounds) => format!("{} {}", mean(score), interval(bounds)),
+        None => mean(score),
+    }
+}
+
+/// An interval of a difference.
 pub(super) fn signed_interval([low, high]: [f64; 2]) -> String {
     format!("[{}, {}]", signed(low), signed(high))
 }

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use crate::table::{Cell, Contrast, Difference, Score, SystemFrame, Table, TaskFrame, TrainedRun};
 
+/// Languages of a task that are shown without asking.
+pub(super) const FEW: usize = 8;
+
 /// A table with its cells in place.
 pub(super) struct Sheet<'a> {
     /// The table.
@@ -96,6 +99,19 @@ impl<'a> Sheet<'a> {
         self.blocks.iter().flat_map(|block| &block.rows)
     }
 
+    /// Headings of all systems, as `shown` writes them.
+    pub(super) fn systems(&self, shown: impl Fn(&str) -> String) -> Vec<String> {
+        let systems = self.table.frame.systems.iter();
+        systems.map(|system| shown(&system.title)).collect()
+    }
+
+    /// The same, then those of the paper's figures.
+    pub(super) fn columns(&self, shown: impl Fn(&str) -> String) -> Vec<String> {
+        let paper = self.paper.iter();
+        let paper = paper.map(|system| format!("paper: {}", shown(&system.title)));
+        self.systems(&shown).into_iter().chain(paper).collect()
+    }
+
     /// Heading of a system.
     pub(super) fn title(&self, system: &'a str) -> &'a str {
         let found = self.table.frame.systems.iter().find(|one| one.id == system);
@@ -172,7 +188,7 @@ impl<'a> TaskRow<'a> {
 
 impl Outcome {
     pub(super) fn of(difference: &Difference) -> Self {
-        match (difference.p_corrected < 0.05, difference.points > 0.0) {
+        match (difference.is_significant(), difference.points > 0.0) {
             (true, true) => Self::Better,
             (true, false) => Self::Worse,
             (false, _) => Self::Open,

@@ -1,11 +1,8 @@
 //! A table as text for a terminal.
 
 use super::numbers;
-use super::sheet::{Outcome, Sheet};
+use super::sheet::{FEW, Outcome, Sheet};
 use crate::table::{Score, Table};
-
-/// Languages of a task that are shown each.
-const FEW: usize = 8;
 
 /// The table with its verdicts, in columns. Texts of others stand in it as they are.
 pub fn terminal(table: &Table) -> String {
@@ -50,34 +47,13 @@ enum Line {
 }
 
 fn heading(sheet: &Sheet<'_>) -> Line {
-    let systems = sheet
-        .table
-        .frame
-        .systems
-        .iter()
-        .map(|system| system.title.clone());
-    let paper = sheet
-        .paper
-        .iter()
-        .map(|system| format!("paper: {}", system.title));
-    Line::Cells(
-        std::iter::once(String::new())
-            .chain(systems)
-            .chain(paper)
-            .collect(),
-    )
+    let first = std::iter::once(String::new());
+    Line::Cells(first.chain(sheet.columns(str::to_owned)).collect())
 }
 
 impl Line {
     fn of(name: &str, scores: &[Option<Score>], paper: Vec<String>) -> Self {
-        let scores = scores.iter().map(|score| {
-            let Some(score) = score else {
-                return "–".to_owned();
-            };
-            let interval = score.interval_95.map(numbers::interval);
-            let interval = interval.map_or(String::new(), |interval| format!(" {interval}"));
-            format!("{}{interval}", numbers::mean(score))
-        });
+        let scores = scores.iter().map(|score| numbers::score(score.as_ref()));
         Self::Cells(
             std::iter::once(name.to_owned())
                 .chain(scores)

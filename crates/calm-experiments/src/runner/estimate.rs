@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use calm_train::runs::{ComposeRun, PretrainRun, RunContext, RunEvent};
+use calm_train::runs::{ComposeRun, PretrainRun, RunEvent};
 
 use super::RunnerOptions;
 use super::evaluate::is_evaluated;
 use super::train::is_trained;
 use crate::ExperimentError;
-use crate::plan::{Job, PROGRAM, Plan, Work};
+use crate::plan::{Job, Plan, Work};
 
 /// The operations of a step take up to half as much again as the tensors that it holds.
 const SLACK: f64 = 1.5;
@@ -121,12 +121,7 @@ fn measure(
             ..JobEstimate::default()
         });
     }
-    let context = RunContext {
-        device: options.device.clone(),
-        device_name: options.device_name.clone(),
-        seed: job.seed.unwrap_or_default(),
-        program: PROGRAM.to_owned(),
-    };
+    let context = options.context(job.seed.unwrap_or_default());
     let mut silent = |_: RunEvent<'_>| ControlFlow::Continue(());
     let estimated = match &job.work {
         Work::Frozen => return Ok(JobEstimate::default()),

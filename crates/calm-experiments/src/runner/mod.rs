@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use calm_sandbox::SandboxOptions;
-use calm_train::runs::Environment;
+use calm_train::runs::{Environment, RunContext};
 
 pub use self::estimate::{Estimates, JobEstimate};
 pub use self::monitor::{JobMonitor, Monitor, Overview};
@@ -88,6 +88,18 @@ pub fn run(
         &TableOptions::default(),
     );
     Ok(table?)
+}
+
+impl RunnerOptions {
+    /// Program, device and seed of a training. Commits are no part of it: another one goes on.
+    fn context(&self, seed: u64) -> RunContext {
+        RunContext {
+            device: self.device.clone(),
+            device_name: self.device_name.clone(),
+            seed,
+            program: PROGRAM.to_owned(),
+        }
+    }
 }
 
 /// Program, version and commit.

@@ -10,7 +10,7 @@ use calm_train::runs::{ComposeOutcome, ComposeRun, PretrainRun, RunContext};
 
 use super::{JobMonitor, RunnerOptions, program};
 use crate::ExperimentError;
-use crate::plan::{Job, PROGRAM, Plan, Work};
+use crate::plan::{Job, Plan, Work};
 use crate::table::TrainedRun;
 
 /// File that says that a training came to its end, and what it cost.
@@ -40,12 +40,7 @@ pub(super) fn train(
         let run = named(read(&path)?, plan, job);
         return Ok(ControlFlow::Continue(Some(run)));
     }
-    let context = RunContext {
-        device: options.device.clone(),
-        device_name: options.device_name.clone(),
-        seed,
-        program: PROGRAM.to_owned(),
-    };
+    let context = options.context(seed);
     let run = match result(&job.work, context, monitor) {
         Ok(run) => run,
         Err(TrainError::Interrupted { .. }) => return Ok(ControlFlow::Break(())),

@@ -212,6 +212,13 @@ pub struct Difference {
     pub n: usize,
 }
 
+impl Difference {
+    /// Whether it is beyond chance: at the level of 5 %, after correction.
+    pub fn is_significant(&self) -> bool {
+        self.p_corrected < verdict::LEVEL
+    }
+}
+
 /// Scores on parts of the examples of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Breakdown {

@@ -14,14 +14,14 @@ pub(super) fn verdict(titles: &[String; 2], found: &Difference, family: usize) -
         _ => " after Holm's correction",
     };
     let (p, [low, high]) = (p_value(found.p_corrected), found.interval_95);
-    if found.p_corrected >= LEVEL {
-        let points = match found.points >= 0.05 {
+    if !found.is_significant() {
+        let found = match found.points >= 0.05 {
             true => format!("+{:.1}", found.points),
             false => points(found.points),
         };
-        let [low, high] = [low, high].map(points_of);
+        let [low, high] = [low, high].map(points);
         return format!(
-            "No difference between {system} and {against} is shown ({points} points, 95 % {low} \
+            "No difference between {system} and {against} is shown ({found} points, 95 % {low} \
              to {high}, p = {p}{after})."
         );
     }
@@ -29,15 +29,11 @@ pub(super) fn verdict(titles: &[String; 2], found: &Difference, family: usize) -
         true => ("better", [low, high]),
         false => ("worse", [-high, -low]),
     };
-    let [by, least, most] = [found.points.abs(), least, most].map(points_of);
+    let [by, least, most] = [found.points.abs(), least, most].map(points);
     format!(
         "{system} is {direction} than {against} by {by} points (95 % {least} to {most}, p = \
          {p}{after})."
     )
-}
-
-fn points_of(points_: f64) -> String {
-    points(points_)
 }
 
 /// With one digit, and no sign of a zero.

@@ -3,11 +3,9 @@
 use serde::Serialize;
 
 use super::super::numbers;
-use super::super::sheet::{Outcome, Sheet, TaskRow};
+use super::super::sheet::{FEW, Outcome, Sheet, TaskRow};
 use crate::table::{Contrast, Difference, Score, SystemFrame, SystemKind, TrainedRun};
 
-/// Languages that are shown without asking.
-const FEW: usize = 8;
 /// Width of a full gauge beside a score, in pixels.
 const GAUGE: f64 = 44.0;
 
