@@ -6,10 +6,22 @@
 mod archive;
 pub mod benchmarks;
 pub mod jsonl;
+mod language;
+mod manifest;
 pub mod number;
 mod python;
 mod read;
+mod record;
+mod step;
 
 pub use archive::unpack;
+pub use language::{LanguageError, LanguageTag};
+pub use manifest::{
+    BenchmarkFormat, BenchmarkSpec, CorporaManifest, CorpusFormat, CorpusSpec, DcConfig,
+    DecontaminateConfig, Direction, ExactDuplicates, HighResource, LAYOUT, LengthConfig,
+    NearDuplicatesConfig, ScriptConfig, StepsConfig, Switch,
+};
 pub use python::assignments;
 pub use read::{check_counts, json, json_lines, text_lines, whole_lines};
+pub use record::{CorpusRecord, Origin, Segment};
+pub use step::{Judged, Sink, Step, Verdict};
