@@ -1,6 +1,7 @@
 //! Builders of datasets: settings in, a directory of files out, the same bytes for the same settings.
 
 pub mod kv;
+pub mod ntl;
 
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::DataError;
 use kv::{KvConfig, KvDataset, KvSizes};
+use ntl::world::{self, World, WorldConfig, WorldSizes};
 
 /// A builder with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,15 @@ pub enum BuilderConfig {
         #[serde(default)]
         sizes: KvSizes,
     },
+    /// A generated world of languages.
+    Ntl {
+        /// Languages, corpora and D_C.
+        #[serde(default)]
+        config: WorldConfig,
+        /// How much of each file.
+        #[serde(default)]
+        sizes: WorldSizes,
+    },
 }
 
 impl BuilderConfig {
@@ -29,6 +40,7 @@ impl BuilderConfig {
     pub fn version(&self) -> u32 {
         match self {
             Self::Kv { .. } => kv::BUILDER_VERSION,
+            Self::Ntl { .. } => world::BUILDER_VERSION,
         }
     }
 
@@ -41,6 +53,9 @@ impl BuilderConfig {
         match self {
             Self::Kv { config, sizes } => {
                 kv::build(&KvDataset::new(config.clone())?, *sizes, directory)
+            }
+            Self::Ntl { config, sizes } => {
+                world::build(&World::new(config.clone())?, *sizes, directory)
             }
         }
     }

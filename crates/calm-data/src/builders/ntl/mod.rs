@@ -1,0 +1,3 @@
+//! Low-resource languages (section 4.2 of the paper).
+
+pub mod world;

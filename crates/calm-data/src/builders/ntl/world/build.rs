@@ -1,0 +1,429 @@
+//! Writes the files of a world.
+
+use std::io;
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::json;
+
+use super::config::WorldSizes;
+use super::dataset::{ENGLISH, TextKind, World};
+use super::language::Resource;
+use super::tokenizer;
+use crate::DataError;
+
+/// Version of the builder. It changes when the same settings would give other bytes.
+pub const BUILDER_VERSION: u32 = 1;
+
+/// Pairs in a text of D_NTL.
+const PAIRS: usize = 5;
+
+/// Texts of the anchor's that the tokenizer is trained on.
+const ANCHOR_TEXTS: usize = 15_000;
+
+/// Places among the low-resource languages of those of table 2, of every family some. Settings are
+/// chosen on the others.
+const TABLE_2: [usize; 10] = [1, 3, 5, 7, 9, 12, 15, 18, 20, 23];
+
+/// Files of tasks, to which the groups of languages are added.
+const TASKS: [(&str, &str); 3] = [
+    ("translation.toml", include_str!("tasks/translation.toml")),
+    ("unseen.toml", include_str!("tasks/unseen.toml")),
+    ("problems.toml", include_str!("tasks/problems.toml")),
+];
+
+/// Writes a world to a directory; the bytes depend on the settings alone.
+///
+/// | file | holds |
+/// | --- | --- |
+/// | `ntl.json` | settings, languages, sizes of their corpora |
+/// | `tokenizer.json` | the tokenizer of all models, if texts are written |
+/// | `pretrain/{small,augmenting,anchor}.jsonl` | texts to train the frozen models on; `augmenting` is D_NTL |
+/// | `d_c.jsonl` | D_C |
+/// | `flores/{dev,devtest}/` | sentences in all languages, with `LANG.words` and `LANG.unseen`, the numbers of their content words and of those that D_C never shows |
+/// | `unseen/` | sentences of words that D_C never shows, of each language its own |
+/// | `mgsm/` | word problems |
+/// | `translation.toml`, `unseen.toml`, `problems.toml` | tasks over these |
+///
+/// # Errors
+///
+/// [`DataError::Io`] naming the file that could not be written.
+pub fn build(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
+    write_tests(world, sizes, directory)?;
+    rows(&directory.join("d_c.jsonl"), d_c(world))?;
+    write_texts(world, sizes, &directory.join("pretrain"))?;
+    if sizes.tokenizer {
+        let path = directory.join("tokenizer.json");
+        let trained = tokenizer::train(&tokenizer_texts(world));
+        let json = trained.map_err(|error| DataError::Io {
+            path: path.clone(),
+            source: io::Error::other(error),
+        })?;
+        calm_files::write(path, json)?;
+    }
+    calm_files::write_with(directory.join("ntl.json"), |file| {
+        let description = description(world, sizes);
+        Ok(serde_json::to_writer_pretty(file, &description)?)
+    })?;
+    Ok(())
+}
+
+fn write_texts(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
+    let write = |name: &str, texts: Vec<String>| {
+        let path = directory.join(format!("{name}.jsonl"));
+        rows(&path, texts.into_iter().map(|text| json!({ "text": text })))
+    };
+    for (name, count, mixture) in [
+        ("small", sizes.small, Mixture::small(world)),
+        ("anchor", sizes.anchor, Mixture::anchor(world)),
+    ] {
+        if count > 0 {
+            write(name, mixture.texts(world, count))?;
+        }
+    }
+    if sizes.ntl {
+        write("augmenting", ntl(world))?;
+    }
+    Ok(())
+}
+
+/// D_NTL and what the anchor reads, of which its tokens are to be made.
+fn tokenizer_texts(world: &World) -> Vec<String> {
+    let mut texts = ntl(world);
+    texts.extend(Mixture::anchor(world).texts(world, ANCHOR_TEXTS));
+    texts
+}
+
+fn rows<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<(), DataError> {
+    make_parent(path)?;
+    calm_files::write_with(path, |file| {
+        rows.into_iter().try_for_each(|row| -> io::Result<()> {
+            serde_json::to_writer(&mut *file, &row)?;
+            file.write_all(b"\n")
+        })
+    })?;
+    Ok(())
+}
+
+fn lines(path: &Path, lines: impl IntoIterator<Item = String>) -> Result<(), DataError> {
+    make_parent(path)?;
+    calm_files::write_with(path, |file| {
+        lines
+            .into_iter()
+            .try_for_each(|line| writeln!(file, "{line}"))
+    })?;
+    Ok(())
+}
+
+fn make_parent(path: &Path) -> Result<(), DataError> {
+    let parent = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(parent).map_err(|source| DataError::Io {
+        path: parent.to_owned(),
+        source,
+    })
+}
+
+fn d_c(world: &World) -> Vec<super::dataset::TranslationRow> {
+    let languages = 0..world.languages().len();
+    languages
+        .into_par_iter()
+        .flat_map_iter(|language| world.d_c(language))
+        .collect()
+}
+
+/// D_NTL: every corpus as pairs into English, as pairs from English, and as text of the language.
+fn ntl(world: &World) -> Vec<String> {
+    let texts = |language: usize| {
+        let pairs = match world.languages()[language].resource {
+            Resource::Low => world.corpus_pairs(language),
+            Resource::High => world.config().pairs[0],
+        };
+        let kinds = [
+            TextKind::IntoEnglish,
+            TextKind::FromEnglish,
+            TextKind::IntoEnglish,
+            TextKind::Plain,
+        ];
+        (0..pairs)
+            .step_by(PAIRS)
+            .enumerate()
+            .map(move |(number, from)| {
+                let kind = kinds[number % kinds.len()];
+                world.corpus_text(kind, language, from, (from + PAIRS).min(pairs))
+            })
+    };
+    (0..world.languages().len())
+        .into_par_iter()
+        .flat_map_iter(texts)
+        .collect()
+}
+
+/// Kinds of texts with their shares in percent, each over some languages in turn.
+struct Mixture(Vec<(usize, TextKind, Vec<Option<usize>>)>);
+
+impl Mixture {
+    /// A little of everything.
+    fn small(world: &World) -> Self {
+        let [english, high, low] = Self::groups(world);
+        Self(vec![
+            (20, TextKind::Plain, english.clone()),
+            (15, TextKind::Plain, high.clone()),
+            (40, TextKind::IntoEnglish, high.clone()),
+            (10, TextKind::IntoEnglish, low),
+            (5, TextKind::Problems, english),
+            (10, TextKind::Problems, high),
+        ])
+    }
+
+    /// English and high-resource languages, problems in them, and traces of the rest.
+    fn anchor(world: &World) -> Self {
+        let [english, high, low] = Self::groups(world);
+        Self(vec![
+            (15, TextKind::Plain, english.clone()),
+            (5, TextKind::Plain, high.clone()),
+            (40, TextKind::IntoEnglish, high.clone()),
+            (5, TextKind::FromEnglish, high.clone()),
+            (12, TextKind::Problems, english),
+            (18, TextKind::Problems, high),
+            (5, TextKind::IntoEnglish, low),
+        ])
+    }
+
+    /// English, high- and low-resource languages.
+    fn groups(world: &World) -> [Vec<Option<usize>>; 3] {
+        let group = |resource| world.with(resource).into_iter().map(Some).collect();
+        [vec![None], group(Resource::High), group(Resource::Low)]
+    }
+
+    fn texts(&self, world: &World, count: usize) -> Vec<String> {
+        let text = |index| self.text(world, index);
+        (0..count).into_par_iter().map(text).collect()
+    }
+
+    fn text(&self, world: &World, index: usize) -> String {
+        let mut turn = index * 37 % 100;
+        let part = self.0.iter().find(|(percent, ..)| {
+            let here = turn < *percent;
+            turn = turn.wrapping_sub(if here { 0 } else { *percent });
+            here
+        });
+        let (_, kind, languages) = part.expect("shares add up to 100");
+        world.text(*kind, languages[index / 100 % languages.len()], index)
+    }
+}
+
+fn write_tests(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
+    let flores = directory.join("flores");
+    for (set, test) in [("dev", false), ("devtest", true)] {
+        let count = if test { sizes.sentences } else { 10 };
+        let path = |tag: &str, kind: &str| flores.join(format!("{set}/{tag}.{kind}"));
+        let english = (0..count).map(|index| world.test_pair(0, test, index).target);
+        lines(&path(ENGLISH, set), english)?;
+        for (language, named) in world.languages().iter().enumerate() {
+            let pairs: Vec<_> = (0..count)
+                .map(|index| world.test_pair(language, test, index))
+                .collect();
+            lines(
+                &path(&named.tag, set),
+                pairs.iter().map(|pair| pair.source.clone()),
+            )?;
+            if test {
+                let shown = world.shown(language);
+                let unseen = |content: &Vec<usize>| {
+                    content.iter().filter(|meaning| !shown[**meaning]).count()
+                };
+                lines(
+                    &path(&named.tag, "unseen"),
+                    pairs.iter().map(|pair| unseen(&pair.content).to_string()),
+                )?;
+                lines(
+                    &path(&named.tag, "words"),
+                    pairs.iter().map(|pair| pair.content.len().to_string()),
+                )?;
+            }
+        }
+    }
+    for language in world.with(Resource::Low) {
+        let tag = &world.languages()[language].tag;
+        let pairs = world.unseen_pairs(language, sizes.unseen);
+        let path = |side: &str| directory.join(format!("unseen/{tag}.{side}"));
+        lines(
+            &path("source"),
+            pairs.iter().map(|pair| pair.source.clone()),
+        )?;
+        lines(
+            &path("target"),
+            pairs.iter().map(|pair| pair.target.clone()),
+        )?;
+    }
+    write_problems(world, sizes, &directory.join("mgsm"))?;
+    for (name, task) in TASKS {
+        let groups = groups(world, name == "problems.toml");
+        calm_files::write(directory.join(name), format!("{task}\n[groups]\n{groups}"))?;
+    }
+    Ok(())
+}
+
+/// Groups of a task's languages; word problems are in English, too.
+fn groups(world: &World, english: bool) -> String {
+    let tags = |languages: &[usize]| -> Vec<&str> {
+        languages
+            .iter()
+            .map(|language| &*world.languages()[*language].tag)
+            .collect()
+    };
+    let low = world.with(Resource::Low);
+    let (table_2, chosen_on): (Vec<_>, Vec<_>) =
+        (0..low.len()).partition(|place| TABLE_2.contains(place));
+    let of = |places: Vec<usize>| {
+        places
+            .into_iter()
+            .map(|place| low[place])
+            .collect::<Vec<_>>()
+    };
+    let mut high = tags(&world.with(Resource::High));
+    high.extend(english.then_some(ENGLISH));
+    format!(
+        "high_resource = {high:?}\nlow_resource = {:?}\ntable_2 = {:?}\nothers = {:?}\n",
+        tags(&low),
+        tags(&of(table_2)),
+        tags(&of(chosen_on)),
+    )
+}
+
+fn write_problems(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
+    let languages = (0..world.languages().len()).map(Some);
+    let mut exemplars = serde_json::Map::new();
+    for language in languages.chain([None]) {
+        let tag = language.map_or(ENGLISH, |language| &world.languages()[language].tag);
+        let problems = (0..sizes.problems).map(|index| {
+            let problem = world.problem(language, true, index);
+            format!("{}\t{}", problem.question, problem.answer)
+        });
+        lines(&directory.join(format!("mgsm_{tag}.tsv")), problems)?;
+        let shots: serde_json::Map<_, _> = (0..8)
+            .map(|index| {
+                let problem = world.problem(language, false, index);
+                let shot = json!({
+                    "q": format!("Question: {}", problem.question),
+                    "a": format!("Answer: {}", problem.worked),
+                });
+                ((index + 1).to_string(), shot)
+            })
+            .collect();
+        exemplars.insert(tag.to_owned(), shots.into());
+    }
+    calm_files::write_with(directory.join("exemplars.json"), |file| {
+        Ok(serde_json::to_writer_pretty(
+            file,
+            &json!({ "exemplars": exemplars }),
+        )?)
+    })?;
+    Ok(())
+}
+
+fn description(world: &World, sizes: WorldSizes) -> serde_json::Value {
+    let languages: Vec<_> = (0..world.languages().len())
+        .map(|language| {
+            let mut value = json!(world.languages()[language]);
+            value["pairs"] = json!(world.corpus_pairs(language));
+            let shown = world.shown(language).iter().filter(|shown| **shown).count();
+            value["d_c"] = json!({ "pairs": world.chosen(language).len(), "words": shown });
+            value
+        })
+        .collect();
+    json!({
+        "schema": 1,
+        "builder_version": BUILDER_VERSION,
+        "config": world.config(),
+        "sizes": sizes,
+        "meanings": world.meanings(),
+        "languages": languages,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::WorldConfig;
+    use super::*;
+
+    fn build_with(threads: usize) -> (tempfile::TempDir, String) {
+        let config = WorldConfig {
+            pairs: [20, 60],
+            d_c_share: 0.2,
+            d_c_high_resource: 4,
+            ..WorldConfig::default()
+        };
+        let sizes = WorldSizes {
+            small: 100,
+            anchor: 100,
+            tokenizer: false,
+            sentences: 4,
+            unseen: 3,
+            problems: 2,
+            ..WorldSizes::default()
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let world = World::new(config).unwrap();
+        pool.install(|| build(&world, sizes, directory.path()))
+            .unwrap();
+        let files = [
+            "ntl.json",
+            "d_c.jsonl",
+            "pretrain/small.jsonl",
+            "pretrain/anchor.jsonl",
+            "pretrain/augmenting.jsonl",
+        ];
+        let read = |name| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        let bytes = files.map(read).concat();
+        (directory, calm_files::sha256(bytes))
+    }
+
+    #[test]
+    fn threads_do_not_change_a_byte() {
+        let (_one, digest) = build_with(1);
+        assert_eq!(digest, build_with(3).1);
+        // The committed checkpoints know this world: raise BUILDER_VERSION and train them again if
+        // it has to change.
+        assert_eq!(
+            digest,
+            "3c334e3c1c24ffcda1f9431417ab5d0f9d3b29e52bf7cebebdffb188144c4298"
+        );
+    }
+
+    #[test]
+    fn masks_hold_the_sentences_of_a_prompt() {
+        let world = World::new(WorldConfig::default()).unwrap();
+        for row in world.d_c(3).take(50) {
+            let prompt: Vec<char> = row.prompt.chars().collect();
+            for [from, to] in row.mask {
+                let sentence: String = prompt[from..to].iter().collect();
+                assert!(sentence.ends_with(['.', '?']), "{sentence}");
+                assert!(
+                    !sentence.contains('\n') && !sentence.contains(':'),
+                    "{sentence}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn unseen_sentences_have_no_word_that_d_c_shows() {
+        let world = World::new(WorldConfig::default()).unwrap();
+        for language in world.with(Resource::Low) {
+            let shown = world.shown(language);
+            let pairs = world.unseen_pairs(language, 20);
+            assert_eq!(pairs.len(), 20, "{}", world.languages()[language].tag);
+            assert!(
+                pairs
+                    .iter()
+                    .all(|pair| pair.content.iter().all(|meaning| !shown[*meaning]))
+            );
+        }
+    }
+}
