@@ -81,3 +81,18 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> &'a str {
         .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     nearest.copied().unwrap_or_default()
 }
+
+/// Most characters of names that a message lists.
+const LISTED: usize = 200;
+
+/// What is said of a name that is not there.
+pub(crate) fn no_such_name(kind: &str, name: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        return format!("has no {kind} '{name}', and no other");
+    }
+    let list: String = known.join(", ").escape_debug().take(LISTED).collect();
+    format!(
+        "has no {kind} '{name}'; did you mean '{}'? It has {list}",
+        nearest(name, known)
+    )
+}

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::DataError;
 
 /// Longest line that is read, so that no file can fill the memory.
-const LONGEST_LINE: usize = 16 << 20;
+pub(crate) const LONGEST_LINE: usize = 16 << 20;
 
 /// A prompt, and the text that should follow it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

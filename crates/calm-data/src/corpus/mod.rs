@@ -9,8 +9,10 @@ pub mod jsonl;
 mod language;
 mod manifest;
 pub mod number;
+mod parquet;
 mod python;
 mod read;
+mod reading;
 mod record;
 mod step;
 
@@ -21,7 +23,10 @@ pub use manifest::{
     DecontaminateConfig, Direction, ExactDuplicates, HighResource, LAYOUT, LengthConfig,
     NearDuplicatesConfig, ScriptConfig, StepsConfig, Switch,
 };
+pub(crate) use parquet::ParquetRows;
 pub use python::assignments;
 pub use read::{check_counts, json, json_lines, text_lines, whole_lines};
+pub use reading::{Chunk, CorporaReader, InputFile, Skip};
+pub(crate) use reading::{Tap, Text, open_text};
 pub use record::{CorpusRecord, Origin, Segment};
 pub use step::{Judged, Sink, Step, Verdict};

@@ -1,20 +1,16 @@
 //! Lines and JSON, from plain or packed files.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use calm_files::TextError;
-use flate2::read::MultiGzDecoder;
 use serde::de::DeserializeOwned;
 
 use crate::DataError;
+use crate::corpus::reading::open_text;
 
 /// Largest file that is read, unpacked. The largest known dataset is a fifth of it.
 const LARGEST_FILE: u64 = 4 << 30;
-
-/// First bytes of a file packed by gzip.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Lines of a text file. They end at LF alone; the last may lack it.
 ///
@@ -131,21 +127,10 @@ pub(super) fn text(path: &Path) -> Result<String, DataError> {
 
 /// Bytes of a file, unpacked.
 fn bytes(path: &Path) -> Result<Vec<u8>, DataError> {
-    let io = DataError::io(path);
-    let mut file = File::open(path).map_err(&io)?;
+    let (text, _) = open_text(path)?;
     let mut bytes = Vec::new();
-    let limited = |reader: &mut dyn Read, bytes: &mut Vec<u8>| {
-        reader.take(LARGEST_FILE + 1).read_to_end(bytes)
-    };
-    limited(&mut file, &mut bytes).map_err(&io)?;
-    if bytes.starts_with(&GZIP) {
-        let packed = std::mem::take(&mut bytes);
-        limited(&mut MultiGzDecoder::new(&*packed), &mut bytes).map_err(|error| {
-            let reason =
-                format!("cannot be unpacked ({error}); it is cut short or damaged, fetch it again");
-            DataError::file(path, reason)
-        })?;
-    }
+    let read = text.take(LARGEST_FILE + 1).read_to_end(&mut bytes);
+    read.map_err(DataError::io(path))?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(DataError::file(
             path,

@@ -6,7 +6,7 @@
 //! {"text": "Once upon a time"}
 //! ```
 //!
-//! [`ExampleReader`] reads JSON Lines, a JSON array, CSV, TSV and Parquet, packed by gzip or not, and
+//! [`ExampleReader`] reads JSON Lines, a JSON array, CSV, TSV and Parquet, packed by gzip or Zstandard or not, and
 //! [`ExampleForm`] makes [`Record`]s of their rows.
 
 mod conversation;
@@ -21,12 +21,8 @@ pub use conversation::{ChatTurn, Conversation};
 pub use form::{ExampleForm, Fields};
 pub use reader::ExampleReader;
 
-use std::io::{BufReader, Read};
-
+use crate::corpus::Text;
 use crate::jsonl::PromptTarget;
-
-/// Text of a file, unpacked.
-type Text = BufReader<Box<dyn Read + Send>>;
 
 /// An example, before it is tokenised.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,84 +1,12 @@
-//! Rows of Parquet files.
+//! Rows of Parquet files as the fields that JSON has.
 
-use std::fs::File;
-use std::iter::Enumerate;
-use std::path::{Path, PathBuf};
-
-use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::reader::RowIter;
 use parquet::record::{Field, List, Map as ParquetMap, Row};
 use serde_json::{Number, Value};
 
 use super::Fields;
-use crate::DataError;
 
-/// Rows of a file, with their numbers from 0.
-pub(super) struct ParquetRows {
-    path: PathBuf,
-    rows: Enumerate<RowIter<'static>>,
-    total_rows: u64,
-    bytes: u64,
-    read: u64,
-}
-
-impl ParquetRows {
-    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let io = DataError::io(path);
-        let file = File::open(path).map_err(&io)?;
-        let bytes = file.metadata().map_err(io)?.len();
-        let damaged = |error: ParquetError| failure(path, &error);
-        let reader = guarded(|| SerializedFileReader::new(file)).map_err(damaged)?;
-        let total_rows = reader.metadata().file_metadata().num_rows().unsigned_abs();
-        Ok(Self {
-            path: path.to_owned(),
-            rows: RowIter::from_file_into(Box::new(reader)).enumerate(),
-            total_rows: total_rows.max(1),
-            bytes,
-            read: 0,
-        })
-    }
-
-    /// Bytes of the rows so far, about.
-    pub(super) fn bytes(&self) -> u64 {
-        (self.bytes as f64 * (self.read as f64 / self.total_rows as f64)) as u64
-    }
-}
-
-impl Iterator for ParquetRows {
-    type Item = Result<(usize, Fields), DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let row = guarded(|| {
-            self.rows
-                .next()
-                .map(|(index, row)| Ok((index, row?)))
-                .transpose()
-        });
-        self.read += 1;
-        let row = row
-            .map_err(|error| failure(&self.path, &error))
-            .transpose()?;
-        Some(row.map(|(index, row)| (index, fields(&row))))
-    }
-}
-
-/// A call of the library, which panics at some damaged files.
-fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    let broken = || ParquetError::General("it contradicts itself".to_owned());
-    calm_files::guard(call).unwrap_or_else(|_| Err(broken()))
-}
-
-fn failure(path: &Path, error: &ParquetError) -> DataError {
-    let reason = error.to_string();
-    let reason = match reason.contains("feature") || reason.contains("compression") {
-        true => "is compressed by something else than Snappy or LZ4; write it with one of these, or as JSON Lines".to_owned(),
-        false => format!("is a damaged Parquet file: {reason}"),
-    };
-    DataError::file(path, reason)
-}
-
-fn fields(row: &Row) -> Fields {
+/// The fields of a row.
+pub(super) fn fields(row: &Row) -> Fields {
     let columns = row.get_column_iter();
     columns
         .map(|(name, field)| (name.clone(), value(field)))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::DataError;
 
-/// Endings of names of files that can be read, before `.gz`.
+/// Endings of names of files that can be read, before `.gz` or `.zst`.
 pub(super) const ENDINGS: [&str; 7] = ["jsonl", "ndjson", "json", "csv", "tsv", "tab", "parquet"];
 
 /// The files behind a path: itself; those of a directory; or those whose names it begins, such as
@@ -79,7 +79,11 @@ fn is_readable(name: &str) -> bool {
 /// Which of [`ENDINGS`] a name has.
 pub(super) fn ending(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let packed = [".gz", ".zst"].into_iter();
+    let name = packed
+        .filter_map(|ending| name.strip_suffix(ending))
+        .next()
+        .unwrap_or(&name);
     let (_, found) = name.rsplit_once('.')?;
     ENDINGS.into_iter().find(|ending| *ending == found)
 }
@@ -97,6 +101,7 @@ mod tests {
             "train-old.jsonl",
             "trained.jsonl",
             "test.JSON.gz",
+            "more.jsonl.zst",
             "README.md",
         ] {
             fs::write(dir.path().join(name), "").unwrap();
@@ -115,7 +120,8 @@ mod tests {
         assert_eq!(names("test"), ["test.JSON.gz"]);
         assert_eq!(names("README.md"), ["README.md"]);
         assert_eq!(names("other"), ["other"]);
-        assert_eq!(names("").len(), 5);
+        assert_eq!(names("more"), ["more.jsonl.zst"]);
+        assert_eq!(names("").len(), 6);
         fs::create_dir(dir.path().join("empty")).unwrap();
         let error = files(&dir.path().join("empty")).unwrap_err().to_string();
         assert!(error.contains("without a file of examples"), "{error}");

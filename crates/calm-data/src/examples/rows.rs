@@ -1,52 +1,19 @@
 //! Rows of one file, whatever its format.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use calm_files::{Hashed, hex};
-use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
-use super::parquet::ParquetRows;
+use super::parquet::fields;
 use super::table::TableRows;
 use super::{Fields, Text, parts};
 use crate::DataError;
+use crate::corpus::{ParquetRows, Tap, open_text};
 use crate::jsonl::Lines;
 
 /// Largest JSON array, in bytes: all of it is in memory.
 const LARGEST_ARRAY: u64 = 1 << 30;
-
-/// The bytes of a file, which it hashes.
-#[derive(Debug, Clone)]
-struct Tap(Arc<Mutex<(Hashed<File>, u64)>>);
-
-impl Read for Tap {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut tap = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = tap.0.read(buffer)?;
-        tap.1 += read as u64;
-        Ok(read)
-    }
-}
-
-impl Tap {
-    fn taken(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
-    }
-
-    /// The hash of all bytes, those that nobody read included.
-    fn sha256(mut self) -> io::Result<String> {
-        io::copy(&mut self, &mut io::sink())?;
-        Ok(hex(self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-            .sha256()))
-    }
-}
 
 /// Rows of a file.
 pub(super) struct Rows {
@@ -79,19 +46,12 @@ enum Format {
 
 impl Rows {
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
+        let (mut text, tap) = open_text(path)?;
         let io = DataError::io(path);
-        let file = File::open(path).map_err(&io)?;
-        let tap = Tap(Arc::new(Mutex::new((Hashed::new(file), 0))));
-        let raw: Box<dyn Read + Send> = Box::new(tap.clone());
-        let mut text = BufReader::with_capacity(1 << 18, raw);
-        if begins(&mut text, &[0x1f, 0x8b]).map_err(&io)? {
-            let unpacked: Box<dyn Read + Send> = Box::new(MultiGzDecoder::new(text));
-            text = BufReader::with_capacity(1 << 18, unpacked);
-        }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let ending = parts::ending(&name);
         let format = if begins(&mut text, b"PAR1").map_err(&io)? {
-            Format::Parquet(ParquetRows::open(path)?)
+            Format::Parquet(ParquetRows::open(path, None)?)
         } else {
             match ending {
                 Some("parquet") => {
@@ -131,7 +91,7 @@ impl Rows {
             },
             Format::Parquet(rows) => {
                 let row = rows.next().transpose()?;
-                Ok(row.map(|(index, row)| (Place::Row(index + 1), row)))
+                Ok(row.map(|(index, row)| (Place::Row(index + 1), fields(&row))))
             }
         }
     }

@@ -1,0 +1,79 @@
+//! Readers of the formats of corpora, record by record.
+
+mod bytes;
+mod corpora;
+mod json;
+mod lines;
+mod metered;
+mod parquet;
+mod sides;
+mod source;
+mod table;
+mod text;
+mod tmx;
+mod utf16;
+mod zstd;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub use corpora::{Chunk, CorporaReader};
+pub(crate) use source::{Tap, Text, open_text};
+
+use super::Segment;
+use crate::DataError;
+
+/// Why a reader passed over a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Skip {
+    /// It is not UTF-8, and the manifest has such records left out.
+    InvalidUtf8,
+    /// It is in another language, or lacks one of the two.
+    OtherLanguage,
+}
+
+/// A text, and its translation in a parallel corpus.
+type Sides = (Segment, Option<Segment>);
+
+/// What a reader found at a place of its file, counted from 1.
+struct Found {
+    place: u64,
+    sides: Result<Sides, Skip>,
+}
+
+/// A file that a corpus was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InputFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: String,
+}
+
+impl InputFile {
+    /// A file that was read through this tap, to its end.
+    fn read(path: &Path, tap: &Tap) -> Result<Self, DataError> {
+        let sha256 = tap.clone().sha256().map_err(DataError::io(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            bytes: tap.taken(),
+            sha256,
+        })
+    }
+}
+
+/// A reader of the records of a file, or of two files that belong together.
+trait RecordReader: Send {
+    /// The next record, or what is there in its place; `None` at the end.
+    fn next(&mut self) -> Result<Option<Found>, DataError>;
+
+    /// Bytes of the files that were read so far.
+    fn taken(&self) -> u64;
+
+    /// The files, once all is read.
+    fn finish(self: Box<Self>) -> Result<Vec<InputFile>, DataError>;
+}

@@ -1,0 +1,117 @@
+//! Parquet files, of which named columns are read.
+
+use std::path::{Path, PathBuf};
+
+use parquet::record::{Field, Row};
+
+use super::json::names;
+use super::lines::{InvalidUtf8, not_utf8};
+use super::sides::SideRules;
+use super::{Found, InputFile, RecordReader, Skip};
+use crate::DataError;
+use crate::bundle::no_such_name;
+use crate::corpus::{CorpusSpec, ParquetRows};
+
+/// Rows of a file. A row group is in memory at a time.
+pub(super) struct ParquetReader {
+    path: PathBuf,
+    rows: ParquetRows,
+    /// Names that lead to the texts, then those that lead to the languages.
+    paths: Vec<Vec<String>>,
+    texts: usize,
+    rules: SideRules,
+    invalid: InvalidUtf8,
+}
+
+impl ParquetReader {
+    pub(super) fn open(
+        path: &Path,
+        corpus: &CorpusSpec,
+        invalid: InvalidUtf8,
+    ) -> Result<Self, DataError> {
+        let fields = corpus.fields.iter().chain(&corpus.language_fields);
+        let paths: Vec<Vec<String>> = fields.map(|field| names(field)).collect();
+        let columns: Vec<&str> = paths.iter().map(|path| path[0].as_str()).collect();
+        Ok(Self {
+            path: path.to_owned(),
+            rows: ParquetRows::open(path, Some(&columns))?,
+            paths,
+            texts: corpus.fields.len(),
+            rules: SideRules::new(corpus),
+            invalid,
+        })
+    }
+}
+
+impl RecordReader for ParquetReader {
+    fn next(&mut self) -> Result<Option<Found>, DataError> {
+        let Some((index, row)) = self.rows.next().transpose()? else {
+            return Ok(None);
+        };
+        let texts = self.paths.iter().map(|path| text(&row, path));
+        let sides = match texts.collect::<Result<Vec<String>, _>>() {
+            Err(Fault::NotUtf8(_)) if self.invalid == InvalidUtf8::Skip => Err(Skip::InvalidUtf8),
+            Err(fault) => return Err(DataError::row(&self.path, index + 1, fault.reason())),
+            Ok(mut texts) => {
+                let codes = texts.split_off(self.texts);
+                self.rules.sides(&mut texts, &codes)
+            }
+        };
+        let place = index as u64 + 1;
+        Ok(Some(Found { place, sides }))
+    }
+
+    fn taken(&self) -> u64 {
+        self.rows.bytes()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<InputFile>, DataError> {
+        let io = DataError::io(&self.path);
+        Ok(vec![InputFile {
+            bytes: std::fs::metadata(&self.path).map_err(io)?.len(),
+            sha256: calm_files::sha256_file(&self.path)?,
+            path: self.path,
+        }])
+    }
+}
+
+/// Why there is no text in a row.
+enum Fault {
+    NotUtf8(u64),
+    Other(String),
+}
+
+impl Fault {
+    fn reason(self) -> String {
+        match self {
+            Self::NotUtf8(byte) => not_utf8(byte),
+            Self::Other(reason) => reason,
+        }
+    }
+}
+
+/// The text at a path; that of null is empty.
+fn text(row: &Row, path: &[String]) -> Result<String, Fault> {
+    let Some((name, rest)) = path.split_first() else {
+        return Err(Fault::Other(
+            "is a group of columns; name one of them".to_owned(),
+        ));
+    };
+    let Some((_, field)) = row.get_column_iter().find(|(column, _)| *column == name) else {
+        let known: Vec<&str> = row
+            .get_column_iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        return Err(Fault::Other(no_such_name("column", name, &known)));
+    };
+    match field {
+        Field::Null => Ok(String::new()),
+        Field::Group(inner) => text(inner, rest),
+        _ if !rest.is_empty() => Err(Fault::Other(format!(
+            "column '{name}' has no columns in it"
+        ))),
+        Field::Str(text) => Ok(text.clone()),
+        Field::Bytes(bytes) => super::bytes::to_text(bytes.data().to_vec()).map_err(Fault::NotUtf8),
+        _ => Err(Fault::Other(format!("column '{name}' holds no texts"))),
+    }
+}
