@@ -37,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Make the small frozen checkpoints anew.
+    #[command(subcommand)]
     Pretrain(pretrain::PretrainArgs),
     /// Reproduce Table 1 of the paper.
     Reproduce(reproduce::ReproduceArgs),
