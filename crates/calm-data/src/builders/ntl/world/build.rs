@@ -8,19 +8,18 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::config::WorldSizes;
-use super::dataset::{ENGLISH, TextKind, World};
+use super::dataset::{ENGLISH, World};
 use super::language::Resource;
+use super::mixture::{Mixture, ntl};
+use super::texts::{CompositionRow, Row};
 use super::tokenizer;
 use crate::DataError;
 
 /// Version of the builder. It changes when the same settings would give other bytes.
 pub const BUILDER_VERSION: u32 = 1;
 
-/// Pairs in a text of D_NTL.
-const PAIRS: usize = 5;
-
-/// Texts of the anchor's that the tokenizer is trained on.
-const ANCHOR_TEXTS: usize = 15_000;
+/// Rows of the anchor's that the tokenizer is trained on.
+const ANCHOR_ROWS: usize = 50_000;
 
 /// Places among the low-resource languages of those of table 2, of every family some. Settings are
 /// chosen on the others.
@@ -70,20 +69,17 @@ pub fn build(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), D
 }
 
 fn write_texts(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
-    let write = |name: &str, texts: Vec<String>| {
-        let path = directory.join(format!("{name}.jsonl"));
-        rows(&path, texts.into_iter().map(|text| json!({ "text": text })))
-    };
+    let path = |name: &str| directory.join(format!("{name}.jsonl"));
     for (name, count, mixture) in [
         ("small", sizes.small, Mixture::small(world)),
         ("anchor", sizes.anchor, Mixture::anchor(world)),
     ] {
         if count > 0 {
-            write(name, mixture.texts(world, count))?;
+            rows(&path(name), mixture.rows(world, count))?;
         }
     }
     if sizes.ntl {
-        write("augmenting", ntl(world))?;
+        rows(&path("augmenting"), ntl(world))?;
     }
     Ok(())
 }
@@ -91,8 +87,8 @@ fn write_texts(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(),
 /// D_NTL and what the anchor reads, of which its tokens are to be made.
 fn tokenizer_texts(world: &World) -> Vec<String> {
     let mut texts = ntl(world);
-    texts.extend(Mixture::anchor(world).texts(world, ANCHOR_TEXTS));
-    texts
+    texts.extend(Mixture::anchor(world).rows(world, ANCHOR_ROWS));
+    texts.par_iter().map(Row::text).collect()
 }
 
 fn rows<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<(), DataError> {
@@ -124,93 +120,12 @@ fn make_parent(path: &Path) -> Result<(), DataError> {
     })
 }
 
-fn d_c(world: &World) -> Vec<super::dataset::TranslationRow> {
+fn d_c(world: &World) -> Vec<CompositionRow> {
     let languages = 0..world.languages().len();
     languages
         .into_par_iter()
         .flat_map_iter(|language| world.d_c(language))
         .collect()
-}
-
-/// D_NTL: every corpus as pairs into English, as pairs from English, and as text of the language.
-fn ntl(world: &World) -> Vec<String> {
-    let texts = |language: usize| {
-        let pairs = match world.languages()[language].resource {
-            Resource::Low => world.corpus_pairs(language),
-            Resource::High => world.config().pairs[0],
-        };
-        let kinds = [
-            TextKind::IntoEnglish,
-            TextKind::FromEnglish,
-            TextKind::IntoEnglish,
-            TextKind::Plain,
-        ];
-        (0..pairs)
-            .step_by(PAIRS)
-            .enumerate()
-            .map(move |(number, from)| {
-                let kind = kinds[number % kinds.len()];
-                world.corpus_text(kind, language, from, (from + PAIRS).min(pairs))
-            })
-    };
-    (0..world.languages().len())
-        .into_par_iter()
-        .flat_map_iter(texts)
-        .collect()
-}
-
-/// Kinds of texts with their shares in percent, each over some languages in turn.
-struct Mixture(Vec<(usize, TextKind, Vec<Option<usize>>)>);
-
-impl Mixture {
-    /// A little of everything.
-    fn small(world: &World) -> Self {
-        let [english, high, low] = Self::groups(world);
-        Self(vec![
-            (20, TextKind::Plain, english.clone()),
-            (15, TextKind::Plain, high.clone()),
-            (40, TextKind::IntoEnglish, high.clone()),
-            (10, TextKind::IntoEnglish, low),
-            (5, TextKind::Problems, english),
-            (10, TextKind::Problems, high),
-        ])
-    }
-
-    /// English and high-resource languages, problems in them, and traces of the rest.
-    fn anchor(world: &World) -> Self {
-        let [english, high, low] = Self::groups(world);
-        Self(vec![
-            (15, TextKind::Plain, english.clone()),
-            (5, TextKind::Plain, high.clone()),
-            (40, TextKind::IntoEnglish, high.clone()),
-            (5, TextKind::FromEnglish, high.clone()),
-            (12, TextKind::Problems, english),
-            (18, TextKind::Problems, high),
-            (5, TextKind::IntoEnglish, low),
-        ])
-    }
-
-    /// English, high- and low-resource languages.
-    fn groups(world: &World) -> [Vec<Option<usize>>; 3] {
-        let group = |resource| world.with(resource).into_iter().map(Some).collect();
-        [vec![None], group(Resource::High), group(Resource::Low)]
-    }
-
-    fn texts(&self, world: &World, count: usize) -> Vec<String> {
-        let text = |index| self.text(world, index);
-        (0..count).into_par_iter().map(text).collect()
-    }
-
-    fn text(&self, world: &World, index: usize) -> String {
-        let mut turn = index * 37 % 100;
-        let part = self.0.iter().find(|(percent, ..)| {
-            let here = turn < *percent;
-            turn = turn.wrapping_sub(if here { 0 } else { *percent });
-            here
-        });
-        let (_, kind, languages) = part.expect("shares add up to 100");
-        world.text(*kind, languages[index / 100 % languages.len()], index)
-    }
 }
 
 fn write_tests(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
@@ -392,14 +307,14 @@ mod tests {
         // it has to change.
         assert_eq!(
             digest,
-            "3c334e3c1c24ffcda1f9431417ab5d0f9d3b29e52bf7cebebdffb188144c4298"
+            "5fda0aa1cf6a6f4423dcba2cdecb43fd55210d9282419ce512e82ae4a71a0358"
         );
     }
 
     #[test]
     fn masks_hold_the_sentences_of_a_prompt() {
         let world = World::new(WorldConfig::default()).unwrap();
-        for row in world.d_c(3).take(50) {
+        for row in world.d_c(3) {
             let prompt: Vec<char> = row.prompt.chars().collect();
             for [from, to] in row.mask {
                 let sentence: String = prompt[from..to].iter().collect();

@@ -64,9 +64,9 @@ impl WorldConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct WorldSizes {
-    /// Texts for `small`; 0: none.
+    /// Rows for `small`; 0: none.
     pub small: usize,
-    /// Texts for the anchor; 0: none.
+    /// Rows for the anchor; 0: none.
     pub anchor: usize,
     /// Whether D_NTL, the texts of m_A, is written.
     pub ntl: bool,
@@ -83,8 +83,8 @@ pub struct WorldSizes {
 impl Default for WorldSizes {
     fn default() -> Self {
         Self {
-            small: 20_000,
-            anchor: 60_000,
+            small: 100_000,
+            anchor: 200_000,
             ntl: true,
             tokenizer: true,
             sentences: 100,

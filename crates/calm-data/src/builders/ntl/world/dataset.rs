@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
 
 use super::config::WorldConfig;
 use super::english;
@@ -19,9 +18,10 @@ pub const ENGLISH: &str = "eng_Latn";
 
 /// Independent streams of chance.
 #[derive(Clone, Copy)]
-enum Stream {
+pub(super) enum Stream {
     Corpus = 1,
     Text,
+    Row,
     DevSentence,
     TestSentence,
     UnseenSentence,
@@ -35,7 +35,7 @@ enum Stream {
 #[derive(Debug)]
 pub struct World {
     config: WorldConfig,
-    lexicon: Lexicon,
+    pub(super) lexicon: Lexicon,
     languages: Vec<Language>,
 }
 
@@ -48,19 +48,6 @@ pub struct Pair {
     pub target: String,
     /// Meanings of its nouns, verbs, adjectives and adverbs.
     pub content: Vec<usize>,
-}
-
-/// A row of D_C.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TranslationRow {
-    /// Worked examples and the sentence to translate, as the task has them.
-    pub prompt: String,
-    /// The translation.
-    pub target: String,
-    /// Language of the sentence.
-    pub language: String,
-    /// Characters of the prompt, from and to, that are text to be understood; anchor masking may hide these.
-    pub mask: Vec<[usize; 2]>,
 }
 
 /// A word problem in a language.
@@ -146,37 +133,6 @@ impl World {
         chosen
     }
 
-    /// Rows of D_C in a language; the sentences of a prompt's worked examples are others of D_C.
-    pub fn d_c(&self, language: usize) -> impl Iterator<Item = TranslationRow> {
-        let chosen = self.chosen(language);
-        (0..chosen.len()).map(move |row| {
-            let mut rng = self.rng(self.config.fold, Stream::Shots, language, row);
-            let shots = [0, 0, 1, 2][rng.random_range(0..4)];
-            let mut prompt = String::new();
-            let mut mask = Vec::new();
-            for shot in 0..=shots {
-                let pair = self.corpus_pair(language, chosen[(row + shot * 17) % chosen.len()]);
-                let tag = &self.languages[language].tag;
-                prompt.push_str(&format!("{tag}: "));
-                let start = prompt.chars().count();
-                prompt.push_str(&pair.source);
-                mask.push([start, prompt.chars().count()]);
-                prompt.push_str(&format!("\n{ENGLISH}:"));
-                if shot == shots {
-                    let target = format!(" {}", pair.target);
-                    return TranslationRow {
-                        prompt,
-                        target,
-                        language: tag.clone(),
-                        mask,
-                    };
-                }
-                prompt.push_str(&format!(" {}\n\n", pair.target));
-            }
-            unreachable!("the last pair ends the loop")
-        })
-    }
-
     /// Whether D_C shows the word of each meaning in a language.
     pub fn shown(&self, language: usize) -> Vec<bool> {
         let mut shown = vec![false; self.lexicon.len()];
@@ -241,7 +197,7 @@ impl World {
         self.problem_text(language, &Problem::draw(&self.lexicon, &mut rng))
     }
 
-    fn problem_text(&self, language: Option<usize>, problem: &Problem) -> ProblemText {
+    pub(super) fn problem_text(&self, language: Option<usize>, problem: &Problem) -> ProblemText {
         let say = |sentence: &Sentence| self.say(language, sentence);
         ProblemText {
             question: problem
@@ -255,14 +211,14 @@ impl World {
         }
     }
 
-    fn say(&self, language: Option<usize>, sentence: &Sentence) -> String {
+    pub(super) fn say(&self, language: Option<usize>, sentence: &Sentence) -> String {
         match language {
             Some(language) => self.languages[language].say(&self.lexicon, sentence),
             None => english::say(&self.lexicon, sentence),
         }
     }
 
-    fn pair(&self, language: usize, sentence: &Sentence) -> Pair {
+    pub(super) fn pair(&self, language: usize, sentence: &Sentence) -> Pair {
         Pair {
             source: self.say(Some(language), sentence),
             target: self.say(None, sentence),
@@ -271,7 +227,7 @@ impl World {
     }
 
     /// A sentence of the general language; now and then one of those that word problems have.
-    fn any_sentence(&self, rng: &mut ChaCha8Rng) -> Sentence {
+    pub(super) fn any_sentence(&self, rng: &mut ChaCha8Rng) -> Sentence {
         if rng.random_bool(0.15) {
             let mut problem = Problem::draw(&self.lexicon, rng);
             let index = rng.random_range(0..problem.sentences.len());
@@ -286,12 +242,18 @@ impl World {
     }
 
     /// A language, or English, by its tag.
-    fn tag(&self, language: Option<usize>) -> &str {
+    pub(super) fn tag(&self, language: Option<usize>) -> &str {
         language.map_or(ENGLISH, |language| &self.languages[language].tag)
     }
 
     /// Chance of its own for every text.
-    fn rng(&self, seed: u64, stream: Stream, language: usize, index: usize) -> ChaCha8Rng {
+    pub(super) fn rng(
+        &self,
+        seed: u64,
+        stream: Stream,
+        language: usize,
+        index: usize,
+    ) -> ChaCha8Rng {
         let mut bytes = [0; 32];
         let words = [seed, stream as u64, language as u64, index as u64];
         for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -301,74 +263,51 @@ impl World {
     }
 }
 
-/// A kind of text that models are trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextKind {
-    /// Sentences of one language.
-    Plain,
-    /// Pairs, the language first.
-    IntoEnglish,
-    /// Pairs, English first.
-    FromEnglish,
-    /// Word problems with their answers.
-    Problems,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl World {
-    /// A new text in a language (`None`: English), not of its corpus.
-    pub fn text(&self, kind: TextKind, language: Option<usize>, index: usize) -> String {
-        let number = language.map_or(self.languages.len(), |language| language);
-        let mut rng = self.rng(self.config.seed, Stream::Text, number, index);
-        let count = rng.random_range(1..=5);
-        if kind == TextKind::Problems {
-            let problems = (0..count.min(3)).map(|_| {
-                let problem = self.problem_text(language, &Problem::draw(&self.lexicon, &mut rng));
-                problem_shot(&problem)
-            });
-            return problems.collect();
-        }
-        let sentences: Vec<Sentence> = (0..count).map(|_| self.any_sentence(&mut rng)).collect();
-        self.document(kind, language, &sentences)
-    }
-
-    /// A text of pairs `from` to `to` of the corpus of a language.
-    pub fn corpus_text(&self, kind: TextKind, language: usize, from: usize, to: usize) -> String {
-        let sentences: Vec<Sentence> = (from..to)
-            .map(|index| {
-                let mut rng = self.rng(self.config.seed, Stream::Corpus, language, index);
-                self.any_sentence(&mut rng)
-            })
+    #[test]
+    fn sentences_have_3_to_16_words_and_answers_are_right() {
+        let world = World::new(WorldConfig::default()).unwrap();
+        let mut lengths: Vec<usize> = (0..500)
+            .map(|index| world.corpus_pair(0, index).target.split(' ').count())
             .collect();
-        self.document(kind, Some(language), &sentences)
-    }
-
-    fn document(&self, kind: TextKind, language: Option<usize>, sentences: &[Sentence]) -> String {
-        let tag = self.tag(language);
-        let say = |sentence: &Sentence| {
-            let (said, english) = (self.say(language, sentence), self.say(None, sentence));
-            match kind {
-                TextKind::FromEnglish => shot(ENGLISH, &english, tag, &said),
-                TextKind::IntoEnglish => shot(tag, &said, ENGLISH, &english),
-                TextKind::Plain | TextKind::Problems => said + " ",
+        lengths.sort_unstable();
+        // Nineteen of twenty.
+        let (short, long) = (lengths[12], lengths[487]);
+        assert!(short >= 3 && long <= 16, "{short} to {long}");
+        for index in 0..200 {
+            let problem = world.problem(None, true, index);
+            let last = problem.worked.rsplit(' ').next().unwrap();
+            assert_eq!(last, problem.answer.to_string());
+            for step in problem.worked.split(". ").filter(|step| step.contains('=')) {
+                let numbers: Vec<i64> = step
+                    .split([' ', '.'])
+                    .filter_map(|word| word.parse().ok())
+                    .collect();
+                let sum = if step.contains('+') {
+                    numbers[0] + numbers[1]
+                } else {
+                    numbers[0] - numbers[1]
+                };
+                assert_eq!(sum, numbers[2], "{step}");
             }
-        };
-        let text: String = sentences.iter().map(say).collect();
-        match kind {
-            TextKind::Plain => format!("{tag}: {}", text.trim_end()),
-            _ => text,
         }
     }
-}
 
-/// A pair as the task of FLORES writes its worked examples.
-fn shot(from: &str, source: &str, to: &str, target: &str) -> String {
-    format!("{from}: {source}\n{to}: {target}\n\n")
-}
-
-/// A problem as the task of MGSM writes its worked examples.
-fn problem_shot(problem: &ProblemText) -> String {
-    format!(
-        "Question: {}\nAnswer: {}\n\n",
-        problem.question, problem.worked
-    )
+    #[test]
+    fn a_fold_is_another_choice_of_the_same_corpora() {
+        let world = |fold| {
+            World::new(WorldConfig {
+                fold,
+                ..WorldConfig::default()
+            })
+            .unwrap()
+        };
+        let (zero, one) = (world(0), world(1));
+        assert_eq!(zero.corpus_pair(9, 4), one.corpus_pair(9, 4));
+        assert_ne!(zero.chosen(9), one.chosen(9));
+        assert_ne!(zero.test_pair(9, true, 0), one.test_pair(9, true, 0));
+    }
 }

@@ -18,6 +18,13 @@ pub(super) fn say(lexicon: &Lexicon, sentence: &Sentence) -> String {
     text
 }
 
+/// A noun phrase in English.
+pub(super) fn say_phrase(lexicon: &Lexicon, phrase: &NounPhrase) -> String {
+    let mut words = Vec::new();
+    noun_phrase(lexicon, phrase, &mut words);
+    words.join(" ")
+}
+
 fn clause(lexicon: &Lexicon, clause: &Clause) -> Vec<String> {
     let mut words = Vec::new();
     if clause.asks {

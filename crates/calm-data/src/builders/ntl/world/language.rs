@@ -442,6 +442,13 @@ impl Language {
         self.join(&written) + end
     }
 
+    /// A noun phrase in this language.
+    pub(super) fn say_phrase(&self, lexicon: &Lexicon, phrase: &NounPhrase) -> String {
+        let words = self.noun_phrase(lexicon, phrase, &Mark::Unmarked, false);
+        let written: Vec<String> = words.iter().map(|word| self.script.write(word)).collect();
+        self.join(&written)
+    }
+
     /// Words with what stands between them; numbers have spaces around them in any script.
     fn join(&self, words: &[String]) -> String {
         let is_number = |word: &String| word.starts_with(|letter: char| letter.is_ascii_digit());
@@ -567,5 +574,103 @@ impl Language {
     /// The bare word of a meaning, as it is written.
     pub fn word(&self, meaning: usize) -> String {
         self.script.write(&self.words[meaning])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Share of a word's pairs of sounds that another has, too.
+    fn likeness(one: &str, other: &str) -> f64 {
+        let pairs =
+            |word: &str| -> Vec<(char, char)> { word.chars().zip(word.chars().skip(1)).collect() };
+        let (one, other) = (pairs(one), pairs(other));
+        let common = one.iter().filter(|pair| other.contains(pair)).count();
+        common as f64 / one.len().max(1) as f64
+    }
+
+    #[test]
+    fn words_of_relatives_are_alike_and_those_of_strangers_are_not() {
+        let languages = languages(&Lexicon::new(), 0);
+        let mean = |one: &Language, other: &Language| {
+            let pairs = one.words.iter().zip(&other.words);
+            let likeness: f64 = pairs.map(|(one, other)| likeness(one, other)).sum();
+            likeness / one.words.len() as f64
+        };
+        let (mut relatives, mut strangers) = (Vec::new(), Vec::new());
+        for (i, one) in languages.iter().enumerate() {
+            for other in &languages[i + 1..] {
+                let list = if one.family == other.family {
+                    &mut relatives
+                } else {
+                    &mut strangers
+                };
+                list.push(mean(one, other));
+            }
+        }
+        let least = relatives.iter().copied().fold(1.0, f64::min);
+        let most = strangers.iter().copied().fold(0.0, f64::max);
+        assert!(least > 0.15 && most < 0.1, "{least} {most}");
+    }
+
+    #[test]
+    fn there_are_six_with_much_text_and_24_with_little() {
+        let languages = languages(&Lexicon::new(), 0);
+        let count = |resource| {
+            languages
+                .iter()
+                .filter(|language| language.resource == resource)
+                .count()
+        };
+        assert_eq!((count(Resource::High), count(Resource::Low)), (6, 24));
+        let tags: HashSet<&str> = languages.iter().map(|language| &*language.tag).collect();
+        assert_eq!(tags.len(), 30);
+        assert!(tags.iter().all(|tag| tag.len() == 8), "{tags:?}");
+    }
+
+    #[test]
+    fn grammar_orders_words_and_marks_them() {
+        let lexicon = Lexicon::new();
+        let mut language = languages(&lexicon, 0).swap_remove(0);
+        language.grammar = Grammar {
+            order: Order::Sov,
+            adjective_first: false,
+            number_first: true,
+            prepositions: false,
+            adverbs_first: true,
+            plural: Mark::Suffix("i".into()),
+            past: Mark::Particle("pa".into()),
+            future: Mark::Unmarked,
+            accusative: Mark::Suffix("m".into()),
+            negation: Mark::Prefix("ne".into()),
+        };
+        for (english, word) in [
+            ("dog", "kan"),
+            ("see", "vid"),
+            ("red", "rub"),
+            ("house", "dom"),
+            ("near", "prop"),
+            ("soon", "mox"),
+        ] {
+            let meaning = if english == "near" {
+                lexicon.function("near")
+            } else {
+                lexicon.named(english)
+            };
+            language.words[meaning] = word.to_owned();
+        }
+        let mut clause = Clause::new(NounPhrase::name(0), lexicon.named("see"));
+        let mut dogs = NounPhrase::noun(lexicon.named("dog"), Count::Many, false);
+        dogs.adjective = Some(lexicon.named("red"));
+        clause.object = Some(dogs);
+        clause.negated = true;
+        clause.time = Some(lexicon.named("soon"));
+        let house = NounPhrase::noun(lexicon.named("house"), Count::One, true);
+        clause.place = Some((lexicon.function("near"), house));
+        let said = language.say(&lexicon, &clause.clone().into());
+        assert_eq!(said, "dom prop mox Mira kanim rub pa nevid.");
+        let english = super::super::english::say(&lexicon, &clause.into());
+        assert_eq!(english, "Mira did not spot red dogs near the house soon.");
     }
 }

@@ -12,13 +12,16 @@ mod dataset;
 mod english;
 mod language;
 mod lexicon;
+mod mixture;
 mod problem;
 mod script;
 mod sentence;
+mod texts;
 mod tokenizer;
 
 pub use build::{BUILDER_VERSION, build};
 pub use config::{WorldConfig, WorldSizes};
-pub use dataset::{ENGLISH, Pair, ProblemText, TextKind, TranslationRow, World};
+pub use dataset::{ENGLISH, Pair, ProblemText, World};
 pub use language::{Grammar, Language, Mark, Order, Resource};
 pub use script::Script;
+pub use texts::{CompositionRow, Row, TextKind};

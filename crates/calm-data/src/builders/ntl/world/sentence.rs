@@ -196,6 +196,25 @@ impl Speaker<'_> {
         Some(Sentence { first, second })
     }
 
+    /// A noun with what belongs to it.
+    pub(super) fn phrase(&self, rng: &mut ChaCha8Rng) -> Option<NounPhrase> {
+        let verb = pick(
+            &[
+                (VerbClass::Thing, 50),
+                (VerbClass::Creature, 20),
+                (VerbClass::Food, 15),
+                (VerbClass::Idea, 15),
+            ],
+            rng,
+        );
+        self.object(verb, rng)?
+    }
+
+    /// A clause of a subject, a verb and perhaps an object.
+    pub(super) fn short(&self, rng: &mut ChaCha8Rng) -> Option<Sentence> {
+        self.clause(true, rng).map(Sentence::from)
+    }
+
     fn clause(&self, short: bool, rng: &mut ChaCha8Rng) -> Option<Clause> {
         let classes = [
             (VerbClass::Thing, 26),
