@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`kv`] | builder of the paper's key-value arithmetic (section 4.1), its mixtures and curricula |
 //! | [`corpus`] | readers of files: [`jsonl`], literals of Python, archives, published [`benchmarks`] |
+//! | [`cleaning`] | steps that clean corpora: what is dropped, duplicates, decontamination |
 //! | [`ExampleReader`] | examples of JSON Lines, JSON arrays, CSV and Parquet, in the forms that people write |
 //! | [`RowSet`] | hashes of examples, to find out whether others are among them |
 //! | [`bundle`] | TOML files that are part of the program |
@@ -24,6 +25,7 @@ mod batch;
 mod batches;
 pub mod builders;
 pub mod bundle;
+pub mod cleaning;
 pub mod corpus;
 mod error;
 mod examples;

@@ -58,6 +58,16 @@ impl LanguageTag {
         &self.as_str()[4..]
     }
 
+    /// The two letters of ISO 639-1 for the language, or for the one that it is the standard form of.
+    /// Norwegian has two.
+    pub fn short(&self) -> impl Iterator<Item = &'static str> {
+        let words: Vec<&str> = SHORT.split(' ').collect();
+        let (pairs, _) = words.as_chunks::<2>();
+        let of =
+            |[short, tag]: &[&'static str; 2]| (tag[..3] == *self.language()).then_some(*short);
+        pairs.iter().filter_map(of).collect::<Vec<_>>().into_iter()
+    }
+
     /// Whether a character is of the script; `None` for what all scripts share, such as digits,
     /// punctuation, spaces and combining marks.
     pub fn uses(&self, character: char) -> Option<bool> {

@@ -19,9 +19,9 @@ mod step;
 pub use archive::unpack;
 pub use language::{LanguageError, LanguageTag};
 pub use manifest::{
-    BenchmarkFormat, BenchmarkSpec, CorporaManifest, CorpusFormat, CorpusSpec, DcConfig,
-    DecontaminateConfig, Direction, ExactDuplicates, HighResource, LAYOUT, LengthConfig,
-    NearDuplicatesConfig, ScriptConfig, StepsConfig, Switch,
+    BenchmarkFormat, BenchmarkSpec, CopiedConfig, CorporaManifest, CorpusFormat, CorpusSpec,
+    DcConfig, DecontaminateConfig, Direction, ExactDuplicatesConfig, HighResource, IdentifyConfig,
+    LAYOUT, LengthConfig, NumbersConfig, OutputConfig, ScriptConfig, StepsConfig, Switch,
 };
 pub(crate) use parquet::ParquetRows;
 pub use python::assignments;

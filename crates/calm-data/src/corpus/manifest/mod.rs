@@ -3,9 +3,11 @@
 mod benchmark;
 mod corpus;
 mod d_c;
+mod output;
 mod steps;
 mod switch;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,14 +15,16 @@ use serde::{Deserialize, Serialize};
 pub use benchmark::{BenchmarkFormat, BenchmarkSpec};
 pub use corpus::{CorpusFormat, CorpusSpec, Direction};
 pub use d_c::{DcConfig, HighResource};
+pub use output::OutputConfig;
 pub use steps::{
-    DecontaminateConfig, ExactDuplicates, LengthConfig, NearDuplicatesConfig, ScriptConfig,
-    StepsConfig,
+    CopiedConfig, DecontaminateConfig, ExactDuplicatesConfig, IdentifyConfig, LengthConfig,
+    NumbersConfig, ScriptConfig, StepsConfig,
 };
 pub use switch::Switch;
 
 use crate::DataError;
 use crate::bundle::parse;
+use crate::corpus::LanguageTag;
 
 /// Version of the layout of manifests.
 pub const LAYOUT: u32 = 1;
@@ -72,6 +76,9 @@ pub struct CorporaManifest {
     /// The part that a composition is trained on.
     #[serde(default, rename = "d_c")]
     pub d_c: DcConfig,
+    /// The form of what comes out.
+    #[serde(default)]
+    pub output: OutputConfig,
 }
 
 impl CorporaManifest {
@@ -105,6 +112,12 @@ impl CorporaManifest {
         if manifest.corpora.is_empty() {
             return Err(DataError::file(path, "names no `[[corpora]]`"));
         }
+        let checked = manifest
+            .steps
+            .validate()
+            .and_then(|()| manifest.d_c.validate())
+            .and_then(|()| manifest.output.validate());
+        checked.map_err(|error| DataError::file(path, error.to_string()))?;
         let names = manifest.corpora.iter().map(|corpus| &corpus.name);
         let mut names: Vec<&String> = names.collect();
         names.sort();
@@ -118,14 +131,27 @@ impl CorporaManifest {
         Ok(manifest)
     }
 
+    /// All languages of its corpora.
+    pub fn languages(&self) -> BTreeSet<LanguageTag> {
+        let of = |corpus: &CorpusSpec| -> Vec<LanguageTag> {
+            corpus
+                .languages
+                .iter()
+                .chain(corpus.tags.values())
+                .copied()
+                .collect()
+        };
+        self.corpora.iter().flat_map(of).collect()
+    }
+
     /// Files and directories that it names.
     fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let corpora = self.corpora.iter_mut().flat_map(|corpus| &mut corpus.files);
-        corpora.chain(
-            self.benchmarks
-                .iter_mut()
-                .map(|benchmark| &mut benchmark.path),
-        )
+        let benchmarks = self.benchmarks.iter_mut();
+        let benchmarks = benchmarks.map(|benchmark| &mut benchmark.path);
+        let model = self.steps.identify.iter_mut();
+        let model = model.map(|identify| &mut identify.model);
+        corpora.chain(benchmarks).chain(model)
     }
 }
 

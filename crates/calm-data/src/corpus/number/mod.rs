@@ -1,7 +1,7 @@
 //! Numbers in texts, such as the answers of word problems.
 //!
 //! [`strict_number`] reads the line `#### N` that answers of GSM8K end in; [`last_number`] reads the
-//! last number of any text. Numbers are compared by value, digit for digit: `1,234.50`, `$1 234.5`,
+//! last number of any text, [`all_numbers`] every one. Numbers are compared by value, digit for digit: `1,234.50`, `$1 234.5`,
 //! `1{,}234.5`, `1.2345 \times 10^3` and `१२३४.५` are one [`Number`].
 
 mod plain;
@@ -168,6 +168,25 @@ pub fn last_number(text: &str) -> Option<Number> {
     numbers(&plain(text)).pop().map(|(_, _, number)| number)
 }
 
+/// All numbers of a text in their order, each as [`last_number`] reads it.
+///
+/// ```
+/// use calm_data::corpus::number::all_numbers;
+///
+/// let numbers = all_numbers("1,250 of 3.50 or -7");
+/// assert_eq!(numbers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1250", "3.5", "-7"]);
+/// ```
+pub fn all_numbers(text: &str) -> Vec<Number> {
+    // Most texts have none.
+    match text.contains(char::is_numeric) {
+        true => numbers(&plain(text))
+            .into_iter()
+            .map(|(_, _, number)| number)
+            .collect(),
+        false => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +213,8 @@ mod tests {
             ("12,34,567", "1234567"),
             ("1.234.567", "1234567"),
             ("1.234.567,5", "1234567.5"),
+            ("1.234,50", "1234.5"),
+            ("1.5,2.5", "2.5"),
             ("1.234", "1.234"),
             ("3,5", "3.5"),
             ("3,50 €", "3.5"),

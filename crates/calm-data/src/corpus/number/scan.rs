@@ -269,8 +269,8 @@ fn groups(marks: &[char], parts: &[std::ops::Range<usize>], starts_with_zero: bo
                 || (mark == ',' && parts[0].len() <= 2 && inner.iter().all(|part| part.len() == 2)))
     };
     match (1..=same).rev().find(|&count| fits(count)) {
-        // A single point separates decimals.
-        Some(1) if mark == '.' => 0,
+        // A single point separates decimals, unless a comma does that behind it.
+        Some(1) if mark == '.' && marks.get(1) != Some(&',') => 0,
         // Numbers may follow each other behind spaces: all of them must fit.
         Some(count) if mark == ' ' && count < same => 0,
         Some(count) => count,

@@ -1,0 +1,57 @@
+//! D_NTL and D_C from the corpora of a manifest.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `pretrain.jsonl` | `text`: texts, and pairs below each other as documents, in both directions |
+//! | `translation.jsonl` | `prompt` and `target` in both directions, with worked examples or none |
+//! | `d_c.jsonl` | a share of the pairs of each language as translations, and high-resource text |
+//! | `manifest.json` | inputs, settings, counts, and examples of what was dropped |
+//!
+//! The bytes depend on the corpora, the manifest and its seed alone.
+
+mod chance;
+mod collector;
+mod few_shot;
+mod lines;
+mod report;
+mod selection;
+mod store;
+mod tally;
+
+use serde::Serialize;
+
+pub use collector::Collector;
+pub use lines::WrittenFile;
+pub use report::{DcCounts, Drawn, Inputs, LanguageCounts, Report};
+
+use crate::corpus::{CorpusRecord, CorpusSpec, LanguageTag};
+
+/// Changes when the same corpora and settings would give other bytes.
+pub const BUILDER_VERSION: u32 = 1;
+
+/// Name of the file that is written last.
+pub const MANIFEST: &str = "manifest.json";
+
+/// The language into and out of which most corpora translate.
+const ENGLISH: &str = "eng_Latn";
+
+/// A text of one language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct TextRow<'a> {
+    text: &'a str,
+    language: LanguageTag,
+    source_corpus: &'a str,
+}
+
+impl<'a> TextRow<'a> {
+    fn of(record: &'a CorpusRecord, corpus: &'a CorpusSpec) -> Self {
+        Self {
+            text: &record.source.text,
+            language: record.source.language,
+            source_corpus: &corpus.name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

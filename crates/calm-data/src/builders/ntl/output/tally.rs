@@ -1,0 +1,208 @@
+//! What became of the records, by corpus and language.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::corpus::{CorpusRecord, Judged, LanguageTag, Origin};
+
+/// Examples of each step, language and corpus.
+const EXAMPLES: usize = 3;
+
+/// Characters of a text of an example.
+const EXAMPLE_CHARS: usize = 200;
+
+/// One language of a text, two of a pair.
+pub(super) type Languages = (LanguageTag, Option<LanguageTag>);
+
+/// Counts of all records, and what the steps dropped, with the first examples of each.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Names of the steps, in their order.
+    steps: Vec<String>,
+    counts: BTreeMap<(u32, Languages), Counts>,
+}
+
+/// Records of a corpus in one language or two.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub(super) read: u64,
+    pub(super) kept: u64,
+    pub(super) bytes_kept: u64,
+    steps: BTreeMap<usize, StepCounts>,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct StepCounts {
+    /// Records that it changed, and that stayed or were dropped later.
+    #[serde(skip_serializing_if = "is_zero")]
+    changed: u64,
+    /// Records that it dropped, by reason.
+    dropped: BTreeMap<String, u64>,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    examples: Vec<Example>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A record that a step dropped.
+#[derive(Debug, Clone, Serialize)]
+struct Example {
+    /// Index of its file in the corpus, and its place there.
+    file: u32,
+    place: u64,
+    reason: String,
+    /// Its texts, perhaps cut short.
+    texts: Vec<String>,
+}
+
+impl Tally {
+    pub(super) fn new(steps: Vec<String>) -> Self {
+        Self {
+            steps,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a record behind the steps that judge it alone.
+    pub(super) fn judged(&mut self, judged: &Judged) {
+        let counts = self.counts(&judged.record);
+        counts.read += 1;
+        let mut changed = judged.changed;
+        while changed != 0 {
+            let step = changed.trailing_zeros() as usize;
+            counts.steps.entry(step).or_default().changed += 1;
+            changed &= changed - 1;
+        }
+        if let Some((step, reason)) = &judged.dropped {
+            counts.drop(*step, reason, &judged.record);
+        }
+    }
+
+    /// Counts a record that a later step dropped.
+    pub(super) fn dropped(&mut self, step: usize, reason: &str, record: &CorpusRecord) {
+        self.counts(record).drop(step, reason, record);
+    }
+
+    /// Counts a record that is used.
+    pub(super) fn kept(&mut self, record: &CorpusRecord) {
+        let counts = self.counts(record);
+        counts.kept += 1;
+        counts.bytes_kept += record.bytes() as u64;
+    }
+
+    fn counts(&mut self, record: &CorpusRecord) -> &mut Counts {
+        let second = record.target.as_ref().map(|target| target.language);
+        let key = (record.origin.corpus, (record.source.language, second));
+        self.counts.entry(key).or_default()
+    }
+
+    /// All counts: index of the corpus, languages, counts.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, Languages, &Counts)> {
+        self.counts
+            .iter()
+            .map(|((corpus, languages), counts)| (*corpus, *languages, counts))
+    }
+
+    /// Counts of the steps that did something, by their names, in their order.
+    pub(super) fn steps<'a>(&'a self, counts: &'a Counts) -> Vec<(&'a str, &'a StepCounts)> {
+        let named = |(step, counts): (&usize, &'a StepCounts)| (self.steps[*step].as_str(), counts);
+        counts.steps.iter().map(named).collect()
+    }
+
+    /// What dropped most of some records, in words.
+    pub(super) fn causes<'a>(&self, all: impl Iterator<Item = &'a Counts>) -> String {
+        let mut sums: BTreeMap<usize, u64> = BTreeMap::new();
+        for (step, counts) in all.flat_map(|counts| &counts.steps) {
+            *sums.entry(*step).or_default() += counts.dropped.values().sum::<u64>();
+        }
+        let mut sums: Vec<(usize, u64)> = sums.into_iter().filter(|(_, sum)| *sum > 0).collect();
+        sums.sort_by_key(|(step, sum)| (std::cmp::Reverse(*sum), *step));
+        let parts = sums
+            .iter()
+            .map(|(step, sum)| format!("`{}` dropped {sum}", self.steps[*step]));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Counts {
+    fn drop(&mut self, step: usize, reason: &str, record: &CorpusRecord) {
+        let counts = self.steps.entry(step).or_default();
+        *counts.dropped.entry(reason.to_owned()).or_default() += 1;
+        if counts.examples.len() < EXAMPLES {
+            let Origin { file, place, .. } = record.origin;
+            let texts = record.sides().map(|side| cut(&side.text)).collect();
+            let reason = reason.to_owned();
+            counts.examples.push(Example {
+                file,
+                place,
+                reason,
+                texts,
+            });
+        }
+    }
+}
+
+/// The beginning of a text.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(EXAMPLE_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corpus::Segment;
+
+    #[test]
+    fn what_was_dropped_is_counted_with_its_first_examples() {
+        let mut tally = Tally::new(vec!["unicode".to_owned(), "script".to_owned()]);
+        let record = |number: u64| CorpusRecord {
+            source: Segment {
+                language: "npi_Deva".parse().unwrap(),
+                text: number.to_string().repeat(300),
+            },
+            target: None,
+            origin: Origin {
+                corpus: 2,
+                file: 0,
+                place: number,
+            },
+        };
+        for number in 1..=9 {
+            let dropped = (number > 4).then(|| (1, "not in Deva".into()));
+            let judged = Judged {
+                record: record(number),
+                changed: 1,
+                dropped,
+            };
+            tally.judged(&judged);
+            if judged.dropped.is_none() {
+                tally.kept(&judged.record);
+            }
+        }
+        let [(2, languages, counts)] = tally.all().collect::<Vec<_>>()[..] else {
+            panic!("there is one corpus with one language");
+        };
+        assert_eq!(languages, ("npi_Deva".parse().unwrap(), None));
+        assert_eq!((counts.read, counts.kept, counts.bytes_kept), (9, 4, 1200));
+        let steps = tally.steps(counts);
+        assert_eq!((steps[0].0, steps[0].1.changed), ("unicode", 9));
+        let script = steps[1].1;
+        assert_eq!(script.dropped["not in Deva"], 5);
+        let places: Vec<u64> = script
+            .examples
+            .iter()
+            .map(|example| example.place)
+            .collect();
+        assert_eq!(places, [5, 6, 7]);
+        assert_eq!(script.examples[0].texts[0].chars().count(), 201);
+        assert_eq!(tally.causes([counts].into_iter()), "`script` dropped 5");
+    }
+}

@@ -1,0 +1,220 @@
+//! The texts of benchmarks that a manifest names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Contamination;
+use crate::DataError;
+use crate::corpus::benchmarks::{flores, math};
+use crate::corpus::{BenchmarkFormat, BenchmarkSpec, text_lines};
+
+/// All texts of benchmarks, of all their languages and splits: sentences of FLORES, questions and
+/// worked answers of word problems. `words` is the length of the n-grams.
+///
+/// # Errors
+///
+/// [`DataError`] if a benchmark cannot be read or holds no text.
+pub fn contamination(specs: &[BenchmarkSpec], words: usize) -> Result<Contamination, DataError> {
+    let mut all = Contamination::new(words);
+    for spec in specs {
+        let mut count = 0;
+        let mut add = |text: &str| {
+            all.add(name(spec.format), text);
+            count += 1;
+        };
+        read(spec, &mut add)?;
+        if count == 0 {
+            let reason = format!("holds no file of {}", name(spec.format));
+            return Err(DataError::file(&spec.path, reason));
+        }
+    }
+    Ok(all)
+}
+
+/// The name that counts and reasons have.
+fn name(format: BenchmarkFormat) -> &'static str {
+    match format {
+        BenchmarkFormat::Flores200 => "flores-200",
+        BenchmarkFormat::FloresPlus => "flores-plus",
+        BenchmarkFormat::FloresV1 => "flores-v1",
+        BenchmarkFormat::Gsm8k => "gsm8k",
+        BenchmarkFormat::Mgsm => "mgsm",
+        BenchmarkFormat::Text => "text",
+    }
+}
+
+fn read(spec: &BenchmarkSpec, add: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    let BenchmarkSpec {
+        format,
+        path,
+        pairs,
+    } = spec;
+    match format {
+        BenchmarkFormat::Flores200 => read_flores_200(path, add),
+        BenchmarkFormat::FloresPlus => files(path, "jsonl")?.iter().try_for_each(|file| {
+            let sentences = flores::flores_plus(file)?;
+            sentences.iter().for_each(|sentence| add(&sentence.text));
+            Ok(())
+        }),
+        BenchmarkFormat::FloresV1 => read_flores_v1(path, pairs, add),
+        BenchmarkFormat::Gsm8k => files(path, "jsonl")?.iter().try_for_each(|file| {
+            for problem in math::gsm8k(file)? {
+                add(&problem.question);
+                add(&problem.answer);
+            }
+            Ok(())
+        }),
+        BenchmarkFormat::Mgsm => files(path, "tsv")?.iter().try_for_each(|file| {
+            math::mgsm(file)?
+                .iter()
+                .for_each(|problem| add(&problem.question));
+            Ok(())
+        }),
+        BenchmarkFormat::Text => {
+            text_lines(path)?.iter().for_each(|line| add(line));
+            Ok(())
+        }
+    }
+}
+
+const SPLITS: [flores::Split; 2] = [flores::Split::Dev, flores::Split::DevTest];
+
+fn read_flores_200(directory: &Path, add: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    for split in SPLITS {
+        let within = directory.join(split.name());
+        if !within.is_dir() {
+            continue;
+        }
+        for file in files(&within, split.name())? {
+            let language = file.file_stem().unwrap_or_default().to_string_lossy();
+            let sentences = flores::flores_200(directory, split, &language)?;
+            sentences.iter().for_each(|sentence| add(sentence));
+        }
+    }
+    Ok(())
+}
+
+fn read_flores_v1(
+    directory: &Path,
+    pairs: &[String],
+    add: &mut dyn FnMut(&str),
+) -> Result<(), DataError> {
+    for split in SPLITS {
+        let prefix = format!("wikipedia.{}.", split.name());
+        let found = files(directory, "doc_id")?;
+        let found = found.iter().filter_map(|file| {
+            let name = file.file_name()?.to_str()?;
+            Some(
+                name.strip_prefix(&prefix)?
+                    .strip_suffix(".doc_id")?
+                    .to_owned(),
+            )
+        });
+        let pairs = match pairs {
+            [] => found.collect(),
+            pairs => pairs.to_vec(),
+        };
+        for pair in pairs {
+            for sentence in flores::flores_v1(directory, split, &pair)? {
+                add(&sentence.source);
+                add(&sentence.target);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A file, or the files of a directory with an ending, in order of their names.
+fn files(path: &Path, ending: &str) -> Result<Vec<PathBuf>, DataError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(DataError::io(path))? {
+        let file = entry.map_err(DataError::io(path))?.path();
+        if file.extension().is_some_and(|found| found == ending) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(format: BenchmarkFormat, path: &Path) -> BenchmarkSpec {
+        BenchmarkSpec {
+            format,
+            path: path.to_owned(),
+            pairs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_format_feeds_its_texts() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+        };
+        write("flores/dev/nya_Latn.dev", "Moni ku dziko lonse.\n");
+        write(
+            "flores/devtest/eng_Latn.devtest",
+            "Good evening, all of you.\n",
+        );
+        write("v1/wikipedia.dev.ne-en.ne", "शुभ प्रभात।\n");
+        write("v1/wikipedia.dev.ne-en.en", "Good morning.\n");
+        write("v1/wikipedia.dev.ne-en.doc_id", "a\n");
+        write(
+            "gsm8k/test.jsonl",
+            "{\"question\": \"Two and two?\", \"answer\": \"It is 4.\\n#### 4\"}\n",
+        );
+        write("mgsm/mgsm_sw.tsv", "Mbili na mbili?\t4\n");
+        write(
+            "plus.jsonl",
+            "{\"id\": 1, \"iso_639_3\": \"nya\", \"iso_15924\": \"Latn\", \"text\": \"Usiku wabwino.\"}\n",
+        );
+        write("text.txt", "a first line\na second line\n");
+        let at = |format, name: &str| spec(format, &directory.path().join(name));
+        let specs = [
+            at(BenchmarkFormat::Flores200, "flores"),
+            at(BenchmarkFormat::FloresPlus, "plus.jsonl"),
+            at(BenchmarkFormat::FloresV1, "v1"),
+            at(BenchmarkFormat::Gsm8k, "gsm8k"),
+            at(BenchmarkFormat::Mgsm, "mgsm"),
+            at(BenchmarkFormat::Text, "text.txt"),
+        ];
+        let all = contamination(&specs, 12).unwrap();
+        for (text, expected) in [
+            ("moni ku dziko lonse", Some("flores-200")),
+            ("Good evening all of you", Some("flores-200")),
+            ("शुभ प्रभात", Some("flores-v1")),
+            ("good morning", Some("flores-v1")),
+            ("two and two", Some("gsm8k")),
+            ("Mbili na mbili", Some("mgsm")),
+            ("Usiku wabwino", Some("flores-plus")),
+            ("a second line", Some("text")),
+            ("4", None),
+        ] {
+            assert_eq!(all.find(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_benchmark_without_files_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        for format in [
+            BenchmarkFormat::Flores200,
+            BenchmarkFormat::FloresV1,
+            BenchmarkFormat::Mgsm,
+        ] {
+            let error = contamination(&[spec(format, directory.path())], 12).unwrap_err();
+            assert!(error.to_string().contains("holds no file of"), "{error}");
+        }
+        let error = contamination(&[spec(BenchmarkFormat::Gsm8k, "/none".as_ref())], 12);
+        assert!(error.unwrap_err().to_string().starts_with("/none"));
+    }
+}
