@@ -79,13 +79,46 @@ fn read(spec: &BenchmarkSpec, add: &mut dyn FnMut(&str)) -> Result<(), DataError
 
 const SPLITS: [flores::Split; 2] = [flores::Split::Dev, flores::Split::DevTest];
 
+/// The files of a benchmark that [`contamination`] reads.
+///
+/// # Errors
+///
+/// [`DataError::Io`] if a directory cannot be read.
+pub fn benchmark_files(spec: &BenchmarkSpec) -> Result<Vec<PathBuf>, DataError> {
+    let BenchmarkSpec {
+        format,
+        path,
+        pairs,
+    } = spec;
+    match format {
+        BenchmarkFormat::Flores200 => {
+            let of_split = |split| flores_200_files(path, split);
+            Ok(SPLITS
+                .map(of_split)
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()?
+                .concat())
+        }
+        BenchmarkFormat::FloresV1 => {
+            let mut files = Vec::new();
+            for split in SPLITS {
+                for pair in flores_v1_pairs(path, split, pairs)? {
+                    let (source, target) = pair.split_once('-').unwrap_or((&pair, ""));
+                    let name = |ending| format!("wikipedia.{}.{pair}.{ending}", split.name());
+                    files.extend([source, target, "doc_id"].map(|ending| path.join(name(ending))));
+                }
+            }
+            Ok(files)
+        }
+        BenchmarkFormat::FloresPlus | BenchmarkFormat::Gsm8k => files(path, "jsonl"),
+        BenchmarkFormat::Mgsm => files(path, "tsv"),
+        BenchmarkFormat::Text => Ok(vec![path.clone()]),
+    }
+}
+
 fn read_flores_200(directory: &Path, add: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     for split in SPLITS {
-        let within = directory.join(split.name());
-        if !within.is_dir() {
-            continue;
-        }
-        for file in files(&within, split.name())? {
+        for file in flores_200_files(directory, split)? {
             let language = file.file_stem().unwrap_or_default().to_string_lossy();
             let sentences = flores::flores_200(directory, split, &language)?;
             sentences.iter().for_each(|sentence| add(sentence));
@@ -94,27 +127,21 @@ fn read_flores_200(directory: &Path, add: &mut dyn FnMut(&str)) -> Result<(), Da
     Ok(())
 }
 
+fn flores_200_files(directory: &Path, split: flores::Split) -> Result<Vec<PathBuf>, DataError> {
+    let within = directory.join(split.name());
+    match within.is_dir() {
+        true => files(&within, split.name()),
+        false => Ok(Vec::new()),
+    }
+}
+
 fn read_flores_v1(
     directory: &Path,
     pairs: &[String],
     add: &mut dyn FnMut(&str),
 ) -> Result<(), DataError> {
     for split in SPLITS {
-        let prefix = format!("wikipedia.{}.", split.name());
-        let found = files(directory, "doc_id")?;
-        let found = found.iter().filter_map(|file| {
-            let name = file.file_name()?.to_str()?;
-            Some(
-                name.strip_prefix(&prefix)?
-                    .strip_suffix(".doc_id")?
-                    .to_owned(),
-            )
-        });
-        let pairs = match pairs {
-            [] => found.collect(),
-            pairs => pairs.to_vec(),
-        };
-        for pair in pairs {
+        for pair in flores_v1_pairs(directory, split, pairs)? {
             for sentence in flores::flores_v1(directory, split, &pair)? {
                 add(&sentence.source);
                 add(&sentence.target);
@@ -122,6 +149,25 @@ fn read_flores_v1(
         }
     }
     Ok(())
+}
+
+/// The pairs that are wanted, or all of a directory.
+fn flores_v1_pairs(
+    directory: &Path,
+    split: flores::Split,
+    pairs: &[String],
+) -> Result<Vec<String>, DataError> {
+    if !pairs.is_empty() {
+        return Ok(pairs.to_vec());
+    }
+    let prefix = format!("wikipedia.{}.", split.name());
+    let found = files(directory, "doc_id")?;
+    let pair = |file: &PathBuf| {
+        let name = file.file_name()?.to_str()?;
+        let name = name.strip_prefix(&prefix)?.strip_suffix(".doc_id")?;
+        Some(name.to_owned())
+    };
+    Ok(found.iter().filter_map(pair).collect())
 }
 
 /// A file, or the files of a directory with an ending, in order of their names.
@@ -201,6 +247,12 @@ mod tests {
         ] {
             assert_eq!(all.find(text), expected, "{text}");
         }
+        let files = specs.iter().flat_map(|spec| benchmark_files(spec).unwrap());
+        let files: Vec<_> = files.collect();
+        assert!(
+            files.len() == 9 && files.iter().all(|file| file.is_file()),
+            "{files:?}"
+        );
     }
 
     #[test]

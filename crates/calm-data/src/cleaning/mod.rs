@@ -23,7 +23,7 @@ mod spill;
 pub mod steps;
 mod words;
 
-pub use benchmarks::contamination;
+pub use benchmarks::{benchmark_files, contamination};
 pub use contamination::Contamination;
 pub use exact::{ExactDuplicates, key};
 pub use marks::Marks;

@@ -1,6 +1,7 @@
 //! Texts as their words, for comparisons.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
@@ -103,22 +104,18 @@ impl Words {
             }
             return;
         }
-        match c.general_category_group() {
-            // Apostrophes, of which this one is a letter.
-            _ if matches!(c, '\u{2bc}' | '\u{2019}') => {}
-            GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number if has_no_spaces(c) => {
+        match Class::of(c) {
+            Class::Letter => c
+                .to_lowercase()
+                .for_each(|c| self.add_letter(c, 2, is_open)),
+            Class::Word => {
                 *is_open = false;
                 self.add_letter(c, 1, is_open);
                 *is_open = false;
             }
-            GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number => {
-                c.to_lowercase()
-                    .for_each(|c| self.add_letter(c, 2, is_open));
-            }
-            GeneralCategoryGroup::Mark if !self.words.is_empty() => self.text.push(c),
-            // Joiners, and marks of direction.
-            GeneralCategoryGroup::Other if !c.is_control() => {}
-            _ => *is_open = false,
+            Class::Mark if !self.words.is_empty() => self.text.push(c),
+            Class::Unseen => {}
+            Class::Mark | Class::Between => *is_open = false,
         }
     }
 
@@ -130,6 +127,51 @@ impl Words {
         *is_open = true;
         // At the end of a word in lower case, and not of one in capitals.
         self.text.push(if c == 'ς' { 'σ' } else { c });
+    }
+}
+
+/// What a character is to words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A letter or a digit.
+    Letter,
+    /// A letter of a script that puts no space between words.
+    Word,
+    /// A mark on the letter before it.
+    Mark,
+    /// Nothing that is seen, or an apostrophe.
+    Unseen,
+    /// What stands between words.
+    Between,
+}
+
+/// Classes of the characters of the first plane, which are looked up for every character of a corpus.
+static CLASSES: LazyLock<Vec<Class>> = LazyLock::new(|| {
+    let class = |code| char::from_u32(code).map_or(Class::Between, Class::find);
+    (0..0x1_0000).map(class).collect()
+});
+
+impl Class {
+    fn of(c: char) -> Self {
+        CLASSES
+            .get(c as usize)
+            .copied()
+            .unwrap_or_else(|| Self::find(c))
+    }
+
+    fn find(c: char) -> Self {
+        match c.general_category_group() {
+            // Apostrophes, of which this one is a letter.
+            _ if matches!(c, '\u{2bc}' | '\u{2019}') => Self::Unseen,
+            GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number if has_no_spaces(c) => {
+                Self::Word
+            }
+            GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number => Self::Letter,
+            GeneralCategoryGroup::Mark => Self::Mark,
+            // Joiners, and marks of direction.
+            GeneralCategoryGroup::Other if !c.is_control() => Self::Unseen,
+            _ => Self::Between,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::corpus::number::{Number, all_numbers};
 use crate::corpus::{CorpusRecord, NumbersConfig, Step, Verdict};
 
 /// Largest number that is often written as a word.
-const SPELLED_OUT: u32 = 12;
+const SPELLED_OUT: u32 = 20;
 
 /// Powers of ten that words such as thousand, lakh, million, crore and billion stand for.
 const NAMED_POWERS: [i32; 6] = [3, 5, 6, 7, 9, 12];
@@ -19,7 +19,7 @@ pub struct Numbers(pub NumbersConfig);
 ///
 /// Numbers are compared by value, in whatever digits, without their signs. Numbers that are a named
 /// power of ten apart are the same: "2 million" is "2 000 000", and the comma of one language's
-/// thousands is another's point. Whole numbers up to 12 that one side has besides all of the other's
+/// thousands is another's point. Whole numbers up to 20 that one side has besides all of the other's
 /// count for nothing, since the other may have them as words.
 ///
 /// ```
@@ -152,8 +152,8 @@ mod tests {
             ("-3", "minus 3", 1.0),
             ("3 men", "four men", 1.0),
             ("3 men", "4 men", 0.0),
-            ("13 men", "thirteen men", 0.0),
-            ("10 men", "ten men", 1.0),
+            ("21 men", "twenty-one men", 0.0),
+            ("20 men", "twenty men", 1.0),
             ("5 5", "5", 1.0),
             ("50 50", "50", 0.5),
             ("0", "zero", 1.0),

@@ -87,7 +87,7 @@ impl<'a> Collector<'a> {
             .into_iter()
             .map(LinesFile::commit)
             .collect::<Result<_, _>>()?;
-        let report = Report::new(self.manifest, &self.tally, inputs, d_c, written);
+        let report = Report::new(self.manifest, &self.tally, inputs, d_c, written)?;
         report.write(&self.directory)?;
         Ok(report)
     }

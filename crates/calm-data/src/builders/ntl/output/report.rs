@@ -1,7 +1,7 @@
 //! The manifest of what was built.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use super::selection::{Group, GroupCounts};
 use super::tally::{Counts, Languages, StepCounts, Tally};
 use super::{BUILDER_VERSION, MANIFEST};
 use crate::DataError;
+use crate::cleaning::benchmark_files;
 use crate::corpus::{CorporaManifest, CorpusSpec, DcConfig, InputFile, LanguageTag, Skip};
 
 /// What was read: files, and records that readers passed over, by corpus.
@@ -37,6 +38,8 @@ pub struct Report {
     /// The files that were written.
     pub files: Vec<WrittenFile>,
     corpora: Vec<CorpusReport>,
+    /// Files of benchmarks, and the model that identifies languages.
+    other_inputs: Vec<InputFile>,
     settings: CorporaManifest,
 }
 
@@ -102,7 +105,7 @@ impl Report {
         inputs: Inputs<'_>,
         d_c: DcCounts,
         files: Vec<WrittenFile>,
-    ) -> Self {
+    ) -> Result<Self, DataError> {
         let corpus = |(index, spec): (u32, &CorpusSpec)| CorpusReport {
             name: spec.name.clone(),
             licence: spec.licence.clone(),
@@ -120,7 +123,7 @@ impl Report {
                 .collect(),
             languages: parts(tally, index),
         };
-        Self {
+        Ok(Self {
             builder: "ntl-corpora",
             builder_version: BUILDER_VERSION,
             program: concat!("calm ", env!("CARGO_PKG_VERSION")),
@@ -129,8 +132,9 @@ impl Report {
             d_c,
             files,
             corpora: (0..).zip(&manifest.corpora).map(corpus).collect(),
+            other_inputs: other_inputs(manifest)?,
             settings: manifest.clone(),
-        }
+        })
     }
 
     pub(super) fn write(&self, directory: &Path) -> Result<(), DataError> {
@@ -140,6 +144,32 @@ impl Report {
         })?;
         Ok(())
     }
+}
+
+/// The files that steps read.
+fn other_inputs(manifest: &CorporaManifest) -> Result<Vec<InputFile>, DataError> {
+    let steps = &manifest.steps;
+    let benchmarks = steps.decontaminate.on().map(|_| &manifest.benchmarks);
+    let benchmarks = benchmarks.into_iter().flatten().map(benchmark_files);
+    let mut paths = benchmarks.collect::<Result<Vec<_>, _>>()?.concat();
+    paths.extend(
+        steps
+            .identify
+            .as_ref()
+            .map(|identify| identify.model.clone()),
+    );
+    let input = |path: PathBuf| {
+        let bytes = std::fs::metadata(&path)
+            .map_err(DataError::io(&path))?
+            .len();
+        let sha256 = calm_files::sha256_file(&path)?;
+        Ok(InputFile {
+            path,
+            bytes,
+            sha256,
+        })
+    };
+    paths.into_iter().map(input).collect()
 }
 
 fn parts(tally: &Tally, corpus: u32) -> Vec<Part> {

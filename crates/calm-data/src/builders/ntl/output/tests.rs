@@ -172,6 +172,8 @@ fn every_fault_is_dropped_by_its_step_and_counted() {
         serde_json::from_str(&fs::read_to_string(out.join("manifest.json")).unwrap()).unwrap();
     let a = &manifest["corpora"][0];
     assert_eq!(a["inputs"][1]["sha256"].as_str().unwrap().len(), 64);
+    let benchmark = &manifest["other_inputs"][0]["path"];
+    assert!(benchmark.as_str().unwrap().ends_with("benchmark.txt"));
     let steps = &a["languages"][0]["steps"];
     assert_eq!(steps["unicode"]["changed"], 1);
     for (step, place) in [
