@@ -183,6 +183,12 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// Somebody asked for an end, before anything was written.
+    #[error(
+        "interrupted; nothing is written, and what was there before is as it was. The same command \
+         begins again"
+    )]
+    Interrupted,
     /// Reading or writing failed.
     #[error("{}: {source}", path.display())]
     Io {

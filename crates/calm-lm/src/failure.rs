@@ -117,6 +117,7 @@ impl Failure {
         match self {
             Self::Interrupted { .. }
             | Self::Stopped { .. }
+            | Self::Data(DataError::Interrupted)
             | Self::Experiment(ExperimentError::Interrupted { .. }) => {
                 ExitCode::from(interrupt::EXIT_CODE)
             }

@@ -2,13 +2,17 @@
 
 pub mod kv;
 pub mod ntl;
+mod observer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use observer::{BuildObserver, BuildPart, Unobserved};
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
 use kv::{KvConfig, KvDataset, KvSizes};
+use ntl::corpora::{self, BuildOptions};
+use ntl::output;
 use ntl::world::{self, World, WorldConfig, WorldSizes};
 
 /// A builder with its settings.
@@ -33,6 +37,14 @@ pub enum BuilderConfig {
         #[serde(default)]
         sizes: WorldSizes,
     },
+    /// Real corpora of languages.
+    Corpora {
+        /// The file that names them.
+        manifest: PathBuf,
+        /// Another seed than the manifest's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
+    },
 }
 
 impl BuilderConfig {
@@ -41,6 +53,7 @@ impl BuilderConfig {
         match self {
             Self::Kv { .. } => kv::BUILDER_VERSION,
             Self::Ntl { .. } => world::BUILDER_VERSION,
+            Self::Corpora { .. } => output::BUILDER_VERSION,
         }
     }
 
@@ -56,6 +69,11 @@ impl BuilderConfig {
             }
             Self::Ntl { config, sizes } => {
                 world::build(&World::new(config.clone())?, *sizes, directory)
+            }
+            Self::Corpora { manifest, seed } => {
+                let options = BuildOptions { seed: *seed };
+                let built = corpora::build(manifest, Some(directory), options, &mut Unobserved);
+                built.map(drop)
             }
         }
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
+mod build_corpora;
 mod corpora;
 mod data_file;
 mod formats;

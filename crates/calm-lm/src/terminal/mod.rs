@@ -4,6 +4,7 @@
 //! prints.
 
 mod bars;
+mod build;
 #[cfg(feature = "tui")]
 mod dashboard;
 mod experiment;
@@ -20,6 +21,7 @@ mod stream;
 
 pub mod warnings;
 
+pub use build::BuildDisplay;
 pub use calm_experiments::report::visible;
 pub use experiment::ExperimentDisplay;
 pub use file::FileProgress;

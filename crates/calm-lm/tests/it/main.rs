@@ -25,6 +25,8 @@ mod hub;
 mod hub_server;
 mod inspect;
 mod measured;
+#[cfg(unix)]
+mod ntl;
 mod output;
 mod places;
 mod precision;

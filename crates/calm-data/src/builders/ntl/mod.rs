@@ -1,4 +1,6 @@
-//! Low-resource languages (section 4.2 of the paper).
+//! Low-resource languages (section 4.2 of the paper): [`world`] generates them, [`corpora`] reads real
+//! ones, and [`output`] writes what is left of these.
 
+pub mod corpora;
 pub mod output;
 pub mod world;

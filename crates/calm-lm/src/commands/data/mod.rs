@@ -2,6 +2,7 @@
 
 mod fetch;
 mod kv;
+mod ntl;
 
 use clap::{Args, Subcommand};
 
@@ -27,6 +28,9 @@ enum Dataset {
     /// Key-value arithmetic (section 4.1 of the paper)
     #[command(after_long_help = kv::EXAMPLES)]
     Kv(kv::KvArgs),
+    /// Low-resource languages (section 4.2 of the paper), from corpora
+    #[command(after_long_help = ntl::EXAMPLES)]
+    Ntl(ntl::NtlArgs),
     /// Files of benchmarks, from their publishers
     #[command(after_long_help = fetch::EXAMPLES)]
     Fetch(fetch::FetchArgs),
@@ -35,6 +39,7 @@ enum Dataset {
 pub(super) fn run(args: &DataArgs, common: &Common) -> Result<Report, Failure> {
     match &args.dataset {
         Dataset::Kv(args) => kv::run(args, common),
+        Dataset::Ntl(args) => ntl::run(args, common),
         Dataset::Fetch(args) => fetch::run(args, common),
     }
 }

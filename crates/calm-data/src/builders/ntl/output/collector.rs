@@ -13,6 +13,7 @@ use super::selection::{Group, Selection, group_of, language_of};
 use super::store::Store;
 use super::tally::Tally;
 use crate::DataError;
+use crate::builders::{BuildObserver, BuildPart};
 use crate::cleaning::{ExactDuplicates, Marks, MinHash, NearDuplicates, Words, key};
 use crate::corpus::{CorporaManifest, CorpusRecord, CorpusSpec, Judged, Sink};
 
@@ -75,12 +76,17 @@ impl<'a> Collector<'a> {
     /// # Errors
     ///
     /// [`DataError::File`] if nothing is left of a corpus or of a language, or D_C asks for text that
-    /// there is not; [`DataError::Io`]. Nothing is written then.
-    pub fn finish(mut self, inputs: Inputs<'_>) -> Result<Report, DataError> {
+    /// there is not; [`DataError::Interrupted`] if `observer` says so; [`DataError::Io`]. Nothing is
+    /// written then.
+    pub fn finish(
+        mut self,
+        inputs: Inputs<'_>,
+        observer: &mut dyn BuildObserver,
+    ) -> Result<Report, DataError> {
         let (exact, mut gone) = self.exact_duplicates()?;
-        let near = self.near_duplicates(&mut gone)?;
+        let near = self.near_duplicates(&mut gone, observer)?;
         let mut files = Files::create(&self.directory)?;
-        let selection = self.write_rows(&mut files, &exact, &near)?;
+        let selection = self.write_rows(&mut files, &exact, &near, observer)?;
         report::check_left(self.manifest, &self.tally)?;
         let d_c = self.write_d_c(&mut files, selection, inputs.manifest)?;
         let written = files
@@ -101,14 +107,20 @@ impl<'a> Collector<'a> {
         Ok((found, gone))
     }
 
-    fn near_duplicates(&mut self, gone: &mut Marks) -> Result<Marks, DataError> {
+    fn near_duplicates(
+        &mut self,
+        gone: &mut Marks,
+        observer: &mut dyn BuildObserver,
+    ) -> Result<Marks, DataError> {
         let Some(config) = self.manifest.steps.near_duplicates.on() else {
             return Ok(Marks::default());
         };
         let minhash = MinHash::new(*config)?;
         let mut near = NearDuplicates::new(*config, &self.directory, self.memory)?;
+        let total = self.store.records();
         for chunk in self.store.chunks()? {
             let (first, records) = chunk?;
+            advance(observer, BuildPart::Comparing, first, total)?;
             let left = (first..)
                 .zip(&records)
                 .filter(|(number, _)| !gone.contains(*number));
@@ -131,6 +143,7 @@ impl<'a> Collector<'a> {
         files: &mut Files,
         exact: &[Marks],
         near: &Marks,
+        observer: &mut dyn BuildObserver,
     ) -> Result<Selection, DataError> {
         let Self {
             manifest,
@@ -140,8 +153,10 @@ impl<'a> Collector<'a> {
         } = self;
         let mut rows = Rows::new(manifest, files);
         let mut selection = Selection::new(&self.directory, self.memory);
+        let total = self.store.records();
         for chunk in self.store.chunks()? {
             let (first, records) = chunk?;
+            advance(observer, BuildPart::Writing, first, total)?;
             for (number, record) in (first..).zip(&records) {
                 let round = exact.iter().position(|round| round.contains(number));
                 if let Some(round) = round {
@@ -238,6 +253,19 @@ impl Sink for Collector<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells how far a part is.
+fn advance(
+    observer: &mut dyn BuildObserver,
+    part: BuildPart,
+    done: u64,
+    total: u64,
+) -> Result<(), DataError> {
+    match observer.advance(part, done, total) {
+        true => Ok(()),
+        false => Err(DataError::Interrupted),
     }
 }
 

@@ -137,6 +137,27 @@ impl Report {
         })
     }
 
+    /// Name of each corpus, records that were read, passed over by the reader, and kept.
+    pub fn corpora(&self) -> impl Iterator<Item = (&str, [u64; 3])> {
+        self.corpora.iter().map(|corpus| {
+            let sum = |count: fn(&Part) -> u64| corpus.languages.iter().map(count).sum();
+            let skipped = corpus.skipped.values().sum();
+            let counts = [sum(|part| part.read), skipped, sum(|part| part.kept)];
+            (corpus.name.as_str(), counts)
+        })
+    }
+
+    /// Records that each step dropped, of all that dropped some.
+    pub fn dropped(&self) -> BTreeMap<&str, u64> {
+        let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
+        let parts = self.corpora.iter().flat_map(|corpus| &corpus.languages);
+        for (step, counts) in parts.flat_map(|part| &part.steps) {
+            *dropped.entry(step).or_default() += counts.dropped();
+        }
+        dropped.retain(|_, count| *count > 0);
+        dropped
+    }
+
     pub(super) fn write(&self, directory: &Path) -> Result<(), DataError> {
         calm_files::write_with(directory.join(MANIFEST), |file| {
             serde_json::to_writer_pretty(&mut *file, self)?;

@@ -37,6 +37,11 @@ impl Store {
         Ok(self.len - 1)
     }
 
+    /// Number of all records.
+    pub(super) fn records(&self) -> u64 {
+        self.len
+    }
+
     /// All records in their order, with the number of the first of each chunk.
     pub(super) fn chunks(&mut self) -> Result<Chunks<'_>, DataError> {
         let rewound = self

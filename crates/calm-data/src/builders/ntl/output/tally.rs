@@ -118,7 +118,7 @@ impl Tally {
     pub(super) fn causes<'a>(&self, all: impl Iterator<Item = &'a Counts>) -> String {
         let mut sums: BTreeMap<usize, u64> = BTreeMap::new();
         for (step, counts) in all.flat_map(|counts| &counts.steps) {
-            *sums.entry(*step).or_default() += counts.dropped.values().sum::<u64>();
+            *sums.entry(*step).or_default() += counts.dropped();
         }
         let mut sums: Vec<(usize, u64)> = sums.into_iter().filter(|(_, sum)| *sum > 0).collect();
         sums.sort_by_key(|(step, sum)| (std::cmp::Reverse(*sum), *step));
@@ -126,6 +126,13 @@ impl Tally {
             .iter()
             .map(|(step, sum)| format!("`{}` dropped {sum}", self.steps[*step]));
         parts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl StepCounts {
+    /// Records that it dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.values().sum()
     }
 }
 

@@ -99,7 +99,7 @@ fn build(corpora: &Path, manifest: &str, memory: usize, out: &Path) -> Result<Re
         files: reader.inputs(),
         skipped: &skipped,
     };
-    collector.finish(inputs)
+    collector.finish(inputs, &mut crate::builders::Unobserved)
 }
 
 fn files(directory: &Path) -> Vec<(String, String)> {
