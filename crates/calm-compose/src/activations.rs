@@ -21,6 +21,8 @@ use crate::{Augmenting, FrozenParts, RowTokens};
 pub struct Text<'a> {
     /// At least one.
     pub ids: &'a [u32],
+    /// Ids that the anchor reads, as many: `ids`, unless something of the text is hidden from it.
+    pub anchor_ids: &'a [u32],
     /// Number of ids that are its prompt, for [`Mode::Encoder`](crate::Mode::Encoder).
     pub prompt: usize,
     /// The tokens that augmenting models read of it: [`FrozenParts::read_rows`].
@@ -70,7 +72,7 @@ impl FrozenParts {
     pub fn activations(&self, texts: &[Text<'_>]) -> CachedActivations {
         let models = self.active_models();
         CachedActivations {
-            anchor: self.anchor_states(texts),
+            anchor: self.anchor_activations(texts),
             augmenting: models
                 .map(|(index, model)| model.states_of(index, texts))
                 .collect(),
@@ -113,14 +115,21 @@ impl FrozenParts {
             .collect()
     }
 
-    fn anchor_states(&self, texts: &[Text<'_>]) -> Tensor<3> {
+    /// Those of the anchor alone: the output of its first connected block, before any bridge adds to
+    /// it, `[batch, seq, d_anchor]`.
+    ///
+    /// # Panics
+    ///
+    /// If a text is empty.
+    pub fn anchor_activations(&self, texts: &[Text<'_>]) -> Tensor<3> {
         let blocks = 0..self.first_connected();
         let lengths = texts.iter().map(|text| text.ids.len()).collect();
         let by_length = ByLength::new(lengths, &self.anchor);
         let states = by_length.run(1, |rows, length| {
             let padding = PaddingMask::none(rows.len(), length);
             let context = Context::new(&self.anchor, &padding, None);
-            let ids = beginnings(texts, rows, length, &self.anchor);
+            let rows = rows.iter().map(|row| texts[*row].anchor_ids);
+            let ids = beginnings(rows, length, &self.anchor);
             let hidden = self.anchor.embed(ids, &context);
             vec![self.anchor.run(blocks.clone(), hidden, &context, None)]
         });
@@ -152,8 +161,9 @@ impl Augmenting {
         let by_length = ByLength::new(lengths.collect(), &self.decoder);
         by_length.run(self.connections.len(), |rows, length| {
             let Some(own) = Self::own_tokens(index, rows.iter().map(|row| &texts[*row])) else {
-                let ids = beginnings(texts, rows, length, &self.decoder);
-                return self.states_of_ids(ids, &PaddingMask::none(rows.len(), length), None);
+                let padding = PaddingMask::none(rows.len(), length);
+                let rows = rows.iter().map(|row| texts[*row].ids);
+                return self.states_of_ids(beginnings(rows, length, &self.decoder), &padding, None);
             };
             let lengths: Vec<usize> = rows.iter().map(|row| texts[*row].ids.len()).collect();
             let held = PaddingMask::none(rows.len(), 0);
@@ -164,16 +174,16 @@ impl Augmenting {
 }
 
 /// The first `length` ids of these rows, `[rows, length]`.
-fn beginnings(
-    texts: &[Text<'_>],
-    rows: &[usize],
+fn beginnings<'a>(
+    rows: impl ExactSizeIterator<Item = &'a [u32]>,
     length: usize,
     decoder: &Decoder,
 ) -> Tensor<2, Int> {
-    let ids = rows.iter().flat_map(|row| &texts[*row].ids[..length]);
+    let shape = [rows.len(), length];
+    let ids = rows.flat_map(|ids| &ids[..length]);
     let ids: Vec<i64> = ids.map(|id| i64::from(*id)).collect();
     let device = decoder.device().without_autodiff();
-    Tensor::from_data(TensorData::new(ids, [rows.len(), length]), &device)
+    Tensor::from_data(TensorData::new(ids, shape), &device)
 }
 
 /// Rows that are run with others of their length.

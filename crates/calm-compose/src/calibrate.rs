@@ -199,6 +199,7 @@ mod tests {
         let read = parts.read_rows(&rows).unwrap();
         let texts = rows.iter().zip(&read).map(|((ids, prompt), tokens)| Text {
             ids,
+            anchor_ids: ids,
             prompt: *prompt,
             tokens,
         });

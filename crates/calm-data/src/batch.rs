@@ -23,6 +23,9 @@ pub struct Batch {
     /// Positions of the flattened `[rows * length]` at which a further example of a row begins, in
     /// ascending order.
     pub starts: Vec<u32>,
+    /// Ids that the anchor of a composition reads, `[rows, length]`, row-major; none if it reads
+    /// [`Batch::ids`], as the augmenting models always do. See [`Masking`](crate::Masking).
+    pub anchor_ids: Option<Vec<u32>>,
 }
 
 impl Batch {
@@ -58,6 +61,7 @@ impl Batch {
             targets: Vec::new(),
             examples: Vec::new(),
             starts: Vec::new(),
+            anchor_ids: None,
         };
         for (number, row) in rows().enumerate() {
             for (place, example) in row.iter().enumerate() {
@@ -86,10 +90,19 @@ impl Batch {
 
     /// The real ids of every row.
     pub fn texts(&self) -> impl Iterator<Item = &[u32]> {
-        (0..self.rows).map(|row| {
+        self.real_of(&self.ids)
+    }
+
+    /// The same as the anchor of a composition reads them.
+    pub fn anchor_texts(&self) -> impl Iterator<Item = &[u32]> {
+        self.real_of(self.anchor_ids.as_ref().unwrap_or(&self.ids))
+    }
+
+    fn real_of<'a>(&'a self, ids: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+        (0..self.rows).map(move |row| {
             let places = row * self.length..(row + 1) * self.length;
             let real = self.real[places.clone()].iter().filter(|real| **real);
-            &self.ids[places.start..places.start + real.count()]
+            &ids[places.start..places.start + real.count()]
         })
     }
 
@@ -121,10 +134,7 @@ mod tests {
     use super::*;
 
     fn example(length: u32) -> TokenizedExample {
-        TokenizedExample {
-            ids: (10..10 + length).collect(),
-            target_start: 2,
-        }
+        TokenizedExample::new((10..10 + length).collect(), 2)
     }
 
     #[test]
@@ -152,19 +162,13 @@ mod tests {
 
     #[test]
     fn a_first_token_that_nothing_predicts_carries_no_loss() {
-        let example = TokenizedExample {
-            ids: vec![7, 8, 9],
-            target_start: 0,
-        };
+        let example = TokenizedExample::new(vec![7, 8, 9], 0);
         let batch = Batch::collate([(0, &example)], 0);
         assert_eq!(
             (batch.loss_positions, batch.targets),
             (vec![0, 1], vec![8, 9])
         );
-        let nothing = TokenizedExample {
-            ids: vec![],
-            target_start: 0,
-        };
+        let nothing = TokenizedExample::new(vec![], 0);
         assert_eq!(Batch::collate([(0, &nothing)], 0).padding_share(), 0.0);
     }
 }

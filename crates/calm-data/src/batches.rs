@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::packing::Packing;
-use crate::{Batch, DataError, Examples, TokenizedExample};
+use crate::{Batch, DataError, Examples, Masking, TokenizedExample};
 
 /// The batches of a dataset, epoch after epoch, as a function of their number.
 ///
@@ -96,14 +96,40 @@ impl Batches {
     ///
     /// [`DataError::Io`] if the examples are in a file that cannot be read any more.
     pub fn batch(&self, number: usize) -> Result<Batch, DataError> {
+        Ok(self.collated(&self.examples_of(number)?))
+    }
+
+    /// Batch `number`, in which the anchor does not see all words: `share` of those that masking may
+    /// hide. What is hidden of an example depends on how often it was seen before, and on nothing
+    /// that it shares a batch with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Batches::batch`].
+    pub fn masked(&self, number: usize, masking: &Masking, share: f64) -> Result<Batch, DataError> {
+        let mut rows = self.examples_of(number)?;
+        let mut batch = self.collated(&rows);
+        let epoch = number / self.per_epoch();
+        for (number, example) in rows.iter_mut().flatten() {
+            masking.hide(example, [self.examples.place(*number), epoch], share);
+        }
+        let shown = self.collated(&rows).ids;
+        batch.anchor_ids = (shown != batch.ids).then_some(shown);
+        Ok(batch)
+    }
+
+    /// The examples of the rows of a batch, with their numbers.
+    fn examples_of(&self, number: usize) -> Result<Vec<Vec<(usize, TokenizedExample)>>, DataError> {
         let rows = self.rows_of(number).into_iter();
-        let rows = rows.map(|row| self.row(row as usize));
-        let rows = rows.collect::<Result<Vec<_>, DataError>>()?;
+        rows.map(|row| self.row(row as usize)).collect()
+    }
+
+    fn collated(&self, rows: &[Vec<(usize, TokenizedExample)>]) -> Batch {
         let rows = rows.iter().map(|row| {
             let examples = row.iter().map(|(number, example)| (*number, example));
             examples.collect::<Vec<_>>()
         });
-        Ok(Batch::collate_rows(&rows.collect::<Vec<_>>(), self.padding))
+        Batch::collate_rows(&rows.collect::<Vec<_>>(), self.padding)
     }
 
     /// The examples of a row, with their numbers.
@@ -186,10 +212,7 @@ mod tests {
     use crate::TokenizedExample;
 
     fn example(length: usize) -> TokenizedExample {
-        TokenizedExample {
-            ids: (10..10 + length as u32).collect(),
-            target_start: 2,
-        }
+        TokenizedExample::new((10..10 + length as u32).collect(), 2)
     }
 
     fn batches(lengths: impl Iterator<Item = usize>, rows: usize, seed: u64) -> Batches {

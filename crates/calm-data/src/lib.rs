@@ -10,6 +10,7 @@
 //! | [`bundle`] | TOML files that are part of the program |
 //! | [`Mixture`] | parts of a dataset by their shares |
 //! | [`Tokenize`], [`Tokenizing`], [`DataFile`] | texts to token ids, in memory or through a cache |
+//! | [`Masking`] | words of prompts that an anchor is not shown |
 //! | [`Batches`] | [`Examples`] to batches, in an order that a seed fixes, one or several to a row |
 //!
 //! ```
@@ -29,6 +30,7 @@ pub mod cleaning;
 pub mod corpus;
 mod error;
 mod examples;
+mod masking;
 mod mixture;
 mod packing;
 mod row_set;
@@ -41,9 +43,10 @@ pub use builders::kv;
 pub use corpus::{benchmarks, jsonl};
 pub use error::DataError;
 pub use examples::{ChatTurn, Conversation, ExampleForm, ExampleReader, Fields, Record};
+pub use masking::{Masking, Placeholders};
 pub use mixture::{Mixture, weighted};
 pub use row_set::RowSet;
 pub use tokens::{
     DataFile, EncodedText, EncodedTurn, Examples, Fitted, HeldOutSplit, RenderChat, Tokenize,
-    TokenizeError, Tokenized, TokenizedExample, Tokenizing, TooLong, encode_prompt, tokenize,
+    TokenizeError, Tokenized, TokenizedExample, Tokenizing, TooLong, Word, encode_prompt, tokenize,
 };

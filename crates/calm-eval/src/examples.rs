@@ -27,6 +27,7 @@ pub fn with_shots(record: &Record, shots: &[Record]) -> Result<Record, String> {
             Ok(Record::PromptTarget(PromptTarget {
                 prompt: worked + &pair.prompt,
                 target: pair.target.clone(),
+                mask: None,
             }))
         }
         Record::Chat(turn) => {
@@ -52,7 +53,7 @@ pub fn with_shots(record: &Record, shots: &[Record]) -> Result<Record, String> {
 
 /// A worked example as text.
 fn worked(shot: &Record) -> Result<String, String> {
-    let Record::PromptTarget(PromptTarget { prompt, target }) = shot else {
+    let Record::PromptTarget(PromptTarget { prompt, target, .. }) = shot else {
         return Err("is a prompt with a target, and the worked examples are not".to_owned());
     };
     let is_apart = prompt.ends_with(char::is_whitespace) || target.starts_with(char::is_whitespace);
@@ -149,6 +150,7 @@ mod tests {
         Record::PromptTarget(PromptTarget {
             prompt: prompt.to_owned(),
             target: target.to_owned(),
+            mask: None,
         })
     }
 

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use calm_lm::models::ModelSource;
+use calm_lm::train::runs::PlaceholderSource;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueHint};
 use serde::de::DeserializeOwned;
@@ -97,7 +98,7 @@ impl ConfigFile {
             }
             let mut value = values[written].clone();
             if is_path(verb, name) {
-                each_path(&mut value, |path| directory.join(path));
+                each_path(name, &mut value, |path| directory.join(path));
             }
             let line = line(at);
             if let Some(other) = entries.insert(name.to_owned(), Entry { line, value }) {
@@ -151,7 +152,9 @@ pub(crate) fn absolute<S: Serialize + Args>(settings: &S) -> Result<Table, Failu
     let mut table = table(settings)?;
     for (name, value) in &mut table {
         if is_path(verb, name) {
-            each_path(value, |path| std::path::absolute(&path).unwrap_or(path));
+            each_path(name, value, |path| {
+                std::path::absolute(&path).unwrap_or(path)
+            });
         }
     }
     Ok(table)
@@ -205,19 +208,36 @@ fn is_path(verb: &Command, name: &str) -> bool {
     flag.is_some_and(|flag| flag.get_value_hint() == ValueHint::AnyPath)
 }
 
-/// Changes the paths of a value, one text or a list of them. Models of the Hub are none.
-fn each_path(value: &mut Value, change: impl Fn(PathBuf) -> PathBuf + Copy) {
+/// Changes the paths of a setting, one text or a list of them.
+fn each_path(name: &str, value: &mut Value, change: impl Fn(PathBuf) -> PathBuf + Copy) {
     match value {
-        Value::Array(values) => values.iter_mut().for_each(|value| each_path(value, change)),
+        Value::Array(values) => {
+            let values = values.iter_mut();
+            values.for_each(|value| each_path(name, value, change));
+        }
         Value::String(text) => {
-            if let Ok(ModelSource::Path(path)) = text.parse()
-                && !text.is_empty()
-            {
+            if let Some(path) = path_of(name, text) {
                 *text = change(path).display().to_string();
             }
         }
         _ => {}
     }
+}
+
+/// The path that a setting names: models of the Hub are none, nor are placeholders but those of a
+/// file.
+fn path_of(name: &str, text: &str) -> Option<PathBuf> {
+    let path = match name {
+        "placeholders" => match text.parse() {
+            Ok(PlaceholderSource::File(path)) => Some(path),
+            _ => None,
+        },
+        _ => match text.parse() {
+            Ok(ModelSource::Path(path)) => Some(path),
+            _ => None,
+        },
+    };
+    path.filter(|_| !text.is_empty())
 }
 
 fn place(path: &Path, line: usize) -> String {

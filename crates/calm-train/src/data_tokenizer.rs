@@ -23,7 +23,12 @@ impl Tokenize for DataTokenizer<'_> {
             unknown_word: unknown.map(word),
             special: encoded.special,
             ids: encoded.ids,
+            offsets: encoded.offsets,
         })
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        self.0.is_special(id)
     }
 
     fn json(&self) -> &str {

@@ -15,7 +15,7 @@
 //!
 //! let device = calm_backend::device("cpu")?.autodiff();
 //! let decoder = Decoder::untrained(&DecoderConfig::llama(16, 8, 1, 2), 0, &device);
-//! let text = TokenizedExample { ids: vec![1, 5, 6, 2], target_start: 2 };
+//! let text = TokenizedExample::new(vec![1, 5, 6, 2], 2);
 //! let batches = |_| Ok(Batch::collate([(0, &text)], 0));
 //! let config = TrainConfig { steps: 3, warmup_steps: 1, ..TrainConfig::default() };
 //!
@@ -38,6 +38,7 @@ mod data_tokenizer;
 mod error;
 mod gradient;
 mod losses;
+mod masking;
 mod objective;
 mod questions;
 mod reading;
@@ -55,6 +56,7 @@ pub use config::{OptimizerKind, Schedule, TrainConfig};
 pub use data_tokenizer::DataTokenizer;
 pub use error::TrainError;
 pub use losses::{ExampleLoss, example_losses};
+pub use masking::AnchorMasking;
 pub use objective::{
     BridgeTraining, LanguageModelling, Objective, calibrate, calibrate_trained, read_examples,
 };

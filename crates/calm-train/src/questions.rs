@@ -33,7 +33,9 @@ impl Questions<'_> {
     ///
     /// As [`Tokenizing::whole`]; [`DataError::NoQuestion`] for a plain text.
     pub fn of(&self, number: usize, record: &Record) -> Result<AskedExample, DataError> {
-        let TokenizedExample { ids, target_start } = self.tokenizing.whole(number, record)?;
+        let TokenizedExample {
+            ids, target_start, ..
+        } = self.tokenizing.whole(number, record)?;
         let (prompt_ids, target) = ids.split_at(target_start);
         let (_, target_ids) = target.split_last().unwrap_or((&0, &[]));
         let (prompt, prompt_text, target) = match record {

@@ -22,13 +22,14 @@ pub(crate) struct RunState {
 
 impl RunState {
     /// Takes note of a validation and tells whether it is the best so far: by the score, if one is
-    /// measured, and among equals by the loss. A loss that is not finite is never the best.
+    /// measured, and among equals by the loss, where words are hidden by that. A loss that is not finite
+    /// is never the best.
     pub(crate) fn validated(&mut self, found: &ValidationMetrics) -> bool {
         let score = |metrics: &ValidationMetrics| {
             let score = metrics.metric.as_ref().map_or(0.0, |metric| metric.value);
-            (score, -metrics.loss)
+            (score, -metrics.deciding_loss())
         };
-        let is_best = found.loss.is_finite()
+        let is_best = found.deciding_loss().is_finite()
             && self
                 .best
                 .as_ref()
@@ -61,6 +62,7 @@ mod tests {
         ValidationMetrics {
             step,
             loss,
+            masked_loss: None,
             metric,
             seconds: 0.0,
         }

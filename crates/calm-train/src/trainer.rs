@@ -390,6 +390,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let metrics = ValidationMetrics {
             step: self.state.step,
             loss: score.loss,
+            masked_loss: score.masked_loss,
             metric: score.metric,
             seconds: started.elapsed().as_secs_f64(),
         };
@@ -418,10 +419,7 @@ mod tests {
     use crate::LanguageModelling;
 
     fn example(length: u32) -> TokenizedExample {
-        TokenizedExample {
-            ids: (1..=length).map(|id| (id * id) % 16).collect(),
-            target_start: 2,
-        }
+        TokenizedExample::new((1..=length).map(|id| (id * id) % 16).collect(), 2)
     }
 
     fn batch(lengths: &[u32]) -> Batch {

@@ -12,7 +12,10 @@ use crate::{Metric, Objective, TrainError};
 pub struct Score {
     /// Mean cross-entropy per target token, in nats.
     pub loss: f64,
-    /// A score of the task. If there is one, it decides which checkpoint is the best.
+    /// The same where words are hidden from the anchor, as in training. If there is one, it decides
+    /// which checkpoint is the best: what an anchor knows by itself says nothing of bridges.
+    pub masked_loss: Option<f64>,
+    /// A score of the task. If there is one, it decides before any loss.
     pub metric: Option<Metric>,
 }
 
@@ -34,6 +37,8 @@ type Scorer<'a, P> = Box<dyn Fn(&P) -> Result<Metric, TrainError> + 'a>;
 pub struct HeldOut<'a, O: Objective> {
     objective: &'a O,
     batches: Vec<Batch>,
+    /// The same, with words that the anchor does not see; nothing if it sees all.
+    masked: Vec<Batch>,
     scorer: Option<Scorer<'a, O::Parameters>>,
 }
 
@@ -43,8 +48,15 @@ impl<'a, O: Objective> HeldOut<'a, O> {
         Self {
             objective,
             batches,
+            masked: Vec::new(),
             scorer: None,
         }
+    }
+
+    /// Measures the loss over these batches, too: the same, with words that the anchor does not see.
+    #[must_use]
+    pub fn masked(self, masked: Vec<Batch>) -> Self {
+        Self { masked, ..self }
     }
 
     /// Measures a score, too, with parameters that are without autodiff.
@@ -64,15 +76,21 @@ impl<O: Objective> Validator<O::Parameters> for HeldOut<'_, O> {
     /// The loss is weighted by target tokens, as that of a step is.
     fn validate(&self, parameters: &O::Parameters) -> Result<Score, TrainError> {
         let parameters = parameters.valid();
-        let sum = |batch| {
+        let sum = |batch: &Batch| {
             let loss: f32 = self.objective.loss(&parameters, batch).into_scalar();
             f64::from(loss)
         };
-        let loss: f64 = self.batches.iter().map(sum).sum();
-        let target_tokens: usize = self.batches.iter().map(Batch::target_tokens).sum();
+        let mean = |batches: &[Batch]| {
+            let loss: f64 = batches.iter().map(sum).sum();
+            let target_tokens: usize = batches.iter().map(Batch::target_tokens).sum();
+            loss / target_tokens as f64
+        };
+        let loss = mean(&self.batches);
+        let masked_loss = (!self.masked.is_empty()).then(|| mean(&self.masked));
         let metric = self.scorer.as_ref().map(|scorer| scorer(&parameters));
         Ok(Score {
-            loss: loss / target_tokens as f64,
+            loss,
+            masked_loss,
             metric: metric.transpose()?,
         })
     }

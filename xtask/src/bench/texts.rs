@@ -41,7 +41,7 @@ pub(super) struct Row {
 
 impl From<Row> for TokenizedExample {
     fn from(Row { ids, target_start }: Row) -> Self {
-        Self { ids, target_start }
+        Self::new(ids, target_start)
     }
 }
 

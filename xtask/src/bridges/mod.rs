@@ -135,7 +135,7 @@ fn batches(path: &Path, anchor: &LoadedModel, rows: usize, seed: u64) -> Result<
     let tokenizer = DataTokenizer(&anchor.model.tokenizer);
     let context = anchor.model.config().context_length;
     let examples = text.lines().enumerate().map(|(index, line)| {
-        let PromptTarget { prompt, target } = serde_json::from_str(line).into_diagnostic()?;
+        let PromptTarget { prompt, target, .. } = serde_json::from_str(line).into_diagnostic()?;
         tokenize(&tokenizer, index, &prompt, &target, eos, context).into_diagnostic()
     });
     let examples = examples.collect::<Result<Examples>>()?;

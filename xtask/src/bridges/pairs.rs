@@ -260,10 +260,7 @@ impl Language {
                     false => self.next[word as usize],
                 };
             }
-            TokenizedExample {
-                ids,
-                target_start: 2,
-            }
+            TokenizedExample::new(ids, 2)
         });
         let examples: Examples = texts.collect();
         Batches::new(examples, rows, 0, seed)

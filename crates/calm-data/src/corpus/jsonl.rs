@@ -19,12 +19,16 @@ use crate::DataError;
 pub(crate) const LONGEST_LINE: usize = 16 << 20;
 
 /// A prompt, and the text that should follow it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptTarget {
     /// Text that the model reads.
     pub prompt: String,
     /// Text that it should write.
     pub target: String,
+    /// Parts of the prompt that masking may hide, from their first character to the one behind their
+    /// last; none if it is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Vec<[usize; 2]>>,
 }
 
 /// Reads every line of a file of prompts and targets. Blank lines are skipped.
@@ -167,7 +171,8 @@ mod tests {
             examples[1],
             PromptTarget {
                 prompt: "c".to_owned(),
-                target: "d".to_owned()
+                target: "d".to_owned(),
+                mask: None,
             }
         );
         assert_eq!(examples.len(), 2);
@@ -193,6 +198,7 @@ mod tests {
         let example = |prompt: &str| PromptTarget {
             prompt: prompt.to_owned(),
             target: "two\nlines".to_owned(),
+            mask: None,
         };
         let examples = [example("a"), example("é")];
         write(&path, &examples).unwrap();

@@ -47,6 +47,8 @@ pub struct ExampleForm {
     pub text_field: Option<String>,
     /// Whether a prompt is a user's question in the models' chat templates, and the target its answer.
     pub chat: bool,
+    /// Field of the parts of the prompt that masking may hide; none where nothing is masked.
+    pub mask_field: Option<String>,
 }
 
 impl ExampleForm {
@@ -57,13 +59,14 @@ impl ExampleForm {
     /// The fault of the row, in words.
     pub fn records(&self, row: &Fields) -> Result<Vec<Record>, String> {
         if let Some(field) = &self.text_field {
-            return self.text(&text_of(row, field)?);
+            return self.text(row, field);
         }
         if self.prompt_field.is_some() || self.target_field.is_some() {
             return self.named(row);
         }
         let has = |field: &str| value(row, field).is_some();
         if let Some(field) = MESSAGES.into_iter().find(|field| has(field)) {
+            self.check_unmasked()?;
             return messages(row, field);
         }
         let pair_of = |prefix: &str| {
@@ -94,7 +97,7 @@ impl ExampleForm {
             }
         }
         match has("text") {
-            true => self.text(&text_of(row, "text")?),
+            true => self.text(row, "text"),
             false => Err(misfit(row, "fits no form of example")),
         }
     }
@@ -104,13 +107,23 @@ impl ExampleForm {
         *self == Self::default()
     }
 
-    fn text(&self, text: &str) -> Result<Vec<Record>, String> {
+    fn text(&self, row: &Fields, field: &str) -> Result<Vec<Record>, String> {
+        let text = text_of(row, field)?;
+        if let Some(mask) = self
+            .mask_field
+            .as_ref()
+            .filter(|mask| value(row, mask).is_some())
+        {
+            return Err(format!(
+                "is a plain text, which has no prompt that `{mask}` could name parts of"
+            ));
+        }
         match self.chat {
             true => Err(
                 "is a plain text, which has no place in a chat template; leave out --chat"
                     .to_owned(),
             ),
-            false => Ok(vec![Record::Text(text.to_owned())]),
+            false => Ok(vec![Record::Text(text)]),
         }
     }
 
@@ -147,6 +160,9 @@ impl ExampleForm {
     ) -> Result<Vec<Record>, String> {
         let missing = || misfit(row, &format!("missing field `{}`", names.1));
         let target = value(row, names.1).ok_or_else(missing)?;
+        if self.chat || prompt.is_array() || target.is_array() {
+            self.check_unmasked()?;
+        }
         if prompt.is_array() || target.is_array() {
             let (prompt, target) = (
                 said("user", prompt, names.0)?,
@@ -161,8 +177,51 @@ impl ExampleForm {
         let (prompt, target) = (text(prompt, names.0)?, text(target, names.1)?);
         Ok(vec![match self.chat {
             true => Record::Chat(ChatTurn::question(&prompt, &target)),
-            false => Record::PromptTarget(PromptTarget { prompt, target }),
+            false => Record::PromptTarget(PromptTarget {
+                mask: self.mask(row, &prompt)?,
+                prompt,
+                target,
+            }),
         }])
+    }
+
+    /// Refuses a conversation where words are hidden from the anchor: its text is written by chat
+    /// templates, in which no part of it has a place that a row could name.
+    fn check_unmasked(&self) -> Result<(), String> {
+        match self.mask_field {
+            None => Ok(()),
+            Some(_) => Err(
+                "is a conversation, of which anchor masking knows no words; give prompts and targets \
+                 without --chat, or leave out --mask-anchor"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Parts of the prompt that masking may hide; none if it is all, or nothing is masked.
+    fn mask(&self, row: &Fields, prompt: &str) -> Result<Option<Vec<[usize; 2]>>, String> {
+        let Some(field) = &self.mask_field else {
+            return Ok(None);
+        };
+        let Some(ranges) = list_of(row, field)? else {
+            return Ok(None);
+        };
+        let characters = prompt.chars().count();
+        let range = |range: Value| {
+            let read = serde_json::from_value(range.clone()).ok();
+            read.filter(|[start, end]: &[usize; 2]| start <= end && *end <= characters)
+                .ok_or_else(|| {
+                    format!(
+                        "`{field}` has {range}; expected [start, end) in characters of the prompt, \
+                         which has {characters}"
+                    )
+                })
+        };
+        ranges
+            .into_iter()
+            .map(range)
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 }
 

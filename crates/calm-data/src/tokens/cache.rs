@@ -5,10 +5,12 @@
 //! 8               CALMTOKS
 //! 4               version of this layout
 //! 32              key: SHA-256 of all that the ids depend on, which also names the file
-//! 4 × tokens      ids of all examples, one example after the other
-//! 8 × examples    how many ids there are up to the end of each example
+//! 4 × numbers     one example after the other: its ids, and behind them two numbers for each word of
+//!                 its prompt, where words are asked for
+//! 8 × examples    how many numbers there are up to the end of each example
 //! 4 × examples    where in each example the target begins
-//! 32              counts: tokens, examples, how many were truncated, how many were skipped
+//! 4 × examples    how many words each example has
+//! 32              counts: numbers, examples, how many were truncated, how many were skipped
 //! 32              SHA-256 of everything before it
 //! ```
 //!
@@ -31,7 +33,7 @@ use super::examples::{Examples, Index};
 use crate::{DataError, ExampleForm, TokenizedExample, Tokenizing};
 
 const MAGIC: [u8; 8] = *b"CALMTOKS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: u64 = 8 + 4 + 32;
 const COUNTS_BYTES: u64 = 4 * 8;
 const CHECKSUM_BYTES: u64 = 32;
@@ -76,6 +78,9 @@ impl TokenCache {
         }
         if !form.is_usual() {
             key["form"] = format!("{form:?}").into();
+        }
+        if tokenizing.finds_words {
+            key["words"] = true.into();
         }
         if let Some(chat) = tokenizing.chat {
             key["chat"] = chat.key().into();
@@ -123,11 +128,12 @@ impl TokenCache {
         let Some(sealed) = size.checked_sub(CHECKSUM_BYTES) else {
             return Err(damaged("is cut short"));
         };
-        let [tokens, examples, truncated, skipped] = counts(&mut file, sealed)?;
+        let [numbers, examples, truncated, skipped] = counts(&mut file, sealed)?;
         let expected = || {
-            let ids = tokens.checked_mul(4)?;
-            let index = examples.checked_mul(12)?;
-            ids.checked_add(index)?
+            let bytes = numbers.checked_mul(4)?;
+            let index = examples.checked_mul(16)?;
+            bytes
+                .checked_add(index)?
                 .checked_add(HEADER_BYTES + COUNTS_BYTES)
         };
         if expected() != Some(sealed) {
@@ -140,7 +146,7 @@ impl TokenCache {
         {
             return Err(damaged("is not what its name says"));
         }
-        io::copy(&mut reader.by_ref().take(tokens * 4), &mut io::sink())?;
+        io::copy(&mut reader.by_ref().take(numbers * 4), &mut io::sink())?;
         let index = read_index(&mut reader, examples as usize)?;
         io::copy(&mut reader, &mut io::sink())?;
         let hashed = reader.into_inner();
@@ -151,7 +157,7 @@ impl TokenCache {
                 "is damaged: its SHA-256 is not the one it was written with",
             ));
         }
-        if index.tokens() != tokens || !index.is_sound() {
+        if index.numbers() != numbers || !index.is_sound() {
             return Err(damaged("has examples that cannot be"));
         }
         let examples = Examples::stored(index, file, self.path.clone(), HEADER_BYTES);
@@ -178,16 +184,18 @@ fn counts(file: &mut File, sealed: u64) -> io::Result<[u64; 4]> {
 }
 
 fn read_index(reader: &mut impl Read, examples: usize) -> io::Result<Index> {
-    let mut index = Index {
-        ends: Vec::with_capacity(examples),
-        target_starts: Vec::with_capacity(examples),
-    };
+    let mut index = Index::default();
+    index.ends.reserve_exact(examples);
+    index.target_starts.reserve_exact(examples);
     for _ in 0..examples {
         index.ends.push(u64::from_le_bytes(read_array(reader)?));
     }
     for _ in 0..examples {
         let target_start = u32::from_le_bytes(read_array(reader)?);
         index.target_starts.push(target_start);
+    }
+    for number in 0..examples {
+        index.set_words(number, u32::from_le_bytes(read_array(reader)?));
     }
     Ok(index)
 }
@@ -226,9 +234,9 @@ impl Writer {
     }
 
     fn push(&mut self, example: &TokenizedExample) -> io::Result<()> {
-        self.index.push(example);
-        let ids: Vec<[u8; 4]> = example.ids.iter().map(|id| id.to_le_bytes()).collect();
-        self.file.write_all(ids.as_flattened())
+        let numbers = self.index.push(example).into_iter();
+        let numbers: Vec<[u8; 4]> = numbers.map(u32::to_le_bytes).collect();
+        self.file.write_all(numbers.as_flattened())
     }
 
     fn finish(mut self, misfits: Misfits) -> io::Result<AtomicFile> {
@@ -238,9 +246,13 @@ impl Writer {
         for target_start in &self.index.target_starts {
             self.file.write_all(&target_start.to_le_bytes())?;
         }
+        for number in 0..self.index.ends.len() {
+            let words = self.index.words_of(number) as u32;
+            self.file.write_all(&words.to_le_bytes())?;
+        }
         let examples = self.index.ends.len() as u64;
         let Misfits { truncated, skipped } = misfits;
-        for count in [self.index.tokens(), examples, truncated, skipped] {
+        for count in [self.index.numbers(), examples, truncated, skipped] {
             self.file.write_all(&count.to_le_bytes())?;
         }
         let sum = self.file.sha256();

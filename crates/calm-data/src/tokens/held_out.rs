@@ -131,10 +131,7 @@ mod tests {
     use crate::TokenizedExample;
 
     fn examples(ids: impl IntoIterator<Item = Vec<u32>>) -> Examples {
-        let example = |ids| TokenizedExample {
-            ids,
-            target_start: 1,
-        };
+        let example = |ids| TokenizedExample::new(ids, 1);
         ids.into_iter().map(example).collect()
     }
 

@@ -6,6 +6,7 @@ mod data_file;
 mod examples;
 mod held_out;
 mod tokenize;
+mod words;
 
 pub use chat::{EncodedTurn, RenderChat};
 pub use data_file::{DataFile, Tokenized};
@@ -15,3 +16,6 @@ pub use tokenize::{
     EncodedText, Fitted, Tokenize, TokenizeError, TokenizedExample, Tokenizing, TooLong,
     encode_prompt, tokenize,
 };
+pub use words::Word;
+
+pub(crate) use tokenize::encode_words;

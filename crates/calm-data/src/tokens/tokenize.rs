@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 
 use super::chat::RenderChat;
+use super::words::{Word, words};
 use crate::jsonl::PromptTarget;
 use crate::{ChatTurn, DataError, Record};
 
@@ -17,6 +18,9 @@ pub trait Tokenize: Debug + Sync {
     ///
     /// The tokenizer's own.
     fn encode(&self, text: &str, with_special: bool) -> Result<EncodedText, TokenizeError>;
+
+    /// Whether an id is that of a special token, which stands for no text.
+    fn is_special(&self, id: u32) -> bool;
 
     /// The file of the tokenizer, on which all ids depend.
     fn json(&self) -> &str;
@@ -30,6 +34,8 @@ pub type TokenizeError = Box<dyn Error + Send + Sync>;
 pub struct EncodedText {
     /// Token ids.
     pub ids: Vec<u32>,
+    /// Each token's bytes in the text, start and end; empty for tokens that stand for no text.
+    pub offsets: Vec<(usize, usize)>,
     /// Number of tokens at the beginning that the tokenizer puts before every text.
     pub special: usize,
     /// First word outside a vocabulary of words.
@@ -37,15 +43,26 @@ pub struct EncodedText {
 }
 
 /// An example as token ids: the prompt, then the target, then the end of text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenizedExample {
     /// All ids.
     pub ids: Vec<u32>,
     /// Position of the target, which carries the loss together with the end of text.
     pub target_start: usize,
+    /// Words of the prompt; none unless they were asked for ([`Tokenizing::finds_words`]).
+    pub words: Vec<Word>,
 }
 
 impl TokenizedExample {
+    /// An example of which no words are known.
+    pub fn new(ids: Vec<u32>, target_start: usize) -> Self {
+        Self {
+            ids,
+            target_start,
+            words: Vec::new(),
+        }
+    }
+
     /// Ids that a model reads: all but the last, which is only ever a target.
     pub fn inputs(&self) -> &[u32] {
         &self.ids[..self.ids.len().saturating_sub(1)]
@@ -97,6 +114,8 @@ pub struct Tokenizing<'a> {
     pub cut_texts: bool,
     /// Chat templates of the models, for conversations.
     pub chat: Option<&'a dyn RenderChat>,
+    /// Whether the words of prompts are found, which [`Masking`](crate::Masking) hides.
+    pub finds_words: bool,
 }
 
 impl Tokenizing<'_> {
@@ -155,9 +174,15 @@ impl Tokenizing<'_> {
         if target.ids.is_empty() {
             return Err(DataError::EmptyTarget { example });
         }
-        let target_start = prompt.ids.len();
-        let ids = [prompt.ids, target.ids, vec![self.end_of_text]].concat();
-        Ok((TokenizedExample { ids, target_start }, prompt.special))
+        let tokenized = TokenizedExample {
+            target_start: prompt.ids.len(),
+            words: match self.finds_words {
+                true => words_of(self.tokenizer, &pair.prompt, &prompt, pair.mask.as_deref()),
+                false => Vec::new(),
+            },
+            ids: [prompt.ids, target.ids, vec![self.end_of_text]].concat(),
+        };
+        Ok((tokenized, prompt.special))
     }
 
     /// The same of an answer in a conversation.
@@ -177,7 +202,7 @@ impl Tokenizing<'_> {
         if ids.len() == target_start {
             return Err(DataError::EmptyTarget { example });
         }
-        Ok((TokenizedExample { ids, target_start }, encoded.special))
+        Ok((TokenizedExample::new(ids, target_start), encoded.special))
     }
 
     /// The same of a plain text.
@@ -192,20 +217,18 @@ impl Tokenizing<'_> {
         if ids.last() != Some(&self.end_of_text) {
             ids.push(self.end_of_text);
         }
-        let target_start = 1;
-        Ok((TokenizedExample { ids, target_start }, special))
+        Ok((TokenizedExample::new(ids, 1), special))
     }
 
     fn pieces(&self, text: TokenizedExample) -> Fitted {
         if text.inputs().len() <= self.context {
             return Fitted::Whole(text);
         }
-        let (last, target_start) = (text.ids.len() - 1, 1);
+        let last = text.ids.len() - 1;
         let starts = (0..last).step_by(self.context.max(1));
         let pieces = starts.map(|start| {
             let end = last.min(start + self.context);
-            let ids = text.ids[start..=end].to_vec();
-            TokenizedExample { ids, target_start }
+            TokenizedExample::new(text.ids[start..=end].to_vec(), 1)
         });
         Fitted::Pieces(pieces.collect())
     }
@@ -228,6 +251,10 @@ impl Tokenizing<'_> {
             tokenized.ids.drain(special..special + cut);
             tokenized.ids.truncate(context);
             tokenized.target_start -= cut;
+            let words = tokenized.words.iter();
+            tokenized.words = words
+                .filter_map(|word| word.without(special, cut))
+                .collect();
             Ok(Fitted::Truncated(tokenized))
         } else {
             Err(DataError::TooLong {
@@ -259,10 +286,12 @@ pub fn tokenize(
         too_long: TooLong::Error,
         cut_texts: false,
         chat: None,
+        finds_words: false,
     };
     let pair = PromptTarget {
         prompt: prompt.to_owned(),
         target: target.to_owned(),
+        mask: None,
     };
     match tokenizing.example(example, &Record::PromptTarget(pair))? {
         Fitted::Whole(tokenized) | Fitted::Truncated(tokenized) => Ok(tokenized),
@@ -295,6 +324,39 @@ fn encode_nonempty_prompt(
         true => Err(DataError::EmptyPrompt { example }),
         false => Ok(encoded),
     }
+}
+
+/// Words of a text that was encoded.
+fn words_of(
+    tokenizer: &dyn Tokenize,
+    text: &str,
+    encoded: &EncodedText,
+    mask: Option<&[[usize; 2]]>,
+) -> Vec<Word> {
+    let tokens = encoded.ids.iter().zip(&encoded.offsets);
+    let tokens = tokens.map(|(id, (start, end))| match tokenizer.is_special(*id) {
+        true => *start..*start,
+        false => *start..*end,
+    });
+    words(text, tokens, mask)
+}
+
+/// Tokens of every word of a text, as they are behind another word: where words are told by the space
+/// before them, a text's first word has other tokens than the same word later on.
+pub(crate) fn encode_words(
+    tokenizer: &dyn Tokenize,
+    example: usize,
+    text: &str,
+) -> Result<Vec<Vec<u32>>, DataError> {
+    let twice = format!("{text} {text}");
+    let encoded = encode(tokenizer, example, &twice, false)?;
+    let characters = text.chars().count();
+    let second = [characters + 1, 2 * characters + 1];
+    let words = words_of(tokenizer, &twice, &encoded, Some(&[second]));
+    let words = words.into_iter().filter(|word| word.may_be_hidden);
+    Ok(words
+        .map(|word| encoded.ids[word.tokens()].to_vec())
+        .collect())
 }
 
 /// Encodes a text. A vocabulary of words without one of its words would train on noise.

@@ -19,6 +19,7 @@ fn pair(prompt: &str, target: &str) -> Record {
     Record::PromptTarget(PromptTarget {
         prompt: prompt.to_owned(),
         target: target.to_owned(),
+        mask: None,
     })
 }
 

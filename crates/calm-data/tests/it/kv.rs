@@ -13,6 +13,7 @@ const SIZES: KvSizes = KvSizes {
     held_in: 300,
     held_out: 300,
     mixture: None,
+    masked: false,
 };
 
 /// The paper's settings with fewer pairs: all operators, up to six operands.

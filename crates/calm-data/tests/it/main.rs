@@ -7,6 +7,7 @@ mod corpora;
 mod data_file;
 mod formats;
 mod kv;
+mod masking;
 mod published_files;
 mod tokenize;
 mod word_tokenizer;

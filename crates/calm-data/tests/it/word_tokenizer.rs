@@ -27,6 +27,7 @@ impl WordTokenizer {
             too_long,
             cut_texts: false,
             chat: None,
+            finds_words: false,
         }
     }
 }
@@ -42,12 +43,18 @@ impl Tokenize for WordTokenizer {
             .position(|id| Some(*id) == unknown);
         Ok(EncodedText {
             ids: encoding.get_ids().to_vec(),
+            offsets: encoding.get_offsets().to_vec(),
             special: mask.take_while(|special| **special == 1).count(),
             unknown_word: unknown.map(|at| {
                 let (start, end) = encoding.get_offsets()[at];
                 text[start..end].to_owned()
             }),
         })
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        let token = self.library.id_to_token(id);
+        token.is_some_and(|token| self.library.get_added_vocabulary().is_special_token(&token))
     }
 
     fn json(&self) -> &str {

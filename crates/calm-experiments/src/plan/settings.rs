@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use calm_data::bundle::nearest;
 use calm_models::ModelSource;
+use calm_train::runs::PlaceholderSource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -23,6 +24,8 @@ const MODELS: [(&str, &str); 5] = [
 ];
 /// Settings that name data.
 const DATA: [&str; 3] = ["train", "validation", "tokenizer"];
+/// The setting that may name data.
+const PLACEHOLDERS: &str = "placeholders";
 /// Settings that the runner gives.
 const OF_RUNNER: [&str; 2] = ["out", "resume"];
 
@@ -71,7 +74,7 @@ impl Settings<'_> {
             self.check_name::<C>(name)?;
             let value = match MODELS.iter().find(|(key, _)| key == name) {
                 Some((_, part)) => self.models(name, part, value, models, &mut inputs)?,
-                None if DATA.contains(&&**name) => self.data(name, value, data, &mut inputs)?,
+                None if is_data(name, value) => self.data(name, value, data, &mut inputs)?,
                 None => value.clone(),
             };
             typed.insert(name.clone(), value);
@@ -179,6 +182,12 @@ impl Settings<'_> {
     }
 }
 
+/// Whether a setting names data: placeholders do, if they are the words of a file.
+fn is_data(name: &str, value: &Value) -> bool {
+    let is_file = |text: &str| matches!(text.parse(), Ok(PlaceholderSource::File(_)));
+    DATA.contains(&name) || name == PLACEHOLDERS && value.as_str().is_some_and(is_file)
+}
+
 /// Whether a struct of settings has one of this name. No setting can have a table with an empty key
 /// for a value; a name that is none is not looked at.
 fn is_setting<C: Default + Serialize + DeserializeOwned>(name: &str) -> bool {
@@ -196,7 +205,7 @@ pub(crate) fn setting_names<C: Default + Serialize + DeserializeOwned>() -> Vec<
 }
 
 /// Settings that are not written while they are left open, for the nearest name.
-const OPTIONAL: [&str; 29] = [
+const OPTIONAL: [&str; 33] = [
     "anchor",
     "augmenting-device",
     "baseline",
@@ -216,8 +225,12 @@ const OPTIONAL: [&str; 29] = [
     "learning-rate",
     "lenient",
     "lora",
+    "mask-anchor",
+    "mask-decay",
+    "mask-field",
     "output-unit",
     "patience",
+    "placeholders",
     "random-augmenting",
     "rows",
     "steps",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use calm_train::runs::{Baseline, ComposeConfig, PretrainConfig};
+use calm_train::runs::{Baseline, ComposeConfig, PlaceholderSource, PretrainConfig};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -17,8 +17,12 @@ use crate::{Experiment, ExperimentError, Seeds, SystemSpec};
 const SEEDS: &str = "0..2";
 
 /// Settings that a baseline cannot have: as defaults, they are those of the systems with bridges.
-const OF_BRIDGES: [&str; 5] = [
+const OF_BRIDGES: [&str; 9] = [
     "noise",
+    "mask-anchor",
+    "mask-decay",
+    "mask-field",
+    "placeholders",
     "dtype",
     "gradient-checkpointing",
     "devices",
@@ -240,5 +244,8 @@ fn without_models(config: &ComposeConfig) -> ComposeConfig {
     config.augmenting.clear();
     config.training.train.clear();
     config.training.validation.validation = None;
+    if let Some(PlaceholderSource::File(path)) = &mut config.masking.placeholders {
+        path.clear();
+    }
     config
 }

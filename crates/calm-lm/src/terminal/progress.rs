@@ -141,6 +141,9 @@ pub(super) fn show_validation(name: &str, metrics: &ValidationMetrics, is_best: 
         metrics.loss,
         metrics.loss.exp()
     );
+    if let Some(masked) = metrics.masked_loss {
+        line += &format!(", {masked:.4} nats with words hidden from the anchor");
+    }
     if let Some(metric) = &metrics.metric {
         line += &format!(", {} {:.4}", metric.name, metric.value);
     }

@@ -147,6 +147,7 @@ impl<'a> ActivationPlan<'a> {
         let of_ids = RowTokens::of_anchor_ids(self.parts.augmenting.len());
         self.add(&Text {
             ids: example.inputs(),
+            anchor_ids: example.inputs(),
             prompt: example.target_start.max(1),
             tokens: tokens.unwrap_or(&of_ids),
         });
@@ -195,6 +196,9 @@ impl ActivationCache {
     /// The states of these examples, of which the cache was made under these numbers, counted from
     /// 0: those that are there, and the others computed.
     ///
+    /// Kept are the states of the true texts. Where something of a text is hidden from the anchor, its
+    /// states are computed.
+    ///
     /// # Panics
     ///
     /// If there is no example of one of the numbers, or it is another one.
@@ -222,7 +226,11 @@ impl ActivationCache {
             rows[row] = Some(bytes);
         }
         let rows: Vec<Vec<u8>> = rows.into_iter().flatten().collect();
-        self.assemble(parts, texts, &rows)
+        let mut states = self.assemble(parts, texts, &rows);
+        if texts.iter().any(|text| text.anchor_ids != text.ids) {
+            states.anchor = parts.anchor_activations(texts);
+        }
+        states
     }
 
     /// The states of some of the texts, each with the number of its text, as they are kept.
@@ -235,7 +243,11 @@ impl ActivationCache {
         if missing.is_empty() {
             return Vec::new();
         }
-        let texts: Vec<Text<'_>> = missing.iter().map(|row| texts[*row]).collect();
+        let whole = |row: &usize| Text {
+            anchor_ids: texts[*row].ids,
+            ..texts[*row]
+        };
+        let texts: Vec<Text<'_>> = missing.iter().map(whole).collect();
         let states = parts.activations(&texts);
         let mut rows: Vec<(usize, Vec<u8>)> =
             missing.iter().map(|row| (*row, Vec::new())).collect();

@@ -302,9 +302,11 @@ fn read_batch(parts: &FrozenParts, batch: &Batch) -> Result<Vec<RowTokens>, Mode
 }
 
 fn texts<'a>(batch: &'a Batch, rows: &'a [Cow<'_, RowTokens>]) -> Vec<Text<'a>> {
-    let rows = batch.texts().zip(batch.prompts()).zip(rows);
-    let text = |((ids, prompt), tokens): (_, &'a Cow<'_, RowTokens>)| Text {
+    let ids = batch.texts().zip(batch.anchor_texts());
+    let rows = ids.zip(batch.prompts()).zip(rows);
+    let text = |(((ids, anchor_ids), prompt), tokens): (_, &'a Cow<'_, RowTokens>)| Text {
         ids,
+        anchor_ids,
         prompt,
         tokens,
     };

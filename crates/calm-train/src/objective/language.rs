@@ -76,7 +76,8 @@ impl LanguageModelling {
 }
 
 fn ids(batch: &Batch, device: &Device) -> Tensor<2, Int> {
-    let ids: Vec<i64> = batch.ids.iter().map(|id| i64::from(*id)).collect();
+    let ids = batch.anchor_ids.as_ref().unwrap_or(&batch.ids).iter();
+    let ids: Vec<i64> = ids.map(|id| i64::from(*id)).collect();
     let ids = TensorData::new(ids, [batch.rows, batch.length]);
     // Ids are constants, whatever is trained.
     Tensor::from_data(ids, &device.clone().without_autodiff())

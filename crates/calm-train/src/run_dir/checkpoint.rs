@@ -223,6 +223,7 @@ mod tests {
         let best = best.map(|step| ValidationMetrics {
             step,
             loss: 1.0,
+            masked_loss: None,
             metric: None,
             seconds: 0.0,
         });

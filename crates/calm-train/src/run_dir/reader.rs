@@ -224,6 +224,7 @@ mod tests {
             let validation = ValidationMetrics {
                 step,
                 loss,
+                masked_loss: None,
                 metric,
                 seconds: 0.0,
             };

@@ -54,6 +54,9 @@ pub struct ValidationMetrics {
     /// Mean cross-entropy per target token over all of the data, in nats.
     #[serde(deserialize_with = "number_or_nan")]
     pub loss: f64,
+    /// The same where words are hidden from the anchor, as in training, if any are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked_loss: Option<f64>,
     /// The score, if one is measured.
     pub metric: Option<Metric>,
     /// Seconds that it took.
@@ -130,6 +133,13 @@ pub enum EventKind {
     /// An event of a newer program.
     #[serde(other)]
     Unknown,
+}
+
+impl ValidationMetrics {
+    /// The loss by which a checkpoint is the best.
+    pub fn deciding_loss(&self) -> f64 {
+        self.masked_loss.unwrap_or(self.loss)
+    }
 }
 
 impl StepMetrics {

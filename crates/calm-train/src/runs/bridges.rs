@@ -10,8 +10,8 @@ use super::config::ActivationConfig;
 use super::training::{FitOptions, fit};
 use crate::reading::read_all;
 use crate::{
-    ActivationCache, BridgeTraining, Keep, RunDir, RunProgress, TrainConfig, TrainError, calibrate,
-    calibrate_trained,
+    ActivationCache, AnchorMasking, BridgeTraining, Keep, RunDir, RunProgress, TrainConfig,
+    TrainError, calibrate, calibrate_trained,
 };
 
 /// Settings of [`train_bridges`].
@@ -21,6 +21,8 @@ pub struct BridgeTrainingConfig {
     pub train: TrainConfig,
     /// Noise on the hidden states of the augmenting models, as in [`BridgeTraining::with_noise`].
     pub noise: f64,
+    /// Words that the anchor is not shown. Default: none. The examples need to know their words.
+    pub masking: Option<AnchorMasking>,
     /// Whether to trade time for memory, as in [`BridgeTraining::with_checkpointing`].
     pub gradient_checkpointing: bool,
     /// Hidden states that are kept from epoch to epoch. Default: none, for they may take more memory
@@ -33,6 +35,7 @@ impl Default for BridgeTrainingConfig {
         Self {
             train: TrainConfig::default(),
             noise: 0.0,
+            masking: None,
             gradient_checkpointing: false,
             activations: ActivationConfig::off(),
         }
@@ -121,8 +124,11 @@ pub fn train_bridges(
         keep: saved.map(|save| Box::new(save) as Keep<'_, Bridges>),
         ..FitOptions::default()
     };
-    let batches = |number| Ok(batches.batch(number)?);
     let train = config.train.clone();
+    let batches = |number| match &config.masking {
+        None => Ok(batches.batch(number)?),
+        Some(masking) => masking.batch(batches, number, &config.train),
+    };
     let trainer = fit(
         name, &objective, bridges, train, options, &batches, observer,
     )?;

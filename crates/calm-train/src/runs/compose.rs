@@ -19,6 +19,7 @@ use super::estimate::Estimate;
 use super::finetune::FinetuneRun;
 use super::flops::{Read, TrainingFlops, mean_seen};
 use super::footprint::Footprint;
+use super::masking::MaskingRecord;
 use super::plan::TextPlan;
 use super::ranks::{self, LocalDevices};
 use super::record::{
@@ -161,12 +162,18 @@ impl ComposeRun {
             end_of_text,
             context: models.composition.context_length(),
             is_packed: false,
+            mask_field: self.config.masking.field(),
         };
-        let data = self.run.read_data(&plan, is_described, observer)?;
+        let mut data = self.run.read_data(&plan, is_described, observer)?;
+        let (examples, seed) = (data.train.batches.examples(), self.run.context.seed);
+        let masking = self.config.masking.open(examples, plan.tokenizer, seed)?;
+        let (masking, masked) = masking.unzip();
+        data.masking = masking;
         Ok(Prepared {
             local,
             models,
             data,
+            masked,
             chat,
         })
     }
@@ -287,6 +294,7 @@ impl ComposeRun {
             models,
             data,
             chat,
+            ..
         } = prepared;
         let tokens = data.train.read_by(models.parts(), chat)?;
         let (parts, fresh) = (models.new_parts(), models.fresh_bridges());
@@ -314,6 +322,7 @@ impl ComposeRun {
             config: BridgeTrainingConfig {
                 train: data.settings.clone(),
                 noise: self.config.noise,
+                masking: data.masking.clone(),
                 gradient_checkpointing: self.config.gradient_checkpointing,
                 activations: self.config.activations.clone(),
             },
@@ -334,6 +343,8 @@ struct Prepared {
     local: LocalDevices,
     models: Models,
     data: TrainingData,
+    /// Record of the words that the anchor is not shown.
+    masked: Option<MaskingRecord>,
     /// Chat templates of the models.
     chat: ChatTokenizer,
 }
@@ -470,6 +481,7 @@ impl BridgeJob<'_> {
             options: file.options,
             mode: file.mode,
             noise: config.noise,
+            masking: self.prepared.masked.as_ref().map(MaskingRecord::identity),
             dtype: (dtype != FloatType::F32.name()).then_some(dtype),
         };
         let subject = BridgeIdentity {
@@ -517,7 +529,7 @@ impl BridgeJob<'_> {
         server: &WorkerServer,
         observer: &mut dyn Observer,
     ) -> Result<ComposeOutcome, TrainError> {
-        let batches = |number| Ok(self.prepared.data.train.batches.batch(number)?);
+        let batches = |number| self.prepared.data.batch(number);
         let objectives = self.objectives();
         let own = (&self.prepared.local, objectives.as_slice());
         let bridges = self.bridges.clone();
@@ -531,13 +543,15 @@ impl BridgeJob<'_> {
             models,
             data,
             chat,
+            ..
         } = self.prepared;
         let held_out = data.validation.as_ref();
         let held_out_tokens = held_out.map(|held_out| held_out.data.read_by(models.parts(), chat));
         let held_out_tokens = held_out_tokens.transpose()?.flatten();
         let validated = models.objective(held_out_tokens.as_deref());
         let composed = |bridges: &Bridges| models.model(bridges.clone());
-        let validator = held_out.map(|data| data.validator(&validated, composed));
+        let masking = data.masking.as_ref();
+        let validator = held_out.map(|data| data.validator(&validated, composed, masking));
         let (objectives, identity) = (self.objectives(), self.identity()?);
         let ranks = &self.of.config.ranks;
         let ranks = ranks.connect(local, &objectives, &identity, data.settings.accumulation)?;
@@ -640,6 +654,7 @@ impl BridgeJob<'_> {
                 paper: bridges.paper_parameter_count(),
             },
             noise: config.noise,
+            masking: self.prepared.masked.clone(),
             dtype: self.compute_type(),
             activations,
             workers,

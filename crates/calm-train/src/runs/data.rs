@@ -4,7 +4,7 @@ use calm_data::{Batch, RowSet};
 
 use super::split::DataSplit;
 use super::validation::ValidationData;
-use crate::{TrainConfig, TrainError};
+use crate::{AnchorMasking, TrainConfig, TrainError};
 
 /// Examples to train on, those that the run is validated on, and the settings that follow from them.
 pub(super) struct TrainingData {
@@ -14,6 +14,8 @@ pub(super) struct TrainingData {
     pub(super) rows: Option<RowSet>,
     /// The settings of the trainer.
     pub(super) settings: TrainConfig,
+    /// Words that the anchor of a composition is not shown, if there are any.
+    pub(super) masking: Option<AnchorMasking>,
 }
 
 /// The data that a run is measured on.
@@ -30,6 +32,14 @@ const MEASURED: usize = 64;
 const MOST_BATCHES: usize = 8;
 
 impl TrainingData {
+    /// The batch with this number, counted from 0 over all steps.
+    pub(super) fn batch(&self, number: usize) -> Result<Batch, TrainError> {
+        match &self.masking {
+            None => Ok(self.train.batches.batch(number)?),
+            Some(masking) => masking.batch(&self.train.batches, number, &self.settings),
+        }
+    }
+
     /// The held-out examples, or else the first that are trained on.
     pub(super) fn measured(&self) -> Result<MeasuredData, TrainError> {
         let held_out = self.validation.as_ref();
@@ -39,7 +49,11 @@ impl TrainingData {
             if held_out.is_none() && (examples >= MEASURED || number >= MOST_BATCHES) {
                 break;
             }
-            let batch = of.batches.batch(number)?;
+            // A training loss is compared with that of the same text, whatever of it is hidden.
+            let batch = match held_out {
+                Some(held_out) => held_out.data.batches.batch(number)?,
+                None => self.batch(number)?,
+            };
             examples += batch.examples.len();
             batches.push(batch);
         }

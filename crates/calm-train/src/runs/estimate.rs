@@ -175,7 +175,7 @@ impl Measured {
         let accumulation = data.settings.accumulation;
         let batch = |at: usize| {
             let number = at.checked_sub(accumulation).unwrap_or(epoch.largest);
-            Ok::<_, TrainError>(data.train.batches.batch(number)?)
+            data.batch(number)
         };
         let mut trainer = Trainer::new(objective, parameters, data.settings.clone(), None)?;
         let mut done: Vec<StepMetrics> = Vec::new();

@@ -38,6 +38,7 @@ impl ExampleConfig {
             target_field: self.target_field.clone(),
             text_field: self.text_field.clone(),
             chat: self.chat,
+            mask_field: None,
         }
     }
 }

@@ -198,6 +198,7 @@ impl FinetuneRun {
             context,
             is_packed,
             chat: Some(&chat),
+            mask_field: None,
         };
         let data = self.run.read_data(&plan, is_described, observer)?;
         Ok(Prepared {

@@ -19,6 +19,7 @@ mod flags;
 mod flops;
 mod footprint;
 mod located;
+mod masking;
 mod plan;
 mod pretrain;
 mod ranks;
@@ -39,14 +40,15 @@ pub use self::bridges::{BridgeTrainingConfig, train_bridges};
 pub use self::compose::{ComposeOutcome, ComposeRun};
 pub use self::config::{
     ActivationConfig, Baseline, BridgeConfig, BridgeForm, ComposeConfig, DataConfig,
-    FinetuneConfig, OptimizerConfig, PretrainConfig, RankConfig, TrainingConfig, TunedWeights,
-    ValidationConfig, ValidationMetric,
+    FinetuneConfig, MaskingConfig, OptimizerConfig, PlaceholderSource, PretrainConfig, RankConfig,
+    TrainingConfig, TunedWeights, ValidationConfig, ValidationMetric,
 };
 pub use self::estimate::{DataEstimate, Estimate, MeasuredMemory, TimeEstimate};
 pub use self::examples::ExampleConfig;
 pub use self::finetune::FinetuneRun;
 pub use self::footprint::{Footprint, MemoryEstimate, ParameterCounts};
 pub use self::located::{LocatedExamples, locate_examples};
+pub use self::masking::MaskingRecord;
 pub use self::pretrain::PretrainRun;
 pub use self::record::{
     AddedParameters, BaseModel, BaselineOutcome, BridgeRecord, DataRecord, Environment,

@@ -16,6 +16,8 @@ pub(super) struct TextPlan<'a> {
     pub(super) is_packed: bool,
     /// Chat templates, for conversations; none of a model without files.
     pub(super) chat: Option<&'a ChatTokenizer>,
+    /// Field of the parts of prompts that masking may hide; none where nothing is hidden.
+    pub(super) mask_field: Option<&'a str>,
 }
 
 impl<'a> TextPlan<'a> {
@@ -32,6 +34,7 @@ impl<'a> TextPlan<'a> {
             too_long,
             cut_texts: self.is_packed,
             chat: self.chat.map(|chat| chat as &dyn RenderChat),
+            finds_words: self.mask_field.is_some(),
         }
     }
 }

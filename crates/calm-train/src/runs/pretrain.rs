@@ -139,6 +139,7 @@ impl<'a> Fresh<'a> {
             context,
             is_packed: config.pack,
             chat: None,
+            mask_field: None,
         };
         let data = run.read_data(&plan, is_described, observer)?;
         Ok(Self {

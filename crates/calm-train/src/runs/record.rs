@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{Baseline, ValidationMetric};
 use super::examples::ExampleConfig;
+use super::masking::{MaskingIdentity, MaskingRecord};
 use crate::{ActivationStatistics, RunSummary, TrainConfig, TrainError, ValidationMetrics};
 
 /// Everything that the outcome of a run depends on. A run that differs in it is another run.
@@ -62,6 +63,9 @@ pub(super) struct ComposedIdentity {
     pub(super) options: BridgeOptions,
     pub(super) mode: Mode,
     pub(super) noise: f64,
+    /// Words that the anchor is not shown; none where it sees all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) masking: Option<MaskingIdentity>,
     /// Type in which the models compute; none for f32.
     pub(super) dtype: Option<String>,
 }
@@ -223,6 +227,9 @@ pub struct BridgeRecord {
     pub added_parameters: AddedParameters,
     /// Noise on the augmenting models' hidden states.
     pub noise: f64,
+    /// Words that the anchor was not shown, if there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masking: Option<MaskingRecord>,
     /// Type in which the frozen models computed.
     pub dtype: String,
     /// The cache of activations, if there was one.

@@ -163,7 +163,10 @@ impl TrainingRun {
         observer: &mut dyn Observer,
     ) -> Result<TrainingData, TrainError> {
         let data_tokenizer = DataTokenizer(plan.tokenizer);
-        let form = self.config.data.examples.form();
+        let form = ExampleForm {
+            mask_field: plan.mask_field.map(str::to_owned),
+            ..self.config.data.examples.form()
+        };
         let mut read = |name: &Path, with_run: &str| {
             let mut fetched = |fetching: Fetching<'_>| {
                 let _ = observer.observe(RunEvent::Fetching(fetching));
@@ -220,6 +223,7 @@ impl TrainingRun {
             train,
             validation,
             rows,
+            masking: None,
         })
     }
 
@@ -282,7 +286,7 @@ impl TrainingRun {
             options.keep = Some(Box::new(keep));
         }
         let _ = observer.observe(RunEvent::Data(&data.train.record));
-        let batches = |number| Ok(data.train.batches.batch(number)?);
+        let batches = |number| data.batch(number);
         let settings = data.settings.clone();
         let trainer = fit(
             identity.name,

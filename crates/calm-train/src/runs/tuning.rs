@@ -42,7 +42,7 @@ impl Tuning<'_> {
         let objective = LanguageModelling::default();
         let merged = |decoder: &Decoder| decoder.clone().materialize();
         let held_out = data.validation.as_ref();
-        let validator = held_out.map(|data| data.validator(&objective, merged));
+        let validator = held_out.map(|data| data.validator(&objective, merged, None));
         let decoder = &self.model.decoder;
         let options = FitOptions {
             validator: validator.transpose()?,

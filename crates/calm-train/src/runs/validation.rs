@@ -10,7 +10,9 @@ use super::config::{ValidationConfig, ValidationMetric};
 use super::plan::TextPlan;
 use super::record::ValidationIdentity;
 use super::split::{DataSplit, HeldOutPart};
-use crate::{DataTokenizer, HeldOut, Metric, Objective, Questions, TrainError, Validator};
+use crate::{
+    AnchorMasking, DataTokenizer, HeldOut, Metric, Objective, Questions, TrainError, Validator,
+};
 
 /// Examples of which a score is taken unless another number is given.
 const SCORED: usize = 100;
@@ -108,19 +110,25 @@ impl ValidationData {
         }
     }
 
-    /// Validation by the loss that `objective` has, and by the answers of the model that `model`
-    /// makes of the parameters.
+    /// Validation by the loss that `objective` has, also where `masking` hides words from the anchor,
+    /// and by the answers of the model that `model` makes of the parameters.
     pub(super) fn validator<'a, O: Objective, M: CausalLm>(
         &'a self,
         objective: &'a O,
         model: impl Fn(&O::Parameters) -> M + 'a,
+        masking: Option<&AnchorMasking>,
     ) -> Result<Box<dyn Validator<O::Parameters> + 'a>, TrainError>
     where
         ComposedPrompt: Into<M::Prompt>,
     {
         let batches = &self.data.batches;
         let all = (0..batches.per_epoch()).map(|number| batches.batch(number));
-        let held_out = HeldOut::new(objective, all.collect::<Result<Vec<Batch>, _>>()?);
+        let mut held_out = HeldOut::new(objective, all.collect::<Result<Vec<Batch>, _>>()?);
+        if let Some(AnchorMasking { masking, share, .. }) = masking {
+            let all = 0..batches.per_epoch();
+            let masked = all.map(|number| batches.masked(number, masking, *share));
+            held_out = held_out.masked(masked.collect::<Result<Vec<Batch>, _>>()?);
+        }
         Ok(match self.metric {
             None => Box::new(held_out),
             Some(ValidationMetric::Exact) => {

@@ -17,11 +17,13 @@ use serde_json::json;
 
 /// Of many lengths, so that batches are padded, and more than one epoch has of batches.
 fn examples() -> Vec<TokenizedExample> {
-    let example = |number: u32| TokenizedExample {
-        ids: (0..4 + number * number % 19)
-            .map(|place| 1 + (number * 7 + place * place) % 15)
-            .collect(),
-        target_start: 2,
+    let example = |number: u32| {
+        TokenizedExample::new(
+            (0..4 + number * number % 19)
+                .map(|place| 1 + (number * 7 + place * place) % 15)
+                .collect(),
+            2,
+        )
     };
     (0..11).map(example).collect()
 }
@@ -47,6 +49,7 @@ impl Data {
                 let ids = pair.0.inputs();
                 Text {
                     ids,
+                    anchor_ids: ids,
                     prompt,
                     tokens,
                 }

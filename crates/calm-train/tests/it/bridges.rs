@@ -35,10 +35,7 @@ fn batches(composition: &Composition) -> Batches {
     let examples = texts.iter().map(|text| {
         let mut ids = composition.tokenizer().encode(text, true).unwrap().ids;
         ids.push(2);
-        TokenizedExample {
-            ids,
-            target_start: 2,
-        }
+        TokenizedExample::new(ids, 2)
     });
     Batches::new(examples.collect(), 2, 0, 1)
 }

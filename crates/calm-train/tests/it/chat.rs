@@ -165,6 +165,7 @@ fn training_reads_a_conversation_as_generating_does() {
         too_long: TooLong::Error,
         cut_texts: false,
         chat: Some(&bench.chat),
+        finds_words: false,
     };
     let model = &bench.composition.model;
     let losses = example_losses(model, &tokenizing, &bench.chat, &records, |_, _| {}).unwrap();
@@ -243,6 +244,7 @@ fn a_prompt_that_is_cut_is_read_from_where_it_goes_on() {
         too_long: TooLong::Truncate,
         cut_texts: false,
         chat: Some(&bench.chat),
+        finds_words: false,
     };
     let model = &bench.composition.model;
     let records = [record];

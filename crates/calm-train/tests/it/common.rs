@@ -46,11 +46,13 @@ pub(crate) fn decoder(seed: u64) -> Decoder {
 
 /// Eleven examples of different lengths, three to a batch: the last batch of an epoch is short.
 pub(crate) fn data() -> impl Fn(usize) -> Result<Batch, TrainError> {
-    let examples = (0..11).map(|number: u32| TokenizedExample {
-        ids: (0..5 + number % 4)
-            .map(|i| 1 + (number * 7 + i * i) % 15)
-            .collect(),
-        target_start: 2,
+    let examples = (0..11).map(|number: u32| {
+        TokenizedExample::new(
+            (0..5 + number % 4)
+                .map(|i| 1 + (number * 7 + i * i) % 15)
+                .collect(),
+            2,
+        )
     });
     let batches = Batches::new(examples.collect(), 3, 0, 4);
     move |number| Ok(batches.batch(number)?)

@@ -12,10 +12,7 @@ use calm_train::{BridgeTraining, LanguageModelling, Objective};
 /// Rows of different lengths; targets that are short, long, and the whole row, which in the second
 /// batch is the longest.
 fn batches() -> [Batch; 2] {
-    let example = |ids: &[u32], target_start| TokenizedExample {
-        ids: ids.to_vec(),
-        target_start,
-    };
+    let example = |ids: &[u32], target_start| TokenizedExample::new(ids.to_vec(), target_start);
     let examples = [
         example(&[1, 5, 3, 9, 2, 8, 8, 1], 6),
         example(&[7, 4, 4, 8, 11], 2),

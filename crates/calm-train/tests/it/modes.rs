@@ -9,10 +9,7 @@ use calm_models::PaddingMask;
 use calm_train::{BridgeTraining, Objective, read_examples};
 
 fn examples() -> Vec<TokenizedExample> {
-    let example = |ids: &[u32], target_start| TokenizedExample {
-        ids: ids.to_vec(),
-        target_start,
-    };
+    let example = |ids: &[u32], target_start| TokenizedExample::new(ids.to_vec(), target_start);
     vec![
         example(&[1, 5, 3, 9, 2], 3),
         example(&[7, 4, 4, 8, 11, 6, 2], 2),

@@ -12,11 +12,13 @@ use calm_train::{LanguageModelling, Objective};
 
 /// Of several lengths, with prompts and without; ids that every fixture has.
 fn examples() -> Vec<TokenizedExample> {
-    let example = |number: u32| TokenizedExample {
-        ids: (0..3 + number * 2)
-            .map(|i| 1 + (number * 11 + i * i) % 40)
-            .collect(),
-        target_start: 1 + number as usize % 3,
+    let example = |number: u32| {
+        TokenizedExample::new(
+            (0..3 + number * 2)
+                .map(|i| 1 + (number * 11 + i * i) % 40)
+                .collect(),
+            1 + number as usize % 3,
+        )
     };
     (0..5).map(example).collect()
 }

@@ -235,10 +235,7 @@ fn what_happens_is_written_down() {
 
 #[test]
 fn metrics_count_tokens_and_padding() {
-    let example = |length: u32| TokenizedExample {
-        ids: (1..=length).collect(),
-        target_start: 2,
-    };
+    let example = |length: u32| TokenizedExample::new((1..=length).collect(), 2);
     let rows = [example(4), example(9), example(6)];
     let batches = |_| Ok(Batch::collate(rows.iter().enumerate(), 0));
     let (_, steps) = train(&parts(), bridges(1), None, &batches).unwrap();

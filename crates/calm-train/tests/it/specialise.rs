@@ -308,10 +308,7 @@ fn whole(model: &FrozenModel, text: &str) -> Batch {
     ids.extend(model.special.eos.first());
     let starts = (0..ids.len() - 1).step_by(8);
     let pieces: Vec<_> = starts
-        .map(|start| TokenizedExample {
-            ids: ids[start..ids.len().min(start + 9)].to_vec(),
-            target_start: 1,
-        })
+        .map(|start| TokenizedExample::new(ids[start..ids.len().min(start + 9)].to_vec(), 1))
         .collect();
     Batch::collate(pieces.iter().enumerate(), 0)
 }

@@ -24,10 +24,7 @@ fn decoder([width, blocks]: [usize; 2], seed: u64) -> Decoder {
 fn batches() -> Batches {
     let examples = (0..96u32).map(|number| {
         let words = (0..11).map(|place| 1 + (number * 5 + place * 7) % (VOCAB - 1));
-        TokenizedExample {
-            ids: std::iter::once(0).chain(words).collect(),
-            target_start: 2,
-        }
+        TokenizedExample::new(std::iter::once(0).chain(words).collect(), 2)
     });
     Batches::new(examples.collect(), 8, 0, 3)
 }

@@ -25,10 +25,7 @@ fn parts_and_examples() -> (FrozenParts, Vec<TokenizedExample>) {
     let examples = texts.iter().map(|text| {
         let mut ids = anchor.tokenizer.encode(text, true).unwrap().ids;
         ids.push(2);
-        TokenizedExample {
-            ids,
-            target_start: 2,
-        }
+        TokenizedExample::new(ids, 2)
     });
     let examples = examples.collect();
     (parts, examples)

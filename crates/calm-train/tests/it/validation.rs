@@ -22,7 +22,11 @@ impl Validator<Bridges> for &Chaotic {
             (hash ^ u64::from(*bits)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         let (loss, metric) = ((hash >> 40) as f64, None);
-        Ok(Score { loss, metric })
+        Ok(Score {
+            loss,
+            masked_loss: None,
+            metric,
+        })
     }
 }
 
@@ -70,7 +74,11 @@ impl Validator<Bridges> for &Told {
             value,
         });
         let loss = value;
-        Ok(Score { loss, metric })
+        Ok(Score {
+            loss,
+            masked_loss: None,
+            metric,
+        })
     }
 }
 
@@ -138,7 +146,11 @@ impl Scripted {
 impl Validator<Bridges> for &Scripted {
     fn validate(&self, _: &Bridges) -> Result<Score, TrainError> {
         let loss = self.0.borrow_mut().pop().unwrap();
-        Ok(Score { loss, metric: None })
+        Ok(Score {
+            loss,
+            masked_loss: None,
+            metric: None,
+        })
     }
 }
 
@@ -194,10 +206,8 @@ fn an_error_of_the_validator_ends_the_run() {
 
 /// One batch of examples with so many tokens.
 fn batch(lengths: &[u32]) -> Batch {
-    let example = |length: &u32| TokenizedExample {
-        ids: (1..=*length).map(|id| (id * id) % 16).collect(),
-        target_start: 2,
-    };
+    let example =
+        |length: &u32| TokenizedExample::new((1..=*length).map(|id| (id * id) % 16).collect(), 2);
     let examples: Vec<_> = lengths.iter().map(example).collect();
     Batch::collate(examples.iter().enumerate(), 0)
 }

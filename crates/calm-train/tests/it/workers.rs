@@ -132,10 +132,7 @@ fn merged() -> impl Fn(usize) -> Result<Batch, TrainError> {
                         .iter()
                         .copied()
                         .chain(target.map(|at| part.targets[at]));
-                    calm_data::TokenizedExample {
-                        ids: ids.collect(),
-                        target_start: prompt,
-                    }
+                    calm_data::TokenizedExample::new(ids.collect(), prompt)
                 })
         });
         let rows: Vec<_> = rows.collect();

@@ -31,10 +31,7 @@ fn bridges(parts: &FrozenParts) -> Bridges {
 }
 
 fn batch() -> Batch {
-    let example = TokenizedExample {
-        ids: vec![1, 5, 9, 3, 7, 2],
-        target_start: 2,
-    };
+    let example = TokenizedExample::new(vec![1, 5, 9, 3, 7, 2], 2);
     Batch::collate([(0, &example)], 0)
 }
 

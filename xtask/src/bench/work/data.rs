@@ -42,6 +42,7 @@ pub(super) fn batches() -> Result<Measured> {
             too_long: TooLong::Error,
             cut_texts: false,
             chat: None,
+            finds_words: false,
         },
     };
     let begun = Instant::now();

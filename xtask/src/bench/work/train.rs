@@ -100,10 +100,7 @@ impl MeasureArgs {
     /// Rows of which every token but the first is a target: one token more than is read.
     fn random_batch(&self, vocab: u32, number: u64) -> Batch {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed + number);
-        let row = |_| TokenizedExample {
-            ids: random_ids(&mut random, vocab, self.seq.get() + 1),
-            target_start: 1,
-        };
+        let row = |_| TokenizedExample::new(random_ids(&mut random, vocab, self.seq.get() + 1), 1);
         let rows: Vec<_> = (0..self.batch.get()).map(row).collect();
         Batch::collate(rows.iter().enumerate(), 0)
     }

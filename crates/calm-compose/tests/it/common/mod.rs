@@ -165,6 +165,7 @@ pub(crate) fn training_logits(
     let texts = rows.iter().zip(&read);
     let texts = texts.map(|((ids, prompt), tokens)| Text {
         ids,
+        anchor_ids: ids,
         prompt: *prompt,
         tokens,
     });

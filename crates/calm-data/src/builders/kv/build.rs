@@ -27,6 +27,10 @@ pub struct KvSizes {
     /// Expressions in each mixture, for the composition; as many as over held-in keys, if none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixture: Option<usize>,
+    /// Whether there is a mixture for anchor masking, too: that of all tasks, where each row names
+    /// what may be hidden of its prompt.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
 }
 
 impl Default for KvSizes {
@@ -36,12 +40,16 @@ impl Default for KvSizes {
             held_in: 20_000,
             held_out: 2_000,
             mixture: None,
+            masked: false,
         }
     }
 }
 
 /// Version of the layout of the files.
 const SCHEMA: u32 = 1;
+
+/// The mixture for anchor masking.
+const MASKED: &str = "masked.jsonl";
 
 /// Examples that are held in memory at a time.
 const CHUNK: usize = 1 << 15;
@@ -76,6 +84,15 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
             examples.try_for_each(|example| file.write_all(&line(example)?))
         })?;
     }
+    if sizes.masked {
+        calm_files::write_with(directory.join(MASKED), |file| {
+            let mut examples = dataset.training_examples(DataMixture::Mixed, operands, count);
+            examples.try_for_each(|example| {
+                let mask = Some(example.mask());
+                file.write_all(&masked_line(example, mask)?)
+            })
+        })?;
+    }
     let tokenizer = dataset.tokenizer_json();
     calm_files::write(directory.join("tokenizer.json"), tokenizer)?;
     let description = description(dataset, sizes);
@@ -108,6 +125,8 @@ struct Line {
     builder_version: u32,
     #[serde(flatten)]
     example: Example,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask: Option<Vec<[usize; 2]>>,
 }
 
 fn write_lines(
@@ -131,10 +150,15 @@ fn write_lines(
 }
 
 fn line(example: Example) -> io::Result<Vec<u8>> {
+    masked_line(example, None)
+}
+
+fn masked_line(example: Example, mask: Option<Vec<[usize; 2]>>) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(&Line {
         schema: SCHEMA,
         builder_version: BUILDER_VERSION,
         example,
+        mask,
     })?;
     line.push(b'\n');
     Ok(line)
@@ -144,6 +168,7 @@ fn line(example: Example) -> io::Result<Vec<u8>> {
 mod tests {
     use super::super::KvConfig;
     use super::*;
+    use crate::jsonl::PromptTarget;
 
     fn digest(threads: usize) -> String {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -182,6 +207,7 @@ mod tests {
             held_in: 2,
             held_out: 1,
             mixture: Some(4),
+            masked: true,
         };
         build(&dataset, sizes, dir.path()).unwrap();
         let count = |name: &str| {
@@ -195,6 +221,21 @@ mod tests {
         for mixture in DataMixture::ALL {
             assert_eq!(count(&mixture.file_name()), 4);
         }
+        let masked = crate::jsonl::read(&dir.path().join(MASKED)).unwrap();
+        let hidden = |row: &PromptTarget| {
+            let mask = row.mask.as_ref().unwrap().iter();
+            let hidden = mask.map(|[start, end]| row.prompt[*start..*end].to_owned());
+            hidden.collect::<Vec<_>>()
+        };
+        let numbers = |row: &PromptTarget| {
+            let words = row.prompt.split(' ').map(str::to_owned);
+            words
+                .filter(|word| word.parse::<u32>().is_ok())
+                .collect::<Vec<_>>()
+        };
+        assert!(masked.iter().all(|row| hidden(row) == numbers(row)));
+        assert!(masked.iter().any(|row| !hidden(row).is_empty()));
+        assert!(masked.iter().any(|row| hidden(row).is_empty()));
         assert!(dir.path().join("kv.json").is_file());
         assert!(dir.path().join("tokenizer.json").is_file());
     }

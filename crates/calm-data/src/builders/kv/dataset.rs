@@ -114,9 +114,29 @@ pub struct Example {
     pub value: i128,
 }
 
+impl Example {
+    /// Parts of the prompt that masking may hide from an anchor, in characters: its numbers, which
+    /// both models know. Keys mean nothing to the anchor.
+    pub fn mask(&self) -> Vec<[usize; 2]> {
+        let mut end = 0;
+        let words = self.prompt.split(' ').map(|word| {
+            let start = end;
+            // A prompt is ASCII but for the sign of multiplication.
+            end += word.chars().count() + 1;
+            (word, [start, end - 1])
+        });
+        let numbers = words.filter(|(word, _)| word.bytes().all(|byte| byte.is_ascii_digit()));
+        numbers.map(|(_, range)| range).collect()
+    }
+}
+
 impl From<Example> for PromptTarget {
     fn from(Example { prompt, target, .. }: Example) -> Self {
-        Self { prompt, target }
+        Self {
+            prompt,
+            target,
+            mask: None,
+        }
     }
 }
 

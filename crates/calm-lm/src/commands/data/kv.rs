@@ -27,7 +27,8 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
 DIR gets TASK.POOL.jsonl for three tasks and three pools of keys; mixed.jsonl, what a
 composition learns from (60 % kv-arithmetic and 10 % kv-substitution over held-in keys,
 30 % numeric-arithmetic), and arithmetic.jsonl and substitution.jsonl, one of these tasks
-alone; tokenizer.json; and kv.json with all settings and the secret
+alone; with --masked, masked.jsonl: mixed.jsonl for anchor masking, where numbers may be
+hidden; tokenizer.json; and kv.json with all settings and the secret
 table. The same settings and --seed always
 give the same bytes.";
 
@@ -69,6 +70,9 @@ pub(super) struct KvArgs {
     /// Expressions per task over held-out keys
     #[arg(long, value_name = "N", default_value_t = KvSizes::default().held_out)]
     held_out: usize,
+    /// Write masked.jsonl, too: mixed.jsonl with the parts of prompts that --mask-anchor may hide
+    #[arg(long)]
+    masked: bool,
 }
 
 /// One number, or a first and a last one.
@@ -136,6 +140,7 @@ impl KvArgs {
             held_in: self.held_in,
             held_out: self.held_out,
             mixture: None,
+            masked: self.masked,
         }
     }
 }

@@ -186,6 +186,7 @@ impl Examples<'_> {
             too_long: TooLong::Error,
             cut_texts: true,
             chat: Some(&self.chat as &dyn RenderChat),
+            finds_words: false,
         }
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::activations::ActivationConfig;
 use super::bridges::BridgeConfig;
 use super::checks::{check, require};
+use super::masking::MaskingConfig;
 use super::ranks::RankConfig;
 use super::text;
 use super::training::TrainingConfig;
@@ -102,6 +103,10 @@ pub struct ComposeConfig {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "cli", arg(long))]
     pub lenient: bool,
+    /// Words that the anchor is not shown.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub masking: MaskingConfig,
     /// Options of the bridges.
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
@@ -151,6 +156,7 @@ impl Default for ComposeConfig {
             random_augmenting: None,
             dtype: ComputeType::default(),
             lenient: false,
+            masking: MaskingConfig::default(),
             bridges: BridgeConfig::default(),
             activations: ActivationConfig::default(),
             gradient_checkpointing: false,
@@ -244,6 +250,7 @@ impl ComposeConfig {
                 "cannot be used with --baseline",
             ),
         ])?;
+        self.masking.validate(is_baseline)?;
         let ranks = &self.ranks;
         check([(
             "worker-timeout",

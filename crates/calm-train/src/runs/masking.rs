@@ -1,0 +1,124 @@
+//! Anchor masking of a run: its settings, once the data is there.
+
+use std::sync::Arc;
+
+use calm_data::{Examples, Masking, Placeholders};
+use calm_models::Tokenizer;
+use serde::{Deserialize, Serialize};
+
+use super::config::{MaskingConfig, PlaceholderSource};
+use crate::{AnchorMasking, DataTokenizer, TrainError};
+
+/// Anchor masking, as `composition.json` has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MaskingRecord {
+    /// Share of the words that were hidden, of those that might be.
+    pub share: f64,
+    /// Share of the steps, the last ones, over which it fell to none.
+    pub decay: f64,
+    /// Field of the parts of prompts that might be hidden.
+    pub field: String,
+    /// Where the placeholders came from.
+    pub placeholders: String,
+    /// Number of placeholders.
+    pub placeholder_words: usize,
+    /// SHA-256 of the placeholders' tokens.
+    pub placeholders_sha256: String,
+    /// Words of all prompts.
+    pub words: u64,
+    /// Those of them that might be hidden.
+    pub maskable_words: u64,
+}
+
+/// What the outcome of a run depends on.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct MaskingIdentity {
+    share: f64,
+    decay: f64,
+    field: String,
+    placeholders_sha256: String,
+}
+
+impl MaskingRecord {
+    pub(super) fn identity(&self) -> MaskingIdentity {
+        MaskingIdentity {
+            share: self.share,
+            decay: self.decay,
+            field: self.field.clone(),
+            placeholders_sha256: self.placeholders_sha256.clone(),
+        }
+    }
+}
+
+impl MaskingConfig {
+    /// Masking of these training examples; none if it is off.
+    pub(super) fn open(
+        &self,
+        examples: &Examples,
+        tokenizer: &Tokenizer,
+        seed: u64,
+    ) -> Result<Option<(AnchorMasking, MaskingRecord)>, TrainError> {
+        let Some(field) = self.field() else {
+            return Ok(None);
+        };
+        let (mut words, mut maskable_words) = (0, 0);
+        for example in examples.iter() {
+            let example = example?;
+            words += example.words.len() as u64;
+            let maskable = example.words.iter().filter(|word| word.may_be_hidden);
+            maskable_words += maskable.count() as u64;
+        }
+        if maskable_words == 0 {
+            let reason = format!(
+                "finds no word that may be hidden: no prompt has a word within its `{field}`"
+            );
+            return Err(TrainError::setting("mask-anchor", reason));
+        }
+        let source = self.placeholders.clone().unwrap_or_default();
+        let placeholders = source.open(examples, tokenizer)?;
+        let record = MaskingRecord {
+            share: self.mask_anchor,
+            decay: self.mask_decay,
+            field: field.to_owned(),
+            placeholders: source.to_string(),
+            placeholder_words: placeholders.count(),
+            placeholders_sha256: placeholders.sha256(),
+            words,
+            maskable_words,
+        };
+        let masking = AnchorMasking {
+            masking: Arc::new(Masking::new(placeholders, seed)),
+            share: self.mask_anchor,
+            decay: self.mask_decay,
+        };
+        Ok(Some((masking, record)))
+    }
+}
+
+impl PlaceholderSource {
+    fn open(&self, examples: &Examples, tokenizer: &Tokenizer) -> Result<Placeholders, TrainError> {
+        let found = match self {
+            Self::Data => Placeholders::of_examples(examples)?,
+            Self::Token(text) => Placeholders::new([vec![one_token(tokenizer, text)?]]),
+            Self::File(path) => Some(Placeholders::of_file(path, &DataTokenizer(tokenizer))?),
+        };
+        Ok(found.expect("a word that may be hidden is one"))
+    }
+}
+
+/// The id of a token, given by its name or as a text.
+fn one_token(tokenizer: &Tokenizer, text: &str) -> Result<u32, TrainError> {
+    if let Some(id) = tokenizer.token_id(text) {
+        return Ok(id);
+    }
+    match tokenizer.encode(text, false)?.ids.as_slice() {
+        [id] => Ok(*id),
+        ids => {
+            let reason = format!(
+                "is token:{text}, which is {} tokens of the anchor; give one, or a file of words",
+                ids.len()
+            );
+            Err(TrainError::setting("placeholders", reason))
+        }
+    }
+}
