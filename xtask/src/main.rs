@@ -10,6 +10,7 @@ mod bench;
 mod bridges;
 mod checks;
 mod pretrain;
+mod probe;
 mod reproduce;
 mod scale;
 mod walk;
@@ -47,6 +48,8 @@ enum Task {
     Measure(bench::MeasureArgs),
     /// Compare options of bridges by their first steps.
     Bridges(bridges::BridgesArgs),
+    /// Measure what hidden states of models hold of the meaning of sentences.
+    Probe(probe::ProbeArgs),
     /// Execute every command of README, docs and help texts.
     Walk(walk::WalkArgs),
     /// Run all tests.
@@ -76,6 +79,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Bench(args) => bench::run(args),
         Task::Measure(args) => bench::measure(args),
         Task::Bridges(args) => bridges::run(args),
+        Task::Probe(args) => probe::run(args),
         Task::Walk(args) => walk::run(args),
         Task::Test(args) => checks::test(args),
         Task::CheckGpus => checks::check_gpus(),

@@ -17,6 +17,6 @@ pub mod table;
 pub use directory::TableDirectory;
 pub use error::ExperimentError;
 pub use spec::{
-    DataSpec, Defaults, Experiment, ExperimentFile, LAYOUT, Mode, ModelSpec, Ordered, Seeds,
-    SystemSpec, TaskSpec,
+    DataSpec, Defaults, ExpectSpec, Experiment, ExperimentFile, GroupSpec, LAYOUT, Mode, ModelSpec,
+    Ordered, Seeds, SystemSpec, TaskSpec,
 };

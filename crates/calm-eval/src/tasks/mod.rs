@@ -91,6 +91,10 @@ pub struct Task {
     /// no group names.
     #[serde(default)]
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Languages from low to high resource, the order in which tables show them. Others follow by
+    /// name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub low_to_high: Vec<String>,
 }
 
 /// Worked examples, the same before every prompt of a language.

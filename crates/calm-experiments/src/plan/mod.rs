@@ -2,6 +2,7 @@
 //! from, and what each result depends on.
 
 mod data;
+mod expected;
 mod files;
 mod key;
 mod model;
@@ -172,7 +173,7 @@ fn frame(
     };
     let reference = file.reference.as_ref().filter(is_there).cloned();
     let reference = reference.or_else(|| anchor_of(&systems, &main));
-    Ok(Frame {
+    let frame = Frame {
         name: experiment.name.clone(),
         title: file.title.trim().to_owned(),
         paper: file.paper.clone(),
@@ -182,7 +183,10 @@ fn frame(
         main,
         systems,
         tasks: tasks.iter().map(|task| task.frame.clone()).collect(),
-    })
+        expected: Vec::new(),
+    };
+    let expected = expected::expected(experiment, &frame)?;
+    Ok(Frame { expected, ..frame })
 }
 
 /// The system that is the anchor of another one, alone; else the first model as it is.

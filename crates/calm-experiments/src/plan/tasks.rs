@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::data::Data;
 use super::key;
-use crate::table::TaskFrame;
+use crate::table::{PaperFigures, TaskFrame};
 use crate::{Experiment, ExperimentError, TaskSpec};
 
 /// Most tokens of an answer to a row of a file.
@@ -58,7 +58,8 @@ impl PlannedTask {
             }
         };
         task.name = id.to_owned();
-        let (metric, groups) = (task.score.metric, task.groups.clone());
+        let (metric, order) = (task.score.metric, task.low_to_high.clone());
+        let groups = groups(experiment, id, &spec, &task)?;
         let selection = Selection {
             limit: spec.limit,
             languages: spec.languages.clone(),
@@ -66,33 +67,76 @@ impl PlannedTask {
         };
         let evaluation = Evaluation::read(vec![task], &directory, &selection);
         let evaluation = evaluation.map_err(|source| of_task(id, source))?;
-        let found = evaluation.languages(0);
-        let languages = match (spec.languages.is_empty(), found.as_slice()) {
+        let languages = match (spec.languages.is_empty(), &evaluation.languages(0)[..]) {
             (false, _) => spec.languages.clone(),
             (true, [""]) => Vec::new(),
-            (true, found) => found
-                .iter()
-                .map(|language| (*language).to_owned())
-                .collect(),
+            (true, found) => ordered(found, &order),
         };
         let key = key::of(&evaluation.run_tasks());
         Ok(Self {
-            frame: TaskFrame {
-                id: id.to_owned(),
-                title: spec.title.unwrap_or_else(|| id.to_owned()),
-                group: spec.group,
-                metric,
-                tested: spec.tested.unwrap_or(true),
-                languages,
-                language_groups: groups,
-                paper: spec.paper.0.into_iter().collect(),
-                parts: spec.parts.0,
-            },
-            evaluation,
             rows: spec.batch.unwrap_or(BATCH).max(1),
+            frame: frame(id, spec, metric, languages, groups),
+            evaluation,
             key,
         })
     }
+}
+
+/// The task as the table presents it.
+fn frame(
+    id: &str,
+    spec: TaskSpec,
+    metric: TaskMetric,
+    languages: Vec<String>,
+    language_groups: BTreeMap<String, Vec<String>>,
+) -> TaskFrame {
+    let of_groups = spec.groups.0.into_iter().map(|(name, group)| {
+        let figures = PaperFigures {
+            scores: group.paper.0.into_iter().collect(),
+            wins: group.paper_wins.0.into_iter().collect(),
+        };
+        (name, figures)
+    });
+    TaskFrame {
+        id: id.to_owned(),
+        title: spec.title.unwrap_or_else(|| id.to_owned()),
+        group: spec.group,
+        metric,
+        tested: spec.tested.unwrap_or(true),
+        languages,
+        language_groups,
+        paper: spec.paper.0.into_iter().collect(),
+        paper_wins: spec.paper_wins.0.into_iter().collect(),
+        paper_of_groups: of_groups.collect(),
+        parts: spec.parts.0,
+    }
+}
+
+/// The groups of languages of a benchmark, and those that the experiment adds to it.
+fn groups(
+    experiment: &Experiment,
+    id: &str,
+    spec: &TaskSpec,
+    task: &Task,
+) -> Result<BTreeMap<String, Vec<String>>, ExperimentError> {
+    let mut groups = task.groups.clone();
+    let of_spec = spec.groups.iter();
+    let added = of_spec.filter(|(_, group)| !group.languages.is_empty());
+    groups.extend(added.map(|(name, group)| (name.to_owned(), group.languages.clone())));
+    let known: Vec<&str> = groups.keys().map(String::as_str).collect();
+    for (name, _) in spec.groups.iter() {
+        let keys = ["tasks", id, "groups", name];
+        experiment.known(&keys, "group of languages", name, &known)?;
+    }
+    Ok(groups)
+}
+
+/// Languages from low to high resource, as the task has them; others behind, by name.
+fn ordered(found: &[&str], low_to_high: &[String]) -> Vec<String> {
+    let place = |language: &&str| low_to_high.iter().position(|one| one == language);
+    let mut languages = found.to_vec();
+    languages.sort_by_key(|language| place(language).unwrap_or(usize::MAX));
+    languages.into_iter().map(str::to_owned).collect()
 }
 
 fn of_task(id: &str, source: TaskError) -> ExperimentError {
@@ -186,6 +230,7 @@ fn rows_of_file(
         ("shots", spec.shots.is_some()),
         ("data", spec.data.is_some()),
         ("languages", !spec.languages.is_empty()),
+        ("groups", !spec.groups.is_empty()),
     ];
     if let Some((key, _)) = of_benchmarks.iter().find(|(_, is_given)| *is_given) {
         let reason = format!("task '{id}': '{key}' is for a benchmark, and this is a `file`");
@@ -234,6 +279,7 @@ fn rows_of_file(
             program: None,
         },
         groups: BTreeMap::new(),
+        low_to_high: Vec::new(),
     };
     Ok((task, PathBuf::new()))
 }

@@ -71,7 +71,11 @@ fn rows<'a>(row: &TaskRow<'_>, system: &SystemFrame, cell: &'a Cell) -> Vec<Row<
         low_95: score.interval_95.map(|[low, _]| low),
         high_95: score.interval_95.map(|[_, high]| high),
         n: Some(score.n),
-        paper: task.paper.get(&system.id).copied().filter(|_| of == "task"),
+        paper: match (of, task.paper_of_groups.get(language)) {
+            ("task", _) => task.paper.get(&system.id).copied(),
+            ("group", Some(of)) => of.scores.get(&system.id).copied(),
+            _ => None,
+        },
         signature: &cell.signature,
         directory: String::new(),
     };

@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
+use super::bands::{Band, Named};
 use super::numbers;
-use super::sheet::{FEW, Named, Outcome, Sheet, TaskRow};
+use super::sheet::{FEW, Outcome, Sheet, TaskRow};
 use super::visible;
-use crate::table::{Score, Table, TrainedRun};
+use crate::table::{Difference, Score, Table, TrainedRun};
+
+/// Blocks of the longest bar.
+const LONGEST: usize = 20;
 
 /// The table beside the paper's figures, with verdicts, languages, parts, and cost.
 pub fn markdown(table: &Table) -> String {
@@ -17,11 +21,13 @@ pub fn markdown(table: &Table) -> String {
     }
     text.push_str(&scores(&sheet));
     text.push_str(&footnotes(&sheet));
+    text.push_str(&findings(table));
     text.push_str(&verdicts(&sheet));
     sheet
         .rows()
         .for_each(|row| text.push_str(&languages(&sheet, row)));
     text.push_str(&parts(&sheet));
+    text.push_str(&comparisons(&sheet));
     text.push_str(&cost(&sheet));
     text.push_str(&circumstances(table));
     text
@@ -40,20 +46,12 @@ fn scores(sheet: &Sheet<'_>) -> String {
                 " |".repeat(columns.len())
             );
         }
-        for row in &block.rows {
-            let paper = row
-                .paper
-                .iter()
-                .map(|figure| figure.map_or(String::new(), numbers::points));
-            text.push_str(&cells(
-                &line(&row.task.title),
-                &row.scores(),
-                paper.collect(),
-            ));
-            for (name, scores) in row.groups() {
-                let blank = vec![String::new(); sheet.paper.len()];
-                text.push_str(&cells(&format!("· {}", line(name)), &scores, blank));
-            }
+        for band in block.rows.iter().flat_map(TaskRow::bands) {
+            let name = line(band.name);
+            let is_group = !block.rows.iter().any(|row| std::ptr::eq(&row.whole, band));
+            let name = if is_group { format!("· {name}") } else { name };
+            text.push_str(&cells(&name, &band.scores, figures(&band.paper)));
+            text.push_str(&wins(sheet, band));
         }
     }
     let parameters = sheet.table.frame.systems.iter().map(|system| {
@@ -87,6 +85,45 @@ fn cells(name: &str, scores: &[Option<Score>], rest: Vec<String>) -> String {
     format!("| {name} | {} |\n", all.join(" | "))
 }
 
+/// The paper's figures.
+fn figures(paper: &[Option<f64>]) -> Vec<String> {
+    let figures = paper.iter();
+    let figures = figures.map(|figure| figure.map_or(String::new(), numbers::points));
+    figures.collect()
+}
+
+/// In how many languages systems are better than the reference.
+fn wins(sheet: &Sheet<'_>, band: &Band<'_>) -> String {
+    let (Some(wins), Some([_, reference])) = (&band.wins, sheet.compared()) else {
+        return String::new();
+    };
+    let systems = wins.systems.iter().map(|wins| numbers::wins(*wins));
+    let paper = wins.paper.iter();
+    let paper = paper.map(|figure| figure.map_or(String::new(), line));
+    let all: Vec<String> = systems.chain(paper).collect();
+    format!(
+        "| · of {} languages, better than {} in | {} |\n",
+        wins.languages,
+        line(reference),
+        all.join(" | ")
+    )
+}
+
+/// What was to be reached, and what was.
+fn findings(table: &Table) -> String {
+    if table.findings.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "| to be reached | expected | measured | |\n| --- | --- | --- | --- |\n".to_owned();
+    for finding in &table.findings {
+        let [mark, word] = numbers::reached(finding.is_reached);
+        let texts = [&finding.title, &finding.expected, &finding.found].map(|text| line(text));
+        let _ = writeln!(text, "| {} | {mark} {word} |", texts.join(" | "));
+    }
+    text + "\n"
+}
+
 fn footnotes(sheet: &Sheet<'_>) -> String {
     let mut metrics: Vec<&str> = sheet
         .rows()
@@ -101,21 +138,26 @@ fn footnotes(sheet: &Sheet<'_>) -> String {
             line(reference)
         )
     });
+    let wins = match sheet.rows().any(|row| row.whole.wins.is_some()) {
+        true => " Of languages, those beyond chance are in brackets.",
+        false => "",
+    };
     format!(
         "{}, from 0 to 100. ± is the standard deviation over seeds; [ ] is the 95 % interval over the examples \
-         of all seeds together.{}\n\n",
+         of all seeds together.{wins}{}\n\n",
         metrics.join("; "),
         sentences.unwrap_or_default()
     )
 }
 
 fn verdicts(sheet: &Sheet<'_>) -> String {
-    let rows = sheet.rows().filter_map(|row| {
-        let contrast = row
-            .contrast
-            .filter(|contrast| !contrast.verdict.is_empty())?;
-        let mark = Outcome::of(&contrast.difference).mark();
-        Some(format!("* {mark} {}\n", line(&contrast.verdict)))
+    let rows = sheet.rows().flat_map(|row| {
+        let title = line(&row.task.title);
+        row.bands().filter_map(move |band| {
+            let (difference, verdict) = band.verdict?;
+            let mark = Outcome::of(difference).mark();
+            Some(format!("* {mark} {title}: {}\n", line(verdict)))
+        })
     });
     let rows: String = rows.collect();
     if rows.is_empty() {
@@ -125,18 +167,40 @@ fn verdicts(sheet: &Sheet<'_>) -> String {
     }
 }
 
-/// Every language of a task, folded if there are many.
+/// Every language of a task with its gain, folded if there are many.
 fn languages(sheet: &Sheet<'_>, row: &TaskRow<'_>) -> String {
     let languages: Named<'_> = row.languages();
     if languages.is_empty() {
         return String::new();
     }
-    let systems = sheet.systems(line);
+    let gains = row.contrast.map_or(&[][..], |contrast| &contrast.languages);
+    let most = gains.iter().map(|(_, gain)| gain.points.abs());
+    let most = most.fold(0.0, f64::max);
+    let gain = |name: &str| {
+        let found = gains.iter().find(|(one, _)| one == name);
+        found.map(|(_, gain)| vec![difference(gain), bar(gain.points, most)])
+    };
+    let empty = || vec![String::new(); 2 * usize::from(!gains.is_empty())];
     let rows = languages
         .iter()
-        .map(|(name, scores)| cells(&line(name), scores, Vec::new()));
-    let rows: String = rows.collect();
-    let table = format!("{}{rows}\n", heading("language", &systems));
+        .map(|(name, scores)| cells(&line(name), scores, gain(name).unwrap_or_else(empty)));
+    let means = row.bands().filter(|_| languages.len() > 1);
+    let means = means.map(|band| {
+        let name = format!("**mean of {}**", line(band.name));
+        let gain = band.verdict.map(|(gain, _)| {
+            vec![
+                difference(gain),
+                bar(gain.points, most.max(gain.points.abs())),
+            ]
+        });
+        cells(&name, &band.scores, gain.unwrap_or_else(empty))
+    });
+    let rows: String = rows.chain(means).collect();
+    let mut columns = sheet.systems(line);
+    if !gains.is_empty() {
+        columns.extend(["gain".to_owned(), String::new()]);
+    }
+    let table = format!("{}{rows}\n", heading("language", &columns));
     let title = format!(
         "{}: each of {} languages, from low to high resource",
         line(&row.task.title),
@@ -146,6 +210,74 @@ fn languages(sheet: &Sheet<'_>, row: &TaskRow<'_>) -> String {
         true => format!("{title}.\n\n{table}"),
         false => format!("<details><summary>{title}</summary>\n\n{table}</details>\n\n"),
     }
+}
+
+/// A difference with its mark and interval.
+fn difference(found: &Difference) -> String {
+    let mark = Outcome::of(found).mark();
+    let (points, interval) = (found.points, numbers::signed_interval(found.interval_95));
+    format!("{mark} {} {interval}", numbers::signed(points))
+}
+
+/// A bar of blocks, of which the longest stands for `most` points; pale below zero.
+fn bar(points: f64, most: f64) -> String {
+    let share = (points.abs() / most * LONGEST as f64).round();
+    let length = if share.is_finite() { share as usize } else { 0 };
+    let block = if points < 0.0 { "░" } else { "█" };
+    block.repeat(length)
+}
+
+/// Every comparison, folded.
+fn comparisons(sheet: &Sheet<'_>) -> String {
+    let contrasts = &sheet.table.contrasts;
+    let has_wins = contrasts
+        .iter()
+        .any(|contrast| !contrast.languages.is_empty());
+    let rows = contrasts.iter().flat_map(|contrast| {
+        let [system, against] =
+            [&contrast.system, &contrast.against].map(|id| line(sheet.title(id)));
+        let row = move |place: String, found: &Difference, wins: [[usize; 2]; 2]| {
+            let p = numbers::p_value(found.p_corrected);
+            let wins = match has_wins {
+                true => format!(" {} | {} |", pair(wins[0]), pair(wins[1])),
+                false => String::new(),
+            };
+            let found = difference(found);
+            format!("| {place} | {system} | {against} | {found} | {p} |{wins}\n")
+        };
+        let task = line(sheet.task_title(&contrast.task));
+        let whole = row(
+            task.clone(),
+            &contrast.difference,
+            [contrast.wins, contrast.significant_wins],
+        );
+        let groups = contrast.groups.iter().map(move |group| {
+            let place = format!("{task}, {}", line(&group.group));
+            row(
+                place,
+                &group.difference,
+                [group.wins, group.significant_wins],
+            )
+        });
+        std::iter::once(whole).chain(groups)
+    });
+    let rows: String = rows.collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    let (wins, ends) = match has_wins {
+        true => (" languages won : lost | beyond chance |", " ---: | ---: |"),
+        false => ("", ""),
+    };
+    format!(
+        "<details><summary>All comparisons</summary>\n\n\
+         | task | system | against | difference | p, corrected |{wins}\n\
+         | --- | --- | --- | ---: | ---: |{ends}\n{rows}\n</details>\n\n"
+    )
+}
+
+fn pair([won, lost]: [usize; 2]) -> String {
+    format!("{won} : {lost}")
 }
 
 fn parts(sheet: &Sheet<'_>) -> String {

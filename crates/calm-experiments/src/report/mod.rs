@@ -3,6 +3,7 @@
 //! [`html`] makes one file that shows everything and holds the table itself; [`read`] gets the table
 //! back, from such a page as from an experiment's directory.
 
+mod bands;
 mod csv;
 mod error;
 mod html;

@@ -52,6 +52,23 @@ pub(super) fn score(score: Option<&Score>) -> String {
     }
 }
 
+/// `22 (17)`: languages won, and won beyond chance; or a dash where nothing was compared.
+pub(super) fn wins(wins: Option<[usize; 2]>) -> String {
+    wins.map_or_else(
+        || "–".to_owned(),
+        |[won, beyond]| format!("{won} ({beyond})"),
+    )
+}
+
+/// A mark and a word for what was reached.
+pub(super) fn reached(is_reached: Option<bool>) -> [&'static str; 2] {
+    match is_reached {
+        Some(true) => ["✓", "reached"],
+        Some(false) => ["✗", "not reached"],
+        None => ["–", "not measured"],
+    }
+}
+
 /// An interval of a difference.
 pub(super) fn signed_interval([low, high]: [f64; 2]) -> String {
     format!("[{}, {}]", signed(low), signed(high))

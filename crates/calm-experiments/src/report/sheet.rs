@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::bands::{Band, Bands, Named, contrast, named};
 use crate::table::{Cell, Contrast, Difference, Score, SystemFrame, Table, TaskFrame, TrainedRun};
 
 /// Languages of a task that are shown without asking.
@@ -31,14 +32,13 @@ pub(super) struct TaskRow<'a> {
     pub(super) task: &'a TaskFrame,
     /// Its cells; none for a system that was not evaluated.
     pub(super) cells: Vec<Option<&'a Cell>>,
-    /// The paper's figures, of [`Sheet::paper`].
-    pub(super) paper: Vec<Option<f64>>,
     /// The main system against the reference.
     pub(super) contrast: Option<&'a Contrast>,
+    /// All its languages.
+    pub(super) whole: Band<'a>,
+    /// Groups of its languages, from low to high resource.
+    pub(super) groups: Vec<Band<'a>>,
 }
-
-/// Scores of all systems, by name.
-pub(super) type Named<'a> = Vec<(&'a str, Vec<Option<Score>>)>;
 
 /// The outcome of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +55,12 @@ impl<'a> Sheet<'a> {
     pub(super) fn of(table: &'a Table) -> Self {
         let frame = &table.frame;
         let has_figure = |system: &&SystemFrame| {
-            let figures = frame.tasks.iter().map(|task| &task.paper);
-            figures
-                .into_iter()
-                .any(|paper| paper.contains_key(&system.id))
+            let mut tasks = frame.tasks.iter();
+            tasks.any(|task| {
+                let groups = task.paper_of_groups.values();
+                let mut scores = std::iter::once(&task.paper).chain(groups.map(|of| &of.scores));
+                scores.any(|paper| paper.contains_key(&system.id))
+            })
         };
         let paper: Vec<&SystemFrame> = frame.systems.iter().filter(has_figure).collect();
         let cells = table.cells.iter();
@@ -70,14 +72,19 @@ impl<'a> Sheet<'a> {
                 let key = (system.id.as_str(), task.id.as_str());
                 cells.get(&key).copied()
             };
-            let row = TaskRow {
+            let cells: Vec<Option<&Cell>> = frame.systems.iter().map(at).collect();
+            let bands = Bands {
+                table,
                 task,
-                cells: frame.systems.iter().map(at).collect(),
-                paper: paper
-                    .iter()
-                    .map(|system| task.paper.get(&system.id).copied())
-                    .collect(),
-                contrast: contrast(table, &task.id),
+                cells: &cells,
+                paper: &paper,
+            };
+            let row = TaskRow {
+                contrast: contrast(table, &task.id, &frame.main),
+                whole: bands.whole(),
+                groups: bands.groups(),
+                task,
+                cells,
             };
             let group = task.group.as_deref();
             match blocks.iter_mut().find(|block| block.group == group) {
@@ -149,40 +156,23 @@ impl<'a> Sheet<'a> {
 
 impl<'a> TaskRow<'a> {
     /// Scores of all systems.
-    pub(super) fn scores(&self) -> Vec<Option<Score>> {
-        let scores = self.cells.iter().map(|cell| cell.map(|cell| cell.score));
-        scores.collect()
+    pub(super) fn scores(&self) -> &[Option<Score>] {
+        &self.whole.scores
     }
 
-    /// Means over groups of languages.
-    pub(super) fn groups(&self) -> Named<'a> {
-        self.named(|cell| &cell.groups)
+    /// The task, and the groups of its languages.
+    pub(super) fn bands(&self) -> impl Iterator<Item = &Band<'a>> {
+        std::iter::once(&self.whole).chain(&self.groups)
     }
 
     /// Every language from low to high resource; empty if the task has none.
     pub(super) fn languages(&self) -> Named<'a> {
-        let mut languages = self.named(|cell| &cell.languages);
+        let mut languages = named(&self.cells, |cell| &cell.languages);
         languages.retain(|(language, _)| !language.is_empty());
         let order = &self.task.languages;
         let place = |name: &str| order.iter().position(|one| one == name);
         languages.sort_by_key(|(name, _)| place(name).unwrap_or(order.len()));
         languages
-    }
-
-    fn named(&self, of: impl Fn(&'a Cell) -> &'a [(String, Score)]) -> Named<'a> {
-        let count = self.cells.len();
-        let mut named: Named<'a> = Vec::new();
-        for (system, cell) in self.cells.iter().enumerate() {
-            for (name, score) in cell.iter().flat_map(|cell| of(cell)) {
-                let found = named.iter().position(|(one, _)| one == name);
-                let place = found.unwrap_or_else(|| {
-                    named.push((name, vec![None; count]));
-                    named.len() - 1
-                });
-                named[place].1[system] = Some(*score);
-            }
-        }
-        named
     }
 }
 
@@ -212,12 +202,4 @@ impl Outcome {
             Self::Open => "open",
         }
     }
-}
-
-/// The main system against the reference on a task.
-fn contrast<'a>(table: &'a Table, task: &str) -> Option<&'a Contrast> {
-    let (main, reference) = (&table.frame.main, &table.frame.reference);
-    let contrasts = table.contrasts.iter();
-    let mut contrasts = contrasts.filter(|contrast| contrast.task == task);
-    contrasts.find(|contrast| contrast.system == *main && contrast.against == *reference)
 }

@@ -1,5 +1,6 @@
 //! A table as text for a terminal.
 
+use super::bands::Band;
 use super::numbers;
 use super::sheet::{FEW, Outcome, Sheet};
 use crate::table::{Score, Table};
@@ -13,26 +14,29 @@ pub fn terminal(table: &Table) -> String {
             lines.push(Line::Text(group.to_owned()));
         }
         for row in &block.rows {
-            let paper = row
-                .paper
-                .iter()
-                .map(|figure| figure.map_or(String::new(), numbers::points));
-            lines.push(Line::of(&row.task.title, &row.scores(), paper.collect()));
-            let named = row.groups().into_iter();
+            for band in row.bands() {
+                let indent = if std::ptr::eq(band, &row.whole) {
+                    ""
+                } else {
+                    "  "
+                };
+                lines.extend(of_band(&sheet, band, indent));
+            }
             let languages = row.languages();
-            let few = if languages.len() <= FEW {
-                languages
-            } else {
-                Vec::new()
-            };
-            for (name, scores) in named.chain(few) {
-                lines.push(Line::of(&format!("  {name}"), &scores, Vec::new()));
-            }
-            if let Some(contrast) = row.contrast.filter(|contrast| !contrast.verdict.is_empty()) {
-                let mark = Outcome::of(&contrast.difference).mark();
-                lines.push(Line::Text(format!("  {mark} {}", contrast.verdict)));
-            }
+            let few = languages
+                .into_iter()
+                .filter(|_| row.task.languages.len() <= FEW);
+            lines.extend(
+                few.map(|(name, scores)| Line::of(&format!("  {name}"), &scores, Vec::new())),
+            );
         }
+    }
+    for finding in &table.findings {
+        let [mark, word] = numbers::reached(finding.is_reached);
+        let (title, expected, found) = (&finding.title, &finding.expected, &finding.found);
+        lines.push(Line::Text(format!(
+            "{mark} {title}: {found} ({expected}): {word}"
+        )));
     }
     let title = &table.frame.title;
     format!("{title}\n\n{}", aligned(&lines))
@@ -49,6 +53,36 @@ enum Line {
 fn heading(sheet: &Sheet<'_>) -> Line {
     let first = std::iter::once(String::new());
     Line::Cells(first.chain(sheet.columns(str::to_owned)).collect())
+}
+
+/// The scores of a task or a group, its wins and its verdict.
+fn of_band(sheet: &Sheet<'_>, band: &Band<'_>, indent: &str) -> Vec<Line> {
+    let figure = |figure: &Option<f64>| figure.map_or(String::new(), numbers::points);
+    let paper = band.paper.iter().map(figure).collect();
+    let mut lines = vec![Line::of(
+        &format!("{indent}{}", band.name),
+        &band.scores,
+        paper,
+    )];
+    if let (Some(wins), Some([_, reference])) = (&band.wins, sheet.compared()) {
+        let name = format!(
+            "{indent}  of {}, better than {reference} in",
+            wins.languages
+        );
+        let systems = wins.systems.iter().map(|wins| numbers::wins(*wins));
+        let paper = wins
+            .paper
+            .iter()
+            .map(|wins| wins.unwrap_or_default().to_owned());
+        lines.push(Line::Cells(
+            std::iter::once(name).chain(systems).chain(paper).collect(),
+        ));
+    }
+    if let Some((difference, verdict)) = band.verdict {
+        let mark = Outcome::of(difference).mark();
+        lines.push(Line::Text(format!("{indent}  {mark} {verdict}")));
+    }
+    lines
 }
 
 impl Line {

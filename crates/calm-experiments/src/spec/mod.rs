@@ -1,6 +1,7 @@
 //! Experiment files: models, data, systems and tasks of a table, in TOML.
 
 mod document;
+mod expect;
 mod ordered;
 mod read;
 #[cfg(test)]
@@ -19,6 +20,8 @@ pub use ordered::Ordered;
 pub use read::{Experiment, Mode};
 pub use seeds::Seeds;
 
+use crate::table::Bar;
+
 /// Version of the layout of experiment files.
 pub const LAYOUT: u32 = 1;
 
@@ -33,7 +36,7 @@ pub struct ExperimentFile {
     /// Name or file of an experiment, over which this one is laid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extends: Option<String>,
-    /// Systems and tasks of that experiment which this one has not.
+    /// Systems, tasks and expectations of that experiment which this one has not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
     /// Heading.
@@ -70,6 +73,12 @@ pub struct ExperimentFile {
     /// Tasks, by id, in the order of rows.
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, TaskSpec>"))]
     pub tasks: Ordered<TaskSpec>,
+    /// What is to be reached, by id.
+    #[cfg_attr(
+        test,
+        schemars(with = "std::collections::BTreeMap<String, ExpectSpec>")
+    )]
+    pub expect: Ordered<ExpectSpec>,
     /// What differs with `--quick`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quick: Option<Box<ExperimentFile>>,
@@ -218,11 +227,76 @@ pub struct TaskSpec {
     /// The paper's figures, by id of the system.
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, f64>"))]
     pub paper: Ordered<f64>,
+    /// In how many languages the paper has a system better than the anchor, as `175 of 192`.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, String>"))]
+    pub paper_wins: Ordered<String>,
+    /// Groups of languages, by name, besides those of the benchmark or with figures of the paper.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, GroupSpec>"))]
+    pub groups: Ordered<GroupSpec>,
+}
+
+/// A group of languages, whose mean score is shown and tested beside that of all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct GroupSpec {
+    /// Its languages; none if the benchmark has the group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
+    /// The paper's figures, by id of the system.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, f64>"))]
+    pub paper: Ordered<f64>,
+    /// In how many languages the paper has a system better than the anchor, as `20 of 25`.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, String>"))]
+    pub paper_wins: Ordered<String>,
+}
+
+/// Something that is to be reached: a score, or a difference between two systems. All conditions that
+/// are given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ExpectSpec {
+    /// Heading; by default the systems and the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Id of the task.
+    pub task: String,
+    /// Group of its languages; by default all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Id of the system; by default the main one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Ids of the systems that it is compared with, each by itself; without one, its score counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<String>,
+    /// Least score or difference in points, or `{ share = 0.5, of = "ID" }` of what another
+    /// expectation found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Bar>,
+    /// Largest score or difference, in points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// Least share of the languages in which the system is better, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wins: Option<f64>,
+    /// The 95 % intervals of both scores lie apart.
+    #[serde(skip_serializing_if = "is_false")]
+    pub intervals_apart: bool,
+    /// The difference is above zero beyond chance, after correction.
+    #[serde(skip_serializing_if = "is_false")]
+    pub significant: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(holds: &bool) -> bool {
+    !*holds
 }
 
 /// A model's source as text.

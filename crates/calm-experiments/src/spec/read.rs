@@ -9,7 +9,7 @@ use calm_models::ModelSource;
 use serde_json::{Map, Value};
 
 use super::document::{Source, directory, lay_over, put, value, values};
-use super::{ExperimentFile, LAYOUT};
+use super::{ExperimentFile, LAYOUT, Ordered};
 use crate::ExperimentError;
 
 /// Experiments that are part of the program, by name.
@@ -231,11 +231,20 @@ impl Experiment {
             }
         }
         for (task, spec) in file.tasks.iter() {
-            for (system, _) in spec.paper.iter() {
-                self.known(&["tasks", task, "paper", system], "system", system, &ids)?;
+            let figures = |paper: &Ordered<f64>, wins: &Ordered<String>| {
+                let systems = [paper.ids(), wins.ids()].concat().into_iter();
+                systems.map(str::to_owned).collect::<Vec<String>>()
+            };
+            let groups = spec.groups.iter();
+            let of_groups = groups.flat_map(|(_, group)| figures(&group.paper, &group.paper_wins));
+            for system in figures(&spec.paper, &spec.paper_wins)
+                .into_iter()
+                .chain(of_groups)
+            {
+                self.known(&["tasks", task, "paper", &system], "system", &system, &ids)?;
             }
         }
-        Ok(())
+        self.check_expectations()
     }
 
     /// The builder of this data, which has one.
@@ -304,7 +313,7 @@ fn layers(name: &str, sources: &mut Vec<Source>) -> Result<Map<String, Value>, E
         if !remove(&mut all, id) {
             let line = source.line(&["without"]).unwrap_or(1);
             let place = format!("{}, line {line}", source.path.display());
-            let reason = format!("without: {base} has no system or task '{id}'");
+            let reason = format!("without: {base} has no system, task or expectation '{id}'");
             return Err(wrong(place, reason));
         }
     }
@@ -314,11 +323,11 @@ fn layers(name: &str, sources: &mut Vec<Source>) -> Result<Map<String, Value>, E
     Ok(all)
 }
 
-/// Removes a system or a task, also from the sections of modes.
+/// Removes a system, a task or an expectation, also from the sections of modes.
 fn remove(all: &mut Map<String, Value>, id: &str) -> bool {
     let mut is_found = false;
     let mut take = |table: &mut Map<String, Value>| {
-        for kind in ["systems", "tasks"] {
+        for kind in ["systems", "tasks", "expect"] {
             if let Some(Value::Object(entries)) = table.get_mut(kind) {
                 is_found |= entries.shift_remove(id).is_some();
             }

@@ -54,18 +54,28 @@ fn breakdown(
     })
 }
 
-/// Parts by the value of an expression, in the natural order of values.
+/// Parts by the value of an expression, in the natural order of values. An example whose value is
+/// empty belongs to none.
 fn parts(task: &Measured<'_>, expression: &str) -> Result<Vec<(String, Part)>, String> {
     let parsed = Expression::parse(expression)?;
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    let groups = task.groups();
     for (language, samples) in task.examples() {
+        let groups = groups.iter().filter(|(_, of)| of.contains(&language));
+        let groups: Vec<&str> = groups.map(|(group, _)| *group).collect();
         for (number, sample) in samples.iter().enumerate() {
             let mut record = sample.record.clone();
             let name = || sample.language.clone().into();
             record.entry("language").or_insert_with(name);
+            record
+                .entry("groups")
+                .or_insert_with(|| groups.clone().into());
             let value = parsed.text(&record).map_err(|reason| {
                 format!("'{expression}' of example {}: {reason}", sample.index)
             })?;
+            if value.is_empty() {
+                continue;
+            }
             let part = parts.entry(value).or_default();
             part.entry(language).or_default().push(number);
         }

@@ -5,10 +5,11 @@ use rayon::prelude::*;
 use super::breakdowns::breakdowns;
 use super::contrasts::contrasts;
 use super::evaluated::{Evaluated, TableOptions};
+use super::findings::findings;
 use super::measured::Measured;
 use super::{
-    AttentionSample, Circumstances, Frame, SCHEMA, SampleOutput, SampleRow, Table, TableError,
-    TaskFrame, TrainedRun,
+    AttentionSample, Cell, Circumstances, Frame, SCHEMA, SampleOutput, SampleRow, Table,
+    TableError, TaskFrame, TrainedRun,
 };
 
 impl Table {
@@ -48,7 +49,7 @@ impl Table {
             let tasks = measured.iter();
             tasks.filter_map(move |task| task.cell(number, &system.id))
         });
-        let cells = cells.collect();
+        let cells: Vec<Cell> = cells.collect();
         let contrasts = contrasts(&frame, &measured, options)?;
         let breakdowns = breakdowns(&measured, options)?;
         let samples = measured.iter().filter(|task| task.frame.tested);
@@ -60,6 +61,7 @@ impl Table {
         }
         Ok(Self {
             schema: SCHEMA,
+            findings: findings(&frame, &cells, &contrasts),
             frame,
             cells,
             contrasts,

@@ -8,7 +8,7 @@ use super::evaluated::TableOptions;
 use super::measured::{Measured, MeasuredSystem};
 use super::scores::{Uncertainty, seed_of};
 use super::verdict::{LEVEL, verdict};
-use super::{Contrast, Difference, Frame, TableError};
+use super::{Contrast, Difference, Frame, GroupContrast, TableError};
 
 /// Least trials for each comparison of a family: the least p-value, after correction, is a hundredth.
 const TRIALS_EACH: usize = 100;
@@ -28,21 +28,34 @@ pub(super) fn contrasts(
             contrasts.extend(tested.contrast(frame, [system, against])?);
         }
     }
-    let p_values: Vec<f64> = contrasts
-        .iter()
-        .map(|contrast| contrast.difference.p)
-        .collect();
-    let family = p_values.len();
-    for (contrast, corrected) in contrasts.iter_mut().zip(holm(&p_values)) {
-        contrast.difference.p_corrected = corrected;
-        let title = |id: &str| {
-            let system = frame.systems.iter().find(|system| system.id == id);
-            system.map_or_else(|| id.to_owned(), |system| system.title.clone())
-        };
-        let titles = [&contrast.system, &contrast.against].map(|id| title(id));
-        contrast.verdict = verdict(&titles, &contrast.difference, family);
-    }
+    correct(frame, &mut contrasts);
     Ok(contrasts)
+}
+
+/// Corrects the p-values of all comparisons together, and says what follows from them.
+fn correct(frame: &Frame, contrasts: &mut [Contrast]) {
+    let differences = contrasts.iter().flat_map(|contrast| {
+        let groups = contrast.groups.iter().map(|group| group.difference.p);
+        std::iter::once(contrast.difference.p).chain(groups)
+    });
+    let p_values: Vec<f64> = differences.collect();
+    let family = p_values.len();
+    let mut corrected = holm(&p_values).into_iter();
+    let title = |id: &str| {
+        let system = frame.systems.iter().find(|system| system.id == id);
+        system.map_or_else(|| id.to_owned(), |system| system.title.clone())
+    };
+    for contrast in contrasts {
+        let titles = [&contrast.system, &contrast.against].map(|id| title(id));
+        let mut judge = |difference: &mut Difference, place: &str| {
+            difference.p_corrected = corrected.next().unwrap_or(1.0);
+            verdict(&titles, difference, (place, family))
+        };
+        contrast.verdict = judge(&mut contrast.difference, "");
+        for group in &mut contrast.groups {
+            group.verdict = judge(&mut group.difference, &group.group);
+        }
+    }
 }
 
 /// Numbers of the systems that are compared, each pair once.
@@ -54,9 +67,19 @@ fn pairs(frame: &Frame) -> Vec<[usize; 2]> {
     let others = || (0..frame.systems.len()).filter(move |other| *other != main);
     let of_main = others().map(|other| [main, other]);
     let of_others = others().filter(|other| *other != reference && main != reference);
-    of_main
+    let mut pairs: Vec<[usize; 2]> = of_main
         .chain(of_others.map(|other| [other, reference]))
-        .collect()
+        .collect();
+    let expected = frame.expected.iter().filter_map(|expectation| {
+        let over = expectation.over.as_deref()?;
+        Some([number(&expectation.system)?, number(over)?])
+    });
+    for [system, over] in expected {
+        if system != over && !pairs.contains(&[system, over]) && !pairs.contains(&[over, system]) {
+            pairs.push([system, over]);
+        }
+    }
+    pairs
 }
 
 /// With so many trials that the largest family of comparisons can have significant ones.
@@ -65,7 +88,7 @@ fn enough(options: &TableOptions, pairs: &[[usize; 2]], measured: &[Measured<'_>
     let comparisons = tested().map(|task| {
         let is_there =
             |pair: &&[usize; 2]| pair.iter().all(|&system| task.systems[system].is_some());
-        pairs.iter().filter(is_there).count()
+        pairs.iter().filter(is_there).count() * (1 + tested_groups(task).len())
     });
     let languages = tested().map(|task| task.languages.len()).max();
     let family = comparisons.sum::<usize>().max(languages.unwrap_or(0));
@@ -73,6 +96,13 @@ fn enough(options: &TableOptions, pairs: &[[usize; 2]], measured: &[Measured<'_>
         trials: options.trials.max(TRIALS_EACH * family),
         ..*options
     }
+}
+
+/// Groups that are compared by themselves: those of some of the languages. A group of all is the task.
+fn tested_groups<'a>(task: &Measured<'a>) -> Vec<(&'a str, Vec<usize>)> {
+    let mut groups = task.groups();
+    groups.retain(|(_, numbers)| numbers.len() < task.languages.len());
+    groups
 }
 
 /// A task whose systems are compared.
@@ -142,26 +172,36 @@ impl<'m, 'a> Tested<'m, 'a> {
         });
         let tried: Result<Vec<Tried>, ScoreError> = tried.collect();
         let tried = tried.map_err(|source| error(self.task, source))?;
-        let Some(overall) = Tried::mean(&tried) else {
+        let Some(overall) = Tried::mean(tried.iter()) else {
             return Ok(None);
         };
         let languages = self.languages(&tried);
-        let count = |sign: f64, level: f64| {
-            let of_sign = languages.iter().filter(|(_, difference)| {
-                sign * difference.points > 0.0 && difference.p_corrected < level
-            });
-            of_sign.count()
-        };
+        let groups = tested_groups(self.task).into_iter();
+        let groups = groups.filter_map(|(group, numbers)| {
+            let own = numbers.iter().filter_map(|number| languages.get(*number));
+            let own: Vec<&(String, Difference)> = own.collect();
+            Some(GroupContrast {
+                group: group.to_owned(),
+                languages: numbers.len(),
+                difference: Tried::mean(numbers.iter().map(|number| &tried[*number]))?.difference(),
+                wins: wins(&own, f64::INFINITY),
+                significant_wins: wins(&own, LEVEL),
+                verdict: String::new(),
+            })
+        });
+        let groups = groups.collect();
+        let all: Vec<&(String, Difference)> = languages.iter().collect();
         let [system, against] = numbers.map(|number| frame.systems[number].id.clone());
         Ok(Some(Contrast {
             task: self.task.frame.id.clone(),
             system,
             against,
             difference: overall.difference(),
-            wins: [1.0, -1.0].map(|sign| count(sign, f64::INFINITY)),
-            significant_wins: [1.0, -1.0].map(|sign| count(sign, LEVEL)),
+            wins: wins(&all, f64::INFINITY),
+            significant_wins: wins(&all, LEVEL),
             languages,
             verdict: String::new(),
+            groups,
         }))
     }
 
@@ -225,13 +265,13 @@ impl Tried {
     }
 
     /// The mean over languages, in which everything is drawn by itself.
-    fn mean(languages: &[Self]) -> Option<Self> {
-        let points = languages.iter().map(|language| language.points);
+    fn mean<'t>(languages: impl ExactSizeIterator<Item = &'t Self> + Clone) -> Option<Self> {
+        let points = languages.clone().map(|language| language.points);
         Some(Self {
             points: points.sum::<f64>() / languages.len() as f64,
-            randomised: Trials::mean(languages.iter().map(|language| &language.randomised))?,
-            resamples: Trials::mean(languages.iter().map(|language| &language.resamples))?,
-            n: languages.iter().map(|language| language.n).sum(),
+            randomised: Trials::mean(languages.clone().map(|language| &language.randomised))?,
+            resamples: Trials::mean(languages.clone().map(|language| &language.resamples))?,
+            n: languages.map(|language| language.n).sum(),
         })
     }
 
@@ -245,6 +285,16 @@ impl Tried {
             n: self.n,
         }
     }
+}
+
+/// How many differences are above zero, and below, with a corrected p below `level`.
+fn wins(languages: &[&(String, Difference)], level: f64) -> [usize; 2] {
+    [1.0, -1.0].map(|sign| {
+        let of_sign = languages.iter().filter(|(_, difference)| {
+            sign * difference.points > 0.0 && difference.p_corrected < level
+        });
+        of_sign.count()
+    })
 }
 
 fn error(task: &Measured<'_>, source: ScoreError) -> TableError {

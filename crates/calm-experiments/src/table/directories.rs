@@ -301,16 +301,20 @@ impl Evaluation {
             }
             let mut described = self.description.tasks.iter();
             let described = described.find(|run| run.task.name == results.task);
+            let (groups, low_to_high) = described.map_or_else(Default::default, |run| {
+                (run.task.groups.clone(), run.task.low_to_high.clone())
+            });
             frame.tasks.push(TaskFrame {
                 id: results.task.clone(),
                 title: results.task.clone(),
                 group: None,
                 metric: results.metric,
                 tested: true,
-                languages: Vec::new(),
-                language_groups: described
-                    .map_or_else(BTreeMap::new, |run| run.task.groups.clone()),
+                languages: low_to_high,
+                language_groups: groups,
                 paper: BTreeMap::new(),
+                paper_wins: BTreeMap::new(),
+                paper_of_groups: BTreeMap::new(),
                 parts: Vec::new(),
             });
         }

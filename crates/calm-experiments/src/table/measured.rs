@@ -120,7 +120,7 @@ impl<'a> Measured<'a> {
                 .zip(scores)
                 .filter_map(|(name, language)| Some((name, mean_score(&[language])?)))
                 .collect(),
-            groups: self.groups(&measured.scores),
+            groups: self.group_scores(&measured.scores),
             seeds: measured
                 .seeds
                 .iter()
@@ -131,23 +131,33 @@ impl<'a> Measured<'a> {
         })
     }
 
-    /// Means over groups of languages. `*` stands for all that no group names.
-    fn groups(&self, scores: &[LanguageScores]) -> Vec<(String, super::Score)> {
+    /// Groups of languages, each with the numbers of its languages. `*` stands for all that no group
+    /// names; a group of none is left out.
+    pub(super) fn groups(&self) -> Vec<(&'a str, Vec<usize>)> {
         let groups = &self.frame.language_groups;
         let is_named = |language: &str| groups.values().flatten().any(|name| name == language);
-        let group = |(group, members): (&String, &Vec<String>)| {
+        let group = |(group, members): (&'a String, &'a Vec<String>)| {
             let is_member = |language: &str| {
                 members.iter().any(|member| match member.as_str() {
                     "*" => !is_named(language),
                     member => member == language,
                 })
             };
-            let of = self.languages.iter().zip(scores);
-            let of = of.filter(|(language, _)| is_member(language));
-            let of: Vec<&LanguageScores> = of.map(|(_, scores)| scores).collect();
-            Some((group.clone(), mean_score(&of)?))
+            let numbers = (0..self.languages.len()).filter(|one| is_member(self.languages[*one]));
+            let numbers: Vec<usize> = numbers.collect();
+            (!numbers.is_empty()).then_some((&**group, numbers))
         };
         groups.iter().filter_map(group).collect()
+    }
+
+    /// Means over groups of languages.
+    fn group_scores(&self, scores: &[LanguageScores]) -> Vec<(String, super::Score)> {
+        let groups = self.groups().into_iter();
+        let scored = groups.filter_map(|(group, numbers)| {
+            let of: Vec<&LanguageScores> = numbers.iter().map(|number| &scores[*number]).collect();
+            Some((group.to_owned(), mean_score(&of)?))
+        });
+        scored.collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod contrasts;
 mod directories;
 mod error;
 mod evaluated;
+mod findings;
 mod measured;
 mod runs;
 mod scores;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::TableError;
 pub use self::evaluated::{Evaluated, TableOptions};
+pub use self::findings::{Bar, Expectation, Finding};
 
 /// Version of the layout of `table.json`.
 pub const SCHEMA: u32 = 1;
@@ -39,6 +41,9 @@ pub struct Table {
     pub contrasts: Vec<Contrast>,
     /// Scores by parts of the examples, such as the number of operands.
     pub breakdowns: Vec<Breakdown>,
+    /// Outcomes of what was to be reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// Training of every trained system and seed.
     pub runs: Vec<TrainedRun>,
     /// Examples with the outputs of all systems.
@@ -70,6 +75,9 @@ pub struct Frame {
     pub systems: Vec<SystemFrame>,
     /// Tasks, in the order of rows.
     pub tasks: Vec<TaskFrame>,
+    /// What is to be reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<Expectation>,
 }
 
 /// A system as the table presents it.
@@ -117,12 +125,29 @@ pub struct TaskFrame {
     pub tested: bool,
     /// Languages from low to high resource, if the task has languages.
     pub languages: Vec<String>,
-    /// Groups of languages, by name.
+    /// Groups of languages, by name. `*` stands for all that no group names.
     pub language_groups: BTreeMap<String, Vec<String>>,
     /// The paper's figure of a system.
     pub paper: BTreeMap<String, f64>,
+    /// In how many languages the paper has a system better than the anchor, in words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paper_wins: BTreeMap<String, String>,
+    /// The paper's figures of groups of languages, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paper_of_groups: BTreeMap<String, PaperFigures>,
     /// Parts of the examples: a title, and an expression over the fields of an example's record.
     pub parts: Vec<(String, String)>,
+}
+
+/// Figures of the paper, by id of the system.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PaperFigures {
+    /// Scores.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<String, f64>,
+    /// In how many languages a system is better than the anchor, in words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wins: BTreeMap<String, String>,
 }
 
 /// The score of a system on a task.
@@ -195,6 +220,26 @@ pub struct Contrast {
     pub significant_wins: [usize; 2],
     /// One sentence that follows from the test.
     pub verdict: String,
+    /// Groups of some of the languages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupContrast>,
+}
+
+/// A [`Contrast`] over a group of languages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupContrast {
+    /// Name of the group.
+    pub group: String,
+    /// Number of its languages.
+    pub languages: usize,
+    /// Difference of the means over them.
+    pub difference: Difference,
+    /// Of them, in how many the system is better, and worse.
+    pub wins: [usize; 2],
+    /// Likewise, beyond chance, as in the contrast.
+    pub significant_wins: [usize; 2],
+    /// One sentence that follows from the test.
+    pub verdict: String,
 }
 
 /// A difference with its test.
@@ -213,6 +258,17 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// The difference the other way round.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        let [low, high] = self.interval_95;
+        Self {
+            points: -self.points,
+            interval_95: [-high, -low],
+            ..self
+        }
+    }
+
     /// Whether it is beyond chance: at the level of 5 %, after correction.
     pub fn is_significant(&self) -> bool {
         self.p_corrected < verdict::LEVEL

@@ -5,10 +5,18 @@ use super::Difference;
 /// A p-value below it is significant.
 pub(super) const LEVEL: f64 = 0.05;
 
-/// The outcome of the test of a system against another, in one sentence. `family`: number of
-/// comparisons that the p-value is corrected for.
-pub(super) fn verdict(titles: &[String; 2], found: &Difference, family: usize) -> String {
+/// The outcome of the test of a system against another, in one sentence. `place`: the group of
+/// languages, or nothing for all; `family`: number of comparisons that the p-value is corrected for.
+pub(super) fn verdict(
+    titles: &[String; 2],
+    found: &Difference,
+    (place, family): (&str, usize),
+) -> String {
     let [system, against] = titles;
+    let place = match place {
+        "" => String::new(),
+        group => format!("On {group}, "),
+    };
     let after = match family {
         1 => "",
         _ => " after Holm's correction",
@@ -20,8 +28,12 @@ pub(super) fn verdict(titles: &[String; 2], found: &Difference, family: usize) -
             false => points(found.points),
         };
         let [low, high] = [low, high].map(points);
+        let no = match place.is_empty() {
+            true => "No",
+            false => "no",
+        };
         return format!(
-            "No difference between {system} and {against} is shown ({found} points, 95 % {low} \
+            "{place}{no} difference between {system} and {against} is shown ({found} points, 95 % {low} \
              to {high}, p = {p}{after})."
         );
     }
@@ -31,13 +43,13 @@ pub(super) fn verdict(titles: &[String; 2], found: &Difference, family: usize) -
     };
     let [by, least, most] = [found.points.abs(), least, most].map(points);
     format!(
-        "{system} is {direction} than {against} by {by} points (95 % {least} to {most}, p = \
+        "{place}{system} is {direction} than {against} by {by} points (95 % {least} to {most}, p = \
          {p}{after})."
     )
 }
 
 /// With one digit, and no sign of a zero.
-fn points(points: f64) -> String {
+pub(super) fn points(points: f64) -> String {
     let text = format!("{points:.1}");
     match text.as_str() {
         "-0.0" => "0.0".to_owned(),
@@ -69,7 +81,7 @@ mod tests {
             p_corrected,
             n: 10,
         };
-        verdict(&titles, &found, family)
+        verdict(&titles, &found, ("", family))
     }
 
     #[test]

@@ -40,7 +40,7 @@ file = "kv/kv-arithmetic.held-out.jsonl"
 }
 
 /// The error of this file, as far as it can be planned.
-fn error(text: &str) -> String {
+pub(crate) fn error(text: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("small.toml");
     fs::write(&path, text).unwrap();
@@ -223,7 +223,7 @@ fn what_is_wrong_has_a_line_and_the_nearest_name() {
         (
             "title =",
             "extends = \"table1\"\nwithout = [\"lorra\"]\ntitle =",
-            "line 3: without: table1 has no system or task 'lorra'",
+            "line 3: without: table1 has no system, task or expectation 'lorra'",
         ),
     ] {
         let text = valid();

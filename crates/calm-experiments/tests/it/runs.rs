@@ -87,21 +87,25 @@ impl JobMonitor for CountedJob<'_> {
 }
 
 /// Experiments of a test, and their results.
-struct Place {
+pub(crate) struct Place {
     directory: TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self { directory }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     fn store(&self) -> PathBuf {
         self.directory.path().join("results")
     }
 
-    fn plan(&self, name: &str, text: &str) -> Result<Plan, ExperimentError> {
+    pub(crate) fn plan(&self, name: &str, text: &str) -> Result<Plan, ExperimentError> {
         let path = self.directory.path().join(format!("{name}.toml"));
         fs::write(&path, text).unwrap();
         let experiment = Experiment::read(path.to_str().unwrap(), Mode::Standard, &[])?;
@@ -128,7 +132,7 @@ impl Place {
     }
 
     /// A run to the end: its table, and the steps and answers that it took.
-    fn whole(&self, text: &str) -> (Table, [usize; 2]) {
+    pub(crate) fn whole(&self, text: &str) -> (Table, [usize; 2]) {
         let counter = Counter::ending_after(usize::MAX);
         let table = self.run(text, &counter).unwrap();
         (table, counter.done())

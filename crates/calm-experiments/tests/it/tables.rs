@@ -13,10 +13,10 @@ use calm_experiments::table::{
 use serde_json::json;
 
 /// Examples of a language: its name and their number.
-type Languages<'a> = &'a [(&'a str, usize)];
+pub(crate) type Languages<'a> = &'a [(&'a str, usize)];
 
 /// An evaluation of made-up answers: `answer` of language and index.
-fn evaluated(
+pub(crate) fn evaluated(
     (system, task, seed): (&str, &str, Option<u64>),
     metric: TaskMetric,
     languages: Languages<'_>,
@@ -99,7 +99,7 @@ pub(crate) fn answers(is_wrong: impl Fn(usize) -> bool) -> impl Fn(&str, usize) 
 }
 
 /// A frame of systems, of which the first is the reference and the second the main one.
-fn frame(systems: &[&str], tasks: &[(&str, TaskMetric)]) -> Frame {
+pub(crate) fn frame(systems: &[&str], tasks: &[(&str, TaskMetric)]) -> Frame {
     let systems: Vec<SystemFrame> = systems
         .iter()
         .map(|id| SystemFrame {
@@ -118,6 +118,8 @@ fn frame(systems: &[&str], tasks: &[(&str, TaskMetric)]) -> Frame {
         languages: Vec::new(),
         language_groups: BTreeMap::new(),
         paper: BTreeMap::new(),
+        paper_wins: BTreeMap::new(),
+        paper_of_groups: BTreeMap::new(),
         parts: Vec::new(),
     });
     Frame {
@@ -130,7 +132,7 @@ fn frame(systems: &[&str], tasks: &[(&str, TaskMetric)]) -> Frame {
     }
 }
 
-fn build(frame: Frame, evaluated: Vec<Evaluated>) -> Result<Table, TableError> {
+pub(crate) fn build(frame: Frame, evaluated: Vec<Evaluated>) -> Result<Table, TableError> {
     let circumstances = Circumstances::default();
     let options = &TableOptions::default();
     Table::build(
@@ -143,7 +145,7 @@ fn build(frame: Frame, evaluated: Vec<Evaluated>) -> Result<Table, TableError> {
     )
 }
 
-fn contrast<'t>(table: &'t Table, system: &str, against: &str) -> &'t Contrast {
+pub(crate) fn contrast<'t>(table: &'t Table, system: &str, against: &str) -> &'t Contrast {
     let mut contrasts = table.contrasts.iter();
     let found = contrasts.find(|found| (&*found.system, &*found.against) == (system, against));
     found.unwrap()

@@ -85,6 +85,8 @@ pub(crate) fn languages(languages: usize, samples: usize) -> Table {
             .map(|(name, half)| (name.to_owned(), half.to_vec()))
             .into(),
         paper: [("composed".to_owned(), 45.3)].into(),
+        paper_wins: [("composed".to_owned(), "175 of 192".to_owned())].into(),
+        paper_of_groups: Default::default(),
         parts: Vec::new(),
     }];
     let template = table.cells[0].clone();
@@ -144,6 +146,7 @@ pub(crate) fn languages(languages: usize, samples: usize) -> Table {
         wins: [wins, languages - wins],
         significant_wins: [wins / 2, 0],
         verdict: "m_A⊕B is better than m_B by 3.1 points (p < 0.001).".to_owned(),
+        groups: Vec::new(),
     }];
     table.breakdowns.clear();
     let run = table.runs[0].clone();

@@ -86,7 +86,7 @@ fn of_languages(row: &TaskRow<'_>, places: (usize, usize)) -> Option<Figure> {
 fn of_tasks(sheet: &Sheet<'_>, places: (usize, usize)) -> Option<Figure> {
     let gains = sheet.rows().filter_map(|row| {
         let tested = row.contrast.map(|contrast| &contrast.difference);
-        gain(&row.task.title, &row.scores(), places, tested)
+        gain(&row.task.title, row.scores(), places, tested)
     });
     let gains: Vec<Gain> = gains.collect();
     (gains.len() > 1).then(|| figure("By task", "tasks", &gains))

@@ -4,25 +4,29 @@
 //! page, and escaped. The page's own script and style are named by hash in its policy, so no other
 //! runs, whatever a text holds.
 
+mod comparisons;
 mod embedded;
 mod figures;
 mod readings;
 mod record;
+mod rows;
 mod samples;
 mod scores;
 mod text;
+mod views;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use self::comparisons::Contrasts;
 use self::embedded::Embedded;
 use self::figures::{Figure, Gains};
 use self::readings::Readings;
 use self::record::Record;
 use self::samples::Samples;
-use self::scores::{BreakdownView, Contrasts, Scores};
+use self::scores::{BreakdownView, Scores};
 use super::ReportError;
 use super::sheet::Sheet;
 use super::visible::STEERING;

@@ -1,13 +1,13 @@
-//! The main table, its languages and parts, and the comparisons.
+//! The main table, its languages and parts.
 
 use serde::Serialize;
 
 use super::super::numbers;
-use super::super::sheet::{FEW, Outcome, Sheet, TaskRow};
-use crate::table::{Contrast, Difference, Score, SystemFrame, SystemKind, TrainedRun};
-
-/// Width of a full gauge beside a score, in pixels.
-const GAUGE: f64 = 44.0;
+use super::super::sheet::{FEW, Sheet, TaskRow};
+use super::comparisons::FindingView;
+use super::rows::BlockView;
+use super::views::{DifferenceView, ScoreView, views};
+use crate::table::{SystemFrame, SystemKind, TrainedRun};
 
 /// The first screen of the page.
 #[derive(Serialize)]
@@ -44,24 +44,9 @@ struct MainTable<'a> {
     columns: usize,
     paper: Vec<&'a str>,
     blocks: Vec<BlockView<'a>>,
+    findings: Vec<FindingView<'a>>,
     of_languages: Vec<LanguageTable<'a>>,
     costs: Vec<CostLine>,
-}
-
-#[derive(Serialize)]
-struct BlockView<'a> {
-    group: Option<&'a str>,
-    rows: Vec<RowView<'a>>,
-}
-
-#[derive(Serialize)]
-struct RowView<'a> {
-    title: &'a str,
-    scores: Vec<Option<ScoreView>>,
-    paper: Vec<String>,
-    groups: Vec<NamedScores<'a>>,
-    languages: Vec<&'a str>,
-    verdict: Option<Verdict<'a>>,
 }
 
 #[derive(Serialize)]
@@ -69,13 +54,6 @@ struct NamedScores<'a> {
     name: &'a str,
     scores: Vec<Option<ScoreView>>,
     gain: Option<DifferenceView>,
-}
-
-#[derive(Serialize)]
-struct Verdict<'a> {
-    mark: &'static str,
-    word: &'static str,
-    text: &'a str,
 }
 
 #[derive(Serialize)]
@@ -91,29 +69,6 @@ struct LanguageTable<'a> {
 struct CostLine {
     name: &'static str,
     values: Vec<String>,
-}
-
-/// A score as it is shown.
-#[derive(Serialize)]
-pub(super) struct ScoreView {
-    mean: String,
-    interval: Option<String>,
-    value: f64,
-    pixels: f64,
-}
-
-/// A difference as it is shown.
-#[derive(Serialize)]
-pub(super) struct DifferenceView {
-    mark: &'static str,
-    word: &'static str,
-    points: String,
-    interval: String,
-    value: f64,
-    p: String,
-    p_corrected: String,
-    p_value: f64,
-    n: String,
 }
 
 /// Scores by parts of the examples.
@@ -132,23 +87,6 @@ struct PartScores<'a> {
     scores: Vec<Option<ScoreView>>,
 }
 
-/// All comparisons.
-#[derive(Serialize)]
-pub(super) struct Contrasts<'a> {
-    pub(super) contrasts: Vec<ContrastView<'a>>,
-    has_wins: bool,
-}
-
-#[derive(Serialize)]
-pub(super) struct ContrastView<'a> {
-    task: &'a str,
-    system: &'a str,
-    against: &'a str,
-    difference: DifferenceView,
-    wins: String,
-    significant_wins: String,
-}
-
 impl<'a> Scores<'a> {
     pub(super) fn of(sheet: &Sheet<'a>) -> Self {
         let frame = &sheet.table.frame;
@@ -157,10 +95,8 @@ impl<'a> Scores<'a> {
             .iter()
             .map(|system| system.title.as_str())
             .collect();
-        let blocks = sheet.blocks.iter().map(|block| BlockView {
-            group: block.group,
-            rows: block.rows.iter().map(RowView::of).collect(),
-        });
+        let blocks = sheet.blocks.iter();
+        let blocks = blocks.map(|block| BlockView::of(sheet, block));
         let of_languages = sheet.rows().filter(|row| !row.languages().is_empty());
         let table = MainTable {
             caption: caption(sheet),
@@ -171,6 +107,7 @@ impl<'a> Scores<'a> {
             columns: 1 + frame.systems.len() + paper.len(),
             paper,
             blocks: blocks.collect(),
+            findings: sheet.table.findings.iter().map(Into::into).collect(),
             of_languages: of_languages
                 .map(|row| LanguageTable::of(sheet, row))
                 .collect(),
@@ -279,40 +216,6 @@ fn trained(sheet: &Sheet<'_>, system: &str) -> String {
     text
 }
 
-impl<'a> RowView<'a> {
-    fn of(row: &TaskRow<'a>) -> Self {
-        let verdict = row.contrast.filter(|contrast| !contrast.verdict.is_empty());
-        let languages = row.languages();
-        Self {
-            title: &row.task.title,
-            scores: views(&row.scores()),
-            paper: row
-                .paper
-                .iter()
-                .map(|figure| figure.map_or(String::new(), numbers::points))
-                .collect(),
-            groups: row
-                .groups()
-                .into_iter()
-                .map(|(name, scores)| NamedScores {
-                    name,
-                    scores: views(&scores),
-                    gain: None,
-                })
-                .collect(),
-            languages: languages.iter().map(|(name, _)| *name).collect(),
-            verdict: verdict.map(|contrast| {
-                let outcome = Outcome::of(&contrast.difference);
-                Verdict {
-                    mark: outcome.mark(),
-                    word: outcome.word(),
-                    text: &contrast.verdict,
-                }
-            }),
-        }
-    }
-}
-
 impl<'a> LanguageTable<'a> {
     fn of(sheet: &Sheet<'a>, row: &TaskRow<'a>) -> Self {
         let gains = row.contrast.map_or(&[][..], |contrast| &contrast.languages);
@@ -334,42 +237,6 @@ impl<'a> LanguageTable<'a> {
             has_gains: !gains.is_empty(),
             is_open: languages.len() <= FEW,
             languages,
-        }
-    }
-}
-
-fn views(scores: &[Option<Score>]) -> Vec<Option<ScoreView>> {
-    scores
-        .iter()
-        .map(|score| score.as_ref().map(ScoreView::from))
-        .collect()
-}
-
-impl From<&Score> for ScoreView {
-    fn from(score: &Score) -> Self {
-        let value = score.spread.mean;
-        Self {
-            mean: numbers::mean(score),
-            interval: score.interval_95.map(numbers::interval),
-            value,
-            pixels: (value.clamp(0.0, 100.0) * GAUGE / 100.0 * 10.0).round() / 10.0,
-        }
-    }
-}
-
-impl From<&Difference> for DifferenceView {
-    fn from(difference: &Difference) -> Self {
-        let outcome = Outcome::of(difference);
-        Self {
-            mark: outcome.mark(),
-            word: outcome.word(),
-            points: numbers::signed(difference.points),
-            interval: numbers::signed_interval(difference.interval_95),
-            value: difference.points,
-            p: numbers::p_value(difference.p),
-            p_corrected: numbers::p_value(difference.p_corrected),
-            p_value: difference.p_corrected,
-            n: numbers::count(difference.n as u64),
         }
     }
 }
@@ -473,31 +340,4 @@ pub(super) fn breakdowns<'a>(sheet: &Sheet<'a>) -> Vec<BreakdownView<'a>> {
                 .collect(),
         })
         .collect()
-}
-
-impl<'a> Contrasts<'a> {
-    pub(super) fn of(sheet: &Sheet<'a>) -> Self {
-        let contrasts = sheet.table.contrasts.iter();
-        let has_wins = sheet
-            .table
-            .contrasts
-            .iter()
-            .any(|contrast| !contrast.languages.is_empty());
-        let view = |contrast: &'a Contrast| ContrastView {
-            task: sheet.task_title(&contrast.task),
-            system: sheet.title(&contrast.system),
-            against: sheet.title(&contrast.against),
-            difference: (&contrast.difference).into(),
-            wins: pair(contrast.wins),
-            significant_wins: pair(contrast.significant_wins),
-        };
-        Self {
-            contrasts: contrasts.map(view).collect(),
-            has_wins,
-        }
-    }
-}
-
-fn pair([won, lost]: [usize; 2]) -> String {
-    format!("{won} : {lost}")
 }
