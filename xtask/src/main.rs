@@ -40,7 +40,7 @@ enum Task {
     /// Make the small frozen checkpoints anew.
     #[command(subcommand)]
     Pretrain(pretrain::PretrainArgs),
-    /// Reproduce Table 1 of the paper.
+    /// Reproduce tables of the paper.
     Reproduce(reproduce::ReproduceArgs),
     /// Time this project beside transformers on PyTorch.
     Bench(bench::BenchArgs),

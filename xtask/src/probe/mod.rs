@@ -76,7 +76,7 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<()> {
 
 /// The sides of pairs at a block.
 fn sides(states: [&States; 2], blocks: [usize; 2], pairs: &Pairs) -> [Matrix; 2] {
-    [0, 1].map(|side| states[side].rows(blocks[side], pairs.side(side)))
+    [0, 1].map(|side| states[side].rows(blocks[side], &pairs.side(side)))
 }
 
 /// In what share of the pairs of each language the nearest English sentence is the right one.

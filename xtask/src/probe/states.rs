@@ -57,8 +57,8 @@ impl States {
     }
 
     /// States of some sentences behind a block.
-    pub(super) fn rows(&self, block: usize, places: Vec<usize>) -> Matrix {
-        self.blocks[block].rows(&places)
+    pub(super) fn rows(&self, block: usize, places: &[usize]) -> Matrix {
+        self.blocks[block].rows(places)
     }
 }
 
@@ -112,7 +112,7 @@ fn means(model: &FrozenModel, rows: &[&Tokens]) -> Result<Vec<Vec<f32>>> {
             hidden = decoder.run(block - 1..block, hidden, &context, None);
         }
         let mean = weights.clone().matmul(hidden.clone().cast(DType::F32));
-        means.push(mean.into_data().to_vec::<f32>().into_diagnostic()?);
+        means.push(mean.into_data().try_to_vec::<f32>().into_diagnostic()?);
     }
     Ok(means)
 }

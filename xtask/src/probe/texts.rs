@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use calm_lm::data::Fields;
 use calm_lm::data::corpus::{json, json_lines, whole_lines};
 use miette::{IntoDiagnostic, Result, miette};
 
@@ -130,7 +131,7 @@ impl Texts {
     pub(super) fn about(&self) -> String {
         format!(
             "Share of sentences whose nearest English sentence (cosine of the mean states of its tokens, less \
-             their mean) is the translation: as states are; behind a ridge map that {} pairs of D_C fit; and \
+             their mean) is the translation: as states are; behind a ridge map that {} pairs fit; and \
              the same for sentences whose words these pairs never show. Means over languages.",
             self.fit.pairs.len()
         )
@@ -154,9 +155,9 @@ impl Texts {
 
     /// Pairs of the rows of D_C: the last line of the prompt that is a sentence, and the target.
     fn rows(&mut self, path: &Path) -> Result<Vec<[usize; 2]>> {
-        let rows = json_lines(path).into_diagnostic()?;
+        let rows: Vec<Fields> = json_lines(path).into_diagnostic()?;
         let end = format!("\n{ENGLISH}:");
-        let pair = |row: calm_lm::data::Fields| {
+        let pair = |row: Fields| {
             let text = |name: &str| row.get(name).and_then(|value| value.as_str());
             let prompt = text("prompt")?.strip_suffix(&end)?;
             let (tag, sentence) = prompt.lines().last()?.split_once(": ")?;
@@ -187,7 +188,7 @@ fn groups(data: &Path, flores: &Path, only: &[String]) -> Result<Vec<(String, St
     }
     let world = data.join("ntl.json");
     if world.is_file() {
-        let world = json(&world).into_diagnostic()?;
+        let world: serde_json::Value = json(&world).into_diagnostic()?;
         let languages = world["languages"].as_array().into_iter().flatten();
         let language = |language: &serde_json::Value| {
             let text = |name: &str| language[name].as_str().unwrap_or_default().to_owned();

@@ -26,6 +26,7 @@ const BUILTIN: Bundle = Bundle {
             "table1-paper",
             include_str!("../../experiments/table1-paper.toml"),
         ),
+        ("ntl", include_str!("../../experiments/ntl.toml")),
     ],
 };
 

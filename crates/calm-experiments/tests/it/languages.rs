@@ -19,7 +19,7 @@ fn translations(frame: Frame) -> Table {
     let of = |system, low: fn(usize) -> bool| {
         let right = move |language: &str, index: usize| {
             let is_wrong = match language {
-                "de" => index % 5 == 0,
+                "de" => index.is_multiple_of(5),
                 _ => low(index),
             };
             answers(move |_| is_wrong)(language, index)

@@ -25,7 +25,7 @@ const ANCHOR_ROWS: usize = 50_000;
 /// chosen on the others.
 const TABLE_2: [usize; 10] = [1, 3, 5, 7, 9, 12, 15, 18, 20, 23];
 
-/// Files of tasks, to which the groups of languages are added.
+/// Files of tasks, to which the order and the groups of languages are added.
 const TASKS: [(&str, &str); 3] = [
     ("translation.toml", include_str!("tasks/translation.toml")),
     ("unseen.toml", include_str!("tasks/unseen.toml")),
@@ -174,10 +174,25 @@ fn write_tests(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(),
     }
     write_problems(world, sizes, &directory.join("mgsm"))?;
     for (name, task) in TASKS {
-        let groups = groups(world, name == "problems.toml");
-        calm_files::write(directory.join(name), format!("{task}\n[groups]\n{groups}"))?;
+        let english = name == "problems.toml";
+        let (order, groups) = (low_to_high(world, english), groups(world, english));
+        let text = format!("low_to_high = {order:?}\n{task}\n[groups]\n{groups}");
+        calm_files::write(directory.join(name), text)?;
     }
     Ok(())
+}
+
+/// Languages by the sizes of their corpora.
+fn low_to_high(world: &World, english: bool) -> Vec<&str> {
+    let mut languages: Vec<usize> = (0..world.languages().len()).collect();
+    languages.sort_by_key(|language| {
+        let resource = world.languages()[*language].resource;
+        (resource == Resource::High, world.corpus_pairs(*language))
+    });
+    let tags = languages
+        .into_iter()
+        .map(|language| &*world.languages()[language].tag);
+    tags.chain(english.then_some(ENGLISH)).collect()
 }
 
 /// Groups of a task's languages; word problems are in English, too.
