@@ -68,14 +68,14 @@ impl Texts {
         let mut texts = Self::default();
         for (tag, group) in &groups {
             let test = |tag: &str| flores.join(format!("devtest/{tag}.devtest"));
-            let pairs = texts.lines(tag, [test(tag), test(ENGLISH)], most)?;
+            let pairs = texts.lines(tag, &[test(tag), test(ENGLISH)], most)?;
             texts.tests.push(Pairs {
                 group: group.clone(),
                 pairs,
             });
             let side = |side: &str| data.join(format!("unseen/{tag}.{side}"));
             if side("source").is_file() {
-                let pairs = texts.lines(tag, [side("source"), side("target")], most)?;
+                let pairs = texts.lines(tag, &[side("source"), side("target")], most)?;
                 texts.unseen.push(Pairs {
                     group: group.clone(),
                     pairs,
@@ -91,7 +91,7 @@ impl Texts {
             false => {
                 let dev = |tag: &str| flores.join(format!("dev/{tag}.dev"));
                 let of = |(tag, _): &(String, String)| {
-                    texts.lines(tag, [dev(tag), dev(ENGLISH)], usize::MAX)
+                    texts.lines(tag, &[dev(tag), dev(ENGLISH)], usize::MAX)
                 };
                 groups.iter().map(of).collect::<Result<Vec<_>>>()?.concat()
             }
@@ -138,7 +138,7 @@ impl Texts {
     }
 
     /// Pairs of lines of two files.
-    fn lines(&mut self, tag: &str, paths: [PathBuf; 2], most: usize) -> Result<Vec<[usize; 2]>> {
+    fn lines(&mut self, tag: &str, paths: &[PathBuf; 2], most: usize) -> Result<Vec<[usize; 2]>> {
         let [sources, targets] = [&paths[0], &paths[1]].map(|path| whole_lines(path));
         let (sources, targets) = (sources.into_diagnostic()?, targets.into_diagnostic()?);
         if sources.len() != targets.len() {
