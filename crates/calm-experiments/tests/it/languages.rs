@@ -225,7 +225,7 @@ fn what_was_to_be_reached_is_judged() {
         report::terminal(&table),
         report::html(&table).unwrap(),
     ] {
-        for shown in ["not reached", "better than M_B in", "3 (3)", "On low, "] {
+        for shown in ["not reached", "better than M", "3 (3)", "On low, "] {
             assert!(text.contains(shown), "{shown}: {text}");
         }
     }
