@@ -13,6 +13,7 @@ format = "moses"
 files = ["a.ny", "a.en"]
 languages = ["nya_Latn", "eng_Latn"]
 licence = "none"
+name = "a"
 "#;
 
 fn workshop() -> Workshop {
