@@ -57,6 +57,19 @@ impl BuilderConfig {
         }
     }
 
+    /// SHA-256 of the files that the dataset depends on besides these settings; none if it depends on
+    /// no file.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError`] if one of them is wrong or not there.
+    pub fn inputs(&self) -> Result<Option<String>, DataError> {
+        match self {
+            Self::Kv { .. } | Self::Ntl { .. } => Ok(None),
+            Self::Corpora { manifest, .. } => corpora::sha256_of_inputs(manifest).map(Some),
+        }
+    }
+
     /// Writes the dataset to a directory.
     ///
     /// # Errors

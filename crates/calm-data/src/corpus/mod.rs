@@ -27,6 +27,6 @@ pub(crate) use parquet::ParquetRows;
 pub use python::assignments;
 pub use read::{check_counts, json, json_lines, text_lines, whole_lines};
 pub use reading::{Chunk, CorporaReader, InputFile, Skip};
-pub(crate) use reading::{Tap, Text, open_text};
+pub(crate) use reading::{Tap, Text, open_text, plain_files};
 pub use record::{CorpusRecord, Origin, Segment};
 pub use step::{Judged, Sink, Step, Verdict};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use calm_data::DataError;
 use calm_data::builders::ntl::corpora::{BuildOptions, build};
-use calm_data::builders::{BuildObserver, BuildPart, Unobserved};
+use calm_data::builders::{BuildObserver, BuildPart, BuilderConfig, Unobserved};
 use tempfile::TempDir;
 
 const MANIFEST: &str = r#"
@@ -157,4 +157,23 @@ fn an_end_at_any_part_leaves_everything_as_it_was() {
     fs::write(directory.path().join("b.txt"), "good text of one line\n").unwrap();
     build(&manifest, None, BuildOptions::default(), &mut Unobserved).unwrap();
     assert_eq!(names(), before);
+}
+
+#[test]
+fn a_dataset_depends_on_what_its_files_hold() {
+    let directory = corpora();
+    let manifest = directory.path().join("corpora.toml");
+    let seed = None;
+    let builder = BuilderConfig::Corpora {
+        manifest: manifest.clone(),
+        seed,
+    };
+    let inputs = || builder.inputs().unwrap().unwrap();
+    let before = inputs();
+    assert_eq!(inputs(), before);
+    fs::write(directory.path().join("b.txt"), "another text\n").unwrap();
+    let after = inputs();
+    assert_ne!(after, before);
+    fs::write(&manifest, format!("{MANIFEST}[d_c]\nshare = 0.1\n")).unwrap();
+    assert_ne!(inputs(), after);
 }

@@ -84,7 +84,10 @@ impl<'a> Data<'a> {
 
     /// The directory that a builder writes, once.
     fn built(&self, builder: &BuilderConfig) -> Result<PathBuf, ExperimentError> {
-        let key = key::of(&(builder.version(), builder));
+        let key = match builder.inputs()? {
+            None => key::of(&(builder.version(), builder)),
+            Some(inputs) => key::of(&(builder.version(), builder, inputs)),
+        };
         let directory = self.store.data(&key);
         if !directory.join(BUILT).is_file() {
             let _lock = self.store.lock(&key)?;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use corpora::{Chunk, CorporaReader};
-pub(crate) use source::{Tap, Text, open_text};
+pub(crate) use source::{Tap, Text, open_text, plain_files};
 
 use super::Segment;
 use crate::DataError;
