@@ -45,7 +45,10 @@ pub(super) fn words(
     mask: Option<&[[usize; 2]]>,
 ) -> Vec<Word> {
     let all = || std::iter::once(0..text.len()).collect();
-    let parts: Vec<Range<usize>> = mask.map_or_else(all, |mask| in_bytes(text, mask));
+    let mut parts: Vec<Range<usize>> = mask.map_or_else(all, |mask| in_bytes(text, mask));
+    parts.sort_by_key(|part| part.start);
+    // Parts that end within a token hold neither it nor any behind it.
+    let mut next = 0;
     let mut words: Vec<Word> = Vec::new();
     // The token before, if it is part of a word: the part of the text that it lies in, and its end.
     let mut before: Option<(Option<usize>, usize)> = None;
@@ -55,8 +58,14 @@ pub(super) fn words(
             before = None;
             continue;
         }
-        let is_within = |part: &Range<usize>| part.start <= token.start && token.end <= part.end;
-        let part = parts.iter().position(is_within);
+        next += parts[next..]
+            .iter()
+            .take_while(|part| part.end < token.end)
+            .count();
+        let begins_before = parts
+            .get(next)
+            .is_some_and(|part| part.start <= token.start);
+        let part = begins_before.then_some(next);
         let goes_on =
             before.is_some_and(|(of, end)| of == part && is_one_word(text, end, token.start));
         before = Some((part, token.end));

@@ -108,17 +108,15 @@ impl PlaceholderSource {
 
 /// The id of a token, given by its name or as a text.
 fn one_token(tokenizer: &Tokenizer, text: &str) -> Result<u32, TrainError> {
-    if let Some(id) = tokenizer.token_id(text) {
-        return Ok(id);
-    }
-    match tokenizer.encode(text, false)?.ids.as_slice() {
-        [id] => Ok(*id),
-        ids => {
-            let reason = format!(
-                "is token:{text}, which is {} tokens of the anchor; give one, or a file of words",
-                ids.len()
-            );
-            Err(TrainError::setting("placeholders", reason))
-        }
-    }
+    let ids = tokenizer.encode(text, false)?.ids;
+    // A name that is no text, such as that of a token with the space before it, is not encoded.
+    let named = || tokenizer.token_id(text).filter(|_| tokenizer.is_embedded());
+    let one = <[u32; 1]>::try_from(ids.as_slice());
+    one.ok().map(|[id]| id).or_else(named).ok_or_else(|| {
+        let reason = format!(
+            "is token:{text}, which is {} tokens of the anchor; give one, or a file of words",
+            ids.len()
+        );
+        TrainError::setting("placeholders", reason)
+    })
 }
