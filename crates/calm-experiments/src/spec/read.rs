@@ -357,6 +357,13 @@ fn begin_at(mut own: Map<String, Value>, directory: &Path) -> Map<String, Value>
             }
         }
     }
+    if let Some(Value::Object(data)) = own.get_mut("data") {
+        for entry in data.values_mut() {
+            if let Some(Value::String(path)) = entry.pointer_mut("/build/manifest") {
+                *path = directory.join(&*path).display().to_string();
+            }
+        }
+    }
     own
 }
 
