@@ -322,14 +322,17 @@ mod tests {
         // it has to change.
         assert_eq!(
             digest,
-            "5fda0aa1cf6a6f4423dcba2cdecb43fd55210d9282419ce512e82ae4a71a0358"
+            "913583f7599edd7a513bb603c52009e532f54a9e718f4592322b257c651edac6"
         );
     }
 
     #[test]
-    fn masks_hold_the_sentences_of_a_prompt() {
+    fn masks_hold_the_high_resource_sentences_of_a_prompt() {
         let world = World::new(WorldConfig::default()).unwrap();
-        for row in world.d_c(3) {
+        let [high, low] = [Resource::High, Resource::Low].map(|resource| world.with(resource)[0]);
+        assert!(world.d_c(low).iter().all(|row| row.mask.is_empty()));
+        for row in world.d_c(high) {
+            assert!(!row.mask.is_empty());
             let prompt: Vec<char> = row.prompt.chars().collect();
             for [from, to] in row.mask {
                 let sentence: String = prompt[from..to].iter().collect();

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::dataset::{ENGLISH, Stream, World};
 use super::english;
+use super::language::Resource;
 use super::problem::Problem;
 use super::sentence::{Sentence, Speaker};
 
@@ -36,8 +37,8 @@ pub struct CompositionRow {
     pub target: String,
     /// Language of the sentence.
     pub language: String,
-    /// Characters of the prompt, from and to, that are sentences of the language; anchor masking hides
-    /// words of these only.
+    /// Characters of the prompt, from and to, whose words anchor masking may hide: sentences of a
+    /// high-resource language, which both models know, and none of a low-resource language.
     pub mask: Vec<[usize; 2]>,
 }
 
@@ -140,8 +141,10 @@ impl World {
                 prompt += &format!("{target}\n\n");
             }
             let pair = self.corpus_pair(language, *pair);
-            let start = prompt.chars().count() + tag.len() + 2;
-            mask.push([start, start + pair.source.chars().count()]);
+            if self.languages()[language].resource == Resource::High {
+                let start = prompt.chars().count() + tag.len() + 2;
+                mask.push([start, start + pair.source.chars().count()]);
+            }
             prompt += &format!("{tag}: {}\n{ENGLISH}:", pair.source);
             target = format!(" {}", pair.target);
         }
