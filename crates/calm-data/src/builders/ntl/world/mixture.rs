@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::dataset::World;
 use super::language::Resource;
-use super::texts::{Row, TextKind};
+use super::texts::{Row, SENTENCES, TextKind};
 
 /// Kinds of rows with their shares in percent, each over some languages in turn (`None`: English).
 pub(super) struct Mixture(Vec<(usize, TextKind, Vec<Option<usize>>)>);
@@ -71,7 +71,8 @@ pub(super) fn ntl(world: &World) -> Vec<Row> {
             Resource::Low => world.corpus_pairs(language),
             Resource::High => 2 * world.config().pairs[0],
         };
-        (0..pairs).flat_map(move |index| world.corpus_rows(language, index))
+        let blocks = (0..pairs).step_by(SENTENCES);
+        blocks.flat_map(move |index| world.corpus_rows(language, index))
     };
     let languages = 0..world.languages().len();
     languages.into_par_iter().flat_map_iter(rows).collect()

@@ -57,8 +57,11 @@ pub enum TextKind {
     Problems,
 }
 
-/// Sentences of a plain text.
-const SENTENCES: usize = 4;
+/// Sentences of a plain text, and of a corpus for each that is translated.
+pub(super) const SENTENCES: usize = 4;
+
+/// Entries of a dictionary for each sentence of a corpus.
+const ENTRIES: usize = 2;
 
 /// A question and its answer.
 struct Question {
@@ -92,30 +95,25 @@ impl World {
         }
     }
 
-    /// Rows of pair `index` of the corpus of a language: of four pairs three into English and one from
-    /// it, of ten pairs four once more as text of the language alone, and an entry of a dictionary for
-    /// every second.
+    /// Rows of sentences `index` and the following of the corpus of a language, as many as
+    /// [`SENTENCES`]: all of them as text, one with its translation, and entries of a dictionary.
+    ///
+    /// So whoever reads them knows words better than how English puts them together, as it mostly is
+    /// with low-resource languages, of which there is more text than translated text.
     pub(super) fn corpus_rows(&self, language: usize, index: usize) -> Vec<Row> {
         let sentence = |index: usize| {
             self.any_sentence(&mut self.rng(self.config().seed, Stream::Corpus, language, index))
         };
         let mut rng = self.rng(self.config().seed, Stream::Row, language, index);
-        let kind = match index % 4 {
-            3 => TextKind::FromEnglish,
-            _ => TextKind::IntoEnglish,
-        };
-        let first = index.saturating_sub(shots(&mut rng));
+        let first = index.saturating_sub(SENTENCES * shots(&mut rng));
         let questions: Vec<_> = (first..=index)
-            .map(|index| self.translation(kind, Some(language), &sentence(index)))
+            .step_by(SENTENCES)
+            .map(|index| self.translation(TextKind::IntoEnglish, Some(language), &sentence(index)))
             .collect();
-        let mut rows = vec![Row::of(&questions)];
-        if index.is_multiple_of(10) {
-            let sentences: Vec<_> = (index..index + SENTENCES).map(sentence).collect();
-            rows.push(self.plain(Some(language), &sentences));
-        }
-        if index.is_multiple_of(2) {
-            rows.push(Row::of(&[self.entry(Some(language), &mut rng)]));
-        }
+        let sentences: Vec<_> = (index..index + SENTENCES).map(sentence).collect();
+        let mut rows = vec![Row::of(&questions), self.plain(Some(language), &sentences)];
+        let entries = 0..ENTRIES * SENTENCES;
+        rows.extend(entries.map(|_| Row::of(&[self.entry(Some(language), &mut rng)])));
         rows
     }
 
