@@ -84,11 +84,17 @@ fn write_texts(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(),
     Ok(())
 }
 
-/// D_NTL and what the anchor reads, of which its tokens are to be made.
+/// The corpora of all languages, and rows of the anchor's: what the tokens are to be made of.
 fn tokenizer_texts(world: &World) -> Vec<String> {
-    let mut texts = ntl(world);
-    texts.extend(Mixture::anchor(world).rows(world, ANCHOR_ROWS));
-    texts.par_iter().map(Row::text).collect()
+    let corpus = |language: usize| {
+        let pairs = 0..world.corpus_pairs(language);
+        pairs.map(move |index| world.corpus_pair(language, index).source)
+    };
+    let languages = (0..world.languages().len()).into_par_iter();
+    let mut texts: Vec<String> = languages.flat_map_iter(corpus).collect();
+    let anchor = Mixture::anchor(world).rows(world, ANCHOR_ROWS);
+    texts.extend(anchor.iter().map(Row::text));
+    texts
 }
 
 fn rows<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<(), DataError> {
