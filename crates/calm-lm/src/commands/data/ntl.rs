@@ -1,10 +1,11 @@
-//! `calm data ntl`: builds D_NTL and D_C of section 4.2 from corpora.
+//! `calm data ntl`: builds D_NTL and D_C of section 4.2 from corpora, or a generated world of languages.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use calm_lm::data::builders::ntl::corpora::{BuildOptions, build};
 use calm_lm::data::builders::ntl::output;
+use calm_lm::data::builders::ntl::world::{self, World, WorldConfig, WorldSizes};
 use calm_lm::terminal::BuildDisplay;
 use clap::Args;
 use serde::Serialize;
@@ -31,14 +32,23 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES
     calm data ntl corpora.toml --dry-run
     calm data ntl corpora.toml --out ntl
 
-docs/corpora.md describes all of a manifest. A --seed other than 0 takes the place of the
+  The generated world of languages that the committed models know, with other tests:
+    calm data ntl --world --fold 1 --out world
+
+docs/corpora.md describes all of a manifest, docs/ntl.md the world. A --seed other than 0 takes the place of the
 manifest's. DIR appears when all is done; Ctrl-C leaves everything as it was."#;
 
 #[derive(Debug, Args)]
 pub(super) struct NtlArgs {
     /// File that names the corpora, and says how they are cleaned
-    #[arg(value_name = "MANIFEST")]
-    manifest: PathBuf,
+    #[arg(value_name = "MANIFEST", required_unless_present = "world")]
+    manifest: Option<PathBuf>,
+    /// Build a generated world of languages instead of reading corpora
+    #[arg(long, conflicts_with_all = ["manifest", "dry_run"])]
+    world: bool,
+    /// Which part of the world's corpora is D_C, and which of its sentences are tests
+    #[arg(long, value_name = "N", requires = "world", default_value_t = 0)]
+    fold: u64,
     /// Directory to write to; files of the same names are replaced
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
@@ -56,13 +66,16 @@ struct Built<'a> {
 }
 
 pub(super) fn run(args: &NtlArgs, common: &Common) -> Result<Report, Failure> {
+    let Some(manifest) = &args.manifest else {
+        return generate(args, common);
+    };
     let begun = Instant::now();
     let options = BuildOptions {
         seed: (common.seed != 0).then_some(common.seed),
     };
     let mut display = BuildDisplay::new(common.quiet);
     let out = args.out.as_deref();
-    let report = build(&args.manifest, out, options, &mut display)?;
+    let report = build(manifest, out, options, &mut display)?;
     let text = text(out, &report);
     let built = Built {
         out,
@@ -70,6 +83,45 @@ pub(super) fn run(args: &NtlArgs, common: &Common) -> Result<Report, Failure> {
         report,
     };
     Ok(Report::new(text, built))
+}
+
+#[derive(Serialize)]
+struct Generated<'a> {
+    out: &'a Path,
+    meanings: usize,
+    languages: usize,
+    d_c: usize,
+}
+
+fn generate(args: &NtlArgs, common: &Common) -> Result<Report, Failure> {
+    let out = args.out.as_deref().unwrap_or(Path::new(""));
+    let world = World::new(WorldConfig {
+        seed: common.seed,
+        fold: args.fold,
+        ..WorldConfig::default()
+    })?;
+    world::build(&world, WorldSizes::default(), out)?;
+    let languages = world.languages().len();
+    let generated = Generated {
+        out,
+        meanings: world.meanings(),
+        languages,
+        d_c: (0..languages)
+            .map(|language| world.chosen(language).len())
+            .sum(),
+    };
+    let rows = [
+        ("written to", out.display().to_string()),
+        (
+            "world",
+            format!(
+                "{} meanings in {languages} languages and English",
+                generated.meanings
+            ),
+        ),
+        ("D_C", format!("{} rows", generated.d_c)),
+    ];
+    Ok(Report::new(table(&rows), generated))
 }
 
 fn text(out: Option<&Path>, report: &output::Report) -> String {
