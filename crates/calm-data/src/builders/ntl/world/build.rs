@@ -328,7 +328,7 @@ mod tests {
         // it has to change.
         assert_eq!(
             digest,
-            "913583f7599edd7a513bb603c52009e532f54a9e718f4592322b257c651edac6"
+            "96be052d34e5c9581e2fef0b17d248c34acc109e548018bc9828a820191049a0"
         );
     }
 
