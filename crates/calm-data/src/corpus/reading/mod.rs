@@ -4,6 +4,7 @@ mod bytes;
 mod corpora;
 mod json;
 mod lines;
+mod marked;
 mod metered;
 mod parquet;
 mod sides;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::lines::InvalidUtf8;
+use super::marked::INVALID;
 use super::sides::Tags;
 use super::{Found, InputFile, RecordReader, Sides, Skip};
 use crate::DataError;
@@ -34,7 +35,7 @@ impl TmxReader {
         corpus: &CorpusSpec,
         invalid: InvalidUtf8,
     ) -> Result<Self, DataError> {
-        let mut tokens = Tokens::open(path)?;
+        let mut tokens = Tokens::open(path, invalid)?;
         match tokens.next()? {
             Token::Start(Element::Tmx) => {}
             Token::Start(_) => {
@@ -126,17 +127,21 @@ impl TmxReader {
                 Token::Start(_) => depth += 1,
                 Token::End if depth == 0 => return Ok(text),
                 Token::End => depth -= 1,
+                Token::Text if self.is_marked(self.tokens.text()) => text = None,
                 Token::Text => {
                     if let Some(text) = &mut text {
                         text.push_str(self.tokens.text());
                     }
                 }
                 Token::Entity => return Err(self.tokens.unknown_entity()),
-                Token::NotUtf8(_) if self.invalid == InvalidUtf8::Skip => text = None,
-                Token::NotUtf8(byte) => return Err(self.tokens.not_utf8(byte)),
                 Token::Eof => {}
             }
         }
+    }
+
+    /// Whether a text has bytes in it that were not UTF-8.
+    fn is_marked(&self, text: &str) -> bool {
+        self.invalid == InvalidUtf8::Skip && text.contains(INVALID)
     }
 
     /// What is said of a file of which nothing is of use.

@@ -9,7 +9,8 @@ use quick_xml::{Error as XmlError, Reader};
 
 use crate::DataError;
 use crate::corpus::reading::bytes::without_mark;
-use crate::corpus::reading::lines::not_utf8;
+use crate::corpus::reading::lines::{InvalidUtf8, not_utf8};
+use crate::corpus::reading::marked::MarkedReader;
 use crate::corpus::reading::metered::Metered;
 use crate::corpus::reading::source::{Tap, Text, open_text};
 use crate::corpus::reading::utf16::Utf16Reader;
@@ -44,8 +45,6 @@ pub(super) enum Token {
     /// A reference to an entity that only a DTD could declare; [`Tokens::text`] holds its name. DTDs
     /// are not read.
     Entity,
-    /// Text that is not UTF-8 from this byte of the file on.
-    NotUtf8(u64),
     Eof,
 }
 
@@ -63,7 +62,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
+    pub(super) fn open(path: &Path, invalid: InvalidUtf8) -> Result<Self, DataError> {
         let (mut text, tap) = open_text(path)?;
         let begin = text.fill_buf().map_err(DataError::io(path))?;
         let unit = Utf16Reader::<Text>::unit_of(begin);
@@ -71,7 +70,10 @@ impl Tokens {
             Some(unit) => Box::new(BufReader::new(Utf16Reader::new(text, unit))),
             None => {
                 without_mark(path, &mut text)?;
-                Box::new(text)
+                match invalid {
+                    InvalidUtf8::Error => Box::new(text),
+                    InvalidUtf8::Skip => Box::new(BufReader::new(MarkedReader::new(text))),
+                }
             }
         };
         let mut xml = Reader::from_reader(Metered::new(text));
@@ -111,7 +113,6 @@ impl Tokens {
         loop {
             match self.next_text()? {
                 Token::Text | Token::Entity => {}
-                Token::NotUtf8(byte) => return Err(self.not_utf8(byte)),
                 token => return Ok(token),
             }
         }
@@ -140,7 +141,7 @@ impl Tokens {
             let token = match self.xml.read_event_into(&mut self.buffer) {
                 Ok(event) => token(event, &mut self.text, self.is_utf16),
                 Err(XmlError::Encoding(EncodingError::Utf8(error))) => {
-                    return Ok(Token::NotUtf8(begin + error.valid_up_to() as u64 + 1));
+                    return Err(self.not_utf8(begin + error.valid_up_to() as u64 + 1));
                 }
                 Err(error) => Err(explain(&error)),
             };
@@ -172,7 +173,8 @@ impl Tokens {
         DataError::line(&self.path, self.line as usize, reason)
     }
 
-    pub(super) fn not_utf8(&self, byte: u64) -> DataError {
+    /// The error about text that is not UTF-8 from this byte of the file on.
+    fn not_utf8(&self, byte: u64) -> DataError {
         DataError::line(&self.path, self.line as usize, not_utf8(byte))
     }
 
