@@ -168,11 +168,11 @@ fn markdown_shows_the_table_with_verdicts_and_cost() {
         "{row}"
     );
     assert!(
-        text.contains("* ▲ m\\_A⊕B is better than m\\_B by 93.4 points"),
+        text.contains("* ▲ KV-Arithmetic: m\\_A⊕B is better than m\\_B by 93.4 points"),
         "{text}"
     );
     assert!(
-        text.contains("* ≈ m\\_A⊕B and m\\_B cannot be told apart"),
+        text.contains("* ≈ Numeric-Arithmetic: m\\_A⊕B and m\\_B cannot be told apart"),
         "{text}"
     );
     // Every row of a table has as many cells as its heading.

@@ -170,7 +170,8 @@ fn datasets_that_cannot_be_built() {
                 &["--key-length", "2..6"],
             ),
             ("data kv", &["--out <DIR>"]),
-            ("data ntl", &["no verb ntl"]),
+            ("data nlt", &["no verb nlt"]),
+            ("data ntl", &["--out <DIR> <MANIFEST>"]),
         ],
     );
 }

@@ -235,7 +235,7 @@ mod tests {
                 "EOF while parsing an object at column 12",
             ),
             (r#"{"text": "a"} {"#, "trailing characters"),
-            (r#"{"text": "\ud800"}"#, "surrogate"),
+            (r#"{"text": "\ud800"}"#, "hex escape"),
         ] {
             let error = read(line, &["text"]).unwrap_err();
             assert!(error.contains(part) && !error.contains('\n'), "{error}");

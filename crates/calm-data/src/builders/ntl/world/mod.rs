@@ -1,6 +1,6 @@
 //! A small world of languages, drawn from a seed: section 4.2 of the paper at the scale of a laptop.
 //!
-//! A [`World`] has some 550 meanings, and things that can be said of them: sentences of 4 to 14
+//! A [`World`] has some 520 meanings, and things that can be said of them: sentences of 4 to 14
 //! words, and word problems whose answer is a number. English says them with real words, 30 other
 //! languages with words of their own. Languages of a family come from the same proto-words by regular
 //! changes of sounds; so a low-resource language can be half guessed by whoever knows a relative,
