@@ -14,21 +14,8 @@ use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
 
-pub(super) const EXAMPLES: &str = r#"EXAMPLES
-  A manifest names the files of corpora, in corpora.toml for instance:
-    layout = 1
-
-    [[corpora]]
-    format = "moses"                       # or tmx, tsv, jsonl, parquet, text
-    files = ["bible.ny.gz", "bible.en.gz"]
-    languages = ["nya_Latn", "eng_Latn"]   # as FLORES-200 writes them
-    licence = "public domain"
-
-    [[benchmarks]]                         # none of its sentences may be learnt
-    format = "flores-200"
-    path = "flores200"
-
-  See what cleaning would leave of the corpora, then write it:
+pub(super) const EXAMPLES: &str = r"EXAMPLES
+  See what cleaning would leave of the corpora that a manifest names, then write it:
     calm data ntl corpora.toml --dry-run
     calm data ntl corpora.toml --out ntl
 
@@ -36,7 +23,7 @@ pub(super) const EXAMPLES: &str = r#"EXAMPLES
     calm data ntl --world --fold 1 --out world
 
 docs/corpora.md describes all of a manifest, docs/ntl.md the world. A --seed other than 0 takes the place of the
-manifest's. DIR appears when all is done; Ctrl-C leaves everything as it was."#;
+manifest's. DIR appears when all is done; Ctrl-C leaves everything as it was.";
 
 #[derive(Debug, Args)]
 pub(super) struct NtlArgs {
