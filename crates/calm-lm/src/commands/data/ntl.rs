@@ -19,7 +19,7 @@ pub(super) const EXAMPLES: &str = r"EXAMPLES
     calm data ntl corpora.toml --dry-run
     calm data ntl corpora.toml --out ntl
 
-  The generated world of languages that the committed models know, with other tests:
+  A generated world of languages, with other tests than the first:
     calm data ntl --world --fold 1 --out world
 
 docs/corpora.md describes all of a manifest, docs/ntl.md the world. A --seed other than 0 takes the place of the
