@@ -146,8 +146,8 @@ mod tests {
             verbs += 1;
         }
         assert_eq!(
-            verbs, 24,
-            "fifteen verbs, two kinds of data, three views of runs, three of experiments, and the program itself"
+            verbs, 25,
+            "fifteen verbs, three kinds of data, three views of runs, three of experiments, and the program itself"
         );
     }
 
