@@ -35,6 +35,7 @@ mod mixture;
 mod packing;
 mod row_set;
 pub mod sampling;
+mod seeded;
 mod tokens;
 
 pub use batch::Batch;

@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use calm_files::{Digest, Sha256, hex};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
+use crate::seeded::seeded;
 use crate::tokens::encode_words;
 use crate::{DataError, Examples, Tokenize, TokenizedExample};
 
@@ -49,17 +50,8 @@ impl Masking {
 
     /// A generator of its own for every example and epoch.
     fn rng(&self, [example, epoch]: [usize; 2]) -> ChaCha8Rng {
-        let mut seed = [0; 32];
-        let words = [
-            self.seed,
-            u64::from_le_bytes(*b"masking\0"),
-            example as u64,
-            epoch as u64,
-        ];
-        for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        ChaCha8Rng::from_seed(seed)
+        let purpose = u64::from_le_bytes(*b"masking\0");
+        seeded([self.seed, purpose, example as u64, epoch as u64])
     }
 }
 
@@ -200,6 +192,8 @@ impl Sketch {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+
     use super::*;
 
     #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask pretrain`: makes the small frozen checkpoints of the paper's tables from a seed.
 
+mod curve;
 mod kv;
 mod ntl;
 

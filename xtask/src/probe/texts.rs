@@ -5,11 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use calm_lm::data::Fields;
+use calm_lm::data::builders::ntl::ENGLISH;
 use calm_lm::data::corpus::{json, json_lines, whole_lines};
 use miette::{IntoDiagnostic, Result, miette};
-
-/// Tag of English.
-const ENGLISH: &str = "eng_Latn";
 
 /// A sentence, and what stands before it in a prompt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

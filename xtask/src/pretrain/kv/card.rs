@@ -11,10 +11,7 @@ use calm_lm::train::StepMetrics;
 use miette::{IntoDiagnostic, Result};
 
 use super::RunSettings;
-
-/// Steps whose losses are averaged for a point of the curve: every step has one kind of text, and
-/// some kinds are much harder than others.
-const CURVE_STEPS: usize = 50;
+use crate::pretrain::curve::{CURVE_STEPS, curve};
 
 /// Expressions that a task is tried on.
 const EVALUATED: u64 = 1000;
@@ -63,14 +60,4 @@ fn card(settings: &RunSettings<'_>, model: &FrozenModel, dataset: &KvDataset) ->
     let settings = serde_json::to_string_pretty(settings).into_diagnostic()?;
     let _ = writeln!(card, "\n```json\n{settings}\n```");
     Ok(card)
-}
-
-fn curve(metrics: &[StepMetrics]) -> String {
-    let mut text = String::from("step,loss\n");
-    for steps in metrics.chunks(CURVE_STEPS) {
-        let mean = steps.iter().map(|step| f64::from(step.loss)).sum::<f64>() / steps.len() as f64;
-        let last = steps.last().map_or(0, |step| step.step);
-        let _ = writeln!(text, "{last},{mean:.4}");
-    }
-    text
 }

@@ -12,15 +12,13 @@ use calm_lm::train::RunDir;
 use miette::{IntoDiagnostic, Result};
 
 use super::{NtlArgs, Recipe};
+use crate::pretrain::curve::{CURVE_STEPS, curve};
 
 /// Tasks of the world that a model is tried on, alone.
 const TASKS: [&str; 2] = ["translation", "problems"];
 
 /// Examples of each language.
 const EVALUATED: usize = 50;
-
-/// Steps whose losses are averaged for a point of the curve.
-const CURVE_STEPS: usize = 50;
 
 /// Writes the checkpoint that `made` holds to `out`, with its card, which tells what the stored weights
 /// can do, rounding included.
@@ -64,7 +62,8 @@ pub(super) fn write(
     }
     let _ = writeln!(card, "\n```toml\n{}```", recipe.flags);
     calm_files::write(out.join("README.md"), card).into_diagnostic()?;
-    calm_files::write(out.join("loss.csv"), curve(made)?).into_diagnostic()
+    let metrics = RunDir::read_metrics(&made.join("run")).into_diagnostic()?;
+    calm_files::write(out.join("loss.csv"), curve(&metrics)).into_diagnostic()
 }
 
 fn evaluate(model: &FrozenModel, task: &str, world: &Path) -> Result<Results> {
@@ -92,15 +91,4 @@ fn evaluate(model: &FrozenModel, task: &str, world: &Path) -> Result<Results> {
         ControlFlow::Continue(results) => Ok(results),
         ControlFlow::Break(_) => unreachable!("nothing ends it"),
     }
-}
-
-fn curve(made: &Path) -> Result<String> {
-    let metrics = RunDir::read_metrics(&made.join("run")).into_diagnostic()?;
-    let mut text = String::from("step,loss\n");
-    for steps in metrics.chunks(CURVE_STEPS) {
-        let mean = steps.iter().map(|step| f64::from(step.loss)).sum::<f64>() / steps.len() as f64;
-        let last = steps.last().map_or(0, |step| step.step);
-        let _ = writeln!(text, "{last},{mean:.4}");
-    }
-    Ok(text)
 }

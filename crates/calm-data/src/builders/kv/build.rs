@@ -81,7 +81,7 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
     for mixture in DataMixture::ALL {
         calm_files::write_with(directory.join(mixture.file_name()), |file| {
             let mut examples = dataset.training_examples(mixture, operands, count);
-            examples.try_for_each(|example| file.write_all(&line(example)?))
+            examples.try_for_each(|example| file.write_all(&line(example, None)?))
         })?;
     }
     if sizes.masked {
@@ -89,7 +89,7 @@ pub fn build(dataset: &KvDataset, sizes: KvSizes, directory: &Path) -> Result<()
             let mut examples = dataset.training_examples(DataMixture::Mixed, operands, count);
             examples.try_for_each(|example| {
                 let mask = Some(example.mask());
-                file.write_all(&masked_line(example, mask)?)
+                file.write_all(&line(example, mask)?)
             })
         })?;
     }
@@ -140,7 +140,7 @@ fn write_lines(
         let end = count.min(begin + CHUNK);
         let lines = (begin..end)
             .into_par_iter()
-            .map(|index| line(dataset.example(task, pool, index as u64)))
+            .map(|index| line(dataset.example(task, pool, index as u64), None))
             .collect::<io::Result<Vec<_>>>()?;
         for line in lines {
             file.write_all(&line)?;
@@ -149,11 +149,7 @@ fn write_lines(
     Ok(())
 }
 
-fn line(example: Example) -> io::Result<Vec<u8>> {
-    masked_line(example, None)
-}
-
-fn masked_line(example: Example, mask: Option<Vec<[usize; 2]>>) -> io::Result<Vec<u8>> {
+fn line(example: Example, mask: Option<Vec<[usize; 2]>>) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(&Line {
         schema: SCHEMA,
         builder_version: BUILDER_VERSION,

@@ -12,6 +12,7 @@ use super::notation::Notation;
 use super::{KvConfig, Operator, expression};
 use crate::DataError;
 use crate::jsonl::PromptTarget;
+use crate::seeded::seeded;
 
 /// Task of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -297,12 +298,7 @@ impl KvDataset {
 
     /// A generator of its own for every pool, stream and index.
     fn rng(&self, pool: KeyPool, stream: u64, index: u64) -> ChaCha8Rng {
-        let mut seed = [0; 32];
-        let words = [self.config.seed, 1 + pool as u64, stream, index];
-        for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        ChaCha8Rng::from_seed(seed)
+        seeded([self.config.seed, 1 + pool as u64, stream, index])
     }
 }
 

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::lines::{InvalidUtf8, LineReader};
-use super::sides::SideRules;
+use super::sides::SideFields;
 use super::{Found, InputFile, RecordReader, Skip};
 use crate::DataError;
 use crate::bundle::no_such_name;
@@ -16,10 +16,7 @@ use crate::corpus::CorpusSpec;
 /// Objects of a file, one in a line; blank lines are none.
 pub(super) struct JsonReader {
     lines: LineReader,
-    /// Names that lead to the texts, then those that lead to the languages.
-    paths: Vec<Vec<String>>,
-    texts: usize,
-    rules: SideRules,
+    fields: SideFields,
     invalid: InvalidUtf8,
 }
 
@@ -29,20 +26,12 @@ impl JsonReader {
         corpus: &CorpusSpec,
         invalid: InvalidUtf8,
     ) -> Result<Self, DataError> {
-        let fields = corpus.fields.iter().chain(&corpus.language_fields);
         Ok(Self {
             lines: LineReader::open(path, invalid)?,
-            paths: fields.map(|field| names(field)).collect(),
-            texts: corpus.fields.len(),
-            rules: SideRules::new(corpus),
+            fields: SideFields::new(corpus),
             invalid,
         })
     }
-}
-
-/// The names of a path with dots between them.
-pub(super) fn names(field: &str) -> Vec<String> {
-    field.split('.').map(str::to_owned).collect()
 }
 
 impl RecordReader for JsonReader {
@@ -52,16 +41,13 @@ impl RecordReader for JsonReader {
                 None => return Ok(None),
                 Some(Some(line)) if line.trim().is_empty() => continue,
                 Some(None) => Ok(Err(Skip::InvalidUtf8)),
-                Some(Some(line)) => match pick(line, &self.paths) {
+                Some(Some(line)) => match pick(line, &self.fields.paths) {
                     Err(reason)
                         if self.invalid == InvalidUtf8::Skip && is_about_surrogates(&reason) =>
                     {
                         Ok(Err(Skip::InvalidUtf8))
                     }
-                    picked => picked.map(|mut texts| {
-                        let codes = texts.split_off(self.texts);
-                        self.rules.sides(&mut texts, &codes)
-                    }),
+                    picked => picked.map(|values| self.fields.sides(values)),
                 },
             };
             let sides = found.map_err(|reason| self.lines.wrong(reason))?;
@@ -197,6 +183,7 @@ impl<'de> Visitor<'de> for Picker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::reading::sides::names;
 
     fn read(line: &str, fields: &[&str]) -> Result<Vec<String>, String> {
         pick(

@@ -1,6 +1,6 @@
 //! UTF-8 with what is invalid marked.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
 /// Stands in the place of bytes that are not UTF-8. XML has no such character.
 pub(super) const INVALID: char = '\u{ffff}';
@@ -9,8 +9,7 @@ pub(super) const INVALID: char = '\u{ffff}';
 /// the first of them.
 pub(super) struct MarkedReader<R> {
     inner: R,
-    text: Vec<u8>,
-    taken: usize,
+    text: Cursor<Vec<u8>>,
     /// Beginning of a character that the next bytes may complete.
     rest: Vec<u8>,
 }
@@ -19,8 +18,7 @@ impl<R: BufRead> MarkedReader<R> {
     pub(super) fn new(inner: R) -> Self {
         Self {
             inner,
-            text: Vec::new(),
-            taken: 0,
+            text: Cursor::default(),
             rest: Vec::new(),
         }
     }
@@ -32,20 +30,21 @@ impl<R: BufRead> MarkedReader<R> {
         let mut bytes = std::mem::take(&mut self.rest);
         bytes.extend_from_slice(available);
         self.inner.consume(read);
-        self.text.clear();
-        self.taken = 0;
+        let mut text = Vec::with_capacity(bytes.len());
         let mut chunks = bytes.utf8_chunks().peekable();
         while let Some(chunk) = chunks.next() {
-            self.text.extend_from_slice(chunk.valid().as_bytes());
+            text.extend_from_slice(chunk.valid().as_bytes());
             let invalid = chunk.invalid();
             if read > 0 && chunks.peek().is_none() && is_beginning(invalid) {
                 self.rest = invalid.to_vec();
             } else if !invalid.is_empty() {
                 let mark = INVALID.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
-                self.text.extend(mark);
+                text.extend(mark);
             }
         }
-        Ok(read > 0 || !self.text.is_empty())
+        let has_more = read > 0 || !text.is_empty();
+        self.text = Cursor::new(text);
+        Ok(has_more)
     }
 }
 
@@ -56,16 +55,12 @@ fn is_beginning(bytes: &[u8]) -> bool {
 
 impl<R: BufRead> Read for MarkedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.taken == self.text.len() {
-            if !self.fill()? {
-                return Ok(0);
+        loop {
+            let bytes = self.text.read(buffer)?;
+            if bytes > 0 || buffer.is_empty() || !self.fill()? {
+                return Ok(bytes);
             }
         }
-        let text = &self.text[self.taken..];
-        let bytes = text.len().min(buffer.len());
-        buffer[..bytes].copy_from_slice(&text[..bytes]);
-        self.taken += bytes;
-        Ok(bytes)
     }
 }
 

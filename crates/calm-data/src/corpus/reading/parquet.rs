@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use parquet::record::{Field, Row};
 
-use super::json::names;
 use super::lines::{InvalidUtf8, not_utf8};
-use super::sides::SideRules;
+use super::sides::SideFields;
 use super::{Found, InputFile, RecordReader, Skip};
 use crate::DataError;
 use crate::bundle::no_such_name;
@@ -16,10 +15,7 @@ use crate::corpus::{CorpusSpec, ParquetRows};
 pub(super) struct ParquetReader {
     path: PathBuf,
     rows: ParquetRows,
-    /// Names that lead to the texts, then those that lead to the languages.
-    paths: Vec<Vec<String>>,
-    texts: usize,
-    rules: SideRules,
+    fields: SideFields,
     invalid: InvalidUtf8,
 }
 
@@ -29,15 +25,12 @@ impl ParquetReader {
         corpus: &CorpusSpec,
         invalid: InvalidUtf8,
     ) -> Result<Self, DataError> {
-        let fields = corpus.fields.iter().chain(&corpus.language_fields);
-        let paths: Vec<Vec<String>> = fields.map(|field| names(field)).collect();
-        let columns: Vec<&str> = paths.iter().map(|path| path[0].as_str()).collect();
+        let fields = SideFields::new(corpus);
+        let columns: Vec<&str> = fields.paths.iter().map(|path| path[0].as_str()).collect();
         Ok(Self {
             path: path.to_owned(),
             rows: ParquetRows::open(path, Some(&columns))?,
-            paths,
-            texts: corpus.fields.len(),
-            rules: SideRules::new(corpus),
+            fields,
             invalid,
         })
     }
@@ -48,14 +41,11 @@ impl RecordReader for ParquetReader {
         let Some((index, row)) = self.rows.next().transpose()? else {
             return Ok(None);
         };
-        let texts = self.paths.iter().map(|path| text(&row, path));
-        let sides = match texts.collect::<Result<Vec<String>, _>>() {
+        let values = self.fields.paths.iter().map(|path| text(&row, path));
+        let sides = match values.collect::<Result<Vec<String>, _>>() {
             Err(Fault::NotUtf8(_)) if self.invalid == InvalidUtf8::Skip => Err(Skip::InvalidUtf8),
             Err(fault) => return Err(DataError::row(&self.path, index + 1, fault.reason())),
-            Ok(mut texts) => {
-                let codes = texts.split_off(self.texts);
-                self.rules.sides(&mut texts, &codes)
-            }
+            Ok(values) => self.fields.sides(values),
         };
         let place = index as u64 + 1;
         Ok(Some(Found { place, sides }))

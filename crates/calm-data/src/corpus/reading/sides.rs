@@ -91,6 +91,36 @@ impl SideRules {
     }
 }
 
+/// Fields of a row that hold its texts and their languages, as paths of names.
+pub(super) struct SideFields {
+    /// Paths to the texts, then those to the languages.
+    pub(super) paths: Vec<Vec<String>>,
+    texts: usize,
+    rules: SideRules,
+}
+
+impl SideFields {
+    pub(super) fn new(corpus: &CorpusSpec) -> Self {
+        let fields = corpus.fields.iter().chain(&corpus.language_fields);
+        Self {
+            paths: fields.map(|field| names(field)).collect(),
+            texts: corpus.fields.len(),
+            rules: SideRules::new(corpus),
+        }
+    }
+
+    /// The sides of a row whose fields hold these values.
+    pub(super) fn sides(&self, mut values: Vec<String>) -> Result<Sides, Skip> {
+        let codes = values.split_off(self.texts);
+        self.rules.sides(&mut values, &codes)
+    }
+}
+
+/// The names of a path with dots between them.
+pub(super) fn names(field: &str) -> Vec<String> {
+    field.split('.').map(str::to_owned).collect()
+}
+
 fn segment(language: LanguageTag, text: String) -> Segment {
     Segment { language, text }
 }

@@ -1,6 +1,6 @@
 //! UTF-16 as UTF-8, piece by piece.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
 /// Text of a file in UTF-16, in which some tools export TMX.
 pub(super) struct Utf16Reader<R> {
@@ -8,8 +8,7 @@ pub(super) struct Utf16Reader<R> {
     unit: fn([u8; 2]) -> u16,
     /// First half of a pair that stands for one character.
     high: Option<u16>,
-    text: String,
-    taken: usize,
+    text: Cursor<String>,
 }
 
 impl<R: BufRead> Utf16Reader<R> {
@@ -29,15 +28,13 @@ impl<R: BufRead> Utf16Reader<R> {
             inner,
             unit,
             high: None,
-            text: String::new(),
-            taken: 0,
+            text: Cursor::default(),
         }
     }
 
-    /// Decodes some more; nothing at the end.
-    fn fill(&mut self) -> io::Result<()> {
-        self.text.clear();
-        self.taken = 0;
+    /// Decodes some more; `false` at the end.
+    fn fill(&mut self) -> io::Result<bool> {
+        let mut text = String::new();
         let available = self.inner.fill_buf()?;
         let whole = available.len() / 2 * 2;
         let mut units: Vec<u16> = self.high.take().into_iter().collect();
@@ -59,9 +56,11 @@ impl<R: BufRead> Utf16Reader<R> {
         }
         for decoded in char::decode_utf16(units) {
             let invalid = |_| io::Error::new(io::ErrorKind::InvalidData, "is no valid UTF-16");
-            self.text.push(decoded.map_err(invalid)?);
+            text.push(decoded.map_err(invalid)?);
         }
-        Ok(())
+        let has_more = !text.is_empty() || self.high.is_some();
+        self.text = Cursor::new(text);
+        Ok(has_more)
     }
 
     /// A unit whose bytes lie in two buffers.
@@ -80,17 +79,12 @@ impl<R: BufRead> Utf16Reader<R> {
 
 impl<R: BufRead> Read for Utf16Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.taken == self.text.len() {
-            self.fill()?;
-            if self.text.is_empty() && self.high.is_none() {
-                return Ok(0);
+        loop {
+            let bytes = self.text.read(buffer)?;
+            if bytes > 0 || buffer.is_empty() || !self.fill()? {
+                return Ok(bytes);
             }
         }
-        let text = &self.text.as_bytes()[self.taken..];
-        let bytes = text.len().min(buffer.len());
-        buffer[..bytes].copy_from_slice(&text[..bytes]);
-        self.taken += bytes;
-        Ok(bytes)
     }
 }
 
