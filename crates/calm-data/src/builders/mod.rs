@@ -3,6 +3,7 @@
 pub mod kv;
 pub mod ntl;
 mod observer;
+mod staging;
 
 use std::path::{Path, PathBuf};
 
@@ -81,7 +82,7 @@ impl BuilderConfig {
                 kv::build(&KvDataset::new(config.clone())?, *sizes, directory)
             }
             Self::Ntl { config, sizes } => {
-                world::build(&World::new(config.clone())?, *sizes, directory)
+                world::build(&World::new(config.clone())?, *sizes, directory).map(drop)
             }
             Self::Corpora { manifest, seed } => {
                 let options = BuildOptions { seed: *seed };

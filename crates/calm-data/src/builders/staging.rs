@@ -10,7 +10,7 @@ use crate::DataError;
 /// A temporary directory beside the one that it becomes. Dropped before it is published, it is
 /// removed, and nothing has changed.
 #[derive(Debug)]
-pub struct Staging {
+pub(crate) struct Staging {
     target: PathBuf,
     temporary: TempDir,
 }
@@ -21,7 +21,7 @@ impl Staging {
     /// # Errors
     ///
     /// [`DataError`] if `target` is a file, or the directory above it cannot be written to.
-    pub fn beside(target: &Path) -> Result<Self, DataError> {
+    pub(crate) fn beside(target: &Path) -> Result<Self, DataError> {
         if fs::metadata(target).is_ok_and(|found| !found.is_dir()) {
             let reason = "is a file; name a directory to write to";
             return Err(DataError::file(target, reason));
@@ -45,14 +45,14 @@ impl Staging {
     /// # Errors
     ///
     /// [`DataError`] if there can be none.
-    pub fn never_published() -> Result<Self, DataError> {
+    pub(crate) fn never_published() -> Result<Self, DataError> {
         let target = std::env::temp_dir();
         let temporary = tempfile::tempdir_in(&target).map_err(DataError::io(&target))?;
         Ok(Self { target, temporary })
     }
 
     /// The temporary directory.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.temporary.path()
     }
 
@@ -63,7 +63,7 @@ impl Staging {
     /// # Errors
     ///
     /// [`DataError::Io`] if something cannot be moved.
-    pub fn publish(self, last: &str) -> Result<(), DataError> {
+    pub(crate) fn publish(self, last: &str) -> Result<(), DataError> {
         let Self { target, temporary } = self;
         if !target.exists() {
             let path = temporary.keep();

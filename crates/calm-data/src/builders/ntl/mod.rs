@@ -3,4 +3,8 @@
 
 pub mod corpora;
 pub mod output;
+mod prompt;
 pub mod world;
+
+/// Tag of English, into which most corpora translate.
+pub const ENGLISH: &str = "eng_Latn";

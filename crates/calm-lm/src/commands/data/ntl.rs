@@ -87,15 +87,13 @@ fn generate(args: &NtlArgs, common: &Common) -> Result<Report, Failure> {
         fold: args.fold,
         ..WorldConfig::default()
     })?;
-    world::build(&world, WorldSizes::default(), out)?;
+    let d_c = world::build(&world, WorldSizes::default(), out)?;
     let languages = world.languages().len();
     let generated = Generated {
         out,
         meanings: world.meanings(),
         languages,
-        d_c: (0..languages)
-            .map(|language| world.chosen(language).len())
-            .sum(),
+        d_c,
     };
     let rows = [
         ("written to", out.display().to_string()),
@@ -106,7 +104,7 @@ fn generate(args: &NtlArgs, common: &Common) -> Result<Report, Failure> {
                 generated.meanings
             ),
         ),
-        ("D_C", format!("{} rows", generated.d_c)),
+        ("D_C", format!("{d_c} rows")),
     ];
     Ok(Report::new(table(&rows), generated))
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::drive::drive;
-use super::staging::Staging;
 use crate::DataError;
 use crate::builders::BuildObserver;
 use crate::builders::ntl::output::{Collector, Inputs, MANIFEST, Report};
+use crate::builders::staging::Staging;
 use crate::cleaning::steps::steps;
 use crate::corpus::{CorporaManifest, CorporaReader};
 

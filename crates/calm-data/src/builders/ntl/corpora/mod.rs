@@ -7,8 +7,6 @@
 mod build;
 mod drive;
 mod inputs;
-mod staging;
 
 pub use build::{BuildOptions, build};
 pub use inputs::sha256_of_inputs;
-pub use staging::Staging;

@@ -126,7 +126,7 @@ impl<'a> Collector<'a> {
                 .filter(|(number, _)| !gone.contains(*number));
             let left: Vec<_> = left.collect();
             let sketch = |&(number, record): &(u64, &CorpusRecord)| {
-                let (scope, texts) = in_order(record);
+                let (scope, texts) = by_language(record);
                 Some((number, minhash.sketch(&scope, texts)?))
             };
             let sketches: Vec<_> = left.par_iter().map(sketch).collect();
@@ -271,7 +271,7 @@ fn advance(
 
 /// The texts of a record in the order of their languages, and the scope in which they are compared.
 /// A pair is the same from either side.
-fn in_order(record: &CorpusRecord) -> (String, Vec<&str>) {
+fn by_language(record: &CorpusRecord) -> (String, Vec<&str>) {
     let mut sides: Vec<_> = record.sides().collect();
     sides.sort_by_key(|side| side.language);
     let languages: Vec<&str> = sides.iter().map(|side| side.language.as_str()).collect();
@@ -283,7 +283,7 @@ fn in_order(record: &CorpusRecord) -> (String, Vec<&str>) {
 
 /// Keys of a record as a whole, and of each side of a pair.
 fn keys(record: &CorpusRecord, is_normalised: bool) -> Vec<u128> {
-    let (scope, texts) = in_order(record);
+    let (scope, texts) = by_language(record);
     let words: Vec<Words>;
     let texts: Vec<&str> = match is_normalised {
         true => {

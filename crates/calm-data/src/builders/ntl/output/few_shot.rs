@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
+use crate::builders::ntl::prompt::Prompt;
 use crate::corpus::{CorpusRecord, Direction, LanguageTag, Segment};
 
 /// A pair that is translated one way.
@@ -58,8 +59,8 @@ pub(super) struct TranslationRow<'a> {
     pub(super) source_corpus: &'a str,
     /// Number of worked examples.
     pub(super) shots: usize,
-    /// Characters of the prompt, from and to, that are sentences to be translated: what anchor masking
-    /// may hide.
+    /// Characters of the prompt, from and to, that anchor masking may hide: sentences to be translated
+    /// but for their numbers.
     pub(super) mask: Vec<[usize; 2]>,
 }
 
@@ -94,10 +95,12 @@ impl Shots {
         let shots = seen.map_or(0, |seen| wanted.min(seen.len()));
         let mut prompt = Prompt::default();
         let pairs = seen.into_iter().flatten();
+        let (source_tag, target_tag) = (languages.0.as_str(), languages.1.as_str());
         for (source, target) in pairs.skip(seen.map_or(0, |seen| seen.len() - shots)) {
-            prompt.add(languages, source, target);
+            prompt.ask(source_tag, source, target_tag);
+            prompt.answer(target);
         }
-        prompt.ask(languages, &from.text);
+        prompt.ask(source_tag, &from.text, target_tag);
         TranslationRow {
             prompt: prompt.text,
             target: format!(" {}", into.text),
@@ -120,34 +123,6 @@ impl Shots {
             seen.pop_front();
         }
         seen.push_back((translation.from.text.clone(), translation.into.text.clone()));
-    }
-}
-
-/// A prompt, and where its sentences are.
-#[derive(Debug, Default)]
-struct Prompt {
-    text: String,
-    chars: usize,
-    mask: Vec<[usize; 2]>,
-}
-
-impl Prompt {
-    fn add(&mut self, languages: Languages, source: &str, target: &str) {
-        self.ask(languages, source);
-        self.push(&format!(" {target}\n\n"));
-    }
-
-    fn ask(&mut self, (from, into): Languages, source: &str) {
-        self.push(&format!("{from}: "));
-        let start = self.chars;
-        self.push(source);
-        self.mask.push([start, self.chars]);
-        self.push(&format!("\n{into}:"));
-    }
-
-    fn push(&mut self, text: &str) {
-        self.text.push_str(text);
-        self.chars += text.chars().count();
     }
 }
 
@@ -200,10 +175,10 @@ impl PairDocuments {
             };
             (0, document)
         });
-        let texts = [&translation.from.text, &translation.into.text];
-        document
-            .text
-            .push_str(&format!("{from}: {}\n{into}: {}\n\n", texts[0], texts[1]));
+        let mut pair = Prompt::default();
+        pair.ask(from.as_str(), &translation.from.text, into.as_str());
+        pair.answer(&translation.into.text);
+        document.text.push_str(&pair.text);
         *pairs += 1;
         match *pairs == self.size {
             true => self.open.remove(&key).map(|(_, document)| document),
@@ -239,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_the_form_of_the_task_and_its_mask_holds_the_sentences() {
+    fn a_row_has_the_form_of_the_task_and_its_mask_holds_the_sentences_but_for_numbers() {
         let mut shots = Shots::new(2);
         let records: Vec<_> = (0..4).map(record).collect();
         for record in &records[..3] {
@@ -263,7 +238,7 @@ mod tests {
             .mask
             .iter()
             .map(|&[from, to]| chars[from..to].iter().collect::<String>());
-        assert_eq!(masked.collect::<Vec<_>>(), ["ने 1", "ने 2", "ने 3"]);
+        assert_eq!(masked.collect::<Vec<_>>(), ["ने ", "ने ", "ने "]);
         let row = shots.row(from_english, 1, language, "bible");
         assert_eq!(
             row.prompt,

@@ -32,9 +32,6 @@ pub const BUILDER_VERSION: u32 = 1;
 /// Name of the file that is written last.
 pub const MANIFEST: &str = "manifest.json";
 
-/// The language into and out of which most corpora translate.
-const ENGLISH: &str = "eng_Latn";
-
 /// A text of one language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct TextRow<'a> {

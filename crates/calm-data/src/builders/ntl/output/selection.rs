@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::ENGLISH;
 use crate::DataError;
+use crate::builders::ntl::ENGLISH;
 use crate::cleaning::{Marks, Spill};
 use crate::corpus::{CorporaManifest, CorpusRecord, LanguageTag};
 

@@ -8,18 +8,23 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::config::WorldSizes;
-use super::dataset::{ENGLISH, World};
+use super::dataset::{ANSWER, Pair, QUESTION, World};
 use super::language::Resource;
 use super::mixture::{Mixture, ntl};
 use super::texts::{CompositionRow, Row};
 use super::tokenizer;
 use crate::DataError;
+use crate::builders::ntl::ENGLISH;
+use crate::builders::staging::Staging;
 
 /// Version of the builder. It changes when the same settings would give other bytes.
 pub const BUILDER_VERSION: u32 = 1;
 
 /// Rows of the anchor's that the tokenizer is trained on.
 const ANCHOR_ROWS: usize = 50_000;
+
+/// Sentences that worked examples are taken from.
+const SHOTS: usize = 10;
 
 /// Places among the low-resource languages of those of table 2, of every family some. Settings are
 /// chosen on the others.
@@ -32,7 +37,11 @@ const TASKS: [(&str, &str); 3] = [
     ("problems.toml", include_str!("tasks/problems.toml")),
 ];
 
-/// Writes a world to a directory; the bytes depend on the settings alone.
+/// File with the settings, by which a finished directory is known.
+const DESCRIPTION: &str = "ntl.json";
+
+/// Writes a world to a directory, which appears when it is whole, and returns the number of rows of
+/// D_C. The bytes depend on the settings alone.
 ///
 /// | file | holds |
 /// | --- | --- |
@@ -47,25 +56,32 @@ const TASKS: [(&str, &str); 3] = [
 ///
 /// # Errors
 ///
-/// [`DataError::Io`] naming the file that could not be written.
-pub fn build(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
+/// [`DataError::Io`] naming the file that could not be written, [`DataError::File`] if the directory is a
+/// file.
+pub fn build(world: &World, sizes: WorldSizes, directory: &Path) -> Result<usize, DataError> {
+    let staging = Staging::beside(directory)?;
+    let d_c = write(world, sizes, staging.path())?;
+    staging.publish(DESCRIPTION)?;
+    Ok(d_c)
+}
+
+fn write(world: &World, sizes: WorldSizes, directory: &Path) -> Result<usize, DataError> {
     write_tests(world, sizes, directory)?;
-    rows(&directory.join("d_c.jsonl"), d_c(world))?;
+    let d_c = d_c(world);
+    let count = d_c.len();
+    rows(&directory.join("d_c.jsonl"), d_c)?;
     write_texts(world, sizes, &directory.join("pretrain"))?;
     if sizes.tokenizer {
         let path = directory.join("tokenizer.json");
         let trained = tokenizer::train(&tokenizer_texts(world));
-        let json = trained.map_err(|error| DataError::Io {
-            path: path.clone(),
-            source: io::Error::other(error),
-        })?;
+        let json = trained.map_err(|error| DataError::io(&path)(io::Error::other(error)))?;
         calm_files::write(path, json)?;
     }
-    calm_files::write_with(directory.join("ntl.json"), |file| {
+    calm_files::write_with(directory.join(DESCRIPTION), |file| {
         let description = description(world, sizes);
         Ok(serde_json::to_writer_pretty(file, &description)?)
     })?;
-    Ok(())
+    Ok(count)
 }
 
 fn write_texts(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
@@ -120,70 +136,69 @@ fn lines(path: &Path, lines: impl IntoIterator<Item = String>) -> Result<(), Dat
 
 fn make_parent(path: &Path) -> Result<(), DataError> {
     let parent = path.parent().unwrap_or(path);
-    std::fs::create_dir_all(parent).map_err(|source| DataError::Io {
-        path: parent.to_owned(),
-        source,
-    })
+    std::fs::create_dir_all(parent).map_err(DataError::io(parent))
 }
 
 fn d_c(world: &World) -> Vec<CompositionRow> {
-    let languages = 0..world.languages().len();
-    languages
-        .into_par_iter()
-        .flat_map_iter(|language| world.d_c(language))
+    let languages = (0..world.languages().len()).into_par_iter();
+    let pairs = languages.flat_map_iter(|language| world.d_c(language));
+    let solvers = world.with(Resource::High).into_iter().map(Some);
+    let solvers: Vec<_> = solvers.chain([None]).collect();
+    let problems = solvers.into_par_iter();
+    pairs
+        .chain(problems.flat_map_iter(|language| world.d_c_problems(language)))
         .collect()
 }
 
 fn write_tests(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
-    let flores = directory.join("flores");
-    for (set, test) in [("dev", false), ("devtest", true)] {
-        let count = if test { sizes.sentences } else { 10 };
-        let path = |tag: &str, kind: &str| flores.join(format!("{set}/{tag}.{kind}"));
-        let english = (0..count).map(|index| world.test_pair(0, test, index).target);
-        lines(&path(ENGLISH, set), english)?;
-        for (language, named) in world.languages().iter().enumerate() {
-            let pairs: Vec<_> = (0..count)
-                .map(|index| world.test_pair(language, test, index))
-                .collect();
-            lines(
-                &path(&named.tag, set),
-                pairs.iter().map(|pair| pair.source.clone()),
-            )?;
-            if test {
-                let shown = world.shown(language);
-                let unseen = |content: &Vec<usize>| {
-                    content.iter().filter(|meaning| !shown[**meaning]).count()
-                };
-                lines(
-                    &path(&named.tag, "unseen"),
-                    pairs.iter().map(|pair| unseen(&pair.content).to_string()),
-                )?;
-                lines(
-                    &path(&named.tag, "words"),
-                    pairs.iter().map(|pair| pair.content.len().to_string()),
-                )?;
-            }
-        }
-    }
-    for language in world.with(Resource::Low) {
-        let tag = &world.languages()[language].tag;
-        let pairs = world.unseen_pairs(language, sizes.unseen);
-        let path = |side: &str| directory.join(format!("unseen/{tag}.{side}"));
-        lines(
-            &path("source"),
-            pairs.iter().map(|pair| pair.source.clone()),
-        )?;
-        lines(
-            &path("target"),
-            pairs.iter().map(|pair| pair.target.clone()),
-        )?;
-    }
+    write_sentences(world, sizes, &directory.join("flores"))?;
+    write_unseen(world, sizes, &directory.join("unseen"))?;
     write_problems(world, sizes, &directory.join("mgsm"))?;
     for (name, task) in TASKS {
         let english = name == "problems.toml";
         let (order, groups) = (low_to_high(world, english), groups(world, english));
         let text = format!("low_to_high = {order:?}\n{task}\n[groups]\n{groups}");
         calm_files::write(directory.join(name), text)?;
+    }
+    Ok(())
+}
+
+fn write_sentences(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
+    for (set, test, count) in [("dev", false, SHOTS), ("devtest", true, sizes.sentences)] {
+        let path = |tag: &str, kind: &str| directory.join(format!("{set}/{tag}.{kind}"));
+        let english = (0..count).map(|index| world.test_pair(0, test, index).target);
+        lines(&path(ENGLISH, set), english)?;
+        for (language, named) in world.languages().iter().enumerate() {
+            let pairs = (0..count).map(|index| world.test_pair(language, test, index));
+            let pairs: Vec<Pair> = pairs.collect();
+            let write = |kind: &str, of: &dyn Fn(&Pair) -> String| {
+                lines(&path(&named.tag, kind), pairs.iter().map(of))
+            };
+            write(set, &|pair| pair.source.clone())?;
+            if test {
+                let shown = world.shown(language);
+                let unseen = |pair: &Pair| {
+                    let content = pair.content.iter();
+                    content.filter(|meaning| !shown[**meaning]).count()
+                };
+                write("unseen", &|pair| unseen(pair).to_string())?;
+                write("words", &|pair| pair.content.len().to_string())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_unseen(world: &World, sizes: WorldSizes, directory: &Path) -> Result<(), DataError> {
+    for language in world.with(Resource::Low) {
+        let tag = &world.languages()[language].tag;
+        let pairs = world.unseen_pairs(language, sizes.unseen);
+        let (sources, targets): (Vec<_>, Vec<_>) = pairs
+            .into_iter()
+            .map(|pair| (pair.source, pair.target))
+            .unzip();
+        lines(&directory.join(format!("{tag}.source")), sources)?;
+        lines(&directory.join(format!("{tag}.target")), targets)?;
     }
     Ok(())
 }
@@ -242,8 +257,8 @@ fn write_problems(world: &World, sizes: WorldSizes, directory: &Path) -> Result<
             .map(|index| {
                 let problem = world.problem(language, false, index);
                 let shot = json!({
-                    "q": format!("Question: {}", problem.question),
-                    "a": format!("Answer: {}", problem.worked),
+                    "q": format!("{QUESTION}: {}", problem.question),
+                    "a": format!("{ANSWER}: {}", problem.worked),
                 });
                 ((index + 1).to_string(), shot)
             })
@@ -289,6 +304,7 @@ mod tests {
             pairs: [20, 60],
             d_c_share: 0.2,
             d_c_high_resource: 4,
+            d_c_problems: 2,
             ..WorldConfig::default()
         };
         let sizes = WorldSizes {
@@ -333,20 +349,23 @@ mod tests {
     }
 
     #[test]
-    fn masks_hold_the_high_resource_sentences_of_a_prompt() {
+    fn masks_hold_the_high_resource_sentences_of_a_prompt_but_for_numbers() {
         let world = World::new(WorldConfig::default()).unwrap();
         let [high, low] = [Resource::High, Resource::Low].map(|resource| world.with(resource)[0]);
         assert!(world.d_c(low).iter().all(|row| row.mask.is_empty()));
-        for row in world.d_c(high) {
+        let problems = world.d_c_problems(Some(high));
+        assert_eq!(problems.len(), 250);
+        for row in world.d_c(high).into_iter().chain(problems) {
             assert!(!row.mask.is_empty());
             let prompt: Vec<char> = row.prompt.chars().collect();
             for [from, to] in row.mask {
-                let sentence: String = prompt[from..to].iter().collect();
-                assert!(sentence.ends_with(['.', '?']), "{sentence}");
+                let part: String = prompt[from..to].iter().collect();
                 assert!(
-                    !sentence.contains('\n') && !sentence.contains(':'),
-                    "{sentence}"
+                    !part.contains(['\n', ':']) && !part.contains(char::is_numeric),
+                    "{part}"
                 );
+                let behind = prompt[to];
+                assert!(behind == '\n' || behind.is_numeric(), "{part}{behind}");
             }
         }
     }

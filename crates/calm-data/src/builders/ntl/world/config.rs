@@ -21,6 +21,8 @@ pub struct WorldConfig {
     pub d_c_share: f64,
     /// Pairs of each high-resource language in D_C.
     pub d_c_high_resource: usize,
+    /// Word problems in each high-resource language, and in English, in D_C.
+    pub d_c_problems: usize,
 }
 
 impl Default for WorldConfig {
@@ -32,6 +34,7 @@ impl Default for WorldConfig {
             pairs: [1000, 10_000],
             d_c_share: 0.05,
             d_c_high_resource: 500,
+            d_c_problems: 250,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::config::WorldConfig;
@@ -10,11 +10,10 @@ use super::english;
 use super::language::{Language, Resource, languages};
 use super::lexicon::Lexicon;
 use super::problem::Problem;
-use super::sentence::{Sentence, Speaker};
+use super::sentence::{NounPhrase, Sentence, Speaker};
 use crate::DataError;
-
-/// Tag of English.
-pub const ENGLISH: &str = "eng_Latn";
+use crate::builders::ntl::ENGLISH;
+use crate::seeded::seeded;
 
 /// Independent streams of chance.
 #[derive(Clone, Copy)]
@@ -29,6 +28,7 @@ pub(super) enum Stream {
     TestProblem,
     Chosen,
     Shots,
+    ChosenProblem,
 }
 
 /// A world: its meanings and its languages.
@@ -60,6 +60,11 @@ pub struct ProblemText {
     /// The answer.
     pub answer: u32,
 }
+
+/// Label of a word problem, as the task of MGSM has it.
+pub(super) const QUESTION: &str = "Question";
+/// Label of its answer.
+pub(super) const ANSWER: &str = "Answer";
 
 impl World {
     /// The world of some settings.
@@ -218,6 +223,21 @@ impl World {
         }
     }
 
+    pub(super) fn say_phrase(&self, language: Option<usize>, phrase: &NounPhrase) -> String {
+        match language {
+            Some(language) => self.languages[language].say_phrase(&self.lexicon, phrase),
+            None => english::say_phrase(&self.lexicon, phrase),
+        }
+    }
+
+    /// The bare word of a meaning.
+    pub(super) fn word(&self, language: Option<usize>, meaning: usize) -> String {
+        match language {
+            Some(language) => self.languages[language].word(meaning),
+            None => self.lexicon.forms(meaning).base.clone(),
+        }
+    }
+
     pub(super) fn pair(&self, language: usize, sentence: &Sentence) -> Pair {
         Pair {
             source: self.say(Some(language), sentence),
@@ -254,12 +274,7 @@ impl World {
         language: usize,
         index: usize,
     ) -> ChaCha8Rng {
-        let mut bytes = [0; 32];
-        let words = [seed, stream as u64, language as u64, index as u64];
-        for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        ChaCha8Rng::from_seed(bytes)
+        seeded([seed, stream as u64, language as u64, index as u64])
     }
 }
 

@@ -39,6 +39,15 @@ pub struct Language {
     words: Vec<String>,
 }
 
+/// A word of a sentence.
+#[derive(Debug, Clone)]
+struct Word {
+    /// As it is spoken; a number in digits.
+    sounds: String,
+    /// What it means in English; none for what is English, too: names, numbers, and marks of grammar.
+    gloss: Option<String>,
+}
+
 /// Order of subject, object and verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -306,6 +315,16 @@ impl SoundChange {
     }
 }
 
+impl Word {
+    /// A word without a gloss.
+    fn bare(sounds: impl Into<String>) -> Self {
+        Self {
+            sounds: sounds.into(),
+            gloss: None,
+        }
+    }
+}
+
 impl Mark {
     fn new(chances: [u32; 4], rng: &mut ChaCha8Rng) -> Self {
         let consonants: Vec<char> = CONSONANTS.chars().collect();
@@ -334,14 +353,15 @@ impl Mark {
         kinds[kind](sounds)
     }
 
-    /// The word with the mark, each in sounds.
-    fn on(&self, word: &str) -> Vec<String> {
+    /// The word with the mark.
+    fn on(&self, mut word: Word) -> Vec<Word> {
         match self {
-            Self::Prefix(mark) => vec![format!("{mark}{word}")],
-            Self::Suffix(mark) => vec![format!("{word}{mark}")],
-            Self::Particle(mark) => vec![mark.clone(), word.to_owned()],
-            Self::Unmarked => vec![word.to_owned()],
+            Self::Prefix(mark) => word.sounds.insert_str(0, mark),
+            Self::Suffix(mark) => word.sounds.push_str(mark),
+            Self::Particle(mark) => return vec![Word::bare(mark), word],
+            Self::Unmarked => {}
         }
+        vec![word]
     }
 
     fn changed(&self, changes: &[SoundChange]) -> Self {
@@ -432,45 +452,72 @@ impl Grammar {
 impl Language {
     /// A sentence in this language, with its full stop or question mark.
     pub(super) fn say(&self, lexicon: &Lexicon, sentence: &Sentence) -> String {
-        let mut words = self.clause(lexicon, &sentence.first);
-        if let Some((conjunction, second)) = &sentence.second {
-            words.push(self.words[*conjunction].clone());
-            words.extend(self.clause(lexicon, second));
-        }
-        let written: Vec<String> = words.iter().map(|word| self.script.write(word)).collect();
-        let end = if sentence.first.asks { "?" } else { "." };
-        self.join(&written) + end
+        self.join(&self.sentence(lexicon, sentence)) + end(sentence)
+    }
+
+    /// A sentence in this language with the meaning of each word behind it, as linguists gloss texts.
+    pub(super) fn gloss(&self, lexicon: &Lexicon, sentence: &Sentence) -> String {
+        let words = self.sentence(lexicon, sentence).into_iter();
+        let glossed = words.flat_map(|word| [Some(self.script.write(&word.sounds)), word.gloss]);
+        glossed.flatten().collect::<Vec<_>>().join(" ") + end(sentence)
     }
 
     /// A noun phrase in this language.
     pub(super) fn say_phrase(&self, lexicon: &Lexicon, phrase: &NounPhrase) -> String {
-        let words = self.noun_phrase(lexicon, phrase, &Mark::Unmarked, false);
-        let written: Vec<String> = words.iter().map(|word| self.script.write(word)).collect();
-        self.join(&written)
+        self.join(&self.noun_phrase(lexicon, phrase, &Mark::Unmarked, false))
     }
 
-    /// Words with what stands between them; numbers have spaces around them in any script.
-    fn join(&self, words: &[String]) -> String {
-        let is_number = |word: &String| word.starts_with(|letter: char| letter.is_ascii_digit());
+    /// Words as they are written, with what stands between them; numbers have spaces around them in
+    /// any script.
+    fn join(&self, words: &[Word]) -> String {
+        let is_number = |word: &Word| {
+            word.sounds
+                .starts_with(|sound: char| sound.is_ascii_digit())
+        };
         let mut text = String::new();
         for (i, word) in words.iter().enumerate() {
             if i > 0 {
                 let number = is_number(word) || is_number(&words[i - 1]);
                 text.push_str(if number { " " } else { self.script.separator() });
             }
-            text.push_str(word);
+            text.push_str(&self.script.write(&word.sounds));
         }
         text
     }
 
-    fn clause(&self, lexicon: &Lexicon, clause: &Clause) -> Vec<String> {
+    /// The bare word of a meaning, and what it is in English.
+    fn spoken(&self, lexicon: &Lexicon, meaning: Meaning) -> Word {
+        Word {
+            sounds: self.words[meaning].clone(),
+            gloss: Some(lexicon.forms(meaning).base.clone()),
+        }
+    }
+
+    /// The word of a meaning with the mark of a plural or the past, which English has, too.
+    fn inflected(&self, lexicon: &Lexicon, meaning: Meaning, mark: &Mark) -> Vec<Word> {
+        mark.on(Word {
+            sounds: self.words[meaning].clone(),
+            gloss: Some(lexicon.forms(meaning).other.clone()),
+        })
+    }
+
+    fn sentence(&self, lexicon: &Lexicon, sentence: &Sentence) -> Vec<Word> {
+        let mut words = self.clause(lexicon, &sentence.first);
+        if let Some((conjunction, second)) = &sentence.second {
+            words.push(self.spoken(lexicon, *conjunction));
+            words.extend(self.clause(lexicon, second));
+        }
+        words
+    }
+
+    fn clause(&self, lexicon: &Lexicon, clause: &Clause) -> Vec<Word> {
         let grammar = &self.grammar;
         let subject = self.noun_phrase(lexicon, &clause.subject, &Mark::Unmarked, false);
         let object = clause
             .object
             .iter()
             .flat_map(|object| self.noun_phrase(lexicon, object, &grammar.accusative, clause.asks));
-        let (object, verb) = (object.collect::<Vec<_>>(), self.verb(clause));
+        let (object, verb) = (object.collect::<Vec<_>>(), self.verb(lexicon, clause));
         let core = match grammar.order {
             Order::Svo => [subject, verb, object],
             Order::Sov => [subject, object, verb],
@@ -487,7 +534,7 @@ impl Language {
     }
 
     /// Recipient, place, manner and time.
-    fn circumstances(&self, lexicon: &Lexicon, clause: &Clause) -> Vec<String> {
+    fn circumstances(&self, lexicon: &Lexicon, clause: &Clause) -> Vec<Word> {
         let to = lexicon.function("to");
         let recipient = clause.recipient.as_ref().map(|recipient| (&to, recipient));
         let place = clause
@@ -496,7 +543,7 @@ impl Language {
             .map(|(preposition, place)| (preposition, place));
         let mut words = Vec::new();
         for (preposition, noun) in recipient.into_iter().chain(place) {
-            let preposition = self.words[*preposition].clone();
+            let preposition = self.spoken(lexicon, *preposition);
             let noun = self.noun_phrase(lexicon, noun, &Mark::Unmarked, false);
             if self.grammar.prepositions {
                 words.push(preposition);
@@ -507,21 +554,21 @@ impl Language {
             }
         }
         let adverbs = clause.manner.into_iter().chain(clause.time);
-        words.extend(adverbs.map(|adverb| self.words[adverb].clone()));
+        words.extend(adverbs.map(|adverb| self.spoken(lexicon, adverb)));
         words
     }
 
-    fn verb(&self, clause: &Clause) -> Vec<String> {
-        let tense = match clause.tense {
-            Tense::Past => &self.grammar.past,
-            Tense::Present => &Mark::Unmarked,
-            Tense::Future => &self.grammar.future,
+    fn verb(&self, lexicon: &Lexicon, clause: &Clause) -> Vec<Word> {
+        let verb = || self.spoken(lexicon, clause.verb);
+        let mut words = match clause.tense {
+            Tense::Past => self.inflected(lexicon, clause.verb, &self.grammar.past),
+            Tense::Present => vec![verb()],
+            Tense::Future => self.grammar.future.on(verb()),
         };
-        let mut words = tense.on(&self.words[clause.verb]);
         if clause.negated
             && let Some(verb) = words.pop()
         {
-            words.extend(self.grammar.negation.on(&verb));
+            words.extend(self.grammar.negation.on(verb));
         }
         words
     }
@@ -532,17 +579,17 @@ impl Language {
         phrase: &NounPhrase,
         case: &Mark,
         asked: bool,
-    ) -> Vec<String> {
+    ) -> Vec<Word> {
         let noun: Meaning = match phrase.head {
-            Head::Name(name) => return case.on(NAMES[name]),
+            Head::Name(name) => return case.on(Word::bare(NAMES[name])),
             Head::Noun(noun) => noun,
         };
         let mut words = match phrase.count {
-            Count::Many if !asked => self.grammar.plural.on(&self.words[noun]),
-            _ => vec![self.words[noun].clone()],
+            Count::Many if !asked => self.inflected(lexicon, noun, &self.grammar.plural),
+            _ => vec![self.spoken(lexicon, noun)],
         };
         if let Some(noun) = words.pop() {
-            words.extend(case.on(&noun));
+            words.extend(case.on(noun));
         }
         if let Some(adjective) = phrase.adjective {
             let place = if self.grammar.adjective_first {
@@ -550,17 +597,17 @@ impl Language {
             } else {
                 words.len()
             };
-            words.insert(place, self.words[adjective].clone());
+            words.insert(place, self.spoken(lexicon, adjective));
         }
         let mut number = Vec::new();
         if asked {
-            number.push(self.words[lexicon.function("how many")].clone());
+            number.push(self.spoken(lexicon, lexicon.function("how many")));
         }
         if let Count::Number(count) = phrase.count {
-            number.push(count.to_string());
+            number.push(Word::bare(count.to_string()));
         }
         if phrase.more {
-            number.push(self.words[lexicon.function("more")].clone());
+            number.push(self.spoken(lexicon, lexicon.function("more")));
         }
         let place = if self.grammar.number_first {
             0
@@ -575,6 +622,11 @@ impl Language {
     pub fn word(&self, meaning: usize) -> String {
         self.script.write(&self.words[meaning])
     }
+}
+
+/// The mark at the end of a sentence.
+fn end(sentence: &Sentence) -> &'static str {
+    if sentence.first.asks { "?" } else { "." }
 }
 
 #[cfg(test)]
@@ -670,6 +722,10 @@ mod tests {
         clause.place = Some((lexicon.function("near"), house));
         let said = language.say(&lexicon, &clause.clone().into());
         assert_eq!(said, "dom prop mox Mira kanim rub pa nevid.");
+        assert_eq!(
+            language.gloss(&lexicon, &clause.clone().into()),
+            "dom house prop near mox soon Mira kanim dogs rub red pa nevid spotted."
+        );
         let english = super::super::english::say(&lexicon, &clause.into());
         assert_eq!(english, "Mira did not spot red dogs near the house soon.");
     }

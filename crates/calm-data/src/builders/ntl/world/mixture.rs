@@ -64,12 +64,13 @@ impl Mixture {
     }
 }
 
-/// D_NTL: the corpora of all languages, of high-resource ones as much as of the smallest.
+/// D_NTL: the corpora of low-resource languages, and of high-resource ones half as much as of the
+/// largest of these.
 pub(super) fn ntl(world: &World) -> Vec<Row> {
     let rows = |language: usize| {
         let pairs = match world.languages()[language].resource {
             Resource::Low => world.corpus_pairs(language),
-            Resource::High => 2 * world.config().pairs[0],
+            Resource::High => world.corpus_pairs(language) / 2,
         };
         let blocks = (0..pairs).step_by(SENTENCES);
         blocks.flat_map(move |index| world.corpus_rows(language, index))

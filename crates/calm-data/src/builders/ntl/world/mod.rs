@@ -21,7 +21,7 @@ mod tokenizer;
 
 pub use build::{BUILDER_VERSION, build};
 pub use config::{WorldConfig, WorldSizes};
-pub use dataset::{ENGLISH, Pair, ProblemText, World};
+pub use dataset::{Pair, ProblemText, World};
 pub use language::{Grammar, Language, Mark, Order, Resource};
 pub use script::Script;
 pub use texts::{CompositionRow, Row, TextKind};

@@ -4,11 +4,12 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::dataset::{ENGLISH, Stream, World};
-use super::english;
+use super::dataset::{ANSWER, QUESTION, Stream, World};
 use super::language::Resource;
 use super::problem::Problem;
 use super::sentence::{Sentence, Speaker};
+use crate::builders::ntl::ENGLISH;
+use crate::builders::ntl::prompt::Prompt;
 
 /// A row of training data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,14 +32,15 @@ pub enum Row {
 /// A row of D_C.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CompositionRow {
-    /// Worked examples and the sentence to translate, as the task has them.
+    /// Worked examples and the sentence to translate or the problem to solve, as the task has them.
     pub prompt: String,
-    /// The translation, with the space before it.
+    /// The translation, or steps and answer, with the space before it.
     pub target: String,
     /// Language of the sentence.
     pub language: String,
     /// Characters of the prompt, from and to, whose words anchor masking may hide: sentences of a
-    /// high-resource language, which both models know, and none of a low-resource language.
+    /// high-resource language and of English but for their numbers, and none of a low-resource
+    /// language.
     pub mask: Vec<[usize; 2]>,
 }
 
@@ -60,12 +62,19 @@ pub enum TextKind {
 /// Sentences of a plain text, and of a corpus for each that is translated.
 pub(super) const SENTENCES: usize = 4;
 
-/// Entries of a dictionary for each sentence of a corpus.
-const ENTRIES: usize = 2;
+/// Of these, how many are glossed.
+const GLOSSED: usize = 2;
 
-/// A question and its answer.
-struct Question {
-    prompt: String,
+/// Entries of a dictionary for each sentence of a corpus.
+const ENTRIES: usize = 1;
+
+/// A sentence that is asked about, and the answer.
+struct Question<'a> {
+    /// Label of the sentence.
+    from: &'a str,
+    sentence: String,
+    /// Label of the answer.
+    into: &'a str,
     answer: String,
 }
 
@@ -86,20 +95,17 @@ impl World {
                     .collect();
                 Row::of(&questions)
             }
-            TextKind::Problems => {
-                let questions: Vec<_> = (0..=rng.random_range(0..=1))
-                    .map(|_| self.problem_question(language, &mut rng))
-                    .collect();
-                Row::of(&questions)
-            }
+            TextKind::Problems => Row::of(&self.problem_questions(language, &mut rng)),
         }
     }
 
     /// Rows of sentences `index` and the following of the corpus of a language, as many as
-    /// [`SENTENCES`]: all of them as text, one with its translation, and entries of a dictionary.
+    /// [`SENTENCES`]: all of them as text, one with its translation, two with glosses, and entries of a
+    /// dictionary.
     ///
     /// So whoever reads them knows words better than how English puts them together, as it mostly is
-    /// with low-resource languages, of which there is more text than translated text.
+    /// with low-resource languages, of which there is more text than translated text. Glosses make a
+    /// model know what a word means where it stands, and not only where it is asked for.
     pub(super) fn corpus_rows(&self, language: usize, index: usize) -> Vec<Row> {
         let sentence = |index: usize| {
             self.any_sentence(&mut self.rng(self.config().seed, Stream::Corpus, language, index))
@@ -112,6 +118,8 @@ impl World {
             .collect();
         let sentences: Vec<_> = (index..index + SENTENCES).map(sentence).collect();
         let mut rows = vec![Row::of(&questions), self.plain(Some(language), &sentences)];
+        let glossed = sentences.iter().rev().take(GLOSSED);
+        rows.extend(glossed.map(|sentence| self.glossed(language, sentence)));
         let entries = 0..ENTRIES * SENTENCES;
         rows.extend(entries.map(|_| Row::of(&[self.entry(Some(language), &mut rng)])));
         rows
@@ -123,34 +131,48 @@ impl World {
         let row = |row: usize| {
             let mut rng = self.rng(self.config().fold, Stream::Shots, language, row);
             let shots = [0, 0, 1, 2][rng.random_range(0..4)];
-            let pairs = (0..=shots)
-                .rev()
-                .map(|shot| chosen[(row + shot * 17) % chosen.len()]);
-            self.composition_row(language, &pairs.collect::<Vec<_>>())
+            let questions = (0..=shots).rev().map(|shot| {
+                let index = chosen[(row + shot * 17) % chosen.len()];
+                let pair = self.corpus_pair(language, index);
+                Question {
+                    from: self.tag(Some(language)),
+                    sentence: pair.source,
+                    into: ENGLISH,
+                    answer: pair.target,
+                }
+            });
+            self.composition_row(Some(language), &questions.collect::<Vec<_>>())
         };
         (0..chosen.len()).map(row).collect()
     }
 
-    fn composition_row(&self, language: usize, pairs: &[usize]) -> CompositionRow {
-        let tag = &self.languages()[language].tag;
-        let (mut prompt, mut target, mut mask) = (String::new(), String::new(), Vec::new());
-        for pair in pairs {
-            if !target.is_empty() {
-                prompt += &format!("{target}\n\n");
-            }
-            let pair = self.corpus_pair(language, *pair);
-            if self.languages()[language].resource == Resource::High {
-                let start = prompt.chars().count() + tag.len() + 2;
-                mask.push([start, start + pair.source.chars().count()]);
-            }
-            prompt += &format!("{tag}: {}\n{ENGLISH}:", pair.source);
-            target = format!(" {}", pair.target);
-        }
+    /// Word problems of D_C in a high-resource language or English (`None`), some behind a worked
+    /// example: general text, of the kind that the anchor knows.
+    pub fn d_c_problems(&self, language: Option<usize>) -> Vec<CompositionRow> {
+        let number = language.unwrap_or(self.languages().len());
+        let row = |row: usize| {
+            let mut rng = self.rng(self.config().fold, Stream::ChosenProblem, number, row);
+            let questions = self.problem_questions(language, &mut rng);
+            self.composition_row(language, &questions)
+        };
+        (0..self.config().d_c_problems).map(row).collect()
+    }
+
+    fn composition_row(
+        &self,
+        language: Option<usize>,
+        questions: &[Question<'_>],
+    ) -> CompositionRow {
+        let (prompt, target) = asked(questions);
+        let resource = language.map_or(Resource::High, |index| self.languages()[index].resource);
         CompositionRow {
-            prompt,
+            prompt: prompt.text,
             target,
-            language: tag.clone(),
-            mask,
+            language: self.tag(language).to_owned(),
+            mask: match resource {
+                Resource::High => prompt.mask,
+                Resource::Low => Vec::new(),
+            },
         }
     }
 
@@ -166,56 +188,95 @@ impl World {
         Row::Plain { text }
     }
 
+    fn glossed(&self, language: usize, sentence: &Sentence) -> Row {
+        let glossed = self.languages()[language].gloss(&self.lexicon, sentence);
+        let text = format!("{}: {glossed}", self.tag(Some(language)));
+        Row::Plain { text }
+    }
+
     fn translation(
         &self,
         kind: TextKind,
         language: Option<usize>,
         sentence: &Sentence,
-    ) -> Question {
+    ) -> Question<'_> {
         let (said, english) = (self.say(language, sentence), self.say(None, sentence));
-        let tag = self.tag(language);
+        let (from, into) = (self.tag(language), ENGLISH);
         match kind {
-            TextKind::FromEnglish => Question::translation(ENGLISH, &english, tag, &said),
-            _ => Question::translation(tag, &said, ENGLISH, &english),
+            TextKind::FromEnglish => Question {
+                from: into,
+                sentence: english,
+                into: from,
+                answer: said,
+            },
+            _ => Question {
+                from,
+                sentence: said,
+                into,
+                answer: english,
+            },
         }
     }
 
-    fn entry(&self, language: Option<usize>, rng: &mut ChaCha8Rng) -> Question {
+    fn entry(&self, language: Option<usize>, rng: &mut ChaCha8Rng) -> Question<'_> {
         let speaker = Speaker {
             lexicon: &self.lexicon,
             zipf: 0.0,
             only: None,
         };
-        let said_as = |language: Option<usize>| &self.languages()[language.unwrap_or(0)];
         let (said, english) = match rng.random_range(0..10) {
             0..5 => {
                 let meaning = rng.random_range(0..self.meanings());
-                let english = self.lexicon.forms(meaning).base.clone();
-                (said_as(language).word(meaning), english)
+                (self.word(language, meaning), self.word(None, meaning))
             }
             5..8 => {
                 let phrase = speaker.phrase(rng).expect("every word may be said");
-                let english = english::say_phrase(&self.lexicon, &phrase);
-                (
-                    said_as(language).say_phrase(&self.lexicon, &phrase),
-                    english,
-                )
+                let say = |language| self.say_phrase(language, &phrase);
+                (say(language), say(None))
             }
             _ => {
                 let sentence = speaker.short(rng).expect("every word may be said");
                 (self.say(language, &sentence), self.say(None, &sentence))
             }
         };
-        Question::translation(self.tag(language), &said, ENGLISH, &english)
-    }
-
-    fn problem_question(&self, language: Option<usize>, rng: &mut ChaCha8Rng) -> Question {
-        let problem = self.problem_text(language, &Problem::draw(&self.lexicon, rng));
         Question {
-            prompt: format!("Question: {}\nAnswer:", problem.question),
-            answer: problem.worked,
+            from: self.tag(language),
+            sentence: said,
+            into: ENGLISH,
+            answer: english,
         }
     }
+
+    /// A word problem, perhaps behind a worked example.
+    fn problem_questions(
+        &self,
+        language: Option<usize>,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<Question<'_>> {
+        let shots = rng.random_range(0..=1);
+        let question = |_| {
+            let problem = self.problem_text(language, &Problem::draw(&self.lexicon, rng));
+            Question {
+                from: QUESTION,
+                sentence: problem.question,
+                into: ANSWER,
+                answer: problem.worked,
+            }
+        };
+        (0..=shots).map(question).collect()
+    }
+}
+
+/// The prompt of the last question, behind the others with their answers, and its answer.
+fn asked(questions: &[Question<'_>]) -> (Prompt, String) {
+    let (last, shots) = questions.split_last().expect("there is a question");
+    let mut prompt = Prompt::default();
+    for shot in shots {
+        prompt.ask(shot.from, &shot.sentence, shot.into);
+        prompt.answer(&shot.answer);
+    }
+    prompt.ask(last.from, &last.sentence, last.into);
+    (prompt, format!(" {}", last.answer))
 }
 
 /// Worked examples of a row: mostly none, since a model learns to translate from single pairs sooner.
@@ -227,27 +288,13 @@ fn shots(rng: &mut ChaCha8Rng) -> usize {
     }
 }
 
-impl Question {
-    /// A pair as the task of FLORES asks for it.
-    fn translation(from: &str, source: &str, to: &str, target: &str) -> Self {
-        Self {
-            prompt: format!("{from}: {source}\n{to}:"),
-            answer: target.to_owned(),
-        }
-    }
-}
-
 impl Row {
     /// The last question, behind the others with their answers.
-    fn of(questions: &[Question]) -> Self {
-        let (last, shots) = questions.split_last().expect("there is a question");
-        let shots: String = shots
-            .iter()
-            .map(|shot| format!("{} {}\n\n", shot.prompt, shot.answer))
-            .collect();
+    fn of(questions: &[Question<'_>]) -> Self {
+        let (prompt, target) = asked(questions);
         Self::Answered {
-            prompt: shots + &last.prompt,
-            target: format!(" {}", last.answer),
+            prompt: prompt.text,
+            target,
         }
     }
 
