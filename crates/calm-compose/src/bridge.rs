@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{DType, Device, FloatDType, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use calm_backend::{SeededInit, ops};
 
 use crate::{BridgeOptions, ComposeError, Gate, Memory, OutputInit};
@@ -266,6 +266,30 @@ impl Bridge {
         self.normed(self.in_own_type(augmenting), self.augmenting_norm.as_ref())
     }
 
+    /// [`Memory::bias`] for augmenting positions that have these places in the text; none without
+    /// [`BridgeOptions::alibi`].
+    ///
+    /// # Shapes
+    ///
+    /// - `places`: `[batch, seq_augmenting]`
+    /// - output: `[batch, heads, 1, seq_augmenting]`
+    pub(crate) fn bias(&self, places: &[Vec<usize>], device: &Device) -> Option<Tensor<4>> {
+        if !self.config.options.alibi {
+            return None;
+        }
+        let heads = self.config.heads;
+        let of_head = |row, head| {
+            let slope = slope(head, heads);
+            let places: std::slice::Iter<'_, usize> = <[usize]>::iter(row);
+            places.map(move |place| (slope * *place as f64) as f32)
+        };
+        let rows = places.iter().map(Vec::as_slice);
+        let biases = rows.flat_map(|row| (0..heads).flat_map(move |head| of_head(row, head)));
+        let shape = [places.len(), heads, 1, places.first().map_or(0, Vec::len)];
+        let biases = TensorData::new(biases.collect(), shape);
+        Some(Tensor::from_data(biases, (device, DType::F32)))
+    }
+
     /// The anchor's hidden states plus what they read from the memory.
     ///
     /// To a position that may see nothing zero is added, or with [`BridgeOptions::bias`] the bias of
@@ -290,6 +314,10 @@ impl Bridge {
         let queries = self.queries(self.query_input(anchor));
         let keys = memory.keys.clone().swap_dims(2, 3);
         let scores = queries.matmul(keys).cast(DType::F32) * self.scale();
+        let scores = match &memory.bias {
+            Some(bias) => scores + bias.clone(),
+            None => scores,
+        };
         let Some(masked) = &memory.masked else {
             return softmax(scores, 3);
         };
@@ -306,12 +334,16 @@ impl Bridge {
             keys,
             values,
             masked,
+            bias,
         } = memory;
         let ([batch, seq, _], dtype) = (anchor.dims(), anchor.dtype());
         let input = self.query_input(anchor);
         let queries = self.queries(input.clone());
         let d_inner = self.config.d_inner();
-        let heads = ops::attention(queries, keys, values, masked, self.scale());
+        let heads = match bias {
+            None => ops::attention(queries, keys, values, masked, self.scale()),
+            Some(bias) => ops::biased_attention(queries, keys, values, masked, self.scale(), bias),
+        };
         let heads = self
             .gate_heads(heads, input)
             .swap_dims(1, 2) // [batch, seq_anchor, heads, d_head]
@@ -438,6 +470,12 @@ impl Bridge {
         x.reshape([batch, seq, heads, d_inner / heads])
             .swap_dims(1, 2)
     }
+}
+
+/// The slope of a head's biases: from 4, where one position more outweighs a factor of 55, evenly by
+/// their logarithm to 1/64 and less. ALiBi's own begin at 1/2; a bridge has to find one position.
+fn slope(head: usize, heads: usize) -> f64 {
+    (2.0 - 8.0 * head as f64 / heads as f64).exp2()
 }
 
 fn scaled<const D: usize>(parameter: &Param<Tensor<D>>, factor: f64) -> Param<Tensor<D>> {

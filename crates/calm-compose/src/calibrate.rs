@@ -331,6 +331,7 @@ mod tests {
                     keys,
                     values,
                     masked: None,
+                    bias: None,
                 };
                 bridge.read(anchor.clone(), memory).into_data()
             };

@@ -274,6 +274,7 @@ impl FrozenParts {
     ) -> Vec<Source> {
         let (model, device) = (&self.augmenting[index], self.anchor.device());
         let masked = visibility.masked(anchor, keys);
+        let places = visibility.places(keys);
         let mut states = states.map(IntoIterator::into_iter);
         let connections = model.connections.iter().enumerate();
         let sources = connections.map(|(slot, connection)| Source {
@@ -285,6 +286,7 @@ impl FrozenParts {
                 .map(|state| state.to_device(&device)),
             past: visibility.past(),
             masked: masked.clone(),
+            places: places.clone(),
             scale: model.scale,
         });
         sources.collect()

@@ -12,4 +12,7 @@ pub struct Memory {
     /// `[batch or 1, 1, seq_anchor, seq_augmenting]`, `true` = masked: the anchor position may not
     /// see the augmenting position. None if all may be seen.
     pub masked: Option<Tensor<4, Bool>>,
+    /// `[batch, heads, 1, seq_augmenting]`, in `f32`: added to the scores, see
+    /// [`BridgeOptions::alibi`](crate::BridgeOptions::alibi).
+    pub bias: Option<Tensor<4>>,
 }

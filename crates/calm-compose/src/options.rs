@@ -75,6 +75,11 @@ pub struct BridgeOptions {
     /// Biases of W_Q, W_K, W_V and W_O, as torch's `MultiheadAttention` has them. f_proj always has
     /// one. An anchor position that may see nothing then gets the bias of W_O added.
     pub bias: bool,
+    /// Biases of the scores by which heads prefer the augmenting positions that came last, each head
+    /// by another slope (ALiBi, arXiv 2108.12409). Without them nothing but the states tells a bridge
+    /// which position of the augmenting model has the token that the anchor reads.
+    #[serde(skip_serializing_if = "is_false")]
+    pub alibi: bool,
     /// Learnt factor of the output.
     pub gate: Gate,
     /// Initial output.
@@ -110,6 +115,7 @@ impl BridgeOptions {
             output_norm: false,
             norm_epsilon: 1e-6,
             bias: false,
+            alibi: false,
             gate: Gate::None,
             output_init: OutputInit::Zero,
             output_unit: OutputUnit::One,
@@ -126,6 +132,11 @@ impl BridgeOptions {
             found: self.norm_epsilon,
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl OutputUnit {

@@ -1,5 +1,7 @@
 //! Sources: hidden states of augmenting models, out of which each bridge makes its memory.
 
+use std::sync::Arc;
+
 use burn::tensor::{Bool, Tensor};
 use calm_models::KvCache;
 
@@ -18,6 +20,8 @@ pub(crate) struct Source {
     pub(crate) past: usize,
     /// [`Memory::masked`].
     pub(crate) masked: Option<Tensor<4, Bool>>,
+    /// Place of every augmenting position in its text, `[batch, seq_augmenting]`.
+    pub(crate) places: Arc<[Vec<usize>]>,
     /// Factor of what the bridge adds to the anchor's hidden states.
     pub(crate) scale: f64,
 }
@@ -36,6 +40,7 @@ impl Source {
             (new, None) => new,
         };
         all.map(|(keys, values)| Memory {
+            bias: bridge.bias(&self.places, &keys.device()),
             keys,
             values,
             masked: self.masked.clone(),

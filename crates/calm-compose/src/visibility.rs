@@ -10,6 +10,7 @@
 //! In [`Mode::Encoder`] the model reads the prompt only, so there is nothing to see behind it.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use calm_models::{Context, KvCache, PaddingMask};
@@ -88,6 +89,22 @@ impl Visibility {
         }
     }
 
+    /// Place of every augmenting position in the text that its row reads, `[batch, keys]`; 0 for those
+    /// that hold nothing.
+    pub(crate) fn places(&self, keys: usize) -> Arc<[Vec<usize>]> {
+        match &self.new {
+            NewPositions::OfAnchor(read) => {
+                let all = self.held.followed_by(read);
+                let rows = (0..all.batch()).map(|row| all.places(row).collect());
+                filled(rows, keys)
+            }
+            NewPositions::Own(trees) => {
+                let rows = (0..self.held.batch()).map(|row| trees.trees.depths(row).to_vec());
+                filled(rows, keys)
+            }
+        }
+    }
+
     /// Augmenting positions that each new anchor position may not see,
     /// `[batch or 1, 1, seq_anchor, keys]`, `true` = masked; none if all may be seen.
     pub(crate) fn masked(
@@ -114,6 +131,15 @@ impl Visibility {
             NewPositions::Own(trees) => Some(trees.masked(keys, context.device())),
         }
     }
+}
+
+/// `rows` with as many places as there are keys; those beyond a row's hold nothing.
+fn filled(rows: impl Iterator<Item = Vec<usize>>, keys: usize) -> Arc<[Vec<usize>]> {
+    let filled = rows.map(|mut row| {
+        row.resize(keys, 0);
+        row
+    });
+    filled.collect()
 }
 
 impl AnchorPositions<'_> {

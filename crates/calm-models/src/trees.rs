@@ -147,7 +147,7 @@ impl TokenTrees {
     }
 
     /// Every position of a row in its text.
-    pub(crate) fn depths(&self, row: usize) -> &[usize] {
+    pub fn depths(&self, row: usize) -> &[usize] {
         &self.depths[row * self.all.seq()..][..self.all.seq()]
     }
 

@@ -213,6 +213,7 @@ pub fn check_export(
             "has no `d_inner`",
         ),
         (!deepmind && options.bias, "has no `bias`"),
+        (options.alibi, "has no `alibi`"),
     ];
     let obstacles = obstacles.into_iter().filter(|(is_so, _)| *is_so);
     let obstacles: Vec<&str> = obstacles.map(|(_, obstacle)| obstacle).collect();

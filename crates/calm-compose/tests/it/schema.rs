@@ -148,6 +148,7 @@ fn what_is_written_is_as_the_schema_says() {
 fn every_field_is_described() {
     let wide = BridgeOptions {
         d_inner: Some(8),
+        alibi: true,
         ..BridgeOptions::default()
     };
     let value = serde_json::to_value(description(wide)).unwrap();

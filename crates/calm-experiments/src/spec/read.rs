@@ -27,6 +27,7 @@ const BUILTIN: Bundle = Bundle {
             include_str!("../../experiments/table1-paper.toml"),
         ),
         ("ntl", include_str!("../../experiments/ntl.toml")),
+        ("ntl-real", include_str!("../../experiments/ntl-real.toml")),
     ],
 };
 

@@ -108,6 +108,7 @@ fn bridges_of_every_kind_after_a_kill() {
         augmenting_norm: true,
         output_norm: true,
         bias: true,
+        alibi: true,
         gate: Gate::Scalar,
         ..plain
     };

@@ -76,6 +76,7 @@ pub(crate) fn options() -> Vec<(&'static str, BridgeOptions)> {
         output_norm: true,
         norm_epsilon: 1e-3,
         bias: true,
+        alibi: true,
         gate: Gate::Scalar,
         ..plain
     };
@@ -91,6 +92,7 @@ pub(crate) fn options() -> Vec<(&'static str, BridgeOptions)> {
         ("augmenting norm", one(|o| o.augmenting_norm = true)),
         ("output norm", one(|o| o.output_norm = true)),
         ("bias", one(|o| o.bias = true)),
+        ("alibi", one(|o| o.alibi = true)),
         ("gate", one(|o| o.gate = Gate::Scalar)),
         ("head gates", one(|o| o.gate = Gate::Heads)),
         ("all", all),

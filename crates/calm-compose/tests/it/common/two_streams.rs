@@ -1,6 +1,6 @@
 //! Pairs that do not share a tokenizer, and the definition of what their anchors see.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use calm_compose::{ComposedModel, FrozenParts, Memory};
 use calm_models::{Context, DecoderConfig, FrozenModel, PaddingMask, TextStream, Tokenizer};
 use calm_testing::decoder;
@@ -89,12 +89,18 @@ pub(crate) fn logits_seeing(
             let state = decoder.run(0..connection.augmenting_block, state, &context, None);
             let (keys, values) = bridge.keys_values(state);
             let masked = None;
+            let config = bridge.config();
+            let bias = config
+                .options
+                .alibi
+                .then(|| alibi(config.heads, seen.len()));
             bridge.forward(
                 here,
                 Memory {
                     keys,
                     values,
                     masked,
+                    bias,
                 },
             )
         });
@@ -117,4 +123,15 @@ pub(crate) fn three() -> (FrozenModel, ComposedModel) {
     let parts = FrozenParts::join(&anchor, augmenting).unwrap();
     let bridges = random_bridges(&parts, &Device::default());
     (anchor, ComposedModel { parts, bridges })
+}
+
+/// What ALiBi adds to the scores of positions that follow one another, `[1, heads, 1, positions]`.
+fn alibi(heads: usize, positions: usize) -> Tensor<4> {
+    let of_head = |head: usize| {
+        let slope = 4.0 * 2f32.powf(-8.0 * head as f32 / heads as f32);
+        (0..positions).map(move |position| slope * position as f32)
+    };
+    let biases: Vec<f32> = (0..heads).flat_map(of_head).collect();
+    let shape = [1, heads, 1, positions];
+    Tensor::from_data(TensorData::new(biases, shape), &Device::default())
 }

@@ -59,6 +59,11 @@ pub struct BridgeConfig {
     /// Give all matrices of a bridge biases, not the projection alone
     #[cfg_attr(feature = "cli", arg(long))]
     pub bridge_bias: bool,
+    /// Let heads prefer the positions of m_A that came last, each by another slope (ALiBi)
+    ///
+    /// So a bridge finds m_A's state of the very token that the anchor reads, whatever that is.
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub alibi: bool,
     /// Learn a factor of a bridge's output: `none`, `scalar` or `heads`
     ///
     /// `none`, as in the paper; `scalar`, one number for the whole bridge; `heads`, one for every
@@ -91,6 +96,7 @@ impl Default for BridgeConfig {
             output_norm: paper.output_norm,
             norm_epsilon: paper.norm_epsilon,
             bridge_bias: paper.bias,
+            alibi: paper.alibi,
             gate: paper.gate,
             output_init: paper.output_init,
             output_unit: None,
@@ -113,6 +119,7 @@ impl BridgeConfig {
             output_norm: form.output_norm || self.output_norm,
             norm_epsilon: self.norm_epsilon,
             bias: self.bridge_bias,
+            alibi: self.alibi,
             gate: self.gate,
             output_init: self.output_init,
             output_unit: self.output_unit.unwrap_or(form.output_unit),

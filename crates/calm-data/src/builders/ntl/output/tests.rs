@@ -247,11 +247,20 @@ fn d_c_has_a_share_of_each_language_and_shows_no_other_pair() {
         .iter()
         .filter(|row| row["source_language"] == "npi_Deva")
     {
-        let prompt: Vec<char> = row["prompt"].as_str().unwrap().chars().collect();
-        for range in row["mask"].as_array().unwrap() {
+        let prompt = row["prompt"].as_str().unwrap();
+        let asked = prompt
+            .lines()
+            .filter_map(|line| line.strip_prefix("npi_Deva: "));
+        let asked: Vec<String> = asked.map(str::to_owned).collect();
+        // What may be hidden is all of them but for numbers.
+        let prompt: Vec<char> = prompt.chars().collect();
+        let masked = row["mask"].as_array().unwrap().iter().map(|range| {
             let [from, to] = [0, 1].map(|end| range[end].as_u64().unwrap() as usize);
-            sentences.push(prompt[from..to].iter().collect());
-        }
+            prompt[from..to].iter().collect::<String>()
+        });
+        let without_numbers = asked.concat().replace(char::is_numeric, "");
+        assert_eq!(masked.collect::<String>(), without_numbers);
+        sentences.extend(asked);
     }
     assert!(sentences.len() > 29 && sentences.iter().all(|sentence| sentence.starts_with('य')));
     sentences.sort();

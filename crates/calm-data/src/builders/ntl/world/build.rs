@@ -344,7 +344,7 @@ mod tests {
         // it has to change.
         assert_eq!(
             digest,
-            "96be052d34e5c9581e2fef0b17d248c34acc109e548018bc9828a820191049a0"
+            "ef1287e4eae351d5b255256ace66b51e7001d2dfa55b4ca424050334a7911069"
         );
     }
 

@@ -33,7 +33,7 @@ impl Default for WorldConfig {
             zipf: 0.8,
             pairs: [1000, 10_000],
             d_c_share: 0.05,
-            d_c_high_resource: 500,
+            d_c_high_resource: 2000,
             d_c_problems: 250,
         }
     }

@@ -724,7 +724,7 @@ mod tests {
         assert_eq!(said, "dom prop mox Mira kanim rub pa nevid.");
         assert_eq!(
             language.gloss(&lexicon, &clause.clone().into()),
-            "dom house prop near mox soon Mira kanim dogs rub red pa nevid spotted."
+            "dom house prop near mox soon Mira kanim dogs rub red pa nevid saw."
         );
         let english = super::super::english::say(&lexicon, &clause.into());
         assert_eq!(english, "Mira did not spot red dogs near the house soon.");

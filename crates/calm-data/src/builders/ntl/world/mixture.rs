@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::dataset::World;
 use super::language::Resource;
-use super::texts::{Row, SENTENCES, TextKind};
+use super::texts::{BLOCK, Row, TextKind};
 
 /// Kinds of rows with their shares in percent, each over some languages in turn (`None`: English).
 pub(super) struct Mixture(Vec<(usize, TextKind, Vec<Option<usize>>)>);
@@ -72,7 +72,7 @@ pub(super) fn ntl(world: &World) -> Vec<Row> {
             Resource::Low => world.corpus_pairs(language),
             Resource::High => world.corpus_pairs(language) / 2,
         };
-        let blocks = (0..pairs).step_by(SENTENCES);
+        let blocks = (0..pairs).step_by(BLOCK);
         blocks.flat_map(move |index| world.corpus_rows(language, index))
     };
     let languages = 0..world.languages().len();

@@ -59,14 +59,17 @@ pub enum TextKind {
     Problems,
 }
 
-/// Sentences of a plain text, and of a corpus for each that is translated.
-pub(super) const SENTENCES: usize = 4;
+/// Sentences of a plain text.
+const SENTENCES: usize = 4;
 
-/// Of these, how many are glossed.
-const GLOSSED: usize = 2;
+/// Sentences of a corpus of which one is translated.
+pub(super) const BLOCK: usize = 2 * SENTENCES;
 
-/// Entries of a dictionary for each sentence of a corpus.
-const ENTRIES: usize = 1;
+/// Sentences of a block that are glossed.
+const GLOSSED: usize = 4;
+
+/// Entries of a dictionary for a block.
+const ENTRIES: usize = 8;
 
 /// A sentence that is asked about, and the answer.
 struct Question<'a> {
@@ -99,9 +102,8 @@ impl World {
         }
     }
 
-    /// Rows of sentences `index` and the following of the corpus of a language, as many as
-    /// [`SENTENCES`]: all of them as text, one with its translation, two with glosses, and entries of a
-    /// dictionary.
+    /// Rows of sentences `index` and the following of the corpus of a language, a [`BLOCK`]: all of them
+    /// as text, one with its translation, half of them with glosses, and entries of a dictionary.
     ///
     /// So whoever reads them knows words better than how English puts them together, as it mostly is
     /// with low-resource languages, of which there is more text than translated text. Glosses make a
@@ -111,17 +113,18 @@ impl World {
             self.any_sentence(&mut self.rng(self.config().seed, Stream::Corpus, language, index))
         };
         let mut rng = self.rng(self.config().seed, Stream::Row, language, index);
-        let first = index.saturating_sub(SENTENCES * shots(&mut rng));
+        let first = index.saturating_sub(BLOCK * shots(&mut rng));
         let questions: Vec<_> = (first..=index)
-            .step_by(SENTENCES)
+            .step_by(BLOCK)
             .map(|index| self.translation(TextKind::IntoEnglish, Some(language), &sentence(index)))
             .collect();
-        let sentences: Vec<_> = (index..index + SENTENCES).map(sentence).collect();
-        let mut rows = vec![Row::of(&questions), self.plain(Some(language), &sentences)];
+        let sentences: Vec<_> = (index..index + BLOCK).map(sentence).collect();
+        let mut rows = vec![Row::of(&questions)];
+        let texts = sentences.chunks(SENTENCES);
+        rows.extend(texts.map(|sentences| self.plain(Some(language), sentences)));
         let glossed = sentences.iter().rev().take(GLOSSED);
         rows.extend(glossed.map(|sentence| self.glossed(language, sentence)));
-        let entries = 0..ENTRIES * SENTENCES;
-        rows.extend(entries.map(|_| Row::of(&[self.entry(Some(language), &mut rng)])));
+        rows.extend((0..ENTRIES).map(|_| Row::of(&[self.entry(Some(language), &mut rng)])));
         rows
     }
 
