@@ -27,8 +27,8 @@ const RECIPES: [Recipe; 3] = [
     Recipe {
         name: "ntl-augmenting",
         flags: include_str!("augmenting.toml"),
-        about: "The augmenting model m_A: `small`, trained further on D_NTL, pairs and texts of 24 low-resource \
-                languages and a little of six high-resource ones.",
+        about: "The augmenting model m_A: `small`, trained further on D_NTL: texts, glosses, word lists and some \
+                translations of 24 low-resource languages and six high-resource ones.",
     },
     Recipe {
         name: "ntl-anchor",
