@@ -266,27 +266,31 @@ impl Bridge {
         self.normed(self.in_own_type(augmenting), self.augmenting_norm.as_ref())
     }
 
-    /// [`Memory::bias`] for augmenting positions that have these places in the text; none without
-    /// [`BridgeOptions::alibi`].
+    /// [`Memory::bias`] for augmenting positions that have these places in the text, which are worked
+    /// out only for [`BridgeOptions::alibi`]; none without it.
     ///
     /// # Shapes
     ///
-    /// - `places`: `[batch, seq_augmenting]`
+    /// - `places`: give `[batch, seq_augmenting]`
     /// - output: `[batch, heads, 1, seq_augmenting]`
-    pub(crate) fn bias(&self, places: &[Vec<usize>], device: &Device) -> Option<Tensor<4>> {
+    pub(crate) fn bias(
+        &self,
+        places: impl FnOnce() -> Vec<Vec<usize>>,
+        device: &Device,
+    ) -> Option<Tensor<4>> {
         if !self.config.options.alibi {
             return None;
         }
+        let places = places();
         let heads = self.config.heads;
-        let of_head = |row, head| {
-            let slope = slope(head, heads);
-            let places: std::slice::Iter<'_, usize> = <[usize]>::iter(row);
-            places.map(move |place| (slope * *place as f64) as f32)
-        };
-        let rows = places.iter().map(Vec::as_slice);
-        let biases = rows.flat_map(|row| (0..heads).flat_map(move |head| of_head(row, head)));
+        let mut biases = Vec::new();
+        for row in &places {
+            for slope in (0..heads).map(|head| slope(head, heads)) {
+                biases.extend(row.iter().map(|place| (slope * *place as f64) as f32));
+            }
+        }
         let shape = [places.len(), heads, 1, places.first().map_or(0, Vec::len)];
-        let biases = TensorData::new(biases.collect(), shape);
+        let biases = TensorData::new(biases, shape);
         Some(Tensor::from_data(biases, (device, DType::F32)))
     }
 

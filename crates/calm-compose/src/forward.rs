@@ -9,6 +9,7 @@
 //! from the anchor's first connected block up, over states that [`CachedActivations`] hold.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use calm_models::{Cache as _, ChosenPositions, Context, ModelError, PaddingMask};
@@ -117,6 +118,7 @@ impl FrozenParts {
             let own = Augmenting::own_tokens(index, texts);
             let held = nothing_held.clone();
             let visibility = Visibility::new(model.mode, &anchor, held, own.as_deref());
+            let visibility = Arc::new(visibility);
             let keys = visibility.new_count();
             // There is nothing to see of a model that has read nothing.
             let states = (keys > 0).then(|| states.into_iter().map(&mut perturb).collect());
@@ -240,7 +242,7 @@ impl FrozenParts {
         ids: &Tensor<2, Int>,
         own: Option<&[AugmentingTokens]>,
         mut cache: Option<&mut AugmentingCache>,
-    ) -> (Visibility, Vec<Source>) {
+    ) -> (Arc<Visibility>, Vec<Source>) {
         let model = &self.augmenting[index];
         let held = match (cache.as_deref_mut(), own) {
             (None, _) => PaddingMask::none(anchor.padding.batch(), 0),
@@ -250,7 +252,7 @@ impl FrozenParts {
                 cache.bridges.positions().clone()
             }
         };
-        let visibility = Visibility::new(model.mode, anchor, held, own);
+        let visibility = Arc::new(Visibility::new(model.mode, anchor, held, own));
         let (model_cache, bridge_cache) = cache
             .map(|cache| (&mut cache.model, &mut cache.bridges))
             .unzip();
@@ -268,13 +270,12 @@ impl FrozenParts {
         &self,
         index: usize,
         states: Option<Vec<Tensor<3>>>,
-        visibility: &Visibility,
+        visibility: &Arc<Visibility>,
         keys: usize,
         anchor: &AnchorPositions<'_>,
     ) -> Vec<Source> {
         let (model, device) = (&self.augmenting[index], self.anchor.device());
         let masked = visibility.masked(anchor, keys);
-        let places = visibility.places(keys);
         let mut states = states.map(IntoIterator::into_iter);
         let connections = model.connections.iter().enumerate();
         let sources = connections.map(|(slot, connection)| Source {
@@ -284,9 +285,9 @@ impl FrozenParts {
                 .as_mut()
                 .and_then(Iterator::next)
                 .map(|state| state.to_device(&device)),
-            past: visibility.past(),
+            visibility: visibility.clone(),
+            keys,
             masked: masked.clone(),
-            places: places.clone(),
             scale: model.scale,
         });
         sources.collect()

@@ -78,7 +78,7 @@ pub struct BridgeOptions {
     /// Biases of the scores by which heads prefer the augmenting positions that came last, each head
     /// by another slope (ALiBi, arXiv 2108.12409). Without them nothing but the states tells a bridge
     /// which position of the augmenting model has the token that the anchor reads.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alibi: bool,
     /// Learnt factor of the output.
     pub gate: Gate,
@@ -132,11 +132,6 @@ impl BridgeOptions {
             found: self.norm_epsilon,
         })
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 impl OutputUnit {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Bool, Tensor};
 use calm_models::KvCache;
 
+use crate::visibility::Visibility;
 use crate::{Bridge, Connection, Memory};
 
 /// The source of one bridge's [`Memory`] in one pass, before f_proj.
@@ -16,12 +17,12 @@ pub(crate) struct Source {
     /// Output of the connected block at the new augmenting positions,
     /// `[batch, seq_augmenting, d_augmenting]`; none if there are no new positions.
     pub(crate) state: Option<Tensor<3>>,
-    /// Augmenting positions that a cache holds from earlier passes.
-    pub(crate) past: usize,
+    /// Augmenting positions of earlier passes and of this one.
+    pub(crate) visibility: Arc<Visibility>,
+    /// Number of augmenting positions that there are keys for.
+    pub(crate) keys: usize,
     /// [`Memory::masked`].
     pub(crate) masked: Option<Tensor<4, Bool>>,
-    /// Place of every augmenting position in its text, `[batch, seq_augmenting]`.
-    pub(crate) places: Arc<[Vec<usize>]>,
     /// Factor of what the bridge adds to the anchor's hidden states.
     pub(crate) scale: f64,
 }
@@ -34,13 +35,13 @@ impl Source {
         let new = self.state.clone().map(|state| bridge.keys_values(state));
         let all = match (new, cache) {
             (Some((keys, values)), Some(cache)) => {
-                Some(cache.append(slot, self.past, keys, values))
+                Some(cache.append(slot, self.visibility.past(), keys, values))
             }
             (None, Some(cache)) => cache.stored(slot),
             (new, None) => new,
         };
         all.map(|(keys, values)| Memory {
-            bias: bridge.bias(&self.places, &keys.device()),
+            bias: bridge.bias(|| self.visibility.places(self.keys), &keys.device()),
             keys,
             values,
             masked: self.masked.clone(),

@@ -10,7 +10,6 @@
 //! In [`Mode::Encoder`] the model reads the prompt only, so there is nothing to see behind it.
 
 use std::borrow::Borrow;
-use std::sync::Arc;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use calm_models::{Context, KvCache, PaddingMask};
@@ -29,6 +28,7 @@ pub(crate) struct AnchorPositions<'a> {
 }
 
 /// The positions of one augmenting model in one pass.
+#[derive(Debug)]
 pub(crate) struct Visibility {
     /// Positions that its cache holds from earlier passes.
     held: PaddingMask,
@@ -36,6 +36,7 @@ pub(crate) struct Visibility {
 }
 
 /// The positions that an augmenting model computes in one pass.
+#[derive(Debug)]
 pub(crate) enum NewPositions {
     /// The first of the anchor's new positions. Those that are not read are padding.
     OfAnchor(PaddingMask),
@@ -91,18 +92,20 @@ impl Visibility {
 
     /// Place of every augmenting position in the text that its row reads, `[batch, keys]`; 0 for those
     /// that hold nothing.
-    pub(crate) fn places(&self, keys: usize) -> Arc<[Vec<usize>]> {
-        match &self.new {
+    pub(crate) fn places(&self, keys: usize) -> Vec<Vec<usize>> {
+        let rows = 0..self.held.batch();
+        let mut places: Vec<Vec<usize>> = match &self.new {
             NewPositions::OfAnchor(read) => {
                 let all = self.held.followed_by(read);
-                let rows = (0..all.batch()).map(|row| all.places(row).collect());
-                filled(rows, keys)
+                rows.map(|row| all.places(row).collect()).collect()
             }
             NewPositions::Own(trees) => {
-                let rows = (0..self.held.batch()).map(|row| trees.trees.depths(row).to_vec());
-                filled(rows, keys)
+                let depths = rows.map(|row| trees.trees.depths(row).to_vec());
+                depths.collect()
             }
-        }
+        };
+        places.iter_mut().for_each(|row| row.resize(keys, 0));
+        places
     }
 
     /// Augmenting positions that each new anchor position may not see,
@@ -131,15 +134,6 @@ impl Visibility {
             NewPositions::Own(trees) => Some(trees.masked(keys, context.device())),
         }
     }
-}
-
-/// `rows` with as many places as there are keys; those beyond a row's hold nothing.
-fn filled(rows: impl Iterator<Item = Vec<usize>>, keys: usize) -> Arc<[Vec<usize>]> {
-    let filled = rows.map(|mut row| {
-        row.resize(keys, 0);
-        row
-    });
-    filled.collect()
 }
 
 impl AnchorPositions<'_> {

@@ -38,6 +38,7 @@ impl RowStream {
 }
 
 /// One augmenting model's new tokens of all rows, as prefix trees.
+#[derive(Debug)]
 pub(crate) struct TreeBatch {
     pub(crate) trees: TokenTrees,
     /// `[batch, new]`, row by row.
