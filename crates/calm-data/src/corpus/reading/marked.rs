@@ -1,30 +1,31 @@
 //! UTF-8 with what is invalid marked.
 
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{self, BufRead};
+
+use super::pieces::Pieces;
 
 /// Stands in the place of bytes that are not UTF-8. XML has no such character.
 pub(super) const INVALID: char = '\u{ffff}';
 
 /// Text of a file in which [`INVALID`] stands for bytes that are not UTF-8, for parsers that end at
 /// the first of them.
-pub(super) struct MarkedReader<R> {
+pub(super) struct MarkedText<R> {
     inner: R,
-    text: Cursor<Vec<u8>>,
     /// Beginning of a character that the next bytes may complete.
     rest: Vec<u8>,
 }
 
-impl<R: BufRead> MarkedReader<R> {
+impl<R: BufRead> MarkedText<R> {
     pub(super) fn new(inner: R) -> Self {
         Self {
             inner,
-            text: Cursor::default(),
             rest: Vec::new(),
         }
     }
+}
 
-    /// Reads some more; `false` at the end.
-    fn fill(&mut self) -> io::Result<bool> {
+impl<R: BufRead> Pieces for MarkedText<R> {
+    fn next_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let available = self.inner.fill_buf()?;
         let read = available.len();
         let mut bytes = std::mem::take(&mut self.rest);
@@ -43,8 +44,7 @@ impl<R: BufRead> MarkedReader<R> {
             }
         }
         let has_more = read > 0 || !text.is_empty();
-        self.text = Cursor::new(text);
-        Ok(has_more)
+        Ok(has_more.then_some(text))
     }
 }
 
@@ -53,22 +53,12 @@ fn is_beginning(bytes: &[u8]) -> bool {
     matches!(std::str::from_utf8(bytes), Err(error) if error.error_len().is_none())
 }
 
-impl<R: BufRead> Read for MarkedReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let bytes = self.text.read(buffer)?;
-            if bytes > 0 || buffer.is_empty() || !self.fill()? {
-                return Ok(bytes);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::BufReader;
+    use std::io::{BufReader, Read};
 
     use super::*;
+    use crate::corpus::reading::pieces::PieceReader;
 
     #[test]
     fn bytes_are_marked_wherever_buffers_end() {
@@ -83,7 +73,8 @@ mod tests {
             for capacity in 1..8 {
                 let mut text = String::new();
                 let inner = BufReader::with_capacity(capacity, bytes);
-                MarkedReader::new(inner).read_to_string(&mut text).unwrap();
+                let mut reader = PieceReader::new(MarkedText::new(inner));
+                reader.read_to_string(&mut text).unwrap();
                 assert_eq!(text, expected, "{capacity}");
             }
         }

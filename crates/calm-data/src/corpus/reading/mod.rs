@@ -7,6 +7,7 @@ mod lines;
 mod marked;
 mod metered;
 mod parquet;
+mod pieces;
 mod sides;
 mod source;
 mod table;

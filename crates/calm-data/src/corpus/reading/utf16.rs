@@ -1,17 +1,18 @@
 //! UTF-16 as UTF-8, piece by piece.
 
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{self, BufRead};
+
+use super::pieces::Pieces;
 
 /// Text of a file in UTF-16, in which some tools export TMX.
-pub(super) struct Utf16Reader<R> {
+pub(super) struct Utf16Text<R> {
     inner: R,
     unit: fn([u8; 2]) -> u16,
     /// First half of a pair that stands for one character.
     high: Option<u16>,
-    text: Cursor<String>,
 }
 
-impl<R: BufRead> Utf16Reader<R> {
+impl<R: BufRead> Utf16Text<R> {
     /// A reader behind the byte order mark, if these first bytes are one.
     pub(super) fn unit_of(begin: &[u8]) -> Option<fn([u8; 2]) -> u16> {
         match begin {
@@ -28,12 +29,25 @@ impl<R: BufRead> Utf16Reader<R> {
             inner,
             unit,
             high: None,
-            text: Cursor::default(),
         }
     }
 
-    /// Decodes some more; `false` at the end.
-    fn fill(&mut self) -> io::Result<bool> {
+    /// A unit whose bytes lie in two buffers.
+    fn one_unit(&mut self, units: &mut Vec<u16>) -> io::Result<()> {
+        let mut pair = [0; 2];
+        match self.inner.read(&mut pair[..1])? {
+            0 => Ok(()),
+            _ => {
+                self.inner.read_exact(&mut pair[1..])?;
+                units.push((self.unit)(pair));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Pieces for Utf16Text<R> {
+    fn next_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut text = String::new();
         let available = self.inner.fill_buf()?;
         let whole = available.len() / 2 * 2;
@@ -59,46 +73,22 @@ impl<R: BufRead> Utf16Reader<R> {
             text.push(decoded.map_err(invalid)?);
         }
         let has_more = !text.is_empty() || self.high.is_some();
-        self.text = Cursor::new(text);
-        Ok(has_more)
-    }
-
-    /// A unit whose bytes lie in two buffers.
-    fn one_unit(&mut self, units: &mut Vec<u16>) -> io::Result<()> {
-        let mut pair = [0; 2];
-        match self.inner.read(&mut pair[..1])? {
-            0 => Ok(()),
-            _ => {
-                self.inner.read_exact(&mut pair[1..])?;
-                units.push((self.unit)(pair));
-                Ok(())
-            }
-        }
-    }
-}
-
-impl<R: BufRead> Read for Utf16Reader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let bytes = self.text.read(buffer)?;
-            if bytes > 0 || buffer.is_empty() || !self.fill()? {
-                return Ok(bytes);
-            }
-        }
+        Ok(has_more.then(|| text.into_bytes()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::BufReader;
+    use std::io::{BufReader, Read};
 
     use super::*;
+    use crate::corpus::reading::pieces::PieceReader;
 
     fn read(bytes: &[u8], capacity: usize) -> io::Result<String> {
         let mut inner = BufReader::with_capacity(capacity, bytes);
-        let unit = Utf16Reader::<BufReader<&[u8]>>::unit_of(inner.fill_buf()?).unwrap();
+        let unit = Utf16Text::<BufReader<&[u8]>>::unit_of(inner.fill_buf()?).unwrap();
         let mut text = String::new();
-        Utf16Reader::new(inner, unit).read_to_string(&mut text)?;
+        PieceReader::new(Utf16Text::new(inner, unit)).read_to_string(&mut text)?;
         Ok(text)
     }
 

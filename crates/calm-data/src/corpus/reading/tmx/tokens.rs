@@ -10,10 +10,11 @@ use quick_xml::{Error as XmlError, Reader};
 use crate::DataError;
 use crate::corpus::reading::bytes::without_mark;
 use crate::corpus::reading::lines::{InvalidUtf8, not_utf8};
-use crate::corpus::reading::marked::MarkedReader;
+use crate::corpus::reading::marked::MarkedText;
 use crate::corpus::reading::metered::Metered;
+use crate::corpus::reading::pieces::PieceReader;
 use crate::corpus::reading::source::{Tap, Text, open_text};
-use crate::corpus::reading::utf16::Utf16Reader;
+use crate::corpus::reading::utf16::Utf16Text;
 
 /// Deepest nesting of elements; that of TMX is far below.
 const DEEPEST: usize = 64;
@@ -65,14 +66,16 @@ impl Tokens {
     pub(super) fn open(path: &Path, invalid: InvalidUtf8) -> Result<Self, DataError> {
         let (mut text, tap) = open_text(path)?;
         let begin = text.fill_buf().map_err(DataError::io(path))?;
-        let unit = Utf16Reader::<Text>::unit_of(begin);
+        let unit = Utf16Text::<Text>::unit_of(begin);
         let text: Box<dyn BufRead + Send> = match unit {
-            Some(unit) => Box::new(BufReader::new(Utf16Reader::new(text, unit))),
+            Some(unit) => Box::new(BufReader::new(PieceReader::new(Utf16Text::new(text, unit)))),
             None => {
                 without_mark(path, &mut text)?;
                 match invalid {
                     InvalidUtf8::Error => Box::new(text),
-                    InvalidUtf8::Skip => Box::new(BufReader::new(MarkedReader::new(text))),
+                    InvalidUtf8::Skip => {
+                        Box::new(BufReader::new(PieceReader::new(MarkedText::new(text))))
+                    }
                 }
             }
         };
