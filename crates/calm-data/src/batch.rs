@@ -24,8 +24,10 @@ pub struct Batch {
     /// ascending order.
     pub starts: Vec<u32>,
     /// Ids that the anchor of a composition reads, `[rows, length]`, row-major; none if it reads
-    /// [`Batch::ids`], as the augmenting models always do. See [`Masking`](crate::Masking).
+    /// [`Batch::ids`]. See [`Masking`](crate::Masking).
     pub anchor_ids: Option<Vec<u32>>,
+    /// The same of the augmenting models.
+    pub augmenting_ids: Option<Vec<u32>>,
 }
 
 impl Batch {
@@ -62,6 +64,7 @@ impl Batch {
             examples: Vec::new(),
             starts: Vec::new(),
             anchor_ids: None,
+            augmenting_ids: None,
         };
         for (number, row) in rows().enumerate() {
             for (place, example) in row.iter().enumerate() {
@@ -96,6 +99,11 @@ impl Batch {
     /// The same as the anchor of a composition reads them.
     pub fn anchor_texts(&self) -> impl Iterator<Item = &[u32]> {
         self.real_of(self.anchor_ids.as_ref().unwrap_or(&self.ids))
+    }
+
+    /// The same as the augmenting models of a composition read them.
+    pub fn augmenting_texts(&self) -> impl Iterator<Item = &[u32]> {
+        self.real_of(self.augmenting_ids.as_ref().unwrap_or(&self.ids))
     }
 
     fn real_of<'a>(&'a self, ids: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {

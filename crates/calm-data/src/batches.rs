@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::packing::Packing;
-use crate::{Batch, DataError, Examples, Masking, TokenizedExample};
+use crate::{Batch, DataError, Examples, Masking, MaskingShares, TokenizedExample};
 
 /// The batches of a dataset, epoch after epoch, as a function of their number.
 ///
@@ -99,22 +99,31 @@ impl Batches {
         Ok(self.collated(&self.examples_of(number)?))
     }
 
-    /// Batch `number`, in which the anchor does not see all words: `share` of those that masking may
+    /// Batch `number`, in which models do not see all words: these shares of those that masking may
     /// hide. What is hidden of an example depends on how often it was seen before, and on nothing
     /// that it shares a batch with.
     ///
     /// # Errors
     ///
     /// As [`Batches::batch`].
-    pub fn masked(&self, number: usize, masking: &Masking, share: f64) -> Result<Batch, DataError> {
-        let mut rows = self.examples_of(number)?;
-        let mut batch = self.collated(&rows);
+    pub fn masked(
+        &self,
+        number: usize,
+        masking: &Masking,
+        shares: MaskingShares,
+    ) -> Result<Batch, DataError> {
+        let rows = self.examples_of(number)?;
         let epoch = number / self.per_epoch();
-        for (number, example) in rows.iter_mut().flatten() {
-            masking.hide(example, [self.examples.place(*number), epoch], share);
+        let (mut of_anchor, mut of_augmenting) = (rows.clone(), rows.clone());
+        let shown = of_anchor.iter_mut().flatten();
+        for ((number, anchor), (_, augmenting)) in shown.zip(of_augmenting.iter_mut().flatten()) {
+            let place = self.examples.place(*number);
+            [*anchor, *augmenting] = masking.show(anchor, [place, epoch], shares);
         }
-        let shown = self.collated(&rows).ids;
-        batch.anchor_ids = (shown != batch.ids).then_some(shown);
+        let mut batch = self.collated(&rows);
+        let masked = |rows| Some(self.collated(rows).ids).filter(|shown| *shown != batch.ids);
+        let (anchor_ids, augmenting_ids) = (masked(&of_anchor), masked(&of_augmenting));
+        (batch.anchor_ids, batch.augmenting_ids) = (anchor_ids, augmenting_ids);
         Ok(batch)
     }
 

@@ -10,7 +10,7 @@
 //! | [`bundle`] | TOML files that are part of the program |
 //! | [`Mixture`] | parts of a dataset by their shares |
 //! | [`Tokenize`], [`Tokenizing`], [`DataFile`] | texts to token ids, in memory or through a cache |
-//! | [`Masking`] | words of prompts that an anchor is not shown |
+//! | [`Masking`] | words of prompts that one side of a composition is not shown |
 //! | [`Batches`] | [`Examples`] to batches, in an order that a seed fixes, one or several to a row |
 //!
 //! ```
@@ -44,7 +44,7 @@ pub use builders::kv;
 pub use corpus::{benchmarks, jsonl};
 pub use error::DataError;
 pub use examples::{ChatTurn, Conversation, ExampleForm, ExampleReader, Fields, Record};
-pub use masking::{Masking, Placeholders};
+pub use masking::{Masking, MaskingShares, Placeholders};
 pub use mixture::{Mixture, weighted};
 pub use row_set::RowSet;
 pub use tokens::{

@@ -1,7 +1,9 @@
-//! Anchor masking: words of prompts that the anchor of a composition is not shown.
+//! Masking: words of prompts that one side of a composition is not shown.
 //!
 //! What an anchor understands by itself needs no bridge, and so no bridge learns it. Where the anchor
 //! reads placeholders and the augmenting models the true text, only bridges can tell what stands there.
+//! Where the augmenting models read placeholders, bridges tell what is wrong: they learn to say nothing
+//! about words that the anchor knows.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,6 +16,16 @@ use rand_chacha::ChaCha8Rng;
 use crate::seeded::seeded;
 use crate::tokens::encode_words;
 use crate::{DataError, Examples, Tokenize, TokenizedExample};
+
+/// Shares of the words that are hidden, of those that may be, from 0 to 1. No word is hidden from both
+/// sides, so that together they are at most 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MaskingShares {
+    /// From the anchor.
+    pub anchor: f64,
+    /// From the augmenting models.
+    pub augmenting: f64,
+}
 
 /// Hides words of prompts.
 ///
@@ -36,16 +48,31 @@ impl Masking {
         &self.placeholders
     }
 
-    /// Puts placeholders in place of words: of those that may be hidden, each with the probability
-    /// `share`. An example keeps its length. With a smaller share, fewer of the same words are hidden.
-    pub(crate) fn hide(&self, example: &mut TokenizedExample, of: [usize; 2], share: f64) {
+    /// The example as the anchor and as the augmenting models are shown it, with placeholders in place
+    /// of words: of those that may be hidden, each is so with the probability of its share. An example
+    /// keeps its length. With a smaller share, fewer of the same words are hidden.
+    pub(crate) fn show(
+        &self,
+        example: &TokenizedExample,
+        of: [usize; 2],
+        shares: MaskingShares,
+    ) -> [TokenizedExample; 2] {
         let mut rng = self.rng(of);
         let words = example.words.iter().filter(|word| word.may_be_hidden);
         let draws: Vec<(f64, Range<usize>)> =
             words.map(|word| (rng.random(), word.tokens())).collect();
-        for (_, tokens) in draws.into_iter().filter(|(draw, _)| *draw < share) {
-            self.placeholders.fill(&mut example.ids[tokens], &mut rng);
-        }
+        let mut shown = |is_hidden: &dyn Fn(f64) -> bool| {
+            let mut shown = example.clone();
+            for (_, tokens) in draws.iter().filter(|(draw, _)| is_hidden(*draw)) {
+                self.placeholders
+                    .fill(&mut shown.ids[tokens.clone()], &mut rng);
+            }
+            shown
+        };
+        [
+            shown(&|draw| draw < shares.anchor),
+            shown(&|draw| draw >= 1.0 - shares.augmenting),
+        ]
     }
 
     /// A generator of its own for every example and epoch.

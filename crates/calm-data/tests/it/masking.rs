@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use calm_data::{
-    Batch, Batches, DataFile, ExampleForm, Examples, Masking, Placeholders, Tokenizing, TooLong,
+    Batch, Batches, DataFile, ExampleForm, Examples, Masking, MaskingShares, Placeholders,
+    Tokenizing, TooLong,
 };
 use tempfile::TempDir;
 
@@ -62,6 +63,14 @@ impl Workshop {
     }
 }
 
+/// This share of the words hidden from the anchor.
+fn from_anchor(share: f64) -> MaskingShares {
+    MaskingShares {
+        anchor: share,
+        augmenting: 0.0,
+    }
+}
+
 /// What the anchor reads of each example in some epochs.
 fn shown(
     examples: Examples,
@@ -72,7 +81,7 @@ fn shown(
     let batches = Batches::new(examples, rows, 0, 3);
     let mut shown = BTreeMap::new();
     for number in 0..2 * batches.per_epoch() {
-        let batch = batches.masked(number, masking, share).unwrap();
+        let batch = batches.masked(number, masking, from_anchor(share)).unwrap();
         let epoch = number / batches.per_epoch();
         for (example, text) in batch.examples.iter().zip(batch.anchor_texts()) {
             shown.insert((epoch, *example), text.to_vec());
@@ -122,7 +131,7 @@ fn augmenting_models_targets_and_places_stay_as_they_are() {
     for number in 0..5 {
         let plain = batches.batch(number).unwrap();
         assert_eq!(plain.anchor_ids, None);
-        let masked = batches.masked(number, &masking, 0.5).unwrap();
+        let masked = batches.masked(number, &masking, from_anchor(0.5)).unwrap();
         let anchor_ids = masked.anchor_ids.clone().unwrap();
         assert_eq!(anchor_ids.len(), plain.ids.len());
         assert_eq!(
@@ -133,8 +142,50 @@ fn augmenting_models_targets_and_places_stay_as_they_are() {
             plain
         );
         // Without a word to hide there is nothing of its own to read.
-        assert_eq!(batches.masked(number, &masking, 0.0).unwrap(), plain);
+        let masked = batches.masked(number, &masking, from_anchor(0.0));
+        assert_eq!(masked.unwrap(), plain);
     }
+}
+
+#[test]
+fn a_word_is_hidden_from_one_side_at_most() {
+    let rows: Vec<String> = (1..60)
+        .map(|n| format!(r#"{{"prompt": "{n} + {n} - {n} =", "target": "{n}"}}"#))
+        .collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let workshop = Workshop::new(&rows);
+    let masking = workshop.masking(&["99", "98"]);
+    let batches = Batches::new(workshop.read(), 8, 0, 1);
+    let (mut words, mut of_anchor, mut of_augmenting) = (0, 0, 0);
+    for number in 0..40 * batches.per_epoch() {
+        let plain = batches.batch(number).unwrap();
+        let masked = |anchor, augmenting| {
+            let shares = MaskingShares { anchor, augmenting };
+            batches.masked(number, &masking, shares).unwrap()
+        };
+        let both = masked(0.5, 0.3);
+        let read = both.anchor_texts().zip(both.augmenting_texts());
+        for (text, (anchor, augmenting)) in plain.texts().zip(read) {
+            for ((id, anchor), augmenting) in text.iter().zip(anchor).zip(augmenting) {
+                words += 1;
+                of_anchor += usize::from(id != anchor);
+                of_augmenting += usize::from(id != augmenting);
+                assert!(id == anchor || id == augmenting);
+            }
+        }
+        assert_eq!(both.anchor_ids, masked(0.5, 0.0).anchor_ids);
+        assert_eq!((&both.ids, &both.targets), (&plain.ids, &plain.targets));
+        assert_eq!(masked(0.0, 0.0), plain);
+    }
+    // Six of the eight tokens that are read are words of the prompt.
+    let share = |hidden: usize| hidden as f64 / (words as f64 * 6.0 / 8.0);
+    assert!(
+        (share(of_anchor) - 0.5).abs() < 0.02,
+        "{}",
+        share(of_anchor)
+    );
+    let share = share(of_augmenting);
+    assert!((share - 0.3).abs() < 0.02, "{share}");
 }
 
 #[test]

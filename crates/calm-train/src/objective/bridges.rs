@@ -123,7 +123,9 @@ impl<'a> BridgeTraining<'a> {
     fn suffix(&self, batch: &Batch) -> TrainableSuffix<'a> {
         let rows = self.rows_of(batch);
         let texts = texts(batch, &rows);
-        let states = match self.activations {
+        // Kept are states of the true texts.
+        let cache = self.activations.filter(|_| batch.augmenting_ids.is_none());
+        let states = match cache {
             Some(cache) => cache.states(self.parts, &batch.examples, &texts),
             None => self.parts.activations(&texts),
         };
@@ -135,7 +137,7 @@ impl<'a> BridgeTraining<'a> {
 
     /// Tokens that the augmenting models read of every row of a batch.
     fn rows_of(&self, batch: &Batch) -> Vec<Cow<'a, RowTokens>> {
-        match self.rows {
+        match self.rows.filter(|_| batch.augmenting_ids.is_none()) {
             Some(rows) => {
                 let examples = batch.examples.iter();
                 examples
@@ -297,12 +299,12 @@ pub fn read_examples(
 }
 
 fn read_batch(parts: &FrozenParts, batch: &Batch) -> Result<Vec<RowTokens>, ModelError> {
-    let rows: Vec<_> = batch.texts().zip(batch.prompts()).collect();
+    let rows: Vec<_> = batch.augmenting_texts().zip(batch.prompts()).collect();
     parts.read_rows(&rows)
 }
 
 fn texts<'a>(batch: &'a Batch, rows: &'a [Cow<'_, RowTokens>]) -> Vec<Text<'a>> {
-    let ids = batch.texts().zip(batch.anchor_texts());
+    let ids = batch.augmenting_texts().zip(batch.anchor_texts());
     let rows = ids.zip(batch.prompts()).zip(rows);
     let text = |(((ids, anchor_ids), prompt), tokens): (_, &'a Cow<'_, RowTokens>)| Text {
         ids,

@@ -21,7 +21,7 @@ pub struct BridgeTrainingConfig {
     pub train: TrainConfig,
     /// Noise on the hidden states of the augmenting models, as in [`BridgeTraining::with_noise`].
     pub noise: f64,
-    /// Words that the anchor is not shown. Default: none. The examples need to know their words.
+    /// Words that models are not shown. Default: none. The examples need to know their words.
     pub masking: Option<AnchorMasking>,
     /// Whether to trade time for memory, as in [`BridgeTraining::with_checkpointing`].
     pub gradient_checkpointing: bool,
@@ -99,6 +99,9 @@ pub fn train_bridges(
     let device = composition.device();
     let bridges = calibrated(&model.parts, model.bridges.clone(), &device, batches)?;
     let tokens = read_all(&model.parts, batches.examples(), &[])?;
+    if let Some(masking) = &config.masking {
+        masking.check_tokens(tokens.as_deref())?;
+    }
     let cache = match config.activations.is_on() {
         true => {
             let (parts, file) = (&model.parts, composition.file()?);

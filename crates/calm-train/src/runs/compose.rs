@@ -297,6 +297,9 @@ impl ComposeRun {
             ..
         } = prepared;
         let tokens = data.train.read_by(models.parts(), chat)?;
+        if let Some(masking) = &data.masking {
+            masking.check_tokens(tokens.as_deref())?;
+        }
         let (parts, fresh) = (models.new_parts(), models.fresh_bridges());
         let begin = match models.continued {
             Some(_) => continued,

@@ -1,20 +1,23 @@
-//! Anchor masking of a run: its settings, once the data is there.
+//! Masking of a run: its settings, once the data is there.
 
 use std::sync::Arc;
 
-use calm_data::{Examples, Masking, Placeholders};
+use calm_data::{Examples, Masking, MaskingShares, Placeholders};
 use calm_models::Tokenizer;
 use serde::{Deserialize, Serialize};
 
-use super::config::{MaskingConfig, PlaceholderSource};
+use super::config::{MaskingConfig, PlaceholderSource, is_zero};
 use crate::{AnchorMasking, DataTokenizer, TrainError};
 
-/// Anchor masking, as `composition.json` has it.
+/// Masking, as `composition.json` has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaskingRecord {
-    /// Share of the words that were hidden, of those that might be.
+    /// Share of the words that were hidden from the anchor, of those that might be.
     pub share: f64,
-    /// Share of the steps, the last ones, over which it fell to none.
+    /// The same of the augmenting models.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub augmenting_share: f64,
+    /// Share of the steps, the last ones, over which that of the anchor fell to none.
     pub decay: f64,
     /// Field of the parts of prompts that might be hidden.
     pub field: String,
@@ -34,6 +37,8 @@ pub struct MaskingRecord {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct MaskingIdentity {
     share: f64,
+    #[serde(skip_serializing_if = "is_zero")]
+    augmenting_share: f64,
     decay: f64,
     field: String,
     placeholders_sha256: String,
@@ -43,6 +48,7 @@ impl MaskingRecord {
     pub(super) fn identity(&self) -> MaskingIdentity {
         MaskingIdentity {
             share: self.share,
+            augmenting_share: self.augmenting_share,
             decay: self.decay,
             field: self.field.clone(),
             placeholders_sha256: self.placeholders_sha256.clone(),
@@ -78,6 +84,7 @@ impl MaskingConfig {
         let placeholders = source.open(examples, tokenizer)?;
         let record = MaskingRecord {
             share: self.mask_anchor,
+            augmenting_share: self.mask_augmenting,
             decay: self.mask_decay,
             field: field.to_owned(),
             placeholders: source.to_string(),
@@ -88,7 +95,10 @@ impl MaskingConfig {
         };
         let masking = AnchorMasking {
             masking: Arc::new(Masking::new(placeholders, seed)),
-            share: self.mask_anchor,
+            shares: MaskingShares {
+                anchor: self.mask_anchor,
+                augmenting: self.mask_augmenting,
+            },
             decay: self.mask_decay,
         };
         Ok(Some((masking, record)))

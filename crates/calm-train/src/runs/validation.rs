@@ -110,7 +110,7 @@ impl ValidationData {
         }
     }
 
-    /// Validation by the loss that `objective` has, also where `masking` hides words from the anchor,
+    /// Validation by the loss that `objective` has, also where `masking` hides words,
     /// and by the answers of the model that `model` makes of the parameters.
     pub(super) fn validator<'a, O: Objective, M: CausalLm>(
         &'a self,
@@ -124,9 +124,12 @@ impl ValidationData {
         let batches = &self.data.batches;
         let all = (0..batches.per_epoch()).map(|number| batches.batch(number));
         let mut held_out = HeldOut::new(objective, all.collect::<Result<Vec<Batch>, _>>()?);
-        if let Some(AnchorMasking { masking, share, .. }) = masking {
+        if let Some(AnchorMasking {
+            masking, shares, ..
+        }) = masking
+        {
             let all = 0..batches.per_epoch();
-            let masked = all.map(|number| batches.masked(number, masking, *share));
+            let masked = all.map(|number| batches.masked(number, masking, *shares));
             held_out = held_out.masked(masked.collect::<Result<Vec<Batch>, _>>()?);
         }
         Ok(match self.metric {

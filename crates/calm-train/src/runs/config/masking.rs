@@ -1,4 +1,4 @@
-//! Settings of anchor masking.
+//! Settings of masking.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::checks::check;
 use super::text;
 use crate::TrainError;
 
-/// Words of prompts that the anchor is not shown while bridges are trained.
+/// Words of prompts that the anchor or m_A is not shown while bridges are trained.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "cli",
@@ -35,7 +35,22 @@ pub struct MaskingConfig {
         )
     )]
     pub mask_anchor: f64,
-    /// Share of the steps, the last ones, over which masking falls to none
+    /// Share of the words of a prompt that m_A is not shown; with --mask-anchor
+    ///
+    /// Words that the anchor reads: so bridges learn to say nothing about what it knows. Both shares
+    /// are at most 1 together.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long,
+            value_name = "SHARE",
+            allow_negative_numbers = true,
+            default_value_t = 0.0
+        )
+    )]
+    pub mask_augmenting: f64,
+    /// Share of the steps, the last ones, over which that of the anchor falls to none
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(
         feature = "cli",
@@ -53,7 +68,7 @@ pub struct MaskingConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub mask_field: Option<String>,
-    /// What the anchor is shown: words of the `data`, of a file, or token:TEXT [default: data]
+    /// What is shown instead: words of the `data`, of a file, or token:TEXT [default: data]
     ///
     /// `data`: words of prompts of which masking may hide nothing, or of all, if it may hide something
     /// of each.
@@ -121,6 +136,17 @@ impl MaskingConfig {
                 "it may be from 0 to 1",
             ),
             (
+                "mask-augmenting",
+                is_share(self.mask_augmenting),
+                "it may be from 0 to 1",
+            ),
+            (
+                "mask-augmenting",
+                self.mask_anchor + self.mask_augmenting <= 1.0,
+                "a word is hidden from one side at most, so the shares of --mask-anchor and \
+                 --mask-augmenting may be 1 together",
+            ),
+            (
                 "mask-decay",
                 is_share(self.mask_decay),
                 "it may be from 0 to 1",
@@ -130,6 +156,11 @@ impl MaskingConfig {
                 !is_baseline || !self.is_on(),
                 "hides words that bridges tell, and a baseline has none; leave it out, and it learns \
                  from the true text",
+            ),
+            (
+                "mask-augmenting",
+                self.is_on() || self.mask_augmenting == 0.0,
+                without,
             ),
             (
                 "mask-decay",
@@ -151,6 +182,6 @@ impl MaskingConfig {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(number: &f64) -> bool {
+pub(in crate::runs) fn is_zero(number: &f64) -> bool {
     *number == 0.0
 }

@@ -15,6 +15,7 @@ mod validation;
 pub use self::activations::ActivationConfig;
 pub use self::bridges::{BridgeConfig, BridgeForm};
 pub use self::compose::{Baseline, ComposeConfig};
+pub(super) use self::masking::is_zero;
 pub use self::masking::{MaskingConfig, PlaceholderSource};
 pub use self::model::{FinetuneConfig, PretrainConfig, TunedWeights};
 pub use self::ranks::RankConfig;
