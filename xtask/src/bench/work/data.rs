@@ -116,7 +116,8 @@ fn lines(pairs: usize) -> [Vec<String>; 2] {
     [hypotheses, references]
 }
 
-fn vocabulary(first: char, random: &mut ChaCha8Rng) -> Vec<String> {
+/// 5000 words of two to eight letters of an alphabet that begins with this one.
+pub(super) fn vocabulary(first: char, random: &mut ChaCha8Rng) -> Vec<String> {
     let mut letter =
         || char::from_u32(u32::from(first) + random.random_range(0..26)).unwrap_or(first);
     (0..5000)

@@ -1,6 +1,7 @@
 //! `cargo xtask measure`: one work, timed in a process of its own, so that its peak memory is told
 //! as well. `cargo xtask bench` runs it beside the same work in PyTorch.
 
+mod corpora;
 mod data;
 mod epochs;
 mod infer;
@@ -77,6 +78,12 @@ pub(crate) struct MeasureArgs {
     /// Write the lines of `scores` to `hyp.txt` and `ref.txt` in this directory
     #[arg(long)]
     write_lines: Option<PathBuf>,
+    /// Mebibytes of pairs that `corpora` cleans
+    #[arg(long, default_value = "100")]
+    mebibytes: NonZeroUsize,
+    /// Write these pairs, and a manifest of them, to this directory, and leave them there
+    #[arg(long)]
+    write_corpora: Option<PathBuf>,
     /// Device to compute on
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -103,6 +110,8 @@ pub(super) enum Work {
     Batches,
     /// chrF of as many sentences as FLORES-200 has in 192 languages
     Scores,
+    /// Clean corpora of two languages by all steps, as `calm data ntl` does
+    Corpora,
     /// Load both checkpoints, until each has read a token
     Load,
     /// Read a prompt: the anchor alone, and composed
@@ -164,6 +173,7 @@ pub(crate) fn run(args: &MeasureArgs) -> Result<()> {
         Work::Operations => Ok(operations::measure(&device)),
         Work::Batches => data::batches(),
         Work::Scores => data::scores(args),
+        Work::Corpora => corpora::measure(args),
         Work::Load => infer::load(args, &device),
         Work::Prefill => infer::prefill(args, &device),
         Work::Decode => infer::decode(args, &device),
