@@ -23,6 +23,10 @@ const BUILTIN: Bundle = Bundle {
             include_str!("../../experiments/table1-options.toml"),
         ),
         (
+            "table1-masking",
+            include_str!("../../experiments/table1-masking.toml"),
+        ),
+        (
             "table1-paper",
             include_str!("../../experiments/table1-paper.toml"),
         ),
