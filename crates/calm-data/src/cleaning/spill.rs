@@ -51,14 +51,10 @@ impl<const N: usize> Spill<N> {
         if self.entries.len() == self.limit {
             self.write_run().map_err(DataError::io(&self.directory))?;
         }
-        if self.entries.len() == self.entries.capacity() {
-            // Doubling, but never beyond the limit.
-            let more = self
-                .entries
-                .len()
-                .max(1 << 10)
-                .min(self.limit - self.entries.len());
-            self.entries.reserve_exact(more);
+        if self.entries.capacity() == 0 {
+            // All at once, since growing would need the old and the new place. Systems give pages when
+            // they are written to.
+            self.entries.reserve_exact(self.limit);
         }
         self.entries.push(entry);
         Ok(())

@@ -11,7 +11,7 @@ use crate::cleaning::steps::steps;
 use crate::corpus::{CorporaManifest, CorporaReader};
 
 /// Bytes that sorting may take. No result depends on them.
-const SORTING: usize = 256 << 20;
+const SORTING: usize = 64 << 20;
 
 /// How a dataset is built, besides what its manifest says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
