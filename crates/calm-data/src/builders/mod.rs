@@ -1,8 +1,10 @@
 //! Builders of datasets: settings in, a directory of files out, the same bytes for the same settings.
 
+pub mod code;
 pub mod kv;
 pub mod ntl;
 mod observer;
+mod shared;
 mod staging;
 
 use std::path::{Path, PathBuf};

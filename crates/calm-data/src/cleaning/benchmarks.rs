@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Contamination;
 use crate::DataError;
-use crate::corpus::benchmarks::{flores, math};
+use crate::corpus::benchmarks::{code, code_text, flores, math};
 use crate::corpus::{BenchmarkFormat, BenchmarkSpec, text_lines};
 
 /// All texts of benchmarks, of all their languages and splits: sentences of FLORES, questions and
@@ -39,6 +39,9 @@ fn name(format: BenchmarkFormat) -> &'static str {
         BenchmarkFormat::FloresV1 => "flores-v1",
         BenchmarkFormat::Gsm8k => "gsm8k",
         BenchmarkFormat::Mgsm => "mgsm",
+        BenchmarkFormat::HumanEval => "humaneval",
+        BenchmarkFormat::Mbpp => "mbpp",
+        BenchmarkFormat::CodeXGlue => "codexglue",
         BenchmarkFormat::Text => "text",
     }
 }
@@ -70,11 +73,53 @@ fn read(spec: &BenchmarkSpec, add: &mut dyn FnMut(&str)) -> Result<(), DataError
                 .for_each(|problem| add(&problem.question));
             Ok(())
         }),
+        BenchmarkFormat::HumanEval | BenchmarkFormat::Mbpp | BenchmarkFormat::CodeXGlue => {
+            let files = benchmark_files(spec)?;
+            files
+                .iter()
+                .try_for_each(|file| read_code(*format, file, add))
+        }
         BenchmarkFormat::Text => {
             text_lines(path)?.iter().for_each(|line| add(line));
             Ok(())
         }
     }
+}
+
+/// Prompts, solutions and tests of programs, and functions with what they are to be described as.
+fn read_code(
+    format: BenchmarkFormat,
+    file: &Path,
+    add: &mut dyn FnMut(&str),
+) -> Result<(), DataError> {
+    let is_json = file.extension().is_some_and(|ending| ending == "json");
+    match format {
+        BenchmarkFormat::HumanEval => {
+            for problem in code::human_eval(file)? {
+                [problem.prompt, problem.canonical_solution, problem.test]
+                    .iter()
+                    .for_each(|text| add(text));
+            }
+        }
+        BenchmarkFormat::CodeXGlue => {
+            for function in code_text::code_text(file)? {
+                add(&function.code);
+                add(&function.docstring);
+            }
+        }
+        _ => {
+            let problems = match is_json {
+                true => code::mbpp_sanitised(file)?,
+                false => code::mbpp(file)?,
+            };
+            for problem in problems {
+                add(&problem.prompt);
+                add(&problem.code);
+                problem.tests.iter().for_each(|test| add(test));
+            }
+        }
+    }
+    Ok(())
 }
 
 const SPLITS: [flores::Split; 2] = [flores::Split::Dev, flores::Split::DevTest];
@@ -112,6 +157,27 @@ pub fn benchmark_files(spec: &BenchmarkSpec) -> Result<Vec<PathBuf>, DataError> 
         }
         BenchmarkFormat::FloresPlus | BenchmarkFormat::Gsm8k => files(path, "jsonl"),
         BenchmarkFormat::Mgsm => files(path, "tsv"),
+        BenchmarkFormat::HumanEval => files(path, "gz"),
+        BenchmarkFormat::Mbpp => {
+            let mut found = files(path, "jsonl")?;
+            if path.is_dir() {
+                found.extend(files(path, "json")?);
+            }
+            Ok(found)
+        }
+        BenchmarkFormat::CodeXGlue => {
+            let of_language = |name: &&str| path.join(name);
+            let within = code_text::LANGUAGES.iter().map(of_language);
+            let within: Vec<_> = within.filter(|path| path.is_dir()).collect();
+            match within.is_empty() {
+                true => files(path, "jsonl"),
+                false => within
+                    .iter()
+                    .map(|path| files(path, "jsonl"))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map(|all| all.concat()),
+            }
+        }
         BenchmarkFormat::Text => Ok(vec![path.clone()]),
     }
 }

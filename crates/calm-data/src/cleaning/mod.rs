@@ -3,7 +3,7 @@
 //!
 //! | item | does |
 //! | --- | --- |
-//! | [`steps`] | judges pairs and texts of languages one by one |
+//! | [`steps`], [`code`] | judge pairs and texts of languages, and files of code, one by one |
 //! | [`ExactDuplicates`] | finds texts that are the same |
 //! | [`MinHash`], [`NearDuplicates`] | find texts that resemble each other |
 //! | [`Contamination`] | finds texts that are in a benchmark |
@@ -14,6 +14,7 @@
 //! the number of threads or on the memory that is given.
 
 mod benchmarks;
+pub mod code;
 mod contamination;
 mod exact;
 mod marks;

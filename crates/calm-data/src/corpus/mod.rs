@@ -5,6 +5,7 @@
 
 mod archive;
 pub mod benchmarks;
+pub(crate) mod code;
 pub mod jsonl;
 mod language;
 mod manifest;
@@ -17,6 +18,12 @@ mod record;
 mod step;
 
 pub use archive::unpack;
+pub use code::{
+    CodeDcConfig, CodeDuplicatesConfig, CodeLanguage, CodeManifest, CodeOutputConfig,
+    CodeStepsConfig, CommentsConfig, FillInTheMiddle, Function, Functions, LettersConfig,
+    LicencesConfig, LinesConfig, SizeConfig, SourceFields, SourceFile, SourceFormat, SourceSpec,
+    functions,
+};
 pub use language::{LanguageError, LanguageTag};
 pub use manifest::{
     BenchmarkFormat, BenchmarkSpec, CopiedConfig, CorporaManifest, CorpusFormat, CorpusSpec,
@@ -26,7 +33,7 @@ pub use manifest::{
 pub(crate) use parquet::ParquetRows;
 pub use python::assignments;
 pub use read::{check_counts, json, json_lines, text_lines, whole_lines};
-pub use reading::{Chunk, CorporaReader, InputFile, Skip};
+pub use reading::{Chunk, CodeReader, CorporaReader, InputFile, Skip};
 pub(crate) use reading::{Tap, Text, open_text, plain_files};
-pub use record::{CorpusRecord, Origin, Segment};
+pub use record::{CorpusRecord, Origin, Record, Segment};
 pub use step::{Judged, Sink, Step, Verdict};

@@ -1,5 +1,7 @@
 //! What readers of corpora give.
 
+use std::fmt::Debug;
+
 use serde::Serialize;
 
 use super::LanguageTag;
@@ -14,7 +16,7 @@ pub struct Segment {
 }
 
 /// Where a record stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     /// Index of the corpus in its manifest.
     pub corpus: u32,
@@ -22,6 +24,20 @@ pub struct Origin {
     pub file: u32,
     /// Its line in the file, or row, or translation unit, from 1.
     pub place: u64,
+}
+
+/// What all readers of corpora give, be it text of languages or code.
+pub trait Record: Debug + Clone + Send {
+    /// Where it stands. Origins grow in the order of reading.
+    fn origin(&self) -> Origin;
+
+    /// Its texts.
+    fn texts(&self) -> impl Iterator<Item = &str>;
+
+    /// Bytes of its texts.
+    fn bytes(&self) -> usize {
+        self.texts().map(str::len).sum()
+    }
 }
 
 /// A text of a corpus, with its translation if the corpus is parallel.
@@ -45,9 +61,14 @@ impl CorpusRecord {
     pub fn sides_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
         std::iter::once(&mut self.source).chain(&mut self.target)
     }
+}
 
-    /// Bytes of its texts.
-    pub fn bytes(&self) -> usize {
-        self.sides().map(|side| side.text.len()).sum()
+impl Record for CorpusRecord {
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.sides().map(|side| side.text.as_str())
     }
 }

@@ -20,28 +20,28 @@ pub enum Verdict {
 /// settings, so that records are judged by any number of threads.
 ///
 /// Steps that compare records, such as deduplication, come later, in a [`Sink`].
-pub trait Step: Send + Sync {
+pub trait Step<R = CorpusRecord>: Send + Sync {
     /// The name, as the manifest has it.
     fn name(&self) -> &'static str;
 
     /// Judges a record, and may change its texts.
-    fn apply(&self, record: &mut CorpusRecord) -> Verdict;
+    fn apply(&self, record: &mut R) -> Verdict;
 }
 
 /// A record behind the steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct Judged<R = CorpusRecord> {
     /// The record, as the steps left it; of a dropped one, as the step that dropped it saw it.
-    pub record: CorpusRecord,
+    pub record: R,
     /// Bit `i` is set if step `i` changed it.
     pub changed: u64,
     /// The index of the step that dropped it, and the reason.
     pub dropped: Option<(usize, Cow<'static, str>)>,
 }
 
-impl Judged {
+impl<R> Judged<R> {
     /// Applies steps in their order, until one drops the record.
-    pub fn by(steps: &[Box<dyn Step>], mut record: CorpusRecord) -> Self {
+    pub fn by(steps: &[Box<dyn Step<R>>], mut record: R) -> Self {
         let mut changed = 0;
         for (index, step) in steps.iter().enumerate() {
             match step.apply(&mut record) {
@@ -66,11 +66,11 @@ impl Judged {
 
 /// Takes records behind all [`Step`]s, in the order in which they were read, whatever the number of
 /// threads. It must not hold them all: corpora are larger than memory.
-pub trait Sink {
+pub trait Sink<R = CorpusRecord> {
     /// The next records.
     ///
     /// # Errors
     ///
     /// [`DataError`] if they cannot be written; reading then ends.
-    fn take(&mut self, chunk: Vec<Judged>) -> Result<(), DataError>;
+    fn take(&mut self, chunk: Vec<Judged<R>>) -> Result<(), DataError>;
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod build_corpora;
+mod code;
 mod corpora;
 mod data_file;
 mod formats;

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use crate::cleaning::Contamination;
-use crate::corpus::{CorpusRecord, Step, Verdict};
+use crate::corpus::{Record, Step, Verdict};
 
-/// Drops records of which a side, or an n-gram of one, is in a benchmark.
+/// Drops records of which a text, or an n-gram of one, is in a benchmark.
 #[derive(Debug, Clone)]
 pub struct Decontaminate(pub Arc<Contamination>);
 
-impl Step for Decontaminate {
+impl<R: Record> Step<R> for Decontaminate {
     fn name(&self) -> &'static str {
         "decontaminate"
     }
 
-    fn apply(&self, record: &mut CorpusRecord) -> Verdict {
-        match record.sides().find_map(|side| self.0.find(&side.text)) {
+    fn apply(&self, record: &mut R) -> Verdict {
+        match record.texts().find_map(|text| self.0.find(text)) {
             Some(benchmark) => Verdict::Drop(format!("in {benchmark}").into()),
             None => Verdict::Keep,
         }

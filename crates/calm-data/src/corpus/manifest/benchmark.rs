@@ -32,6 +32,14 @@ pub enum BenchmarkFormat {
     Gsm8k,
     /// A file of MGSM, or a directory of them.
     Mgsm,
+    /// The file of HumanEval.
+    #[serde(rename = "humaneval")]
+    HumanEval,
+    /// A file of MBPP.
+    Mbpp,
+    /// A file of CodeXGLUE's code-to-text, or a directory of directories of them.
+    #[serde(rename = "codexglue")]
+    CodeXGlue,
     /// A file of texts, one in a line.
     Text,
 }

@@ -3,56 +3,53 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde_json::Value;
 
 use super::lines::{InvalidUtf8, LineReader};
-use super::sides::SideFields;
+use super::rows::{BETWEEN, RowFields};
 use super::{Found, InputFile, RecordReader, Skip};
 use crate::DataError;
 use crate::bundle::no_such_name;
-use crate::corpus::CorpusSpec;
 
 /// Objects of a file, one in a line; blank lines are none.
-pub(super) struct JsonReader {
+pub(super) struct JsonReader<F> {
     lines: LineReader,
-    fields: SideFields,
+    fields: F,
     invalid: InvalidUtf8,
 }
 
-impl JsonReader {
-    pub(super) fn open(
-        path: &Path,
-        corpus: &CorpusSpec,
-        invalid: InvalidUtf8,
-    ) -> Result<Self, DataError> {
+impl<F: RowFields> JsonReader<F> {
+    pub(super) fn open(path: &Path, fields: F, invalid: InvalidUtf8) -> Result<Self, DataError> {
         Ok(Self {
             lines: LineReader::open(path, invalid)?,
-            fields: SideFields::new(corpus),
+            fields,
             invalid,
         })
     }
 }
 
-impl RecordReader for JsonReader {
-    fn next(&mut self) -> Result<Option<Found>, DataError> {
+impl<F: RowFields> RecordReader<F::Content> for JsonReader<F> {
+    fn next(&mut self) -> Result<Option<Found<F::Content>>, DataError> {
         loop {
             let found = match self.lines.next()? {
                 None => return Ok(None),
                 Some(Some(line)) if line.trim().is_empty() => continue,
                 Some(None) => Ok(Err(Skip::InvalidUtf8)),
-                Some(Some(line)) => match pick(line, &self.fields.paths) {
+                Some(Some(line)) => match pick(line, self.fields.paths(), self.fields.list()) {
                     Err(reason)
                         if self.invalid == InvalidUtf8::Skip && is_about_surrogates(&reason) =>
                     {
                         Ok(Err(Skip::InvalidUtf8))
                     }
-                    picked => picked.map(|values| self.fields.sides(values)),
+                    picked => picked.map(|values| self.fields.content(values)),
                 },
             };
-            let sides = found.map_err(|reason| self.lines.wrong(reason))?;
+            let content = found.map_err(|reason| self.lines.wrong(reason))?;
             let place = self.lines.line();
-            return Ok(Some(Found { place, sides }));
+            return Ok(Some(Found { place, content }));
         }
     }
 
@@ -70,12 +67,14 @@ fn is_about_surrogates(reason: &str) -> bool {
     reason.contains("surrogate") || reason.contains("end of hex escape")
 }
 
-/// The texts at these paths of a JSON object; that of `null` is empty.
-fn pick(line: &str, paths: &[Vec<String>]) -> Result<Vec<String>, String> {
+/// The texts at these paths of a JSON object; that of `null` is empty. At the path of this index there may be
+/// a list of them.
+fn pick(line: &str, paths: &[Vec<String>], list: Option<usize>) -> Result<Vec<String>, String> {
     let mut texts = vec![None; paths.len()];
     let picker = Picker {
         paths: paths.iter().map(Vec::as_slice).enumerate().collect(),
         texts: &mut texts,
+        list,
     };
     let mut json = serde_json::Deserializer::from_str(line);
     let read = picker.deserialize(&mut json).and_then(|()| json.end());
@@ -116,6 +115,7 @@ struct Picker<'a> {
     /// The rest of each path, with its place among the texts.
     paths: Vec<(usize, &'a [String])>,
     texts: &'a mut [Option<String>],
+    list: Option<usize>,
 }
 
 impl<'de> DeserializeSeed<'de> for Picker<'_> {
@@ -153,6 +153,22 @@ impl<'de> Visitor<'de> for Picker<'_> {
         self.visit_str("")
     }
 
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        if self
+            .paths
+            .iter()
+            .any(|(place, _)| Some(*place) != self.list)
+        {
+            let found = Unexpected::Seq;
+            return Err(serde::de::Error::invalid_type(found, &self));
+        }
+        let mut texts: Vec<String> = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        self.visit_str(&texts.join(BETWEEN))
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         if self.paths.iter().any(|(_, path)| path.is_empty()) {
             return Err(serde::de::Error::custom("expected a text, found an object"));
@@ -173,6 +189,7 @@ impl<'de> Visitor<'de> for Picker<'_> {
                 false => map.next_value_seed(Picker {
                     paths: below,
                     texts: self.texts,
+                    list: self.list,
                 })?,
             }
         }
@@ -186,10 +203,9 @@ mod tests {
     use crate::corpus::reading::sides::names;
 
     fn read(line: &str, fields: &[&str]) -> Result<Vec<String>, String> {
-        pick(
-            line,
-            &fields.iter().map(|field| names(field)).collect::<Vec<_>>(),
-        )
+        let paths: Vec<_> = fields.iter().map(|field| names(field)).collect();
+        let list = fields.iter().position(|field| field.ends_with("list"));
+        pick(line, &paths, list)
     }
 
     #[test]
@@ -197,6 +213,15 @@ mod tests {
         let line = r#"{"id": [1, {"ny": 2}], "translation": {"ny": "moni\n", "en": null, "x": {}}, "lang": "ny"}"#;
         let fields = ["translation.en", "translation.ny", "lang"];
         assert_eq!(read(line, &fields).unwrap(), ["", "moni\n", "ny"]);
+    }
+
+    #[test]
+    fn a_list_is_read_where_there_may_be_one() {
+        let line = r#"{"text": "a", "list": ["MIT", "ISC"]}"#;
+        assert_eq!(read(line, &["text", "list"]).unwrap(), ["a", "MIT AND ISC"]);
+        assert_eq!(read(r#"{"list": []}"#, &["list"]).unwrap(), [""]);
+        let error = read(r#"{"text": ["a"], "list": "MIT"}"#, &["text", "list"]).unwrap_err();
+        assert!(error.contains("expected a text or null"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Readers of the formats of corpora, record by record.
 
 mod bytes;
+mod chunks;
+mod code;
 mod corpora;
 mod json;
 mod lines;
@@ -8,11 +10,13 @@ mod marked;
 mod metered;
 mod parquet;
 mod pieces;
+mod rows;
 mod sides;
 mod source;
 mod table;
 mod text;
 mod tmx;
+mod tree;
 mod utf16;
 mod zstd;
 
@@ -20,7 +24,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub use corpora::{Chunk, CorporaReader};
+pub use chunks::Chunk;
+pub use code::CodeReader;
+pub use corpora::CorporaReader;
 pub(crate) use source::{Tap, Text, open_text, plain_files};
 
 use super::Segment;
@@ -32,17 +38,23 @@ use crate::DataError;
 pub enum Skip {
     /// It is not UTF-8, and the manifest has such records left out.
     InvalidUtf8,
-    /// It is in another language, or lacks one of the two.
+    /// It is in another language, or lacks one of the two; of files, it is no code that is wanted.
     OtherLanguage,
+    /// It is smaller or larger than the manifest has it.
+    Size,
+    /// It is a link to another file.
+    Link,
+    /// The system does not let it be read.
+    Unreadable,
 }
 
 /// A text, and its translation in a parallel corpus.
 type Sides = (Segment, Option<Segment>);
 
 /// What a reader found at a place of its file, counted from 1.
-struct Found {
+struct Found<T = Sides> {
     place: u64,
-    sides: Result<Sides, Skip>,
+    content: Result<T, Skip>,
 }
 
 /// A file that a corpus was read from.
@@ -69,9 +81,9 @@ impl InputFile {
 }
 
 /// A reader of the records of a file, or of two files that belong together.
-trait RecordReader: Send {
+trait RecordReader<T = Sides>: Send {
     /// The next record, or what is there in its place; `None` at the end.
-    fn next(&mut self) -> Result<Option<Found>, DataError>;
+    fn next(&mut self) -> Result<Option<Found<T>>, DataError>;
 
     /// Bytes of the files that were read so far.
     fn taken(&self) -> u64;

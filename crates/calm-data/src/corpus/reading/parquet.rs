@@ -5,28 +5,24 @@ use std::path::{Path, PathBuf};
 use parquet::record::{Field, Row};
 
 use super::lines::{InvalidUtf8, not_utf8};
-use super::sides::SideFields;
+use super::rows::{BETWEEN, RowFields};
 use super::{Found, InputFile, RecordReader, Skip};
 use crate::DataError;
 use crate::bundle::no_such_name;
-use crate::corpus::{CorpusSpec, ParquetRows};
+use crate::corpus::ParquetRows;
 
 /// Rows of a file. A row group is in memory at a time.
-pub(super) struct ParquetReader {
+pub(super) struct ParquetReader<F> {
     path: PathBuf,
     rows: ParquetRows,
-    fields: SideFields,
+    fields: F,
     invalid: InvalidUtf8,
 }
 
-impl ParquetReader {
-    pub(super) fn open(
-        path: &Path,
-        corpus: &CorpusSpec,
-        invalid: InvalidUtf8,
-    ) -> Result<Self, DataError> {
-        let fields = SideFields::new(corpus);
-        let columns: Vec<&str> = fields.paths.iter().map(|path| path[0].as_str()).collect();
+impl<F: RowFields> ParquetReader<F> {
+    pub(super) fn open(path: &Path, fields: F, invalid: InvalidUtf8) -> Result<Self, DataError> {
+        let columns = fields.paths().iter().map(|path| path[0].as_str());
+        let columns: Vec<&str> = columns.collect();
         Ok(Self {
             path: path.to_owned(),
             rows: ParquetRows::open(path, Some(&columns))?,
@@ -36,19 +32,21 @@ impl ParquetReader {
     }
 }
 
-impl RecordReader for ParquetReader {
-    fn next(&mut self) -> Result<Option<Found>, DataError> {
+impl<F: RowFields> RecordReader<F::Content> for ParquetReader<F> {
+    fn next(&mut self) -> Result<Option<Found<F::Content>>, DataError> {
         let Some((index, row)) = self.rows.next().transpose()? else {
             return Ok(None);
         };
-        let values = self.fields.paths.iter().map(|path| text(&row, path));
-        let sides = match values.collect::<Result<Vec<String>, _>>() {
+        let list = self.fields.list();
+        let paths = self.fields.paths().iter().enumerate();
+        let values = paths.map(|(place, path)| text(&row, path, Some(place) == list));
+        let content = match values.collect::<Result<Vec<String>, _>>() {
             Err(Fault::NotUtf8(_)) if self.invalid == InvalidUtf8::Skip => Err(Skip::InvalidUtf8),
             Err(fault) => return Err(DataError::row(&self.path, index + 1, fault.reason())),
-            Ok(values) => self.fields.sides(values),
+            Ok(values) => self.fields.content(values),
         };
         let place = index as u64 + 1;
-        Ok(Some(Found { place, sides }))
+        Ok(Some(Found { place, content }))
     }
 
     fn taken(&self) -> u64 {
@@ -80,8 +78,8 @@ impl Fault {
     }
 }
 
-/// The text at a path; that of null is empty.
-fn text(row: &Row, path: &[String]) -> Result<String, Fault> {
+/// The text at a path, where there may be a list of them; that of null is empty.
+fn text(row: &Row, path: &[String], is_list: bool) -> Result<String, Fault> {
     let Some((name, rest)) = path.split_first() else {
         return Err(Fault::Other(
             "is a group of columns; name one of them".to_owned(),
@@ -96,11 +94,18 @@ fn text(row: &Row, path: &[String]) -> Result<String, Fault> {
     };
     match field {
         Field::Null => Ok(String::new()),
-        Field::Group(inner) => text(inner, rest),
+        Field::Group(inner) => text(inner, rest, is_list),
         _ if !rest.is_empty() => Err(Fault::Other(format!(
             "column '{name}' has no columns in it"
         ))),
         Field::Str(text) => Ok(text.clone()),
+        Field::ListInternal(list) if is_list => {
+            let texts = list.elements().iter().filter_map(|element| match element {
+                Field::Str(text) => Some(text.as_str()),
+                _ => None,
+            });
+            Ok(texts.collect::<Vec<_>>().join(BETWEEN))
+        }
         Field::Bytes(bytes) => super::bytes::to_text(bytes.data().to_vec()).map_err(Fault::NotUtf8),
         _ => Err(Fault::Other(format!("column '{name}' holds no texts"))),
     }

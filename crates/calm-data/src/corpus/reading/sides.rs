@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rows::RowFields;
 use super::{Sides, Skip};
 use crate::corpus::{CorpusSpec, LanguageTag, Segment};
 
@@ -94,7 +95,7 @@ impl SideRules {
 /// Fields of a row that hold its texts and their languages, as paths of names.
 pub(super) struct SideFields {
     /// Paths to the texts, then those to the languages.
-    pub(super) paths: Vec<Vec<String>>,
+    paths: Vec<Vec<String>>,
     texts: usize,
     rules: SideRules,
 }
@@ -108,9 +109,16 @@ impl SideFields {
             rules: SideRules::new(corpus),
         }
     }
+}
 
-    /// The sides of a row whose fields hold these values.
-    pub(super) fn sides(&self, mut values: Vec<String>) -> Result<Sides, Skip> {
+impl RowFields for SideFields {
+    type Content = Sides;
+
+    fn paths(&self) -> &[Vec<String>] {
+        &self.paths
+    }
+
+    fn content(&self, mut values: Vec<String>) -> Result<Sides, Skip> {
         let codes = values.split_off(self.texts);
         self.rules.sides(&mut values, &codes)
     }

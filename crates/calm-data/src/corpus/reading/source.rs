@@ -123,7 +123,7 @@ pub(crate) fn plain_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-fn matching(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, DataError> {
+pub(super) fn matching(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, DataError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -150,7 +150,7 @@ impl RecordReader for TableReader {
         }
         self.check_count()?;
         let place = self.line();
-        let sides = match self.invalid == InvalidUtf8::Skip && !self.is_valid() {
+        let content = match self.invalid == InvalidUtf8::Skip && !self.is_valid() {
             true => Err(Skip::InvalidUtf8),
             false => {
                 let codes = self.cells(&self.codes)?;
@@ -158,7 +158,7 @@ impl RecordReader for TableReader {
                 self.rules.sides(&mut texts, &codes)
             }
         };
-        Ok(Some(Found { place, sides }))
+        Ok(Some(Found { place, content }))
     }
 
     fn taken(&self) -> u64 {

@@ -28,7 +28,7 @@ impl RecordReader for TextReader {
     fn next(&mut self) -> Result<Option<Found>, DataError> {
         loop {
             let language = self.language;
-            let sides = match self.lines.next()? {
+            let content = match self.lines.next()? {
                 None => return Ok(None),
                 Some(Some(text)) if text.trim().is_empty() => continue,
                 Some(text) => text.ok_or(Skip::InvalidUtf8).map(|text| {
@@ -37,7 +37,7 @@ impl RecordReader for TextReader {
                 }),
             };
             let place = self.lines.line();
-            return Ok(Some(Found { place, sides }));
+            return Ok(Some(Found { place, content }));
         }
     }
 
@@ -95,7 +95,7 @@ impl RecordReader for MosesReader {
             _ => return Err(self.unequal()?),
         };
         let segment = |language, text| Segment { language, text };
-        let sides = match (source, target) {
+        let content = match (source, target) {
             (Some(source), Some(target)) => Ok((
                 segment(self.languages[0], source),
                 Some(segment(self.languages[1], target)),
@@ -103,7 +103,7 @@ impl RecordReader for MosesReader {
             _ => Err(Skip::InvalidUtf8),
         };
         let place = self.files[0].line();
-        Ok(Some(Found { place, sides }))
+        Ok(Some(Found { place, content }))
     }
 
     fn taken(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! `calm data`: builds a dataset, or fetches one.
 
+mod code;
 mod fetch;
 mod kv;
 mod ntl;
@@ -31,6 +32,9 @@ enum Dataset {
     /// Low-resource languages (section 4.2 of the paper), from corpora
     #[command(after_long_help = ntl::EXAMPLES)]
     Ntl(ntl::NtlArgs),
+    /// Source code (section 4.3 of the paper), from trees and files
+    #[command(after_long_help = code::EXAMPLES)]
+    Code(code::CodeArgs),
     /// Files of benchmarks, from their publishers
     #[command(after_long_help = fetch::EXAMPLES)]
     Fetch(fetch::FetchArgs),
@@ -40,6 +44,7 @@ pub(super) fn run(args: &DataArgs, common: &Common) -> Result<Report, Failure> {
     match &args.dataset {
         Dataset::Kv(args) => kv::run(args, common),
         Dataset::Ntl(args) => ntl::run(args, common),
+        Dataset::Code(args) => code::run(args, common),
         Dataset::Fetch(args) => fetch::run(args, common),
     }
 }

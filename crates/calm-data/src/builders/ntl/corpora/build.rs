@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use super::drive::drive;
 use crate::DataError;
 use crate::builders::BuildObserver;
-use crate::builders::ntl::output::{Collector, Inputs, MANIFEST, Report};
+use crate::builders::ntl::output::{Collector, Inputs, Report};
+use crate::builders::shared::{MANIFEST, SORTING, drive};
 use crate::builders::staging::Staging;
 use crate::cleaning::steps::steps;
 use crate::corpus::{CorporaManifest, CorporaReader};
-
-/// Bytes that sorting may take. No result depends on them.
-const SORTING: usize = 64 << 20;
 
 /// How a dataset is built, besides what its manifest says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +41,8 @@ pub fn build(
     };
     let names: Vec<&str> = steps.iter().map(|step| step.name()).collect();
     let mut collector = Collector::new(&manifest, &names, staging.path(), SORTING)?;
-    let skipped = drive(&mut reader, &steps, &mut collector, observer)?;
+    let total = reader.total_bytes();
+    let skipped = drive(&mut reader, total, &steps, &mut collector, observer)?;
     let inputs = Inputs {
         manifest: path,
         files: reader.inputs(),

@@ -5,7 +5,6 @@
 //! and the bytes that are written depend on no number of threads.
 
 mod build;
-mod drive;
 mod inputs;
 
 pub use build::{BuildOptions, build};

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::TextRow;
-use super::chance::Chance;
 use super::few_shot::{PairDocuments, Shots, translations};
-use super::lines::LinesFile;
+use super::groups::{Group, group_of, language_of};
 use super::report::{self, DcCounts, Inputs, Report};
-use super::selection::{Group, Selection, group_of, language_of};
-use super::store::Store;
-use super::tally::Tally;
 use crate::DataError;
+use crate::builders::shared::{
+    Chance, Counted, LinesFile, Selection, Store, Tally, advance, near_duplicates,
+};
 use crate::builders::{BuildObserver, BuildPart};
-use crate::cleaning::{ExactDuplicates, Marks, MinHash, NearDuplicates, Words, key};
+use crate::cleaning::{ExactDuplicates, Marks, Words, key};
 use crate::corpus::{CorporaManifest, CorpusRecord, CorpusSpec, Judged, Sink};
 
 /// Rounds of exact duplicates, by what is the same.
@@ -34,10 +33,10 @@ pub struct Collector<'a> {
     directory: PathBuf,
     /// Bytes that sorting may take.
     memory: usize,
-    tally: Tally,
+    tally: Tally<<CorpusRecord as Counted>::Kind>,
     /// Number of the steps that judge records one by one.
     steps: usize,
-    store: Store,
+    store: Store<CorpusRecord>,
     exact: Option<ExactDuplicates>,
 }
 
@@ -115,26 +114,8 @@ impl<'a> Collector<'a> {
         let Some(config) = self.manifest.steps.near_duplicates.on() else {
             return Ok(Marks::default());
         };
-        let minhash = MinHash::new(*config)?;
-        let mut near = NearDuplicates::new(*config, &self.directory, self.memory)?;
-        let total = self.store.records();
-        for chunk in self.store.chunks()? {
-            let (first, records) = chunk?;
-            advance(observer, BuildPart::Comparing, first, total)?;
-            let left = (first..)
-                .zip(&records)
-                .filter(|(number, _)| !gone.contains(*number));
-            let left: Vec<_> = left.collect();
-            let sketch = |&(number, record): &(u64, &CorpusRecord)| {
-                let (scope, texts) = by_language(record);
-                Some((number, minhash.sketch(&scope, texts)?))
-            };
-            let sketches: Vec<_> = left.par_iter().map(sketch).collect();
-            for (number, sketch) in sketches.iter().flatten() {
-                near.push(*number, sketch)?;
-            }
-        }
-        near.finish(gone)
+        let (store, memory) = (&mut self.store, self.memory);
+        near_duplicates(store, *config, memory, gone, by_language, observer)
     }
 
     /// Writes texts and translations of all records that stay, and gathers what D_C is drawn from.
@@ -144,7 +125,7 @@ impl<'a> Collector<'a> {
         exact: &[Marks],
         near: &Marks,
         observer: &mut dyn BuildObserver,
-    ) -> Result<Selection, DataError> {
+    ) -> Result<Selection<Group>, DataError> {
         let Self {
             manifest,
             tally,
@@ -188,7 +169,7 @@ impl<'a> Collector<'a> {
     fn write_d_c(
         &mut self,
         files: &mut Files,
-        selection: Selection,
+        selection: Selection<Group>,
         path: &Path,
     ) -> Result<DcCounts, DataError> {
         let manifest = self.manifest;
@@ -253,19 +234,6 @@ impl Sink for Collector<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Tells how far a part is.
-fn advance(
-    observer: &mut dyn BuildObserver,
-    part: BuildPart,
-    done: u64,
-    total: u64,
-) -> Result<(), DataError> {
-    match observer.advance(part, done, total) {
-        true => Ok(()),
-        false => Err(DataError::Interrupted),
     }
 }
 

@@ -9,28 +9,21 @@
 //!
 //! The bytes depend on the corpora, the manifest and its seed alone.
 
-mod chance;
 mod collector;
 mod few_shot;
-mod lines;
+mod groups;
 mod report;
-mod selection;
-mod store;
-mod tally;
 
 use serde::Serialize;
 
 pub use collector::Collector;
-pub use lines::WrittenFile;
 pub use report::{DcCounts, Drawn, Inputs, LanguageCounts, Report};
 
+pub use crate::builders::shared::WrittenFile;
 use crate::corpus::{CorpusRecord, CorpusSpec, LanguageTag};
 
 /// Changes when the same corpora and settings would give other bytes.
 pub const BUILDER_VERSION: u32 = 1;
-
-/// Name of the file that is written last.
-pub const MANIFEST: &str = "manifest.json";
 
 /// A text of one language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,17 +1,26 @@
 //! The manifest of what was built.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::lines::WrittenFile;
-use super::selection::{Group, GroupCounts};
-use super::tally::{Counts, Languages, StepCounts, Tally};
-use super::{BUILDER_VERSION, MANIFEST};
+use super::BUILDER_VERSION;
+use super::groups::Group;
 use crate::DataError;
+use crate::builders::shared::{
+    self, Counted, Counts, MANIFEST, StepCounts, WrittenFile, input_files, write_manifest,
+};
 use crate::cleaning::benchmark_files;
-use crate::corpus::{CorporaManifest, CorpusSpec, DcConfig, InputFile, LanguageTag, Skip};
+use crate::corpus::{
+    CorporaManifest, CorpusRecord, CorpusSpec, DcConfig, InputFile, LanguageTag, Skip,
+};
+
+/// One language of a text, two of a pair.
+type Languages = <CorpusRecord as Counted>::Kind;
+
+type Tally = shared::Tally<Languages>;
+type GroupCounts = shared::GroupCounts<Group>;
 
 /// What was read: files, and records that readers passed over, by corpus.
 #[derive(Debug, Clone, Copy)]
@@ -159,11 +168,7 @@ impl Report {
     }
 
     pub(super) fn write(&self, directory: &Path) -> Result<(), DataError> {
-        calm_files::write_with(directory.join(MANIFEST), |file| {
-            serde_json::to_writer_pretty(&mut *file, self)?;
-            file.write_all(b"\n")
-        })?;
-        Ok(())
+        write_manifest(self, &directory.join(MANIFEST))
     }
 }
 
@@ -179,18 +184,7 @@ fn other_inputs(manifest: &CorporaManifest) -> Result<Vec<InputFile>, DataError>
             .as_ref()
             .map(|identify| identify.model.clone()),
     );
-    let input = |path: PathBuf| {
-        let bytes = std::fs::metadata(&path)
-            .map_err(DataError::io(&path))?
-            .len();
-        let sha256 = calm_files::sha256_file(&path)?;
-        Ok(InputFile {
-            path,
-            bytes,
-            sha256,
-        })
-    };
-    paths.into_iter().map(input).collect()
+    input_files(paths)
 }
 
 fn parts(tally: &Tally, corpus: u32) -> Vec<Part> {

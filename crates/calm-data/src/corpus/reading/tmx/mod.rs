@@ -168,9 +168,9 @@ impl RecordReader for TmxReader {
             self.tokens.begin_record();
             match self.tokens.next()? {
                 Token::Start(Element::Unit) => {
-                    let sides = self.unit()?;
+                    let content = self.unit()?;
                     let place = self.units;
-                    return Ok(Some(Found { place, sides }));
+                    return Ok(Some(Found { place, content }));
                 }
                 Token::Eof if self.units > 0 && self.complete == 0 => return Err(self.nothing()),
                 Token::Eof => return Ok(None),

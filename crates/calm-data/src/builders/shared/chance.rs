@@ -1,34 +1,36 @@
 //! Chance that a seed and what a record holds decide.
 
+use super::Counted;
 use crate::cleaning::key;
-use crate::corpus::CorpusRecord;
 
 /// Draws for records. They depend on the seed and the record's texts alone, not on the records around
 /// it, their order or the threads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Chance {
-    pub(super) seed: u64,
+pub(in crate::builders) struct Chance {
+    pub(in crate::builders) seed: u64,
 }
 
 impl Chance {
     /// A number above 0 and below 1. Each `purpose` has one of its own.
-    pub(super) fn unit(self, purpose: &str, record: &CorpusRecord) -> f64 {
+    pub(in crate::builders) fn unit(self, purpose: &str, record: &impl Counted) -> f64 {
         let scope = format!("{} {purpose}", self.seed);
-        let sides = record
-            .sides()
-            .flat_map(|side| [side.language.as_str(), side.text.as_str()]);
-        let bits = key(&scope, sides) >> 75;
+        let bits = key(&scope, record.identity()) >> 75;
         (bits as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
     /// A whole number from 0 to `most`.
-    pub(super) fn up_to(self, most: usize, purpose: &str, record: &CorpusRecord) -> usize {
+    pub(in crate::builders) fn up_to(
+        self,
+        most: usize,
+        purpose: &str,
+        record: &impl Counted,
+    ) -> usize {
         (self.unit(purpose, record) * (most + 1) as f64) as usize
     }
 
     /// How often a record of a weight is used: twice if it is 2, and with a chance of one half if it
     /// is 0.5.
-    pub(super) fn copies(self, weight: f64, record: &CorpusRecord) -> usize {
+    pub(in crate::builders) fn copies(self, weight: f64, record: &impl Counted) -> usize {
         let is_once_more = self.unit("weight", record) < weight.fract();
         weight.trunc() as usize + usize::from(is_once_more)
     }
@@ -37,7 +39,7 @@ impl Chance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::corpus::{Origin, Segment};
+    use crate::corpus::{CorpusRecord, Origin, Segment};
 
     #[test]
     fn draws_are_even() {

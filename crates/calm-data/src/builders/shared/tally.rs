@@ -1,10 +1,11 @@
 //! What became of the records, by corpus and language.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use serde::Serialize;
 
-use crate::corpus::{CorpusRecord, Judged, LanguageTag, Origin};
+use crate::corpus::{CorpusRecord, Judged, LanguageTag, Origin, Record};
 
 /// Examples of each step, language and corpus.
 const EXAMPLES: usize = 3;
@@ -12,29 +13,52 @@ const EXAMPLES: usize = 3;
 /// Characters of a text of an example.
 const EXAMPLE_CHARS: usize = 200;
 
-/// One language of a text, two of a pair.
-pub(super) type Languages = (LanguageTag, Option<LanguageTag>);
+/// A record that is counted with others of its kind.
+pub(in crate::builders) trait Counted: Record {
+    /// What is counted apart, besides corpora.
+    type Kind: Debug + Copy + Ord;
+
+    fn kind(&self) -> Self::Kind;
+
+    /// What chance depends on: its texts, and what they are.
+    fn identity(&self) -> impl Iterator<Item = &str>;
+}
+
+impl Counted for CorpusRecord {
+    /// One language of a text, two of a pair.
+    type Kind = (LanguageTag, Option<LanguageTag>);
+
+    fn kind(&self) -> Self::Kind {
+        let second = self.target.as_ref().map(|target| target.language);
+        (self.source.language, second)
+    }
+
+    fn identity(&self) -> impl Iterator<Item = &str> {
+        self.sides()
+            .flat_map(|side| [side.language.as_str(), side.text.as_str()])
+    }
+}
 
 /// Counts of all records, and what the steps dropped, with the first examples of each.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(in crate::builders) struct Tally<K> {
     /// Names of the steps, in their order.
     steps: Vec<String>,
-    counts: BTreeMap<(u32, Languages), Counts>,
+    counts: BTreeMap<(u32, K), Counts>,
 }
 
-/// Records of a corpus in one language or two.
+/// Records of a corpus and a kind.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Counts {
-    pub(super) read: u64,
-    pub(super) kept: u64,
-    pub(super) bytes_kept: u64,
+pub(in crate::builders) struct Counts {
+    pub(in crate::builders) read: u64,
+    pub(in crate::builders) kept: u64,
+    pub(in crate::builders) bytes_kept: u64,
     steps: BTreeMap<usize, StepCounts>,
 }
 
 /// What a step did.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(super) struct StepCounts {
+pub(in crate::builders) struct StepCounts {
     /// Records that it changed, and that stayed or were dropped later.
     #[serde(skip_serializing_if = "is_zero")]
     changed: u64,
@@ -60,8 +84,8 @@ struct Example {
     texts: Vec<String>,
 }
 
-impl Tally {
-    pub(super) fn new(steps: Vec<String>) -> Self {
+impl<K: Copy + Ord> Tally<K> {
+    pub(in crate::builders) fn new(steps: Vec<String>) -> Self {
         Self {
             steps,
             counts: BTreeMap::new(),
@@ -69,7 +93,7 @@ impl Tally {
     }
 
     /// Counts a record behind the steps that judge it alone.
-    pub(super) fn judged(&mut self, judged: &Judged) {
+    pub(in crate::builders) fn judged<R: Counted<Kind = K>>(&mut self, judged: &Judged<R>) {
         let counts = self.counts(&judged.record);
         counts.read += 1;
         let mut changed = judged.changed;
@@ -84,38 +108,45 @@ impl Tally {
     }
 
     /// Counts a record that a later step dropped.
-    pub(super) fn dropped(&mut self, step: usize, reason: &str, record: &CorpusRecord) {
+    pub(in crate::builders) fn dropped<R: Counted<Kind = K>>(
+        &mut self,
+        step: usize,
+        reason: &str,
+        record: &R,
+    ) {
         self.counts(record).drop(step, reason, record);
     }
 
     /// Counts a record that is used.
-    pub(super) fn kept(&mut self, record: &CorpusRecord) {
+    pub(in crate::builders) fn kept<R: Counted<Kind = K>>(&mut self, record: &R) {
         let counts = self.counts(record);
         counts.kept += 1;
         counts.bytes_kept += record.bytes() as u64;
     }
 
-    fn counts(&mut self, record: &CorpusRecord) -> &mut Counts {
-        let second = record.target.as_ref().map(|target| target.language);
-        let key = (record.origin.corpus, (record.source.language, second));
+    fn counts<R: Counted<Kind = K>>(&mut self, record: &R) -> &mut Counts {
+        let key = (record.origin().corpus, record.kind());
         self.counts.entry(key).or_default()
     }
 
-    /// All counts: index of the corpus, languages, counts.
-    pub(super) fn all(&self) -> impl Iterator<Item = (u32, Languages, &Counts)> {
+    /// All counts: index of the corpus, kind, counts.
+    pub(in crate::builders) fn all(&self) -> impl Iterator<Item = (u32, K, &Counts)> {
         self.counts
             .iter()
-            .map(|((corpus, languages), counts)| (*corpus, *languages, counts))
+            .map(|((corpus, kind), counts)| (*corpus, *kind, counts))
     }
 
     /// Counts of the steps that did something, by their names, in their order.
-    pub(super) fn steps<'a>(&'a self, counts: &'a Counts) -> Vec<(&'a str, &'a StepCounts)> {
+    pub(in crate::builders) fn steps<'a>(
+        &'a self,
+        counts: &'a Counts,
+    ) -> Vec<(&'a str, &'a StepCounts)> {
         let named = |(step, counts): (&usize, &'a StepCounts)| (self.steps[*step].as_str(), counts);
         counts.steps.iter().map(named).collect()
     }
 
     /// What dropped most of some records, in words.
-    pub(super) fn causes<'a>(&self, all: impl Iterator<Item = &'a Counts>) -> String {
+    pub(in crate::builders) fn causes<'a>(&self, all: impl Iterator<Item = &'a Counts>) -> String {
         let mut sums: BTreeMap<usize, u64> = BTreeMap::new();
         for (step, counts) in all.flat_map(|counts| &counts.steps) {
             *sums.entry(*step).or_default() += counts.dropped();
@@ -131,18 +162,18 @@ impl Tally {
 
 impl StepCounts {
     /// Records that it dropped.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(in crate::builders) fn dropped(&self) -> u64 {
         self.dropped.values().sum()
     }
 }
 
 impl Counts {
-    fn drop(&mut self, step: usize, reason: &str, record: &CorpusRecord) {
+    fn drop(&mut self, step: usize, reason: &str, record: &impl Record) {
         let counts = self.steps.entry(step).or_default();
         *counts.dropped.entry(reason.to_owned()).or_default() += 1;
         if counts.examples.len() < EXAMPLES {
-            let Origin { file, place, .. } = record.origin;
-            let texts = record.sides().map(|side| cut(&side.text)).collect();
+            let Origin { file, place, .. } = record.origin();
+            let texts = record.texts().map(cut).collect();
             let reason = reason.to_owned();
             counts.examples.push(Example {
                 file,

@@ -1,12 +1,11 @@
-//! The records that D_C is made of.
+//! Records that are drawn from groups, as those of D_C.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::path::Path;
 
 use crate::DataError;
-use crate::builders::ntl::ENGLISH;
 use crate::cleaning::{Marks, Spill};
-use crate::corpus::{CorporaManifest, CorpusRecord, LanguageTag};
 
 /// Bytes of an entry: group, priority, record.
 const ENTRY: usize = 2 + 8 + 8;
@@ -15,50 +14,17 @@ const ENTRY: usize = 2 + 8 + 8;
 /// many as are wanted: those whose numbers, drawn by chance and divided by the weights of their
 /// corpora, are the smallest (Efraimidis and Spirakis 2006). They are sorted outside of memory.
 #[derive(Debug)]
-pub(super) struct Selection {
+pub(in crate::builders) struct Selection<G> {
     entries: Spill<ENTRY>,
     /// Index of each group, and its records.
-    groups: BTreeMap<Group, (u16, u64)>,
-}
-
-/// What records are drawn from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Group {
-    /// Pairs of a low-resource language.
-    Language(LanguageTag),
-    /// Texts of a high-resource language, and pairs of it and another.
-    HighResource(LanguageTag),
+    groups: BTreeMap<G, (u16, u64)>,
 }
 
 /// Records of groups.
-pub(super) type GroupCounts = BTreeMap<Group, u64>;
+pub(in crate::builders) type GroupCounts<G> = BTreeMap<G, u64>;
 
-/// The language that a record teaches: of a pair the one beside English or another high-resource
-/// language.
-pub(super) fn language_of(manifest: &CorporaManifest, record: &CorpusRecord) -> LanguageTag {
-    let is_low = |language: &LanguageTag| {
-        language.as_str() != ENGLISH && !manifest.d_c.is_high_resource(*language)
-    };
-    let languages = || record.sides().map(|side| side.language);
-    let not_english = || languages().find(|language| language.as_str() != ENGLISH);
-    languages()
-        .find(is_low)
-        .or_else(not_english)
-        .unwrap_or(record.source.language)
-}
-
-/// What D_C draws a record from: pairs of its language, or text of high-resource languages.
-pub(super) fn group_of(manifest: &CorporaManifest, record: &CorpusRecord) -> Option<Group> {
-    let language = language_of(manifest, record);
-    match (manifest.d_c.is_high_resource(language), &record.target) {
-        (true, _) => Some(Group::HighResource(language)),
-        (false, Some(_)) => Some(Group::Language(language)),
-        (false, None) => None,
-    }
-}
-
-impl Selection {
-    pub(super) fn new(directory: &Path, memory: usize) -> Self {
+impl<G: Copy + Ord + Debug> Selection<G> {
+    pub(in crate::builders) fn new(directory: &Path, memory: usize) -> Self {
         Self {
             entries: Spill::new(directory, memory),
             groups: BTreeMap::new(),
@@ -66,9 +32,9 @@ impl Selection {
     }
 
     /// Adds a record with its chance, a number above 0 and below 1.
-    pub(super) fn push(
+    pub(in crate::builders) fn push(
         &mut self,
-        group: Group,
+        group: G,
         unit: f64,
         weight: f64,
         record: u64,
@@ -86,7 +52,7 @@ impl Selection {
     }
 
     /// Number of the records of each group.
-    pub(super) fn counts(&self) -> GroupCounts {
+    pub(in crate::builders) fn counts(&self) -> GroupCounts<G> {
         self.groups
             .iter()
             .map(|(group, (_, records))| (*group, *records))
@@ -94,7 +60,7 @@ impl Selection {
     }
 
     /// Draws as many of each group as are wanted, or all that there are.
-    pub(super) fn draw(self, wanted: &GroupCounts) -> Result<Marks, DataError> {
+    pub(in crate::builders) fn draw(self, wanted: &GroupCounts<G>) -> Result<Marks, DataError> {
         let mut left = vec![0; self.groups.len()];
         for (group, (index, _)) in &self.groups {
             left[usize::from(*index)] = wanted.get(group).copied().unwrap_or(0);
@@ -117,25 +83,18 @@ impl Selection {
 mod tests {
     use super::*;
 
-    fn high() -> Group {
-        Group::HighResource("eng_Latn".parse().unwrap())
-    }
-
     fn draw(units: &[f64], weight: impl Fn(u64) -> f64, wanted: u64, memory: usize) -> Marks {
         let directory = tempfile::tempdir().unwrap();
         let mut selection = Selection::new(directory.path(), memory);
         for (record, unit) in (0..).zip(units) {
-            let group = match record % 2 {
-                0 => high(),
-                _ => Group::Language("npi_Deva".parse().unwrap()),
-            };
+            let group = record % 2;
             selection
                 .push(group, *unit, weight(record), record)
                 .unwrap();
         }
         let groups = selection.counts();
-        assert_eq!(groups[&high()], units.len().div_ceil(2) as u64);
-        let wanted = BTreeMap::from([(high(), wanted)]);
+        assert_eq!(groups[&0], units.len().div_ceil(2) as u64);
+        let wanted = BTreeMap::from([(0, wanted)]);
         selection.draw(&wanted).unwrap()
     }
 

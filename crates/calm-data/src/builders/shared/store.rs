@@ -2,48 +2,64 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
-use crate::corpus::{CorpusRecord, LanguageTag, Origin, Segment};
+use crate::corpus::{CorpusRecord, LanguageTag, Origin, Record, Segment};
 
 /// Bytes of texts that are in memory at a time, and most records.
 const CHUNK: usize = 4 << 20;
 const MOST_RECORDS: usize = 1 << 14;
 
+/// A record that can be written to a file and read again.
+pub(in crate::builders) trait Stored: Record {
+    fn write(&self, file: &mut impl Write) -> io::Result<()>;
+    fn read(file: &mut impl Read) -> io::Result<Self>;
+}
+
 /// Records in the order in which they were added, numbered from 0. The file has no name where the
 /// system allows that.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(in crate::builders) struct Store<R> {
     directory: PathBuf,
     file: BufWriter<File>,
     len: u64,
+    records: PhantomData<R>,
 }
 
-impl Store {
-    pub(super) fn new(directory: &Path) -> Result<Self, DataError> {
+impl<R: Stored> Store<R> {
+    pub(in crate::builders) fn new(directory: &Path) -> Result<Self, DataError> {
         let file = tempfile::tempfile_in(directory).map_err(DataError::io(directory))?;
         Ok(Self {
             directory: directory.to_owned(),
             file: BufWriter::with_capacity(1 << 18, file),
             len: 0,
+            records: PhantomData,
         })
     }
 
     /// Adds a record and returns its number.
-    pub(super) fn push(&mut self, record: &CorpusRecord) -> Result<u64, DataError> {
-        write(&mut self.file, record).map_err(DataError::io(&self.directory))?;
+    pub(in crate::builders) fn push(&mut self, record: &R) -> Result<u64, DataError> {
+        record
+            .write(&mut self.file)
+            .map_err(DataError::io(&self.directory))?;
         self.len += 1;
         Ok(self.len - 1)
     }
 
+    /// Where its file is.
+    pub(in crate::builders) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Number of all records.
-    pub(super) fn records(&self) -> u64 {
+    pub(in crate::builders) fn records(&self) -> u64 {
         self.len
     }
 
     /// All records in their order, with the number of the first of each chunk.
-    pub(super) fn chunks(&mut self) -> Result<Chunks<'_>, DataError> {
+    pub(in crate::builders) fn chunks(&mut self) -> Result<Chunks<'_, R>, DataError> {
         let rewound = self
             .file
             .flush()
@@ -54,20 +70,22 @@ impl Store {
             file: BufReader::with_capacity(1 << 18, self.file.get_mut()),
             next: 0,
             len: self.len,
+            records: PhantomData,
         })
     }
 }
 
 /// The records of a [`Store`], an iterator.
-pub(super) struct Chunks<'a> {
+pub(in crate::builders) struct Chunks<'a, R> {
     directory: &'a Path,
     file: BufReader<&'a mut File>,
     next: u64,
     len: u64,
+    records: PhantomData<R>,
 }
 
-impl Iterator for Chunks<'_> {
-    type Item = Result<(u64, Vec<CorpusRecord>), DataError>;
+impl<R: Stored> Iterator for Chunks<'_, R> {
+    type Item = Result<(u64, Vec<R>), DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next == self.len {
@@ -76,7 +94,7 @@ impl Iterator for Chunks<'_> {
         let (first, mut bytes) = (self.next, 0);
         let mut records = Vec::new();
         while self.next < self.len && bytes < CHUNK && records.len() < MOST_RECORDS {
-            match read(&mut self.file) {
+            match R::read(&mut self.file) {
                 Ok(record) => {
                     bytes += record.bytes();
                     records.push(record);
@@ -92,61 +110,72 @@ impl Iterator for Chunks<'_> {
     }
 }
 
-fn write(file: &mut impl Write, record: &CorpusRecord) -> io::Result<()> {
-    let Origin {
-        corpus,
-        file: part,
-        place,
-    } = record.origin;
-    file.write_all(&corpus.to_le_bytes())?;
-    file.write_all(&part.to_le_bytes())?;
-    file.write_all(&place.to_le_bytes())?;
-    file.write_all(&[u8::from(record.target.is_some())])?;
-    record.sides().try_for_each(|side| {
-        for text in [side.language.as_str(), &side.text] {
-            file.write_all(&(text.len() as u64).to_le_bytes())?;
-            file.write_all(text.as_bytes())?;
-        }
-        Ok(())
-    })
+/// A text with its length before it.
+pub(in crate::builders) fn write_text(file: &mut impl Write, text: &str) -> io::Result<()> {
+    file.write_all(&(text.len() as u64).to_le_bytes())?;
+    file.write_all(text.as_bytes())
 }
 
-fn read(file: &mut impl Read) -> io::Result<CorpusRecord> {
-    let origin = Origin {
-        corpus: u32::from_le_bytes(array(file)?),
-        file: u32::from_le_bytes(array(file)?),
-        place: u64::from_le_bytes(array(file)?),
-    };
-    let [has_target] = array(file)?;
-    let source = segment(file)?;
-    let target = match has_target {
-        0 => None,
-        _ => Some(segment(file)?),
-    };
-    Ok(CorpusRecord {
-        source,
-        target,
-        origin,
-    })
-}
-
-fn segment(file: &mut impl Read) -> io::Result<Segment> {
-    let language: LanguageTag = text(file)?.parse().map_err(io::Error::other)?;
-    let text = text(file)?;
-    Ok(Segment { language, text })
-}
-
-fn text(file: &mut impl Read) -> io::Result<String> {
+/// A text that [`write_text`] wrote.
+pub(in crate::builders) fn read_text(file: &mut impl Read) -> io::Result<String> {
     let length = u64::from_le_bytes(array(file)?);
     let mut bytes = vec![0; length as usize];
     file.read_exact(&mut bytes)?;
     String::from_utf8(bytes).map_err(io::Error::other)
 }
 
+/// A place of a corpus.
+pub(in crate::builders) fn write_origin(file: &mut impl Write, origin: Origin) -> io::Result<()> {
+    file.write_all(&origin.corpus.to_le_bytes())?;
+    file.write_all(&origin.file.to_le_bytes())?;
+    file.write_all(&origin.place.to_le_bytes())
+}
+
+/// A place that [`write_origin`] wrote.
+pub(in crate::builders) fn read_origin(file: &mut impl Read) -> io::Result<Origin> {
+    Ok(Origin {
+        corpus: u32::from_le_bytes(array(file)?),
+        file: u32::from_le_bytes(array(file)?),
+        place: u64::from_le_bytes(array(file)?),
+    })
+}
+
 fn array<const N: usize>(file: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     file.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+impl Stored for CorpusRecord {
+    fn write(&self, file: &mut impl Write) -> io::Result<()> {
+        write_origin(file, self.origin)?;
+        file.write_all(&[u8::from(self.target.is_some())])?;
+        self.sides().try_for_each(|side| {
+            write_text(file, side.language.as_str())?;
+            write_text(file, &side.text)
+        })
+    }
+
+    fn read(file: &mut impl Read) -> io::Result<Self> {
+        let origin = read_origin(file)?;
+        let [has_target] = array(file)?;
+        let source = segment(file)?;
+        let target = match has_target {
+            0 => None,
+            _ => Some(segment(file)?),
+        };
+        Ok(Self {
+            source,
+            target,
+            origin,
+        })
+    }
+}
+
+fn segment(file: &mut impl Read) -> io::Result<Segment> {
+    let language: LanguageTag = read_text(file)?.parse().map_err(io::Error::other)?;
+    let text = read_text(file)?;
+    Ok(Segment { language, text })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::DataError;
 
 /// A file that appears under its name when it is committed.
 #[derive(Debug)]
-pub(super) struct LinesFile {
+pub(in crate::builders) struct LinesFile {
     path: PathBuf,
     file: Hashed<AtomicFile>,
     line: Vec<u8>,
@@ -31,7 +31,7 @@ pub struct WrittenFile {
 }
 
 impl LinesFile {
-    pub(super) fn create(directory: &Path, name: &str) -> Result<Self, DataError> {
+    pub(in crate::builders) fn create(directory: &Path, name: &str) -> Result<Self, DataError> {
         let path = directory.join(name);
         Ok(Self {
             file: Hashed::new(AtomicFile::create(&path)?),
@@ -44,7 +44,7 @@ impl LinesFile {
         })
     }
 
-    pub(super) fn push(&mut self, row: &impl Serialize) -> Result<(), DataError> {
+    pub(in crate::builders) fn push(&mut self, row: &impl Serialize) -> Result<(), DataError> {
         self.line.clear();
         let line = serde_json::to_writer(&mut self.line, row).map_err(Into::into);
         self.line.push(b'\n');
@@ -56,11 +56,11 @@ impl LinesFile {
     }
 
     /// Number of its rows so far.
-    pub(super) fn rows(&self) -> u64 {
+    pub(in crate::builders) fn rows(&self) -> u64 {
         self.written.rows
     }
 
-    pub(super) fn commit(mut self) -> Result<WrittenFile, DataError> {
+    pub(in crate::builders) fn commit(mut self) -> Result<WrittenFile, DataError> {
         self.written.sha256 = hex(self.file.sha256());
         self.file.into_inner().commit()?;
         Ok(self.written)

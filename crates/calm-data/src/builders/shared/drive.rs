@@ -8,27 +8,27 @@ use rayon::prelude::*;
 
 use crate::DataError;
 use crate::builders::{BuildObserver, BuildPart};
-use crate::corpus::{CorporaReader, Judged, Sink, Skip, Step};
+use crate::corpus::{Chunk, Judged, Record, Sink, Skip, Step};
 
 /// Chunks that the reader may be ahead.
 const AHEAD: usize = 2;
 
 /// Records that the reader passed over: index of the corpus, reason, number.
-pub(super) type Skipped = BTreeMap<(u32, Skip), u64>;
+pub(in crate::builders) type Skipped = BTreeMap<(u32, Skip), u64>;
 
-/// Reads all, applies the steps on all threads, and gives the records to `sink` in their order. Returns
-/// what the reader passed over.
+/// Reads all, `total` bytes, applies the steps on all threads, and gives the records to `sink` in their order.
+/// Returns what the reader passed over.
 ///
 /// # Errors
 ///
 /// The first of the reader or of `sink`, and [`DataError::Interrupted`] if `observer` says so.
-pub(super) fn drive(
-    reader: &mut CorporaReader,
-    steps: &[Box<dyn Step>],
-    sink: &mut dyn Sink,
+pub(in crate::builders) fn drive<R: Record>(
+    reader: &mut (impl Iterator<Item = Result<Chunk<R>, DataError>> + Send),
+    total: u64,
+    steps: &[Box<dyn Step<R>>],
+    sink: &mut dyn Sink<R>,
     observer: &mut dyn BuildObserver,
 ) -> Result<Skipped, DataError> {
-    let total = reader.total_bytes();
     let mut skipped = Skipped::new();
     thread::scope(|scope| {
         let (sender, chunks) = sync_channel(AHEAD);
@@ -46,7 +46,7 @@ pub(super) fn drive(
                 *skipped.entry(place).or_default() += count;
             }
             let records = chunk.records.into_par_iter();
-            let judged: Vec<Judged> = records.map(|record| Judged::by(steps, record)).collect();
+            let judged: Vec<Judged<R>> = records.map(|record| Judged::by(steps, record)).collect();
             sink.take(judged)?;
             if !observer.advance(BuildPart::Reading, chunk.taken, total) {
                 return Err(DataError::Interrupted);

@@ -1,0 +1,43 @@
+//! Steps that judge the text of a file by its characters and lines.
+
+use crate::corpus::{LettersConfig, LinesConfig, SourceFile, Step, Verdict};
+
+/// Drops files with long lines: data, and what a program has packed.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines(pub LinesConfig);
+
+impl Step<SourceFile> for Lines {
+    fn name(&self) -> &'static str {
+        "lines"
+    }
+
+    fn apply(&self, file: &mut SourceFile) -> Verdict {
+        let lengths = || file.text.lines().map(|line| line.chars().count());
+        let (count, longest) = (lengths().count(), lengths().max().unwrap_or(0));
+        if longest > self.0.longest {
+            return Verdict::Drop("a line is too long".into());
+        }
+        match lengths().sum::<usize>() as f64 > self.0.mean * count as f64 {
+            true => Verdict::Drop("lines are too long in the mean".into()),
+            false => Verdict::Keep,
+        }
+    }
+}
+
+/// Drops files with few letters and digits: tables, pictures of characters.
+#[derive(Debug, Clone, Copy)]
+pub struct Letters(pub LettersConfig);
+
+impl Step<SourceFile> for Letters {
+    fn name(&self) -> &'static str {
+        "letters"
+    }
+
+    fn apply(&self, file: &mut SourceFile) -> Verdict {
+        let letters = file.text.chars().filter(|c| c.is_alphanumeric()).count();
+        match (letters as f64) < self.0.share * file.text.chars().count() as f64 {
+            true => Verdict::Drop("too few letters and digits".into()),
+            false => Verdict::Keep,
+        }
+    }
+}
