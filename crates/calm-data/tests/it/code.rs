@@ -286,11 +286,11 @@ fn functions_are_asked_for_both_ways_and_files_have_their_middle_last() {
         let (head, body) = body.split_once("):\n").unwrap();
         format!("{head}):\n    \"\"\"Works out number {number}.\"\"\"\n{body}")
     };
-    for number in 0..4 {
-        sources.write(&format!("trees/a/f{number}.py"), documented(number));
+    for number in 0..12 {
+        sources.write(&format!("trees/a/f{number:02}.py"), documented(number));
     }
     let manifest = format!(
-        "{TREES}licence = \"MIT\"\n[d_c]\nshare = 0.5\n[output]\nfill-in-the-middle = {{ share = 0.5, \
+        "{TREES}licence = \"MIT\"\n[steps]\nnear-duplicates = false\n[d_c]\nshare = 0.5\n[output]\nfill-in-the-middle = {{ share = 0.5, \
          prefix = \"<P>\", suffix = \"<S>\", middle = \"<M>\" }}\n"
     );
     let report = sources.build(&manifest).unwrap();
@@ -300,10 +300,10 @@ fn functions_are_asked_for_both_ways_and_files_have_their_middle_last() {
             .values()
             .map(|counts| counts.functions)
             .sum::<u64>(),
-        4
+        12
     );
     let pairs = sources.rows("functions.jsonl");
-    assert_eq!(pairs.len(), 8);
+    assert_eq!(pairs.len(), 24);
     let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
     assert_eq!(text(&pairs[0], "target"), " Works out number 0.");
     assert!(
@@ -317,7 +317,7 @@ fn functions_are_asked_for_both_ways_and_files_have_their_middle_last() {
     let d_c = sources.rows("d_c.jsonl");
     assert_eq!(
         d_c.iter().filter(|row| row["prompt"].is_string()).count(),
-        4
+        12
     );
     let mut cut = 0;
     for (number, row) in sources.rows("pretrain.jsonl").iter().enumerate() {
@@ -330,7 +330,7 @@ fn functions_are_asked_for_both_ways_and_files_have_their_middle_last() {
         }
         assert_eq!(found, documented(number));
     }
-    assert!((1..4).contains(&cut), "{cut} of 4");
+    assert!((1..12).contains(&cut), "{cut} of 12");
 }
 
 #[cfg(unix)]

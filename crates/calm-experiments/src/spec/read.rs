@@ -329,13 +329,15 @@ fn layers(name: &str, sources: &mut Vec<Source>) -> Result<Map<String, Value>, E
     Ok(all)
 }
 
-/// Removes a system, a task or an expectation, also from the sections of modes.
+/// Removes a system, a task or an expectation, also from the sections of modes; of a system also what is said of it:
+/// the paper's figures, and that others are to be better.
 fn remove(all: &mut Map<String, Value>, id: &str) -> bool {
     let mut is_found = false;
     let mut take = |table: &mut Map<String, Value>| {
         for kind in ["systems", "tasks", "expect"] {
             if let Some(Value::Object(entries)) = table.get_mut(kind) {
                 is_found |= entries.shift_remove(id).is_some();
+                entries.values_mut().for_each(|entry| forget(entry, id));
             }
         }
     };
@@ -346,6 +348,24 @@ fn remove(all: &mut Map<String, Value>, id: &str) -> bool {
         }
     }
     is_found
+}
+
+/// Removes what a task or an expectation says of a system.
+fn forget(entry: &mut Value, id: &str) {
+    let Value::Object(entry) = entry else {
+        return;
+    };
+    for figures in ["paper", "paper-wins"] {
+        if let Some(Value::Object(figures)) = entry.get_mut(figures) {
+            figures.shift_remove(id);
+        }
+    }
+    if let Some(Value::Array(over)) = entry.get_mut("over") {
+        over.retain(|other| other != id);
+    }
+    if let Some(Value::Object(groups)) = entry.get_mut("groups") {
+        groups.values_mut().for_each(|group| forget(group, id));
+    }
 }
 
 /// Lets the paths of files begin at the directory of the experiment.

@@ -286,6 +286,23 @@ fn recipes_cannot_be_made_from_themselves() {
 }
 
 #[test]
+fn what_is_left_out_is_spoken_of_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mine.toml");
+    let text = "layout = 1\nextends = \"ntl\"\nwithout = [\"vanilla\", \"lora\"]\n";
+    fs::write(&path, text).unwrap();
+    let read = Experiment::read(path.to_str().unwrap(), Mode::Standard, &[]).unwrap();
+    let problems = read.file.tasks.get("problems").unwrap();
+    let figures = &problems.groups.get("low_resource").unwrap().paper;
+    assert_eq!(
+        (figures.get("lora"), figures.get("random")),
+        (None, Some(&17.8))
+    );
+    let expected = read.file.expect.get("variants-of-problems").unwrap();
+    assert_eq!(expected.over, ["random", "encoder"]);
+}
+
+#[test]
 fn a_file_is_laid_over_another_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mine.toml");

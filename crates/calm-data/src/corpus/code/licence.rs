@@ -78,7 +78,7 @@ pub(crate) fn of_header(text: &str) -> Option<String> {
     })
 }
 
-/// An SPDX expression in its usual form, from one in a sloppy form, such as `mit/apache-2`.
+/// An SPDX expression in its usual form, from one in a sloppy form, such as `MIT/Apache-2.0`.
 pub(crate) fn of_expression(text: &str) -> Option<String> {
     let canonical = Expression::canonicalize(text).ok()?;
     let text = canonical.as_deref().unwrap_or(text);
@@ -229,7 +229,7 @@ mod tests {
         let wrong = ["MIT".to_owned(), "MTI".to_owned()];
         assert_eq!(Allowed::new(&wrong).unwrap_err(), "MTI");
         assert_eq!(
-            of_expression("mit/apache-2.0").as_deref(),
+            of_expression("MIT/Apache-2.0").as_deref(),
             Some("MIT OR Apache-2.0")
         );
     }

@@ -12,6 +12,8 @@ pub(super) struct Grammar {
     pub(super) functions: &'static [&'static str],
     /// Nodes around a function that its comment stands before.
     pub(super) wrappers: &'static [&'static str],
+    /// Bodies of classes: what stands before one belongs to its first function.
+    pub(super) bodies: &'static [&'static str],
     /// Nodes that are one token, whatever they have in them.
     pub(super) texts: &'static [&'static str],
     pub(super) documentation: Documentation,
@@ -34,6 +36,7 @@ const GRAMMARS: [Grammar; 6] = [
         language: || tree_sitter_python::LANGUAGE.into(),
         functions: &["function_definition"],
         wrappers: &["decorated_definition"],
+        bodies: &[],
         texts: &["string"],
         documentation: Documentation::Docstring,
     },
@@ -42,6 +45,7 @@ const GRAMMARS: [Grammar; 6] = [
         language: || tree_sitter_go::LANGUAGE.into(),
         functions: &["function_declaration", "method_declaration"],
         wrappers: &[],
+        bodies: &[],
         texts: &[
             "interpreted_string_literal",
             "raw_string_literal",
@@ -54,6 +58,7 @@ const GRAMMARS: [Grammar; 6] = [
         language: || tree_sitter_java::LANGUAGE.into(),
         functions: &["method_declaration"],
         wrappers: &[],
+        bodies: &[],
         texts: &["string_literal", "character_literal"],
         documentation: Documentation::Block,
     },
@@ -66,6 +71,7 @@ const GRAMMARS: [Grammar; 6] = [
             "method_definition",
         ],
         wrappers: &["export_statement"],
+        bodies: &[],
         texts: &["string", "template_string", "regex"],
         documentation: Documentation::Block,
     },
@@ -74,6 +80,7 @@ const GRAMMARS: [Grammar; 6] = [
         language: || tree_sitter_php::LANGUAGE_PHP.into(),
         functions: &["function_definition", "method_declaration"],
         wrappers: &[],
+        bodies: &[],
         texts: &["string", "encapsed_string", "heredoc", "nowdoc"],
         documentation: Documentation::Block,
     },
@@ -82,6 +89,7 @@ const GRAMMARS: [Grammar; 6] = [
         language: || tree_sitter_ruby::LANGUAGE.into(),
         functions: &["method", "singleton_method"],
         wrappers: &[],
+        bodies: &["body_statement"],
         texts: &["string", "heredoc_body", "regex"],
         documentation: Documentation::Lines,
     },

@@ -158,9 +158,12 @@ fn docstring(node: Node<'_>) -> Option<Node<'_>> {
 /// The documentation that stands right before a function.
 fn comment_before(node: Node<'_>, text: &str, grammar: &Grammar) -> Option<String> {
     let mut outer = node;
-    while let Some(parent) = outer.parent()
-        && grammar.wrappers.contains(&parent.kind())
-    {
+    while let Some(parent) = outer.parent() {
+        let is_first = parent.start_byte() == outer.start_byte();
+        let is_wrapper = grammar.wrappers.contains(&parent.kind());
+        if !is_wrapper && !(is_first && grammar.bodies.contains(&parent.kind())) {
+            break;
+        }
         outer = parent;
     }
     let mut comments = Vec::new();
