@@ -11,7 +11,7 @@ use super::Words;
 const LEAST_PART: usize = 5;
 
 /// Texts of benchmarks, by hashes of 64 bits: whole ones, their sentences of five words and more, and
-/// all their n-grams. They are compared as [`Words`], so without case, punctuation and white space.
+/// all their n-grams that are not numbers alone. They are compared as [`Words`], so without case, punctuation and white space.
 ///
 /// In scripts without spaces two letters count as one word: 24 of them are as good as 12 words.
 ///
@@ -58,7 +58,9 @@ impl Contamination {
             return;
         }
         self.wholes.entry(hash(whole.text())).or_insert(number);
-        for gram in whole.grams(self.words) {
+        // Runs of numbers alone, as in tests of programs, are in much code and say nothing.
+        let grams = whole.grams(self.words);
+        for gram in grams.filter(|gram| gram.contains(char::is_alphabetic)) {
             self.grams.entry(hash(gram)).or_insert(number);
         }
         for part in text.split(ends_sentence) {
@@ -155,6 +157,17 @@ mod tests {
         ] {
             assert_eq!(benchmarks.find(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn numbers_alone_are_no_part_of_a_benchmark() {
+        let mut benchmarks = Contamination::new(4);
+        benchmarks.add("humaneval", "assert candidate([1, 2, 3, 4, 5, 6, 7]) == 28");
+        assert_eq!(benchmarks.find("x = [1, 2, 3, 4, 5]"), None);
+        assert_eq!(
+            benchmarks.find("the candidate (1, 2, 3)"),
+            Some("humaneval")
+        );
     }
 
     proptest! {

@@ -145,11 +145,11 @@ fn is_placeholder(value: &str) -> bool {
 fn is_mailbox(address: &str) -> bool {
     let lower = address.to_lowercase();
     let domain = lower.split('@').next_back().unwrap_or_default();
-    let ends = |ending: &&str| domain.ends_with(*ending);
-    let is_file = [
+    let ends = |endings: &[&str]| endings.iter().any(|ending| domain.ends_with(ending));
+    let files = [
         ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".py", ".js", ".so", ".h",
     ];
-    let is_example = [
+    let examples = [
         "example.com",
         "example.org",
         "example.net",
@@ -157,7 +157,7 @@ fn is_mailbox(address: &str) -> bool {
         ".test",
         ".invalid",
     ];
-    !is_file.iter().any(|ending| ends(ending)) && !is_example.iter().any(|ending| ends(ending))
+    !ends(&files) && !ends(&examples)
 }
 
 /// Whether this is an address of the public internet, and not the number of a version.

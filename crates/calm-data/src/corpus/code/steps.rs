@@ -182,7 +182,7 @@ impl CodeStepsConfig {
             return wrong("size", "min-bytes", size.min_bytes.to_string(), &expected);
         }
         if let Some(lines) = self.lines.on()
-            && !(lines.mean > 0.0)
+            && (lines.mean.is_nan() || lines.mean <= 0.0)
         {
             return wrong("lines", "mean", lines.mean.to_string(), "above 0");
         }

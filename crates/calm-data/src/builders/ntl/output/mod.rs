@@ -23,7 +23,7 @@ pub use crate::builders::shared::WrittenFile;
 use crate::corpus::{CorpusRecord, CorpusSpec, LanguageTag};
 
 /// Changes when the same corpora and settings would give other bytes.
-pub const BUILDER_VERSION: u32 = 1;
+pub const BUILDER_VERSION: u32 = 2;
 
 /// A text of one language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

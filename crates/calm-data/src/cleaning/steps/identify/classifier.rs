@@ -41,9 +41,7 @@ impl Classifier {
             let best = self.model.predict(line, 1, 0.0).into_iter().next()?;
             return Some((best.label, best.prob));
         };
-        if line.split_ascii_whitespace().next().is_none() {
-            return None;
-        }
+        line.split_ascii_whitespace().next()?;
         let hidden = self.model.get_sentence_vector(line);
         let outputs = self.model.output_matrix();
         let (label, score) = tree.best(|node| {

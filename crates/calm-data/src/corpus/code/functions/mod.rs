@@ -160,11 +160,11 @@ fn comment_before(node: Node<'_>, text: &str, grammar: &Grammar) -> Option<Strin
     let mut outer = node;
     while let Some(parent) = outer.parent() {
         let is_first = parent.start_byte() == outer.start_byte();
-        let is_wrapper = grammar.wrappers.contains(&parent.kind());
-        if !is_wrapper && !(is_first && grammar.bodies.contains(&parent.kind())) {
-            break;
+        let is_body = is_first && grammar.bodies.contains(&parent.kind());
+        match is_body || grammar.wrappers.contains(&parent.kind()) {
+            true => outer = parent,
+            false => break,
         }
-        outer = parent;
     }
     let mut comments = Vec::new();
     let (mut next, mut row) = (outer.prev_sibling(), outer.start_position().row);
