@@ -146,8 +146,8 @@ mod tests {
             verbs += 1;
         }
         assert_eq!(
-            verbs, 25,
-            "fifteen verbs, three kinds of data, three views of runs, three of experiments, and the program itself"
+            verbs, 26,
+            "fifteen verbs, four kinds of data, three views of runs, three of experiments, and the program itself"
         );
     }
 

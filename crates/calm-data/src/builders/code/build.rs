@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::CodeReport;
-use super::collector::{Collector, Inputs};
+use super::collector::Collector;
+use super::report::{CodeReport, Inputs};
 use crate::DataError;
 use crate::builders::BuildObserver;
 use crate::builders::shared::{MANIFEST, SORTING, drive};

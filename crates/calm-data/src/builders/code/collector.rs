@@ -6,19 +6,16 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::CodeReport;
-use super::report::{Counted as Tallied, FunctionCounts};
+use super::report::{CodeReport, FunctionCounts, Inputs, Totals};
 use super::rows::{FileRow, function_rows};
 use crate::DataError;
 use crate::builders::shared::{
-    Chance, Counted, LinesFile, Selection, Skipped, Store, Stored, Tally, advance, near_duplicates,
+    Chance, Counted, LinesFile, Selection, Store, Stored, Tally, advance, near_duplicates,
     read_origin, read_text, write_origin, write_text,
 };
 use crate::builders::{BuildObserver, BuildPart};
 use crate::cleaning::{ExactDuplicates, Marks, key};
-use crate::corpus::{
-    CodeLanguage, CodeManifest, Functions, InputFile, Judged, Sink, SourceFile, functions,
-};
+use crate::corpus::{CodeLanguage, CodeManifest, Functions, Judged, Sink, SourceFile, functions};
 
 impl Counted for SourceFile {
     type Kind = CodeLanguage;
@@ -64,17 +61,6 @@ impl Stored for SourceFile {
             origin,
         })
     }
-}
-
-/// What was read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Inputs<'a> {
-    /// The manifest, for messages.
-    pub(super) manifest: &'a Path,
-    /// Trees and files of each source.
-    pub(super) read: &'a [Vec<InputFile>],
-    /// What the reader passed over.
-    pub(super) skipped: &'a Skipped,
 }
 
 /// Takes the files behind the steps. [`finish`](Self::finish) drops duplicates and writes the rows.
@@ -147,12 +133,12 @@ impl<'a> Collector<'a> {
         let mut d_c = d_c?;
         self.write_d_c(&mut d_c, selection)?;
         let files = rows.into_iter().chain([d_c]).map(LinesFile::commit);
-        let tallied = Tallied {
+        let totals = Totals {
             files: &self.tally,
             functions,
         };
         let files = files.collect::<Result<_, _>>()?;
-        let report = CodeReport::new(self.manifest, tallied, inputs, files)?;
+        let report = CodeReport::new(self.manifest, totals, inputs, files)?;
         report.write(&self.directory)?;
         Ok(report)
     }

@@ -6,13 +6,23 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::BUILDER_VERSION;
-use super::collector::Inputs;
 use crate::DataError;
 use crate::builders::shared::{
-    Counts, MANIFEST, StepCounts, Tally, WrittenFile, input_files, write_manifest,
+    Counts, MANIFEST, Skipped, StepCounts, Tally, WrittenFile, input_files, write_manifest,
 };
 use crate::cleaning::benchmark_files;
 use crate::corpus::{CodeLanguage, CodeManifest, Functions, InputFile, Skip, SourceSpec};
+
+/// What was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inputs<'a> {
+    /// The manifest, for messages.
+    pub(super) manifest: &'a Path,
+    /// Trees and files of each source.
+    pub(super) read: &'a [Vec<InputFile>],
+    /// What the reader passed over.
+    pub(super) skipped: &'a Skipped,
+}
 
 /// What `manifest.json` says.
 #[derive(Debug, Clone, Serialize)]
@@ -65,7 +75,7 @@ impl FunctionCounts {
 
 /// Counts of files and functions.
 #[derive(Debug)]
-pub(super) struct Counted<'a> {
+pub(super) struct Totals<'a> {
     pub(super) files: &'a Tally<CodeLanguage>,
     pub(super) functions: BTreeMap<CodeLanguage, FunctionCounts>,
 }
@@ -91,11 +101,11 @@ struct Part {
 impl CodeReport {
     pub(super) fn new(
         manifest: &CodeManifest,
-        counted: Counted<'_>,
+        totals: Totals<'_>,
         inputs: &Inputs<'_>,
         files: Vec<WrittenFile>,
     ) -> Result<Self, DataError> {
-        let tally = counted.files;
+        let tally = totals.files;
         let source = |(index, spec): (u32, &SourceSpec)| SourceReport {
             name: spec.name.clone(),
             inputs: inputs.read.get(index as usize).cloned().unwrap_or_default(),
@@ -129,7 +139,7 @@ impl CodeReport {
             program: concat!("calm ", env!("CARGO_PKG_VERSION")),
             seed: manifest.seed,
             languages,
-            functions: counted.functions,
+            functions: totals.functions,
             files,
             sources: (0..).zip(&manifest.sources).map(source).collect(),
             other_inputs: input_files(benchmarks.collect::<Result<Vec<_>, _>>()?.concat())?,
