@@ -209,6 +209,21 @@ impl DataError {
         }
     }
 
+    /// A [`DataError::Setting`].
+    pub fn setting(
+        builder: &'static str,
+        field: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Setting {
+            builder,
+            field,
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+
     /// A [`DataError::Line`].
     pub fn line(path: &Path, line: usize, reason: impl Into<String>) -> Self {
         Self::Line {

@@ -60,11 +60,8 @@ impl MinHashConfig {
     ///
     /// [`DataError::Setting`] naming the first that is out of its range.
     pub fn validate(&self) -> Result<(), DataError> {
-        let setting = |field, found: String, expected: &str| DataError::Setting {
-            builder: "near-duplicates",
-            field,
-            found,
-            expected: expected.to_owned(),
+        let setting = |field, found: String, expected: &str| {
+            DataError::setting("near-duplicates", field, found, expected)
         };
         if self.n == 0 {
             return Err(setting("n", self.n.to_string(), "1 or more"));

@@ -115,12 +115,12 @@ fn check(
     if holds {
         return Ok(());
     }
-    Err(DataError::Setting {
-        builder: "key-value",
+    Err(DataError::setting(
+        "key-value",
         field,
-        found: found.to_string(),
-        expected: expected.into(),
-    })
+        found.to_string(),
+        expected,
+    ))
 }
 
 fn keys_of_length(shortest: usize, longest: usize) -> u128 {

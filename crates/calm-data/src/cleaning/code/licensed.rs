@@ -18,11 +18,13 @@ impl Licensed {
     ///
     /// [`DataError::Setting`] naming what SPDX does not know.
     pub fn new(config: &LicencesConfig) -> Result<Self, DataError> {
-        let allowed = Allowed::new(&config.allow).map_err(|name| DataError::Setting {
-            builder: "licences",
-            field: "allow",
-            found: format!("'{name}'"),
-            expected: "names of SPDX, such as \"Apache-2.0\"".to_owned(),
+        let allowed = Allowed::new(&config.allow).map_err(|name| {
+            DataError::setting(
+                "licences",
+                "allow",
+                format!("'{name}'"),
+                "names of SPDX, such as \"Apache-2.0\"",
+            )
         })?;
         Ok(Self {
             allowed,

@@ -312,12 +312,12 @@ impl CodeDcConfig {
             .into_iter()
             .find(|share| !(**share > 0.0 && **share <= 1.0))
         {
-            Some(share) => Err(DataError::Setting {
-                builder: "d_c",
-                field: "share",
-                found: share.to_string(),
-                expected: "above 0 and at most 1".to_owned(),
-            }),
+            Some(share) => Err(DataError::setting(
+                "d_c",
+                "share",
+                share.to_string(),
+                "above 0 and at most 1",
+            )),
             None => Ok(()),
         }
     }
@@ -334,12 +334,12 @@ impl CodeOutputConfig {
             return Ok(());
         };
         let wrong = |field, found: String, expected: &str| {
-            Err(DataError::Setting {
-                builder: "fill-in-the-middle",
+            Err(DataError::setting(
+                "fill-in-the-middle",
                 field,
                 found,
-                expected: expected.to_owned(),
-            })
+                expected,
+            ))
         };
         if !(0.0..=1.0).contains(&fim.share) {
             return wrong("share", fim.share.to_string(), "from 0 to 1");

@@ -167,13 +167,7 @@ impl CodeStepsConfig {
     /// [`DataError::Setting`] naming the first that is out of its range.
     pub fn validate(&self) -> Result<(), DataError> {
         let wrong = |builder, field, found: String, expected: &str| {
-            let expected = expected.to_owned();
-            Err(DataError::Setting {
-                builder,
-                field,
-                found,
-                expected,
-            })
+            Err(DataError::setting(builder, field, found, expected))
         };
         if let Some(size) = self.size.on()
             && size.min_bytes > size.max_bytes

@@ -54,13 +54,7 @@ impl DcConfig {
     /// [`DataError::Setting`] naming the first that is out of its range.
     pub fn validate(&self) -> Result<(), DataError> {
         let wrong = |field, found: String, expected: &str| {
-            let expected = expected.to_owned();
-            Err(DataError::Setting {
-                builder: "d_c",
-                field,
-                found,
-                expected,
-            })
+            Err(DataError::setting("d_c", field, found, expected))
         };
         let is_share = |share: f64| share > 0.0 && share <= 1.0;
         if !is_share(self.share) {

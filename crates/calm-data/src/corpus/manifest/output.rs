@@ -32,12 +32,12 @@ impl OutputConfig {
     /// [`DataError::Setting`] naming the first that is out of its range.
     pub fn validate(&self) -> Result<(), DataError> {
         let wrong = |field, found: usize, expected: &str| {
-            Err(DataError::Setting {
-                builder: "output",
+            Err(DataError::setting(
+                "output",
                 field,
-                found: found.to_string(),
-                expected: expected.to_owned(),
-            })
+                found.to_string(),
+                expected,
+            ))
         };
         if self.shots > 100 {
             return wrong("shots", self.shots, "0 to 100");

@@ -68,13 +68,7 @@ impl StepsConfig {
     /// [`DataError::Setting`] naming the first that is out of its range.
     pub fn validate(&self) -> Result<(), DataError> {
         let wrong = |builder, field, found: String, expected: &str| {
-            let expected = expected.to_owned();
-            Err(DataError::Setting {
-                builder,
-                field,
-                found,
-                expected,
-            })
+            Err(DataError::setting(builder, field, found, expected))
         };
         let share = |builder, field, share: f64| match (0.0..=1.0).contains(&share) {
             true => Ok(()),
@@ -139,12 +133,7 @@ impl Default for LengthConfig {
 impl LengthConfig {
     fn validate(&self) -> Result<(), DataError> {
         let wrong = |field, found: String, expected: String| {
-            Err(DataError::Setting {
-                builder: "length",
-                field,
-                found,
-                expected,
-            })
+            Err(DataError::setting("length", field, found, expected))
         };
         let least = |least: &str, value: usize| format!("no less than `{least}`, {value}");
         for (field, most) in [

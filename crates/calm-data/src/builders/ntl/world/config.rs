@@ -54,12 +54,7 @@ impl WorldConfig {
             return Ok(());
         };
         let (field, found, expected) = problem;
-        Err(DataError::Setting {
-            builder: "ntl",
-            field,
-            found,
-            expected: expected.to_owned(),
-        })
+        Err(DataError::setting("ntl", field, found, expected))
     }
 }
 
