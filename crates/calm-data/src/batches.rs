@@ -114,12 +114,17 @@ impl Batches {
     ) -> Result<Batch, DataError> {
         let rows = self.examples_of(number)?;
         let epoch = number / self.per_epoch();
-        let (mut of_anchor, mut of_augmenting) = (rows.clone(), rows.clone());
-        let shown = of_anchor.iter_mut().flatten();
-        for ((number, anchor), (_, augmenting)) in shown.zip(of_augmenting.iter_mut().flatten()) {
-            let place = self.examples.place(*number);
-            [*anchor, *augmenting] = masking.show(anchor, [place, epoch], shares);
-        }
+        let (of_anchor, of_augmenting): (Vec<_>, Vec<_>) = rows
+            .iter()
+            .map(|row| {
+                let shown = row.iter().map(|(number, example)| {
+                    let of = [self.examples.place(*number), epoch];
+                    let [anchor, augmenting] = masking.show(example, of, shares);
+                    ((*number, anchor), (*number, augmenting))
+                });
+                shown.unzip::<_, _, Vec<_>, Vec<_>>()
+            })
+            .unzip();
         let mut batch = self.collated(&rows);
         let masked = |rows| Some(self.collated(rows).ids).filter(|shown| *shown != batch.ids);
         let (anchor_ids, augmenting_ids) = (masked(&of_anchor), masked(&of_augmenting));

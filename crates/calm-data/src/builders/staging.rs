@@ -40,12 +40,21 @@ impl Staging {
         Ok(Self { target, temporary })
     }
 
+    /// A temporary directory beside this one, or without one for what is not kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::beside`].
+    pub(crate) fn for_output(directory: Option<&Path>) -> Result<Self, DataError> {
+        directory.map_or_else(Self::never_published, Self::beside)
+    }
+
     /// A temporary directory where the system has such, for what is not kept.
     ///
     /// # Errors
     ///
     /// [`DataError`] if there can be none.
-    pub(crate) fn never_published() -> Result<Self, DataError> {
+    fn never_published() -> Result<Self, DataError> {
         let target = std::env::temp_dir();
         let temporary = tempfile::tempdir_in(&target).map_err(DataError::io(&target))?;
         Ok(Self { target, temporary })

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::collector::Collector;
-use super::report::{CodeReport, Inputs};
+use super::report::CodeReport;
 use crate::DataError;
 use crate::builders::BuildObserver;
-use crate::builders::shared::{MANIFEST, SORTING, drive};
+use crate::builders::shared::{Inputs, MANIFEST, SORTING, drive};
 use crate::builders::staging::Staging;
 use crate::cleaning::code::steps;
 use crate::corpus::{CodeManifest, CodeReader};
@@ -29,20 +29,17 @@ pub fn build(
     manifest.seed = seed.unwrap_or(manifest.seed);
     let steps = steps(&manifest)?;
     let mut reader = CodeReader::open(&manifest)?;
-    let staging = match directory {
-        Some(directory) => Staging::beside(directory)?,
-        None => Staging::never_published()?,
-    };
+    let staging = Staging::for_output(directory)?;
     let names: Vec<&str> = steps.iter().map(|step| step.name()).collect();
     let mut collector = Collector::new(&manifest, &names, staging.path(), SORTING)?;
     let total = reader.total_bytes();
     let skipped = drive(&mut reader, total, &steps, &mut collector, observer)?;
     let inputs = Inputs {
         manifest: path,
-        read: reader.inputs(),
+        files: reader.inputs(),
         skipped: &skipped,
     };
-    let report = collector.finish(&inputs, observer)?;
+    let report = collector.finish(inputs, observer)?;
     if directory.is_some() {
         staging.publish(MANIFEST)?;
     }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::report::{CodeReport, FunctionCounts, Inputs, Totals};
+use super::report::{CodeReport, FunctionCounts, Totals};
 use super::rows::{FileRow, function_rows};
 use crate::DataError;
 use crate::builders::shared::{
-    Chance, Counted, LinesFile, Selection, Store, Stored, Tally, advance, near_duplicates,
+    Chance, Counted, Inputs, LinesFile, Selection, Store, Stored, Tally, advance, near_duplicates,
     read_origin, read_text, write_origin, write_text,
 };
 use crate::builders::{BuildObserver, BuildPart};
@@ -109,7 +109,7 @@ impl<'a> Collector<'a> {
     /// [`DataError::Io`]. Nothing is written then.
     pub(super) fn finish(
         mut self,
-        inputs: &Inputs<'_>,
+        inputs: Inputs<'_>,
         observer: &mut dyn BuildObserver,
     ) -> Result<CodeReport, DataError> {
         let mut gone = Marks::default();
@@ -125,12 +125,10 @@ impl<'a> Collector<'a> {
             }
             None => Marks::default(),
         };
-        let names = ["pretrain.jsonl", "functions.jsonl", "d_c.jsonl"];
-        let files = names.map(|name| LinesFile::create(&self.directory, name));
-        let [pretrain, pairs, d_c] = files;
-        let mut rows = [pretrain?, pairs?];
+        let create = |name| LinesFile::create(&self.directory, name);
+        let mut rows = [create("pretrain.jsonl")?, create("functions.jsonl")?];
+        let mut d_c = create("d_c.jsonl")?;
         let (selection, functions) = self.write_rows(&mut rows, &exact, &near, observer)?;
-        let mut d_c = d_c?;
         self.write_d_c(&mut d_c, selection)?;
         let files = rows.into_iter().chain([d_c]).map(LinesFile::commit);
         let totals = Totals {
@@ -189,11 +187,7 @@ impl<'a> Collector<'a> {
                     tally.kept(file);
                     rows.push(&FileRow::new(manifest, file))?;
                     counts.entry(file.language).or_default().add(&found);
-                    for function in &found.functions {
-                        for row in function_rows(manifest, file, function) {
-                            pairs.push(&row)?;
-                        }
-                    }
+                    push_functions(pairs, manifest, file, &found)?;
                     selection.push(file.language, chance.unit("d_c", file), 1.0, number)?;
                 }
             }
@@ -221,11 +215,8 @@ impl<'a> Collector<'a> {
                 .filter(|(number, _)| drawn.contains(*number))
             {
                 rows.push(&FileRow::new(self.manifest, file))?;
-                for function in functions(&file.text, file.language).functions {
-                    for row in function_rows(self.manifest, file, &function) {
-                        rows.push(&row)?;
-                    }
-                }
+                let found = functions(&file.text, file.language);
+                push_functions(rows, self.manifest, file, &found)?;
             }
         }
         Ok(())
@@ -234,23 +225,36 @@ impl<'a> Collector<'a> {
 
 impl Sink<SourceFile> for Collector<'_> {
     fn take(&mut self, chunk: Vec<Judged<SourceFile>>) -> Result<(), DataError> {
+        let is_compared = self.exact.is_some();
         let keys = chunk.par_iter().map(|judged| {
             let (scope, texts) = scoped(&judged.record);
-            key(&scope, texts)
+            (is_compared && judged.dropped.is_none()).then(|| key(&scope, texts))
         });
-        let keys: Vec<u128> = keys.collect();
+        let keys: Vec<Option<u128>> = keys.collect();
         for (judged, key) in chunk.iter().zip(keys) {
             self.tally.judged(judged);
             if judged.dropped.is_some() {
                 continue;
             }
             let number = self.store.push(&judged.record)?;
-            if let Some(exact) = &mut self.exact {
+            if let (Some(exact), Some(key)) = (&mut self.exact, key) {
                 exact.push(0, key, number)?;
             }
         }
         Ok(())
     }
+}
+
+/// Writes the functions of a file, each both ways.
+fn push_functions(
+    rows: &mut LinesFile,
+    manifest: &CodeManifest,
+    file: &SourceFile,
+    found: &Functions,
+) -> Result<(), DataError> {
+    let all = found.functions.iter();
+    let mut all = all.flat_map(|function| function_rows(manifest, file, function));
+    all.try_for_each(|row| rows.push(&row))
 }
 
 /// Code is compared with code of its language.

@@ -8,21 +8,10 @@ use serde::Serialize;
 use super::BUILDER_VERSION;
 use crate::DataError;
 use crate::builders::shared::{
-    Counts, MANIFEST, Skipped, StepCounts, Tally, WrittenFile, input_files, write_manifest,
+    Counts, Inputs, MANIFEST, StepCounts, Tally, WrittenFile, dropped, input_files, write_manifest,
 };
 use crate::cleaning::benchmark_files;
 use crate::corpus::{CodeLanguage, CodeManifest, Functions, InputFile, Skip, SourceSpec};
-
-/// What was read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Inputs<'a> {
-    /// The manifest, for messages.
-    pub(super) manifest: &'a Path,
-    /// Trees and files of each source.
-    pub(super) read: &'a [Vec<InputFile>],
-    /// What the reader passed over.
-    pub(super) skipped: &'a Skipped,
-}
 
 /// What `manifest.json` says.
 #[derive(Debug, Clone, Serialize)]
@@ -102,19 +91,14 @@ impl CodeReport {
     pub(super) fn new(
         manifest: &CodeManifest,
         totals: Totals<'_>,
-        inputs: &Inputs<'_>,
+        inputs: Inputs<'_>,
         files: Vec<WrittenFile>,
     ) -> Result<Self, DataError> {
         let tally = totals.files;
         let source = |(index, spec): (u32, &SourceSpec)| SourceReport {
             name: spec.name.clone(),
-            inputs: inputs.read.get(index as usize).cloned().unwrap_or_default(),
-            skipped: inputs
-                .skipped
-                .iter()
-                .filter(|((source, _), _)| *source == index)
-                .map(|((_, reason), count)| (*reason, *count))
-                .collect(),
+            inputs: inputs.files_of(index),
+            skipped: inputs.skipped_of(index),
             languages: parts(tally, index),
         };
         let mut languages: BTreeMap<CodeLanguage, LanguageFiles> = BTreeMap::new();
@@ -165,16 +149,9 @@ impl CodeReport {
 
     /// Files that each step dropped, of all that dropped some.
     pub fn dropped(&self) -> BTreeMap<&str, u64> {
-        let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
-        let parts = self
-            .sources
-            .iter()
-            .flat_map(|source| source.languages.values());
-        for (step, counts) in parts.flat_map(|part| &part.steps) {
-            *dropped.entry(step).or_default() += counts.dropped();
-        }
-        dropped.retain(|_, count| *count > 0);
-        dropped
+        let languages = self.sources.iter().map(|source| &source.languages);
+        let parts = languages.flat_map(BTreeMap::values);
+        dropped(parts.map(|part| &part.steps))
     }
 
     pub(super) fn write(&self, directory: &Path) -> Result<(), DataError> {
@@ -193,15 +170,13 @@ impl LanguageFiles {
 fn parts(tally: &Tally<CodeLanguage>, source: u32) -> BTreeMap<CodeLanguage, Part> {
     let of_source = tally.all().filter(|(index, ..)| *index == source);
     let part = |(_, language, counts): (u32, CodeLanguage, &Counts)| {
-        let steps = tally.steps(counts).into_iter();
-        let steps = steps.map(|(name, counts)| (name.to_owned(), counts.clone()));
         let mut files = LanguageFiles::default();
         files.add(counts);
         (
             language,
             Part {
                 files,
-                steps: steps.collect(),
+                steps: tally.named_steps(counts),
             },
         )
     };

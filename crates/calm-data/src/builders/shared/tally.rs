@@ -145,6 +145,14 @@ impl<K: Copy + Ord> Tally<K> {
         counts.steps.iter().map(named).collect()
     }
 
+    /// The same, for a manifest.
+    pub(in crate::builders) fn named_steps(&self, counts: &Counts) -> BTreeMap<String, StepCounts> {
+        let steps = self.steps(counts).into_iter();
+        steps
+            .map(|(name, counts)| (name.to_owned(), counts.clone()))
+            .collect()
+    }
+
     /// What dropped most of some records, in words.
     pub(in crate::builders) fn causes<'a>(&self, all: impl Iterator<Item = &'a Counts>) -> String {
         let mut sums: BTreeMap<usize, u64> = BTreeMap::new();
@@ -160,9 +168,21 @@ impl<K: Copy + Ord> Tally<K> {
     }
 }
 
+/// Records that each step dropped, of all that dropped some.
+pub(in crate::builders) fn dropped<'a>(
+    all: impl Iterator<Item = &'a BTreeMap<String, StepCounts>>,
+) -> BTreeMap<&'a str, u64> {
+    let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
+    for (step, counts) in all.flatten() {
+        *dropped.entry(step).or_default() += counts.dropped();
+    }
+    dropped.retain(|_, count| *count > 0);
+    dropped
+}
+
 impl StepCounts {
     /// Records that it dropped.
-    pub(in crate::builders) fn dropped(&self) -> u64 {
+    fn dropped(&self) -> u64 {
         self.dropped.values().sum()
     }
 }

@@ -30,7 +30,7 @@ impl Step<SourceFile> for Comments {
 /// is a statement by itself is documentation, such as Python, that is a comment, too.
 pub fn comment_share(text: &str, language: CodeLanguage) -> f64 {
     let marks = language.comments();
-    let (mut comments, mut all) = (0, 0);
+    let (mut comments, mut all) = (0_usize, 0_usize);
     let mut rest = text;
     let mut is_at_start = true;
     while let Some(first) = rest.chars().next() {
@@ -44,7 +44,7 @@ pub fn comment_share(text: &str, language: CodeLanguage) -> f64 {
     }
     match all {
         0 => 0.0,
-        all => f64::from(comments as u32) / f64::from(all as u32),
+        all => comments as f64 / all as f64,
     }
 }
 

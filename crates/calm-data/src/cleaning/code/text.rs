@@ -12,12 +12,17 @@ impl Step<SourceFile> for Lines {
     }
 
     fn apply(&self, file: &mut SourceFile) -> Verdict {
-        let lengths = || file.text.lines().map(|line| line.chars().count());
-        let (count, longest) = (lengths().count(), lengths().max().unwrap_or(0));
+        let (mut count, mut longest, mut all) = (0, 0, 0);
+        for line in file.text.lines() {
+            let length = line.chars().count();
+            count += 1;
+            longest = longest.max(length);
+            all += length;
+        }
         if longest > self.0.longest {
             return Verdict::Drop("a line is too long".into());
         }
-        match lengths().sum::<usize>() as f64 > self.0.mean * count as f64 {
+        match all as f64 > self.0.mean * f64::from(count) {
             true => Verdict::Drop("lines are too long in the mean".into()),
             false => Verdict::Keep,
         }

@@ -104,11 +104,7 @@ impl<R: Read> Read for Unpacked<R> {
 ///
 /// [`DataError`] naming what is no plain file, or if there is none.
 pub(crate) fn plain_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let files = match name.contains('*') && !path.exists() {
-        true => matching(path, &name)?,
-        false => vec![path.to_owned()],
-    };
+    let files = matching(path)?.unwrap_or_else(|| vec![path.to_owned()]);
     for file in &files {
         let found = fs::metadata(file).map_err(DataError::io(file))?;
         if found.is_dir() {
@@ -123,7 +119,16 @@ pub(crate) fn plain_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-pub(super) fn matching(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, DataError> {
+/// What a path whose last part has `*` in it stands for, sorted by name; none if the path is meant as it is.
+///
+/// # Errors
+///
+/// [`DataError`] if nothing has such a name.
+pub(super) fn matching(path: &Path) -> Result<Option<Vec<PathBuf>>, DataError> {
+    let pattern = path.file_name().unwrap_or_default().to_string_lossy();
+    if !pattern.contains('*') || path.exists() {
+        return Ok(None);
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -132,14 +137,14 @@ pub(super) fn matching(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, DataE
     let mut files = Vec::new();
     for entry in entries {
         let name = entry.map_err(DataError::io(directory))?.file_name();
-        if matches(&name.to_string_lossy(), pattern) {
+        if matches(&name.to_string_lossy(), &pattern) {
             files.push(directory.join(name));
         }
     }
     files.sort();
     match files.is_empty() {
         true => Err(DataError::file(path, "no file has such a name")),
-        false => Ok(files),
+        false => Ok(Some(files)),
     }
 }
 

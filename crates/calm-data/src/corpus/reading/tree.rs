@@ -20,7 +20,7 @@ use crate::corpus::{CodeLanguage, Origin, SizeConfig, SourceFile, SourceSpec};
 pub(super) struct TreeReader {
     root: PathBuf,
     name: Arc<str>,
-    entries: walkdir::IntoIter,
+    entries: Walk,
     licences: TreeLicences,
     wanted: Wanted,
     /// Number of the files so far, and bytes of those that were read.
@@ -73,22 +73,17 @@ impl Wanted {
 ///
 /// [`DataError`] naming what is no directory, or if there is none.
 pub(super) fn trees(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if name.contains('*') && !path.exists() {
-        let mut found = matching(path, &name)?;
-        found.retain(|path| path.is_dir());
-        return match found.is_empty() {
-            true => Err(DataError::file(path, "no directory has such a name")),
-            false => Ok(found),
+    let Some(mut found) = matching(path)? else {
+        let reason = "is no directory; `trees` are directories, and `jsonl` and `parquet` files";
+        return match fs::metadata(path).map_err(DataError::io(path))?.is_dir() {
+            true => Ok(vec![path.to_owned()]),
+            false => Err(DataError::file(path, reason)),
         };
-    }
-    match fs::metadata(path).map_err(DataError::io(path))?.is_dir() {
-        true => Ok(vec![path.to_owned()]),
-        false => {
-            let reason =
-                "is no directory; `trees` are directories, and `jsonl` and `parquet` files";
-            Err(DataError::file(path, reason))
-        }
+    };
+    found.retain(|path| path.is_dir());
+    match found.is_empty() {
+        true => Err(DataError::file(path, "no directory has such a name")),
+        false => Ok(found),
     }
 }
 
@@ -103,7 +98,10 @@ pub(super) fn size(root: &Path) -> u64 {
         .sum()
 }
 
-fn walk(root: &Path) -> walkdir::FilterEntry<walkdir::IntoIter, impl FnMut(&DirEntry) -> bool> {
+/// All of a tree but what is hidden, in the order of names.
+type Walk = walkdir::FilterEntry<walkdir::IntoIter, fn(&DirEntry) -> bool>;
+
+fn walk(root: &Path) -> Walk {
     let entries = WalkDir::new(root).sort_by_file_name().into_iter();
     entries.filter_entry(|entry| !is_hidden(entry))
 }
@@ -118,7 +116,7 @@ impl TreeReader {
         let name = absolute.file_name().unwrap_or_default().to_string_lossy();
         Self {
             name: name.into(),
-            entries: WalkDir::new(root).sort_by_file_name().into_iter(),
+            entries: walk(root),
             licences: TreeLicences::new(root),
             root: root.to_owned(),
             wanted,
@@ -130,17 +128,9 @@ impl TreeReader {
 
     /// The next entry that is no directory; none at the end.
     fn next_entry(&mut self) -> Option<walkdir::Result<DirEntry>> {
-        loop {
-            match self.entries.next()? {
-                Ok(entry) if is_hidden(&entry) => {
-                    if entry.file_type().is_dir() {
-                        self.entries.skip_current_dir();
-                    }
-                }
-                Ok(entry) if entry.file_type().is_dir() => {}
-                other => return Some(other),
-            }
-        }
+        let is_directory = |entry: &DirEntry| entry.file_type().is_dir();
+        self.entries
+            .find(|entry| !entry.as_ref().is_ok_and(is_directory))
     }
 
     fn file(&mut self, entry: &DirEntry) -> Result<Result<SourceFile, Skip>, DataError> {

@@ -1,16 +1,15 @@
 //! `calm data code`: builds D_Code and D_C of section 4.3 from source code.
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
 
 use calm_lm::data::builders::code::{CodeReport, build};
 use calm_lm::terminal::BuildDisplay;
 use clap::Args;
-use serde::Serialize;
 
+use super::{built, dropped};
 use crate::cli::Common;
 use crate::failure::Failure;
-use crate::report::{Report, table};
+use crate::report::Report;
 
 pub(super) const EXAMPLES: &str = r"EXAMPLES
   See what cleaning would leave of the code that a manifest names, then write it:
@@ -33,41 +32,20 @@ pub(super) struct CodeArgs {
     dry_run: bool,
 }
 
-#[derive(Serialize)]
-struct Built<'a> {
-    out: Option<&'a Path>,
-    seconds: f64,
-    #[serde(flatten)]
-    report: CodeReport,
-}
-
 pub(super) fn run(args: &CodeArgs, common: &Common) -> Result<Report, Failure> {
-    let begun = Instant::now();
-    let seed = (common.seed != 0).then_some(common.seed);
-    let mut display = BuildDisplay::new(common.quiet);
     let out = args.out.as_deref();
-    let report = build(&args.manifest, out, seed, &mut display)?;
-    let text = text(out, &report);
-    let built = Built {
-        out,
-        seconds: begun.elapsed().as_secs_f64(),
-        report,
-    };
-    Ok(Report::new(text, built))
+    let build = |seed, display: &mut BuildDisplay| build(&args.manifest, out, seed, display);
+    built(out, common, build, rows)
 }
 
-fn text(out: Option<&Path>, report: &CodeReport) -> String {
-    let out = out.map(|out| ("written to", out.display().to_string()));
-    let mut rows: Vec<(&str, String)> = out.into_iter().collect();
+fn rows(report: &CodeReport) -> Vec<(&'static str, String)> {
     let sources = report.sources().map(|(name, [read, skipped, kept])| {
         (
             "source",
             format!("{name}: {read} files, {kept} kept; {skipped} others passed over"),
         )
     });
-    rows.extend(sources);
-    let dropped = report.dropped().into_iter();
-    rows.extend(dropped.map(|(step, count)| ("dropped", format!("{count} by {step}"))));
+    let mut rows: Vec<_> = sources.chain(dropped(report.dropped())).collect();
     rows.extend(report.languages.iter().map(|(language, files)| {
         let megabytes = files.bytes_kept as f64 / 1e6;
         (
@@ -83,5 +61,5 @@ fn text(out: Option<&Path>, report: &CodeReport) -> String {
     rows.push(("functions", format!("{functions} with a description")));
     let d_c = report.files.iter().find(|file| file.name == "d_c.jsonl");
     rows.extend(d_c.map(|file| ("D_C", format!("{} rows", file.rows))));
-    table(&rows)
+    rows
 }

@@ -1,7 +1,6 @@
 //! `calm data ntl`: builds D_NTL and D_C of section 4.2 from corpora, or a generated world of languages.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use calm_lm::data::builders::ntl::corpora::{BuildOptions, build};
 use calm_lm::data::builders::ntl::output;
@@ -10,6 +9,7 @@ use calm_lm::terminal::BuildDisplay;
 use clap::Args;
 use serde::Serialize;
 
+use super::{built, dropped};
 use crate::cli::Common;
 use crate::failure::Failure;
 use crate::report::{Report, table};
@@ -44,32 +44,14 @@ pub(super) struct NtlArgs {
     dry_run: bool,
 }
 
-#[derive(Serialize)]
-struct Built<'a> {
-    out: Option<&'a Path>,
-    seconds: f64,
-    #[serde(flatten)]
-    report: output::Report,
-}
-
 pub(super) fn run(args: &NtlArgs, common: &Common) -> Result<Report, Failure> {
     let Some(manifest) = &args.manifest else {
         return generate(args, common);
     };
-    let begun = Instant::now();
-    let options = BuildOptions {
-        seed: (common.seed != 0).then_some(common.seed),
-    };
-    let mut display = BuildDisplay::new(common.quiet);
     let out = args.out.as_deref();
-    let report = build(manifest, out, options, &mut display)?;
-    let text = text(out, &report);
-    let built = Built {
-        out,
-        seconds: begun.elapsed().as_secs_f64(),
-        report,
-    };
-    Ok(Report::new(text, built))
+    let build =
+        |seed, display: &mut BuildDisplay| build(manifest, out, BuildOptions { seed }, display);
+    built(out, common, build, rows)
 }
 
 #[derive(Serialize)]
@@ -109,9 +91,7 @@ fn generate(args: &NtlArgs, common: &Common) -> Result<Report, Failure> {
     Ok(Report::new(table(&rows), generated))
 }
 
-fn text(out: Option<&Path>, report: &output::Report) -> String {
-    let out = out.map(|out| ("written to", out.display().to_string()));
-    let mut rows: Vec<(&str, String)> = out.into_iter().collect();
+fn rows(report: &output::Report) -> Vec<(&'static str, String)> {
     let corpora = report.corpora().map(|(name, [read, skipped, kept])| {
         let counts = match skipped {
             0 => format!("{name}: {read} records, {kept} kept"),
@@ -119,12 +99,10 @@ fn text(out: Option<&Path>, report: &output::Report) -> String {
         };
         ("corpus", counts)
     });
-    rows.extend(corpora);
-    let dropped = report.dropped().into_iter();
-    rows.extend(dropped.map(|(step, count)| ("dropped", format!("{count} by {step}"))));
+    let mut rows: Vec<_> = corpora.chain(dropped(report.dropped())).collect();
     let d_c = &report.d_c;
     let languages = d_c.languages.len();
     let d_c = format!("{} rows of {languages} low-resource languages", d_c.rows);
     rows.push(("D_C", d_c));
-    table(&rows)
+    rows
 }

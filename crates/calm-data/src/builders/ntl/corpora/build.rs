@@ -35,10 +35,7 @@ pub fn build(
     manifest.seed = options.seed.unwrap_or(manifest.seed);
     let steps = steps(&manifest)?;
     let mut reader = CorporaReader::open(&manifest)?;
-    let staging = match directory {
-        Some(directory) => Staging::beside(directory)?,
-        None => Staging::never_published()?,
-    };
+    let staging = Staging::for_output(directory)?;
     let names: Vec<&str> = steps.iter().map(|step| step.name()).collect();
     let mut collector = Collector::new(&manifest, &names, staging.path(), SORTING)?;
     let total = reader.total_bytes();

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use super::TextRow;
 use super::few_shot::{PairDocuments, Shots, translations};
 use super::groups::{Group, group_of, language_of};
-use super::report::{self, DcCounts, Inputs, Report};
+use super::report::{self, DcCounts, Report};
 use crate::DataError;
 use crate::builders::shared::{
-    Chance, Counted, LinesFile, Selection, Store, Tally, advance, near_duplicates,
+    Chance, Counted, Inputs, LinesFile, Selection, Store, Tally, advance, near_duplicates,
 };
 use crate::builders::{BuildObserver, BuildPart};
 use crate::cleaning::{ExactDuplicates, Marks, Words, key};

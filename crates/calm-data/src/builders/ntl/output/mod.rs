@@ -17,9 +17,9 @@ mod report;
 use serde::Serialize;
 
 pub use collector::Collector;
-pub use report::{DcCounts, Drawn, Inputs, LanguageCounts, Report};
+pub use report::{DcCounts, Drawn, LanguageCounts, Report};
 
-pub use crate::builders::shared::WrittenFile;
+pub use crate::builders::shared::{Inputs, WrittenFile};
 use crate::corpus::{CorpusRecord, CorpusSpec, LanguageTag};
 
 /// Changes when the same corpora and settings would give other bytes.

@@ -9,7 +9,8 @@ use super::BUILDER_VERSION;
 use super::groups::Group;
 use crate::DataError;
 use crate::builders::shared::{
-    self, Counted, Counts, MANIFEST, StepCounts, WrittenFile, input_files, write_manifest,
+    self, Counted, Counts, Inputs, MANIFEST, StepCounts, WrittenFile, dropped, input_files,
+    write_manifest,
 };
 use crate::cleaning::benchmark_files;
 use crate::corpus::{
@@ -21,17 +22,6 @@ type Languages = <CorpusRecord as Counted>::Kind;
 
 type Tally = shared::Tally<Languages>;
 type GroupCounts = shared::GroupCounts<Group>;
-
-/// What was read: files, and records that readers passed over, by corpus.
-#[derive(Debug, Clone, Copy)]
-pub struct Inputs<'a> {
-    /// The manifest, for messages.
-    pub manifest: &'a Path,
-    /// Files of each corpus.
-    pub files: &'a [Vec<InputFile>],
-    /// Index of the corpus, reason, number.
-    pub skipped: &'a BTreeMap<(u32, Skip), u64>,
-}
 
 /// What `manifest.json` says.
 #[derive(Debug, Clone, Serialize)]
@@ -119,17 +109,8 @@ impl Report {
             name: spec.name.clone(),
             licence: spec.licence.clone(),
             weight: spec.weight,
-            inputs: inputs
-                .files
-                .get(index as usize)
-                .cloned()
-                .unwrap_or_default(),
-            skipped: inputs
-                .skipped
-                .iter()
-                .filter(|((corpus, _), _)| *corpus == index)
-                .map(|((_, reason), count)| (*reason, *count))
-                .collect(),
+            inputs: inputs.files_of(index),
+            skipped: inputs.skipped_of(index),
             languages: parts(tally, index),
         };
         Ok(Self {
@@ -158,13 +139,8 @@ impl Report {
 
     /// Records that each step dropped, of all that dropped some.
     pub fn dropped(&self) -> BTreeMap<&str, u64> {
-        let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
         let parts = self.corpora.iter().flat_map(|corpus| &corpus.languages);
-        for (step, counts) in parts.flat_map(|part| &part.steps) {
-            *dropped.entry(step).or_default() += counts.dropped();
-        }
-        dropped.retain(|_, count| *count > 0);
-        dropped
+        dropped(parts.map(|part| &part.steps))
     }
 
     pub(super) fn write(&self, directory: &Path) -> Result<(), DataError> {
@@ -189,16 +165,12 @@ fn other_inputs(manifest: &CorporaManifest) -> Result<Vec<InputFile>, DataError>
 
 fn parts(tally: &Tally, corpus: u32) -> Vec<Part> {
     let of_corpus = tally.all().filter(|(index, ..)| *index == corpus);
-    let part = |(_, (first, second), counts): (_, Languages, &Counts)| {
-        let steps = tally.steps(counts).into_iter();
-        let steps = steps.map(|(name, counts)| (name.to_owned(), counts.clone()));
-        Part {
-            languages: std::iter::once(first).chain(second).collect(),
-            read: counts.read,
-            kept: counts.kept,
-            bytes_kept: counts.bytes_kept,
-            steps: steps.collect(),
-        }
+    let part = |(_, (first, second), counts): (_, Languages, &Counts)| Part {
+        languages: std::iter::once(first).chain(second).collect(),
+        read: counts.read,
+        kept: counts.kept,
+        bytes_kept: counts.bytes_kept,
+        steps: tally.named_steps(counts),
     };
     of_corpus.map(part).collect()
 }
